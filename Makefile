@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# kvm_watcher. The targets are listed by `make help`.
+
+VERSION := 0.1.0
+OUTPUT ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+# Ubuntu keeps the real bpftool beside the kernel's tools.
+BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),$(lastword $(wildcard /usr/lib/linux-tools/*/bpftool)),bpftool)
+PKG_CONFIG ?= pkg-config
+# One file that runs on every kernel and in every test machine. STATIC=0 links dynamically.
+STATIC ?= 1
+V ?= 0
+
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+else
+Q :=
+say = @:
+endif
+
+WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
+	     -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf)
+LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c) -lm
+BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(WARNINGS) -Wno-unused-parameter \
+	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
+
+BPF_SOURCES := $(wildcard core/*.bpf.c monitors/*.bpf.c compat/*.bpf.c)
+SOURCES := $(filter-out %.bpf.c,$(wildcard core/*.c compat/*.c decode/*.c output/*.c monitors/*.c))
+SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES)))
+OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
+
+# Unit tests: everything but main, with sanitizers.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TEST_OBJECTS := $(filter-out $(OUTPUT)/san/core/main.o,$(SOURCES:%.c=$(OUTPUT)/san/%.o))
+UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
+GUEST_SOURCES := $(wildcard tests/guest/*.c)
+
+.DELETE_ON_ERROR:
+.PHONY: all bpf deps demo test test-unit test-matrix machine install clean help format-check
+.SECONDARY:
+
+all bpf: kvm_watcher ## build (bpf is the original's name for it)
+
+help: ## this list
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z -]+):.*## (.*)/\1|\2/' | \
+		while IFS='|' read -r t h; do printf '  make %-14s %s\n' "$$t" "$$h"; done
+
+deps: ## install what building, testing and the demo need
+	@scripts/deps.sh
+
+kvm_watcher: $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(OUTPUT)/%.o: %.c $(SKELETONS)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUTPUT)/san/%.o: %.c $(SKELETONS)
+	$(call say,'CC san',$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SANITIZE) -MMD -MP -c -o $@ $<
+
+define bpf_rule
+$(OUTPUT)/bpf/$(notdir $(1:.c=.o)): $(1)
+	$$(call say,BPF,$$<)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $$(BPF_CFLAGS) -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(LLVM_STRIP) -g $$@
+endef
+$(foreach source,$(BPF_SOURCES),$(eval $(call bpf_rule,$(source))))
+
+$(OUTPUT)/skel/%.skel.h: $(OUTPUT)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(shell $(PKG_CONFIG) --libs libbpf json-c cmocka) -lelf -lz -lm
+
+$(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
+	$(call say,GUEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $(GUEST_SOURCES) -lpthread
+
+TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest
+
+# make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
+OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
+QUICK := unit native 6.1-svm 6.1-vmx
+MATRIX := 5.10-svm 6.1-svm 6.12-svm 7.2-svm 5.10-vmx 6.1-vmx 6.12-vmx 7.2-vmx
+
+test: $(TESTED) ## unit tests, this host, one SVM and one VMX machine
+	@tests/run.sh $(OWN_KERNEL) --jobs=2 $(QUICK)
+
+test-unit: $(UNIT_TESTS) ## unit tests alone
+	@tests/run.sh unit
+
+test-matrix: $(TESTED) ## everything on all eight machines
+	@tests/run.sh --jobs=2 --grid unit native $(MATRIX)
+
+machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
+	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)
+
+demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
+	@tests/demo.sh
+
+install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
+	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
+	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
+
+clean: ## remove what was built
+	$(Q)rm -rf $(OUTPUT) kvm_watcher
+
+-include $(shell find $(OUTPUT) -name '*.d' 2>/dev/null)
+
+# `make deps test` on a bare machine: deps is finished before anything else starts.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The record shapes that BPF programs write and user space reads, each
+ * written once. All counters are cumulative; user space computes deltas.
+ */
+#ifndef KVM_WATCHER_RECORDS_H
+#define KVM_WATCHER_RECORDS_H
+
+#include <linux/types.h>
+
+/* Time histogram: log2 with 4 sub-buckets from 64 ns to 2^38 ns (275 s). */
+enum {
+	STAT_MIN_SHIFT = 6,
+	STAT_SUB_BITS = 2,
+	STAT_BUCKETS = 128,
+};
+
+/* Least and greatest value of one epoch (an interval of user space). */
+struct stat_extremes {
+	__u64 epoch;
+	__u64 min_ns;
+	__u64 max_ns;
+};
+
+/*
+ * How long something took. The number of timed events is the sum of hist.
+ * extremes[epoch & 1] is written in epoch; user space advances the epoch and
+ * then reads the half that is no longer written.
+ */
+struct stat {
+	__u64 total_ns;
+	struct stat_extremes extremes[2];
+	__u64 hist[STAT_BUCKETS];
+};
+
+/* One vCPU and the thread that runs it; the index in the array is its slot. */
+struct vcpu_info {
+	__u64 vcpu;		/* struct kvm_vcpu *, an identity only together with tid */
+	__u64 kvm;		/* struct kvm * */
+	__u64 start_ns;		/* task start_boottime of the VMM's process */
+	__u32 tgid;
+	__u32 tid;
+	__u32 vcpu_id;
+	__u32 ready;		/* written last: the slot is in use */
+	char comm[16];		/* of the VMM's process: a name when /proc is too late */
+};
+
+/* Size of the direct-mapped cache from a vCPU's address to its slot. */
+enum { SLOT_CACHE_BITS = 16 };
+
+/* Slot 0 means "none". */
+struct vcpu_key {
+	__u64 vcpu;
+	__u32 tid;
+	__u32 pad;
+};
+
+/* Everything that was not measured as it should, one counter each. */
+enum lost {
+	LOST_VCPUS_FULL,	/* events of vCPUs that found no slot */
+	LOST_RECORDS_FULL,	/* events that found no record */
+	LOST_EXITS_UNTIMED,	/* exits whose following entry was not traced: counted, no time */
+	LOST_EXITS_UNTRACED,	/* entries without an exit: KVM re-entered before its kvm_exit */
+	LOST_THREAD_UNKNOWN,	/* events in a thread whose vCPU is not known */
+	NR_LOST,
+};
+
+/* What the iterator over /proc/PID/fd tells of one vCPU descriptor. */
+struct vcpu_entry {
+	__u64 kvm;
+	__u64 exits;		/* KVM's own counter */
+	__u64 mem_pages;	/* of the VM's memslots; 0: not known */
+	__u32 tgid;
+	__u32 tid;		/* the thread that last ran it, 0: none yet */
+	__u32 vcpu_id;
+	__u32 pad;
+};
+
+#endif

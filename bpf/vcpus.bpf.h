@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The directory of vCPUs. Every vCPU thread that is seen gets a slot, a small
+ * number that indexes the arrays of all monitors. The maps here are one set
+ * for all monitors: user space makes every object reuse core/vcpus.bpf.c's.
+ *
+ * Identity. A struct kvm_vcpu is freed and its address used again, so a
+ * pointer alone names nobody; {pointer, thread} does. The pair is checked once
+ * per KVM_RUN (kvm_fpu), which every new vCPU passes, and not at every exit.
+ */
+#ifndef KVM_WATCHER_VCPUS_BPF_H
+#define KVM_WATCHER_VCPUS_BPF_H
+
+#include "../compat/compat.bpf.h"
+#include "records.h"
+
+
+
+/* Only this VMM's process (-p); 0: all. */
+const volatile __u32 only_tgid;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct vcpu_info);
+} vcpus SEC(".maps");
+
+/* {vCPU, thread} -> slot */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct vcpu_key);
+	__type(value, u32);
+} vcpu_slots SEC(".maps");
+
+/* thread -> slot of the vCPU it runs, for events after vcpu_put() */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} thread_slots SEC(".maps");
+
+/* Direct-mapped by the vCPU's address: the fast way to the slot, no helper called. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << SLOT_CACHE_BITS);
+	__type(key, u32);
+	__type(value, u32);
+} slot_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_slots SEC(".maps");
+
+/* Slots that were given out, so that user space can look the VM up while it lives. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} new_vcpus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NR_LOST);
+	__type(key, u32);
+	__type(value, u64);
+} losses SEC(".maps");
+
+static __always_inline void lose(u32 what)
+{
+	u64 *n = bpf_map_lookup_elem(&losses, &what);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
+static __always_inline u32 slot_cache__index(u64 vcpu)
+{
+	/* Fibonacci hashing; the allocator's alignment leaves the low bits empty. */
+	return (vcpu >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
+}
+
+/* Gives {vcpu, current thread} a slot. 0 when there is none left. */
+static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid)
+{
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct vcpu_info *info;
+	u32 slot = 0;
+
+	if (bpf_map_pop_elem(&free_slots, &slot) || !slot) {
+		lose(LOST_VCPUS_FULL);
+		return 0;
+	}
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (!info)
+		return 0;
+	info->vcpu = (u64)vcpu;
+	info->kvm = (u64)BPF_CORE_READ(vcpu, kvm);
+	info->vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
+	info->tgid = pid_tgid >> 32;
+	info->tid = key.tid;
+	info->start_ns = BPF_CORE_READ(leader, start_boottime);
+	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
+	info->ready = 1;
+	bpf_map_update_elem(&vcpu_slots, &key, &slot, BPF_ANY);
+	bpf_ringbuf_output(&new_vcpus, &slot, sizeof(slot), 0);
+	return slot;
+}
+
+/*
+ * The slow way: slot of {vcpu, current thread}, given out now if create is
+ * set, and remembered in the cache. 0: none, or not chosen by -p.
+ */
+static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *vcpu, bool create)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
+	u32 index = slot_cache__index((u64)vcpu);
+	u32 *known, slot;
+
+	if (only_tgid && pid_tgid >> 32 != only_tgid)
+		return 0;
+	known = bpf_map_lookup_elem(&vcpu_slots, &key);
+	slot = known ? *known : 0;
+	if (!slot && create)
+		slot = vcpus__new_slot(vcpu, pid_tgid);
+	if (slot)
+		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
+	return slot;
+}
+
+#endif

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "host.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../core/attach.h"
+
+/* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
+#define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
+
+static bool has_module(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/module/%s", name);
+	return !access(path, F_OK);
+}
+
+unsigned int host__vendors(void)
+{
+	return (has_module("kvm_intel") ? VENDOR_VMX : 0) | (has_module("kvm_amd") ? VENDOR_SVM : 0);
+}
+
+const char *host__vendor_name(void)
+{
+	static char name[64];
+	DIR *dir;
+
+	if (has_module("kvm_intel"))
+		return "kvm_intel";
+	if (has_module("kvm_amd"))
+		return "kvm_amd";
+	snprintf(name, sizeof(name), "none");
+	dir = opendir("/sys/module");
+	if (!dir)
+		return name;
+	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+		if (!strncmp(entry->d_name, "kvm_", 4))
+			snprintf(name, sizeof(name), "%.63s", entry->d_name);
+	closedir(dir);
+	return name;
+}
+
+bool host__has_kvm(void)
+{
+	return has_module("kvm");
+}
+
+const char *host__tracefs(void)
+{
+	static char path[256];
+	struct mntent *entry;
+	FILE *mounts;
+
+	if (path[0])
+		return path;
+	mounts = setmntent("/proc/self/mounts", "r");
+	if (!mounts)
+		return NULL;
+	while ((entry = getmntent(mounts)))
+		if (!strcmp(entry->mnt_type, "tracefs")) {
+			snprintf(path, sizeof(path), "%s", entry->mnt_dir);
+			break;
+		}
+	endmntent(mounts);
+	return path[0] ? path : NULL;
+}
+
+int host__field_offset(const char *event, const char *field)
+{
+	char path[512], line[512], name[64];
+	const char *tracefs = host__tracefs();
+	int found = -ENOENT;
+	FILE *file;
+
+	if (!tracefs)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%s/events/%s/format", tracefs, event);
+	file = fopen(path, "re");
+	if (!file)
+		return -ENOENT;
+	/* "	field:unsigned int exit_reason;	offset:8;	size:4;	signed:0;" */
+	while (found < 0 && fgets(line, sizeof(line), file)) {
+		char *end = strchr(line, ';'), *start;
+		int offset;
+
+		if (!end || !strstr(line, "field:"))
+			continue;
+		*end = '\0';
+		start = strrchr(line, ' ');
+		if (!start || sscanf(start + 1, "%63[^[]", name) != 1 || strcmp(name, field))
+			continue;
+		if (sscanf(end + 1, " offset:%d;", &offset) == 1)
+			found = offset;
+	}
+	fclose(file);
+	return found;
+}
+
+bool host__initial_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NAMESPACE;
+}
+
+bool host__has_btf(const char *module)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
+	return !access(path, R_OK);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What this host is: asked of the kernel, never of its version number. */
+#ifndef KVM_WATCHER_HOST_H
+#define KVM_WATCHER_HOST_H
+
+#include <stdbool.h>
+
+/* Vendors (enum hook_vendor) whose module is there; 0: none that has VMX or SVM. */
+unsigned int host__vendors(void);
+
+/* "kvm_intel", "kvm_amd", another kvm_* module's name, or "none". */
+const char *host__vendor_name(void);
+
+/* True when KVM is in this kernel (built in, or its module is loaded). */
+bool host__has_kvm(void);
+
+/* Where tracefs is mounted, or NULL. */
+const char *host__tracefs(void);
+
+/*
+ * Offset of a field in the record of an event ("kvm/kvm_exit"), from its
+ * format file in tracefs. -ENOENT when event, field or tracefs are not there.
+ */
+int host__field_offset(const char *event, const char *field);
+
+/* True in the PID namespace whose numbers the kernel's events carry. */
+bool host__initial_pid_namespace(void);
+
+/* True when the kernel has BTF of itself, or of a module. */
+bool host__has_btf(const char *module);
+
+#endif

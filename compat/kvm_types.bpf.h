@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel types that the BPF programs touch, trimmed to the members they
+ * read. Offsets are not ours: preserve_access_index makes libbpf relocate each
+ * access to the running kernel's BTF (vmlinux, then the KVM modules), so the
+ * build needs no kernel at all. Members that moved between kernels live in
+ * flavours (___suffix) and are reached through compat.bpf.h only.
+ */
+#ifndef KVM_WATCHER_KVM_TYPES_BPF_H
+#define KVM_WATCHER_KVM_TYPES_BPF_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+
+typedef __u64 u64;
+typedef __u32 u32;
+typedef __u16 u16;
+typedef __u8 u8;
+typedef __s64 s64;
+typedef __s32 s32;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct preempt_notifier {
+	struct hlist_node link;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	void *private_data;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	u64 start_boottime;
+	struct task_struct *group_leader;
+	char comm[16];
+	struct hlist_head preempt_notifiers;
+};
+
+struct kvm_memory_slot {
+	unsigned long npages;
+};
+
+struct kvm {
+	unsigned long nr_memslot_pages;	/* since 5.15 */
+};
+
+struct kvm_vcpu_stat {
+	u64 exits;
+};
+
+struct kvm_vcpu {
+	struct kvm *kvm;
+	struct preempt_notifier preempt_notifier;
+	int vcpu_id;
+	struct pid *pid;
+	struct kvm_vcpu_stat stat;
+	bool wants_to_run;		/* since 6.10, and in stable trees */
+};
+
+union vmx_exit_reason {
+	u32 full;
+};
+
+/* kvm_intel up to 6.15 */
+struct vcpu_vmx {
+	union vmx_exit_reason exit_reason;
+};
+
+/* kvm_intel since 6.16: shared with TDX */
+struct vcpu_vt {
+	union vmx_exit_reason exit_reason;
+};
+
+struct vcpu_vmx___vt {
+	struct vcpu_vt vt;
+};
+
+struct vmcb_control_area {
+	u32 exit_code;			/* u64 since 7.0; the low half is at the same offset */
+};
+
+struct vmcb {
+	struct vmcb_control_area control;
+};
+
+struct vcpu_svm {
+	struct vmcb *vmcb;
+};
+
+/* Arguments and return value of a probed function, x86-64. */
+struct pt_regs {
+	unsigned long di;
+	unsigned long ax;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "attach.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "../compat/host.h"
+#include "log.h"
+#include "map.h"
+#include "monitor.h"
+#include "run.h"
+#include "vcpus.h"
+
+static const char *const kind_names[NR_HOOK_KINDS] = {
+	[HOOK_RAW_TP] = "raw_tp", [HOOK_TP_BTF] = "tp_btf",
+	[HOOK_FENTRY] = "fentry", [HOOK_KPROBE] = "kprobe",
+	[HOOK_TRACEPOINT] = "tracepoint", [HOOK_ITER] = "iter",
+};
+
+const char *hook_kind__name(enum hook_kind kind)
+{
+	return kind_names[kind];
+}
+
+int hook_kind__parse(const char *name)
+{
+	for (int i = 0; i < NR_HOOK_KINDS; i++)
+		if (!strcmp(name, kind_names[i]))
+			return i;
+	return -1;
+}
+
+const char *hook_kind__names(void)
+{
+	return "raw_tp, tp_btf, fentry, kprobe, tracepoint, iter";
+}
+
+const char *need_state__word(const struct need_state *need)
+{
+	if (!need->hook)
+		return "missing";
+	return need->hook == need->first ? "attached" : "replaced";
+}
+
+bool attach__has(const struct attachment *at, const char *need)
+{
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (!strcmp(at->needs[i].first->need, need))
+			return at->needs[i].hook;
+	return false;
+}
+
+/* The alternatives that this host refused, by their index in the monitor's table. */
+struct refusals {
+	bool refused[64];
+};
+
+/* The first reason is the one that counts: it is about the preferred hook. */
+__attribute__((format(printf, 2, 3)))
+static void set_why(struct need_state *need, const char *format, ...)
+{
+	va_list args;
+
+	if (need->why[0])
+		return;
+	va_start(args, format);
+	vsnprintf(need->why, sizeof(need->why), format, args);
+	va_end(args);
+}
+
+static const char *refusal_text(int err)
+{
+	switch (-err) {
+	case EPERM:
+	case EACCES:
+		return geteuid() ? "not permitted: run as root (CAP_BPF and CAP_PERFMON)" :
+				   "this kernel refuses it (EPERM)";
+	case ENOENT:
+	case ESRCH:
+		return "this kernel does not have it";
+	case EOPNOTSUPP:
+		return "this kernel does not support it";
+	case EINVAL:
+		return "this kernel rejects it (EINVAL)";
+	default:
+		return strerror(-err);
+	}
+}
+
+static void refuse(struct need_state *need, const struct hook *hook, int err)
+{
+	set_why(need, "%s %s: %s", kind_names[hook->kind], hook->target, refusal_text(err));
+}
+
+/* NULL when the hook may be tried, else why not. */
+static const char *not_applicable(const struct hook *hook, const struct options *opts)
+{
+	static char text[WHY_LEN];
+
+	if (opts->hooks && !(opts->hooks & (1U << hook->kind))) {
+		snprintf(text, sizeof(text), "%s is not among --hooks", kind_names[hook->kind]);
+		return text;
+	}
+	if (hook->vendors && !(hook->vendors & host__vendors())) {
+		if (host__vendors())
+			return "it belongs to the other vendor";
+		snprintf(text, sizeof(text), "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have this event",
+			 host__vendor_name());
+		return text;
+	}
+	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
+		return "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)";
+	return NULL;
+}
+
+/* Chooses one alternative per need; at->needs[].hook is NULL where none is left. */
+static void choose_hooks(struct run *run, struct attachment *at, const struct refusals *no)
+{
+	const struct hook *hooks = at->monitor->hooks;
+	struct need_state *need = NULL;
+
+	at->nr_needs = 0;
+	for (size_t i = 0; hooks[i].need; i++) {
+		const char *why;
+
+		if (!need || strcmp(need->first->need, hooks[i].need)) {
+			need = &at->needs[at->nr_needs++];
+			need->first = &hooks[i];
+			need->hook = NULL;
+		}
+		if (need->hook || no->refused[i])
+			continue;
+		why = not_applicable(&hooks[i], run->opts);
+		if (why)
+			set_why(need, "%s %s: %s", kind_names[hooks[i].kind], hooks[i].target, why);
+		else
+			need->hook = &hooks[i];
+	}
+}
+
+/* only: the one program to load, or NULL for those of the chosen hooks. */
+static struct bpf_object *open_object(struct run *run, const struct attachment *at,
+				      const struct hook *only)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name);
+	struct bpf_object *obj;
+	const void *elf;
+	size_t size;
+	int err;
+
+	elf = at->monitor->elf(&size);
+	obj = bpf_object__open_mem(elf, size, &opts);
+	if (!obj)
+		return NULL;
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct hook *hook = at->needs[i].hook;
+		struct bpf_program *prog;
+
+		if (!hook || (only && hook != only))
+			continue;
+		prog = bpf_object__find_program_by_name(obj, hook->prog);
+		if (!prog || bpf_program__set_autoload(prog, true)) {
+			err = -ENOENT;
+			goto cleanup;
+		}
+	}
+	err = vcpus__share(run->vcpus, obj);
+	if (!err && at->monitor->prepare)
+		err = at->monitor->prepare(run, obj);
+	if (!err)
+		return obj;
+cleanup:
+	bpf_object__close(obj);
+	errno = -err;
+	return NULL;
+}
+
+/*
+ * Loading the chosen programs together failed: tries each alone, and marks
+ * those that the kernel refuses. 0 when at least one was found.
+ */
+static int find_refused(struct run *run, struct attachment *at, struct refusals *no, int load_err)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct hook *hook = at->needs[i].hook;
+		struct bpf_object *obj;
+		int err;
+
+		if (!hook)
+			continue;
+		obj = open_object(run, at, hook);
+		err = obj ? bpf_object__load(obj) : -errno;
+		bpf_object__close(obj);
+		if (!err)
+			continue;
+		refuse(&at->needs[i], hook, err);
+		no->refused[hook - at->monitor->hooks] = true;
+		found++;
+	}
+	return found ? 0 : load_err;
+}
+
+/* Attaches what was loaded; marks the first one that is refused. -EAGAIN then. */
+static int attach_chosen(struct attachment *at, struct refusals *no)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct need_state *need = &at->needs[i];
+		struct bpf_program *prog;
+
+		if (!need->hook)
+			continue;
+		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
+		at->links[i] = bpf_program__attach(prog);
+		if (at->links[i])
+			continue;
+		refuse(need, need->hook, -errno);
+		no->refused[need->hook - at->monitor->hooks] = true;
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+static int map_epoch(struct attachment *at)
+{
+	struct bpf_map *map;
+	long offset = map__find_variable(at->obj, ".data", "epoch", &map);
+	char *data;
+
+	if (offset < 0)
+		return 0;
+	data = map__mmap(map, &at->data_size);
+	if (!data)
+		return -errno;
+	at->data = data;
+	at->epoch = (uint64_t *)(data + offset);
+	return 0;
+}
+
+void attach__next_epoch(struct attachment *at)
+{
+	if (at->epoch)
+		at->ended_epoch = __atomic_fetch_add(at->epoch, 1, __ATOMIC_SEQ_CST);
+}
+
+/* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
+static int try_attach(struct run *run, struct attachment *at, struct refusals *no)
+{
+	bool worth = false;
+	int err;
+
+	choose_hooks(run, at, no);
+	for (size_t i = 0; i < at->nr_needs; i++)
+		worth |= at->needs[i].hook && at->needs[i].first->primary;
+	if (!worth)
+		return -EOPNOTSUPP;
+	at->obj = open_object(run, at, NULL);
+	if (!at->obj)
+		return -errno;
+	err = bpf_object__load(at->obj);
+	if (err) {
+		bpf_object__close(at->obj);
+		at->obj = NULL;
+		err = find_refused(run, at, no, err);
+		return err ? err : -EAGAIN;
+	}
+	err = map_epoch(at);
+	if (!err)
+		err = at->monitor->start(run, at);
+	if (!err)
+		err = attach_chosen(at, no);
+	if (err)
+		attach__close(run, at);
+	return err;
+}
+
+int attach__monitor(struct run *run, const struct monitor *m, struct attachment *at)
+{
+	struct refusals no = {};
+	int err;
+
+	memset(at, 0, sizeof(*at));
+	at->monitor = m;
+	do {
+		err = try_attach(run, at, &no);
+	} while (err == -EAGAIN);
+	return err;
+}
+
+void attach__detach(struct attachment *at)
+{
+	/* Backwards: tables list first what later hooks lean on. */
+	for (size_t i = at->nr_needs; i-- > 0;) {
+		bpf_link__destroy(at->links[i]);
+		at->links[i] = NULL;
+	}
+}
+
+void attach__close(struct run *run, struct attachment *at)
+{
+	if (!at->obj)
+		return;
+	attach__detach(at);
+	at->monitor->stop(run, at);
+	if (at->data)
+		munmap(at->data, at->data_size);
+	bpf_object__close(at->obj);
+	at->obj = NULL;
+	at->data = NULL;
+	at->epoch = NULL;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Choosing, loading and attaching hooks, generic over monitors. A monitor
+ * lists what it needs; consecutive rows with the same need are alternatives,
+ * best first. A hook that this host refuses is replaced by the next one, or
+ * costs only its need; either way the reason is kept for the user.
+ */
+#ifndef KVM_WATCHER_ATTACH_H
+#define KVM_WATCHER_ATTACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bpf_object;
+struct bpf_link;
+struct monitor;
+struct run;
+
+enum hook_kind {
+	HOOK_RAW_TP,
+	HOOK_TP_BTF,
+	HOOK_FENTRY,		/* fentry and fexit */
+	HOOK_KPROBE,		/* kprobe and kretprobe */
+	HOOK_TRACEPOINT,	/* classic: its record is needed */
+	HOOK_ITER,
+	NR_HOOK_KINDS,
+};
+
+enum hook_vendor { VENDOR_VMX = 1 << 0, VENDOR_SVM = 1 << 1 };
+
+struct hook {
+	const char *need;	/* "kvm_exit" */
+	enum hook_kind kind;
+	const char *target;	/* tracepoint or function */
+	const char *prog;	/* program in the monitor's object */
+	unsigned int vendors;	/* only with these KVM vendors; 0: any */
+	const char *gives;	/* first row of a need: what is lost without it */
+	bool primary;		/* first row of a need: one of these makes the monitor worth running */
+};
+
+enum { MAX_NEEDS = 16, WHY_LEN = 256 };
+
+struct need_state {
+	const struct hook *first;	/* the preferred alternative */
+	const struct hook *hook;	/* the attached one, or NULL */
+	char why[WHY_LEN];		/* why not the first, or none at all */
+};
+
+struct attachment {
+	const struct monitor *monitor;
+	struct bpf_object *obj;
+	struct need_state needs[MAX_NEEDS];
+	struct bpf_link *links[MAX_NEEDS];
+	size_t nr_needs;
+	char *data;			/* the object's .data, live */
+	size_t data_size;
+	uint64_t *epoch;		/* in it: the interval that is being written */
+	uint64_t ended_epoch;		/* the one before it */
+};
+
+/*
+ * Attaches a monitor's needs as far as this host lets it. 0 when at least one
+ * primary need is attached, else -errno; at->needs tells why in both cases.
+ */
+int attach__monitor(struct run *run, const struct monitor *m, struct attachment *at);
+
+/* Stops the programs; the object and its maps stay readable. */
+void attach__detach(struct attachment *at);
+
+/* Ends the monitor and frees the object. */
+void attach__close(struct run *run, struct attachment *at);
+
+/* Begins the next interval: bpf/stat.bpf.h keeps extremes apart by it. */
+void attach__next_epoch(struct attachment *at);
+
+/* True when the need of that name is attached. */
+bool attach__has(const struct attachment *at, const char *need);
+
+/* "attached", "replaced" or "missing". */
+const char *need_state__word(const struct need_state *need);
+
+const char *hook_kind__name(enum hook_kind kind);
+/* Index of the kind, or -1. */
+int hook_kind__parse(const char *name);
+/* All names, comma separated, for messages. */
+const char *hook_kind__names(void);
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include <json-c/json.h>
+
+#include "../compat/host.h"
+#include "../compat/probes.h"
+#include "monitor.h"
+#include "run.h"
+#include "vcpus.h"
+
+static const char *const btf_names[] = { "vmlinux", "kvm", "kvm_intel", "kvm_amd" };
+
+/* Every answer goes into one object; the table is written from it. */
+static struct json_object *check_host(void)
+{
+	struct json_object *host = json_object_new_object(), *btf = json_object_new_array();
+	const char *tracefs = host__tracefs();
+	struct utsname names;
+
+	uname(&names);
+	json_object_object_add(host, "kernel", json_object_new_string(names.release));
+	json_object_object_add(host, "kvm", json_object_new_boolean(host__has_kvm()));
+	json_object_object_add(host, "vendor", json_object_new_string(host__vendor_name()));
+	for (size_t i = 0; i < sizeof(btf_names) / sizeof(*btf_names); i++)
+		if (host__has_btf(btf_names[i]))
+			json_object_array_add(btf, json_object_new_string(btf_names[i]));
+	json_object_object_add(host, "btf", btf);
+	json_object_object_add(host, "tracefs", tracefs ? json_object_new_string(tracefs) : NULL);
+	json_object_object_add(host, "initial_pid_namespace",
+			       json_object_new_boolean(host__initial_pid_namespace()));
+	return host;
+}
+
+static struct json_object *check_kinds(void)
+{
+	struct json_object *kinds = json_object_new_object();
+
+	for (int kind = 0; kind < NR_HOOK_KINDS; kind++) {
+		struct json_object *one = json_object_new_object();
+		int err = probe__hook_kind(kind);
+
+		json_object_object_add(one, "works", json_object_new_boolean(!err));
+		json_object_object_add(one, "why", json_object_new_string(err ? strerror(-err) : ""));
+		json_object_object_add(kinds, hook_kind__name(kind), one);
+	}
+	return kinds;
+}
+
+static struct json_object *check_need(const struct need_state *need)
+{
+	const struct hook *hook = need->hook ? need->hook : need->first;
+	struct json_object *obj = json_object_new_object();
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s/%s", hook_kind__name(hook->kind), hook->target);
+	json_object_object_add(obj, "need", json_object_new_string(need->first->need));
+	json_object_object_add(obj, "hook", json_object_new_string(text));
+	json_object_object_add(obj, "state", json_object_new_string(need_state__word(need)));
+	json_object_object_add(obj, "gives", json_object_new_string(need->first->gives));
+	json_object_object_add(obj, "why", json_object_new_string(need->why));
+	return obj;
+}
+
+/* Attaches the monitor for real, for a moment. */
+static struct json_object *check_monitor(struct run *run, const struct monitor *m, bool *works)
+{
+	struct json_object *obj = json_object_new_object(), *needs = json_object_new_array();
+	struct attachment *at = &run->attached[0];
+	int err = attach__monitor(run, m, at);
+
+	for (size_t i = 0; i < at->nr_needs; i++)
+		json_object_array_add(needs, check_need(&at->needs[i]));
+	if (!err)
+		attach__close(run, at);
+	*works |= !err;
+	json_object_object_add(obj, "works", json_object_new_boolean(!err));
+	json_object_object_add(obj, "why",
+			       json_object_new_string(!err || err == -EOPNOTSUPP ? "" : strerror(-err)));
+	json_object_object_add(obj, "needs", needs);
+	return obj;
+}
+
+static struct json_object *check_monitors(const struct options *opts, bool *works)
+{
+	struct json_object *all = json_object_new_object();
+	struct run run = { .opts = opts };
+
+	if (!host__has_kvm() || vcpus__open(opts, &run.vcpus))
+		return all;
+	for (size_t i = 0; i < nr_monitors; i++)
+		if (monitor__available(monitors[i]))
+			json_object_object_add(all, monitors[i]->name,
+					       check_monitor(&run, monitors[i], works));
+	vcpus__close(run.vcpus);
+	return all;
+}
+
+static const char *text_of(struct json_object *obj, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(obj, key, &value) ? json_object_get_string(value) : NULL;
+}
+
+static bool true_of(struct json_object *obj, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(obj, key, &value) && json_object_get_boolean(value);
+}
+
+static void print_host(struct json_object *host)
+{
+	struct json_object *btf = json_object_object_get(host, "btf");
+
+	printf("kernel      %s\n", text_of(host, "kernel"));
+	printf("KVM         %s\n", true_of(host, "kvm") ? "yes" :
+	       "no: load kvm_intel or kvm_amd (modprobe)");
+	printf("vendor      %s%s\n", text_of(host, "vendor"), host__vendors() ? "" :
+	       " (no kvm_exit, kvm_entry events: these belong to kvm_intel and kvm_amd)");
+	printf("BTF        ");
+	for (size_t i = 0; i < json_object_array_length(btf); i++)
+		printf(" %s", json_object_get_string(json_object_array_get_idx(btf, i)));
+	printf("%s\n", json_object_array_length(btf) ? "" : " none");
+	printf("tracefs     %s\n", text_of(host, "tracefs") ?: "not mounted");
+	if (!true_of(host, "initial_pid_namespace"))
+		printf("namespace   not the host's PID namespace: pids here are not the kernel's\n");
+}
+
+static void print_kinds(struct json_object *kinds)
+{
+	printf("\n%-12s%s\n", "HOOKS", "LOADED AND ATTACHED HERE");
+	json_object_object_foreach(kinds, kind, one)
+		printf("%-12s%s%s%s\n", kind, true_of(one, "works") ? "yes" : "no",
+		       true_of(one, "works") ? "" : ": ", text_of(one, "why"));
+}
+
+static void print_monitors(struct json_object *all)
+{
+	json_object_object_foreach(all, name, one) {
+		struct json_object *needs = json_object_object_get(one, "needs");
+
+		printf("\n%s: %s %s\n", name, true_of(one, "works") ? "works" : "can't work here",
+		       text_of(one, "why"));
+		for (size_t i = 0; i < json_object_array_length(needs); i++) {
+			struct json_object *need = json_object_array_get_idx(needs, i);
+			const char *why = text_of(need, "why"), *state = text_of(need, "state");
+
+			printf("  %-20s %-9s %s\n", text_of(need, "need"), state,
+			       text_of(need, "hook"));
+			if (!strcmp(state, "missing"))
+				printf("  %-20s missing: %s\n", "", text_of(need, "gives"));
+			if (*why)
+				printf("  %-20s because %s\n", "", why);
+		}
+	}
+	for (size_t i = 0; i < nr_monitors; i++)
+		if (!monitor__available(monitors[i]))
+			printf("%s%s: not available in this version\n",
+			       i && !monitor__available(monitors[i - 1]) ? "" : "\n",
+			       monitors[i]->name);
+}
+
+int check__print(const struct options *opts)
+{
+	struct json_object *all = json_object_new_object();
+	bool works = false;
+
+	json_object_object_add(all, "monitor", json_object_new_string("kvm_watcher"));
+	json_object_object_add(all, "scope", json_object_new_string("check"));
+	json_object_object_add(all, "host", check_host());
+	json_object_object_add(all, "hooks", check_kinds());
+	json_object_object_add(all, "monitors", check_monitors(opts, &works));
+	if (opts->format == FORMAT_JSON) {
+		printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
+							      JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else {
+		print_host(json_object_object_get(all, "host"));
+		print_kinds(json_object_object_get(all, "hooks"));
+		print_monitors(json_object_object_get(all, "monitors"));
+	}
+	json_object_put(all);
+	return works ? EXIT_MEASURED : EXIT_NOT_MEASURED;
+}

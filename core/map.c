@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "map.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+int map__resize(struct bpf_object *obj, const char *name, uint32_t entries)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+
+	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
+}
+
+void *map__mmap(const struct bpf_map *map, size_t *size)
+{
+	size_t page = sysconf(_SC_PAGESIZE), bytes;
+	void *at;
+
+	/* The kernel rounds the elements of an array up to 8 bytes. */
+	bytes = ((bpf_map__value_size(map) + 7) & ~7UL) * bpf_map__max_entries(map);
+	bytes = (bytes + page - 1) & ~(page - 1);
+	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	*size = bytes;
+	return at;
+}
+
+void *map__mmap_name(const struct bpf_object *obj, const char *name, size_t *size)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+
+	if (!map) {
+		errno = ENOENT;
+		return NULL;
+	}
+	return map__mmap(map, size);
+}
+
+int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t first, uint32_t nr)
+{
+	int fd = map__fd(obj, name);
+
+	for (uint32_t i = first; i < first + nr; i++)
+		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+int map__fd(const struct bpf_object *obj, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(obj, name);
+}
+
+long map__find_variable(const struct bpf_object *obj, const char *section, const char *variable,
+			struct bpf_map **map)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	const struct btf_var_secinfo *var;
+	const struct btf_type *datasec;
+	struct bpf_map *each;
+	int id;
+
+	*map = NULL;
+	bpf_object__for_each_map(each, obj)
+		if (bpf_map__is_internal(each) && strstr(bpf_map__name(each), section))
+			*map = each;
+	id = btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC);
+	if (id < 0 || !*map)
+		return -ENOENT;
+	datasec = btf__type_by_id(btf, id);
+	var = btf_var_secinfos(datasec);
+	for (int i = 0; i < btf_vlen(datasec); i++, var++) {
+		const struct btf_type *t = btf__type_by_id(btf, var->type);
+
+		if (!strcmp(btf__name_by_offset(btf, t->name_off), variable))
+			return var->offset;
+	}
+	return -ENOENT;
+}
+
+int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t value)
+{
+	struct bpf_map *map;
+	long offset = map__find_variable(obj, ".rodata", variable, &map);
+	size_t size;
+
+	if (offset < 0)
+		return offset;
+	memcpy((char *)bpf_map__initial_value(map, &size) + offset, &value, sizeof(value));
+	return 0;
+}

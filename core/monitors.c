@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The table of monitors, in the order of --help. The help text here is the option's. */
+#include "monitor.h"
+
+/* In this version: one file of that name in monitors/ each. */
+extern const struct monitor vm_exit_monitor;
+
+/* Listed, so that their options are known; asking for one says that it is not here yet. */
+static const struct monitor kvm_irqchip = {
+	.name = "kvm_irqchip", .key = 'c', .help = "irqchip settings (PIC, IOAPIC, MSI)",
+};
+static const struct monitor mark_page_dirty = {
+	.name = "mark_page_dirty", .key = 'd', .help = "dirty pages",
+};
+static const struct monitor kvmmmu_page_fault = {
+	.name = "kvmmmu_page_fault", .key = 'f', .help = "KVM MMU page faults",
+};
+static const struct monitor hypercall = {
+	.name = "hypercall", .key = 'h', .help = "hypercalls",
+};
+static const struct monitor irq_inject = {
+	.name = "irq_inject", .key = 'i', .help = "virtual interrupt injection",
+};
+static const struct monitor kvm_ioctl = {
+	.name = "kvm_ioctl", .key = 'l', .help = "KVM ioctls",
+};
+static const struct monitor mmio = {
+	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
+	.with = "kvmmmu_page_fault",
+};
+static const struct monitor halt_poll_ns = {
+	.name = "halt_poll_ns", .key = 'n', .help = "halt-polling time changes",
+};
+static const struct monitor vcpu_load = {
+	.name = "vcpu_load", .key = 'o', .help = "load of the vCPUs",
+};
+static const struct monitor kvm_timer = {
+	.name = "kvm_timer", .key = 'T', .help = "hv and software timers",
+};
+static const struct monitor vcpu_wakeup = {
+	.name = "vcpu_wakeup", .key = 'w', .help = "vCPU wake-ups",
+};
+
+const struct monitor *const monitors[] = {
+	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup, &halt_poll_ns,
+	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall, &kvm_ioctl, &kvm_timer,
+};
+
+const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "../compat/host.h"
+#include "log.h"
+#include "monitor.h"
+#include "vcpus.h"
+#include "vm.h"
+
+enum { NSEC_PER_MSEC = 1000000 };
+
+/* What the loop waits for; epoll's data. */
+enum source { SOURCE_SIGNAL, SOURCE_INTERVAL, SOURCE_END, SOURCE_VCPUS, SOURCE_VMM };
+
+struct loop {
+	int epoll;
+	int fds[SOURCE_VMM + 1];
+};
+
+uint64_t clock__ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+}
+
+void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsigned int view)
+{
+	const struct section section = {
+		.monitor = m->name,
+		.columns = m->columns,
+		.view = &m->views[view],
+		.view_bit = 1U << view,
+		.scope = scope,
+		.seconds = scope == SCOPE_EVENT ? 0 :
+			(double)(run->now_ns - run->since_ns) / NSEC_PER_SEC,
+	};
+
+	output__begin(run->out, &section);
+}
+
+static int open_timer(uint64_t at_ns, uint64_t every_ns)
+{
+	struct itimerspec when = {
+		.it_value = { at_ns / NSEC_PER_SEC, at_ns % NSEC_PER_SEC },
+		.it_interval = { every_ns / NSEC_PER_SEC, every_ns % NSEC_PER_SEC },
+	};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int loop__add(struct loop *loop, enum source source, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
+
+	if (fd < 0)
+		return -errno;
+	loop->fds[source] = fd;
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static void loop__close(struct loop *loop)
+{
+	for (int i = 0; i <= SOURCE_VMM; i++)
+		if (i != SOURCE_VCPUS && loop->fds[i] > 0)
+			close(loop->fds[i]);
+	if (loop->epoll > 0)
+		close(loop->epoll);
+}
+
+static int loop__open(struct loop *loop, const struct run *run)
+{
+	const struct options *opts = run->opts;
+	int err;
+
+	memset(loop, 0, sizeof(*loop));
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll < 0)
+		return -errno;
+	err = loop__add(loop, SOURCE_SIGNAL, open_signals());
+	if (!err)
+		err = loop__add(loop, SOURCE_INTERVAL,
+				open_timer(run->start_ns + opts->interval_ns, opts->interval_ns));
+	if (!err && opts->time_ns)
+		err = loop__add(loop, SOURCE_END, open_timer(run->start_ns + opts->time_ns, 0));
+	if (!err)
+		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->vcpus));
+	/* Where there is no pidfd, -p's end shows as silence only. */
+	if (!err && opts->pid) {
+		int fd = syscall(SYS_pidfd_open, opts->pid, 0);
+
+		if (fd >= 0)
+			err = loop__add(loop, SOURCE_VMM, fd);
+	}
+	return err;
+}
+
+/* One interval has ended: new vCPUs first, then the rows, then the slots of the ended. */
+static void report_interval(struct run *run)
+{
+	vcpus__refresh(run->vcpus);
+	run->now_ns = clock__ns();
+	for (size_t i = 0; i < run->nr_attached; i++) {
+		struct attachment *at = &run->attached[i];
+
+		attach__next_epoch(at);
+		at->monitor->report(run, at, SCOPE_INTERVAL);
+	}
+	vcpus__release_ended(run->vcpus);
+	run->since_ns = run->now_ns;
+}
+
+static void report_total(struct run *run)
+{
+	run->since_ns = run->start_ns;
+	for (size_t i = 0; i < run->nr_attached; i++)
+		run->attached[i].monitor->report(run, &run->attached[i], SCOPE_TOTAL);
+}
+
+static bool ends_with_interval(const struct run *run)
+{
+	return run->opts->time_ns &&
+	       clock__ns() + NSEC_PER_MSEC >= run->start_ns + run->opts->time_ns;
+}
+
+/* Until a signal, -t, the end of -p's process or of the output. 0 or -errno. */
+static int loop__run(struct loop *loop, struct run *run)
+{
+	struct epoll_event event;
+	uint64_t expired;
+	int err;
+
+	for (;;) {
+		err = epoll_wait(loop->epoll, &event, 1, -1);
+		if (err < 0 && errno == EINTR)
+			continue;
+		if (err < 0)
+			return -errno;
+		switch ((enum source)event.data.u32) {
+		case SOURCE_SIGNAL:
+		case SOURCE_END:
+			return 0;
+		case SOURCE_VMM:
+			say("the VM with pid %d has ended", run->opts->pid);
+			return 0;
+		case SOURCE_VCPUS:
+			vcpus__refresh(run->vcpus);
+			continue;
+		case SOURCE_INTERVAL:
+			if (read(loop->fds[SOURCE_INTERVAL], &expired, sizeof(expired)) < 0)
+				continue;
+			if (ends_with_interval(run))
+				return 0;
+			report_interval(run);
+			err = output__flush(run->out);
+			if (err)
+				return -err;
+		}
+	}
+}
+
+static struct json_object *need_object(const struct attachment *at, const struct need_state *need)
+{
+	const struct hook *hook = need->hook ? need->hook : need->first;
+	struct json_object *obj = json_object_new_object();
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s/%s", hook_kind__name(hook->kind), hook->target);
+	json_object_object_add(obj, "monitor", json_object_new_string(at->monitor->name));
+	json_object_object_add(obj, "need", json_object_new_string(need->first->need));
+	json_object_object_add(obj, "hook", json_object_new_string(text));
+	json_object_object_add(obj, "state", json_object_new_string(need_state__word(need)));
+	json_object_object_add(obj, "why", json_object_new_string(need->why));
+	return obj;
+}
+
+static uint64_t self_cpu_ns(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * NSEC_PER_SEC +
+	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
+}
+
+static void write_summary(struct run *run)
+{
+	struct json_object *obj = json_object_new_object(), *lost = json_object_new_object();
+	struct json_object *hooks = json_object_new_array();
+
+	for (int i = 0; i < NR_LOST; i++)
+		json_object_object_add(lost, lost__name(i), json_object_new_uint64(run->lost[i]));
+	for (size_t i = 0; i < run->nr_attached; i++)
+		for (size_t j = 0; j < run->attached[i].nr_needs; j++)
+			json_object_array_add(hooks, need_object(&run->attached[i],
+								 &run->attached[i].needs[j]));
+	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
+	json_object_object_add(obj, "scope", json_object_new_string("summary"));
+	json_object_object_add(obj, "ts_ns", json_object_new_uint64(run->now_ns));
+	json_object_object_add(obj, "duration_ns",
+			       json_object_new_uint64(run->now_ns - run->start_ns));
+	json_object_object_add(obj, "lost", lost);
+	json_object_object_add(obj, "hooks", hooks);
+	json_object_object_add(obj, "self_cpu_ns", json_object_new_uint64(self_cpu_ns()));
+	output__object(run->out, obj);
+	for (int i = 0; i < NR_LOST; i++)
+		if (run->lost[i])
+			say("lost: %" PRIu64 " %s (%s)", run->lost[i], lost__name(i), lost__help(i));
+}
+
+static void say_what_is_missing(const struct attachment *at)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct need_state *need = &at->needs[i];
+
+		if (!need->hook)
+			say("%s: missing: %s, because %s", at->monitor->name, need->first->gives,
+			    need->why);
+	}
+}
+
+static int attach_all(struct run *run)
+{
+	for (size_t i = 0; i < nr_monitors; i++) {
+		struct attachment *at = &run->attached[run->nr_attached];
+		int err;
+
+		if (!(run->opts->monitors & (1ULL << i)))
+			continue;
+		err = attach__monitor(run, monitors[i], at);
+		say_what_is_missing(at);
+		if (!err)
+			run->nr_attached++;
+		else if (err == -EOPNOTSUPP)
+			say("%s: nothing of it can be measured on this host (see --check)",
+			    monitors[i]->name);
+		else
+			say("%s: can't be started: %s (-v shows libbpf's messages)",
+			    monitors[i]->name, strerror(-err));
+	}
+	return run->nr_attached ? 0 : -EOPNOTSUPP;
+}
+
+/* -p: a clear word when that process is none or no VM. */
+static int check_pid(const struct options *opts)
+{
+	struct vm vm;
+	int err;
+
+	if (!opts->pid)
+		return 0;
+	err = vm__probe("/proc", opts->pid, &vm);
+	if (err == -ESRCH)
+		say("-p %d: there is no such process (--list shows the VMs)", opts->pid);
+	else if (err == -ENXIO)
+		say("-p %d: %s is not a VM, it holds no KVM VM descriptor (--list shows the VMs)",
+		    opts->pid, vm.name);
+	else if (err)
+		say("-p %d: its descriptors can't be read: run as root", opts->pid);
+	return err;
+}
+
+static int terminal_width(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_col)
+		return 80;
+	return size.ws_col;
+}
+
+static void say_ready(const struct run *run)
+{
+	char names[256] = "", until[64];
+	size_t used = 0;
+
+	for (size_t i = 0; i < run->nr_attached && used < sizeof(names); i++)
+		used += snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+				 run->attached[i].monitor->name);
+	if (run->opts->time_ns)
+		snprintf(until, sizeof(until), "for %g s",
+			 (double)run->opts->time_ns / NSEC_PER_SEC);
+	else
+		snprintf(until, sizeof(until), "until Ctrl-C");
+	say("watching %s %s", names, until);
+}
+
+/* After everything is attached: the loop, then the rest of the data. */
+static int measure(struct run *run)
+{
+	struct loop loop;
+	int err;
+
+	run->start_ns = run->since_ns = run->now_ns = clock__ns();
+	err = loop__open(&loop, run);
+	if (err) {
+		say("can't wait for events: %s", strerror(-err));
+		goto cleanup;
+	}
+	say_ready(run);
+	err = loop__run(&loop, run);
+	/* While the hooks still are complete: half a pair is no loss after that. */
+	vcpus__losses(run->vcpus, run->lost);
+	for (size_t i = 0; i < run->nr_attached; i++)
+		attach__detach(&run->attached[i]);
+	if (err != -EPIPE) {
+		report_interval(run);
+		report_total(run);
+		write_summary(run);
+	}
+	if (!err)
+		err = -output__flush(run->out);
+	if (err && err != -EPIPE)
+		say("can't write the output: %s", strerror(-err));
+cleanup:
+	loop__close(&loop);
+	return err && err != -EPIPE ? EXIT_NOT_MEASURED : EXIT_MEASURED;
+}
+
+int run__watch(const struct options *opts)
+{
+	struct run run = { .opts = opts };
+	int code = EXIT_NOT_MEASURED;
+
+	if (check_pid(opts))
+		return EXIT_USAGE;
+	if (!host__has_kvm()) {
+		say("this kernel has no KVM now: load kvm_intel or kvm_amd (modprobe)");
+		return EXIT_NOT_MEASURED;
+	}
+	if (opts->pid && !host__initial_pid_namespace()) {
+		say("-p needs the host's PID namespace; this is another one");
+		return EXIT_NOT_MEASURED;
+	}
+	if (vcpus__open(opts, &run.vcpus))
+		return EXIT_NOT_MEASURED;
+	run.out = output__new(opts->format, stdout, terminal_width());
+	if (!run.out)
+		say("out of memory");
+	else if (!attach_all(&run))
+		code = measure(&run);
+	for (size_t i = 0; i < run.nr_attached; i++)
+		attach__close(&run, &run.attached[i]);
+	output__free(run.out);
+	vcpus__close(run.vcpus);
+	return code;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One run of the program: what all parts of it share. */
+#ifndef KVM_WATCHER_RUN_H
+#define KVM_WATCHER_RUN_H
+
+#include <stdint.h>
+
+#include "../bpf/records.h"
+#include "../output/output.h"
+#include "attach.h"
+#include "options.h"
+
+struct monitor;
+struct vcpus;
+
+enum { MAX_MONITORS = 16, NSEC_PER_SEC = 1000000000 };
+
+struct run {
+	const struct options *opts;
+	struct output *out;
+	struct vcpus *vcpus;
+	struct attachment attached[MAX_MONITORS];
+	size_t nr_attached;
+	uint64_t start_ns;	/* CLOCK_MONOTONIC: everything was attached */
+	uint64_t since_ns;	/* begin of what report() writes */
+	uint64_t now_ns;	/* its end */
+	uint64_t lost[NR_LOST];
+};
+
+/* Measures until a signal, -t or the end of -p's VM. Returns an exit code. */
+int run__watch(const struct options *opts);
+
+/* Begins a section for the period that report() is about. */
+void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsigned int view);
+
+uint64_t clock__ns(void);
+
+#endif

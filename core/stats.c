@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "stats.h"
+
+#include <math.h>
+#include <string.h>
+
+uint64_t counter__delta(uint64_t now, uint64_t before)
+{
+	return now >= before ? now - before : now;
+}
+
+void stat_delta__init(struct stat_delta *d)
+{
+	memset(d, 0, sizeof(*d));
+	d->min_ns = UINT64_MAX;
+	d->max_ns = UINT64_MAX;
+}
+
+void stat_delta__set(struct stat_delta *d, const struct stat *now, const struct stat *before)
+{
+	d->total_ns = counter__delta(now->total_ns, before ? before->total_ns : 0);
+	d->timed = 0;
+	for (int i = 0; i < STAT_BUCKETS; i++) {
+		d->hist[i] = counter__delta(now->hist[i], before ? before->hist[i] : 0);
+		d->timed += d->hist[i];
+	}
+}
+
+static void take_extremes(struct stat_delta *d, uint64_t min_ns, uint64_t max_ns)
+{
+	if (min_ns < d->min_ns)
+		d->min_ns = min_ns;
+	if (d->max_ns == UINT64_MAX || max_ns > d->max_ns)
+		d->max_ns = max_ns;
+}
+
+void stat_delta__extremes(struct stat_delta *d, const struct stat *now, uint64_t epoch)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct stat_extremes *x = &now->extremes[i];
+
+		/* Epochs begin at 1: 0 is a half that was never written. */
+		if (x->epoch && (!epoch || x->epoch == epoch))
+			take_extremes(d, x->min_ns, x->max_ns);
+	}
+}
+
+void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b)
+{
+	a->timed += b->timed;
+	a->total_ns += b->total_ns;
+	for (int i = 0; i < STAT_BUCKETS; i++)
+		a->hist[i] += b->hist[i];
+	if (b->max_ns != UINT64_MAX)
+		take_extremes(a, b->min_ns, b->max_ns);
+}
+
+uint64_t stat_bucket__low(unsigned int bucket)
+{
+	unsigned int octave = bucket >> STAT_SUB_BITS, sub = bucket & ((1 << STAT_SUB_BITS) - 1);
+
+	if (!bucket)
+		return 0;
+	return ((uint64_t)(1 << STAT_SUB_BITS) + sub) << (octave + STAT_MIN_SHIFT - STAT_SUB_BITS);
+}
+
+uint64_t stat_bucket__width(unsigned int bucket)
+{
+	return stat_bucket__low(bucket + 1) - stat_bucket__low(bucket);
+}
+
+static uint64_t clamp_to_extremes(const struct stat_delta *d, uint64_t ns)
+{
+	if (d->max_ns == UINT64_MAX)
+		return ns;
+	if (ns < d->min_ns)
+		return d->min_ns;
+	return ns > d->max_ns ? d->max_ns : ns;
+}
+
+uint64_t stat_delta__percentile(const struct stat_delta *d, double percent)
+{
+	uint64_t rank, seen = 0;
+
+	if (!d->timed)
+		return UINT64_MAX;
+	rank = ceil(d->timed * percent / 100);
+	if (!rank)
+		rank = 1;
+	for (unsigned int i = 0; i < STAT_BUCKETS; i++) {
+		seen += d->hist[i];
+		if (seen < rank)
+			continue;
+		/* The last bucket is open-ended: only the maximum bounds it. */
+		if (i == STAT_BUCKETS - 1 && d->max_ns != UINT64_MAX)
+			return d->max_ns;
+		return clamp_to_extremes(d, stat_bucket__low(i) + stat_bucket__width(i) / 2);
+	}
+	return UINT64_MAX;
+}

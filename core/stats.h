@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* From cumulative kernel records to what a row shows. */
+#ifndef KVM_WATCHER_STATS_H
+#define KVM_WATCHER_STATS_H
+
+#include <stdint.h>
+
+#include "../bpf/records.h"
+
+/* Growth of a cumulative counter; one that restarted counts from zero. */
+uint64_t counter__delta(uint64_t now, uint64_t before);
+
+/* What was added to a histogram between two snapshots. */
+struct stat_delta {
+	uint64_t timed;		/* events with a time */
+	uint64_t total_ns;
+	uint64_t min_ns;	/* UINT64_MAX while there is none */
+	uint64_t max_ns;	/* UINT64_MAX while there is none */
+	uint64_t hist[STAT_BUCKETS];
+};
+
+void stat_delta__init(struct stat_delta *d);
+/* before may be NULL: since the beginning. Extremes are not touched. */
+void stat_delta__set(struct stat_delta *d, const struct stat *now, const struct stat *before);
+/* Takes the extremes of one epoch in, or of both halves with epoch == 0. */
+void stat_delta__extremes(struct stat_delta *d, const struct stat *now, uint64_t epoch);
+/* Adds b to a. */
+void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b);
+
+/*
+ * Nearest-rank percentile (0 < percent <= 100) from the histogram: the middle
+ * of its bucket, within 12.5 % of the true value, never outside min..max.
+ * UINT64_MAX when nothing was timed.
+ */
+uint64_t stat_delta__percentile(const struct stat_delta *d, double percent);
+
+/* Lower bound and width of a bucket in ns. */
+uint64_t stat_bucket__low(unsigned int bucket);
+uint64_t stat_bucket__width(unsigned int bucket);
+
+#endif

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "vcpus.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../compat/host.h"
+#include "log.h"
+#include "map.h"
+#include "options.h"
+#include "vcpus.skel.h"
+#include "vm.h"
+
+enum {
+	LEAST_SLOTS = 256,
+	MOST_SLOTS = 16384,
+	SLOTS_PER_CPU = 16,
+	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
+};
+
+/* A VM that was seen; kept for the whole run, rows point at its label. */
+struct known_vm {
+	struct known_vm *next;
+	uint32_t tgid;
+	uint64_t start_ns;
+	uint64_t kvm;
+	bool chosen;
+	char label[VM_NAME_LEN + 8];
+};
+
+struct vcpus {
+	const struct options *opts;
+	struct vcpus_bpf *skel;
+	struct ring_buffer *news;
+	struct known_vm *vms;
+	struct vcpu_ref *refs;
+	size_t nr_slots;		/* slot 0 included */
+	size_t nr_used;
+	struct vcpu_info *infos;	/* the kernel's, mapped */
+	uint32_t *cache;
+	uint64_t *losses;
+	size_t infos_size, cache_size, losses_size;
+};
+
+static const struct {
+	const char *name;
+	const char *help;
+} lost_kinds[NR_LOST] = {
+	[LOST_VCPUS_FULL] = { "vcpus_full", "events of vCPUs for which the tables had no room" },
+	[LOST_RECORDS_FULL] = { "records_full", "events for whose reason the tables had no room" },
+	[LOST_EXITS_UNTIMED] = { "exits_untimed",
+		"exits counted without a time: the kernel did not trace the entry after them" },
+	[LOST_EXITS_UNTRACED] = { "exits_untraced",
+		"exits that KVM handled in its fast path without tracing them" },
+	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known" },
+};
+
+const char *lost__name(enum lost what)
+{
+	return lost_kinds[what].name;
+}
+
+const char *lost__help(enum lost what)
+{
+	return lost_kinds[what].help;
+}
+
+/* Room for what the host runs now, four times over, and for what its CPUs suggest. */
+static size_t choose_slots(void)
+{
+	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;
+	struct vm *vms = NULL;
+
+	if (!vm__scan("/proc", &vms, &nr))
+		for (size_t i = 0; i < nr; i++)
+			vcpus += vms[i].nr_vcpus;
+	free(vms);
+	if (vcpus * 4 > want)
+		want = vcpus * 4;
+	if (sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU > want)
+		want = sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU;
+	while (slots < want && slots < MOST_SLOTS)
+		slots *= 2;
+	return slots;
+}
+
+static void resolve(struct vcpus *v, uint32_t slot);
+
+static int on_new_vcpu(void *ctx, void *data, size_t size)
+{
+	uint32_t slot;
+
+	if (size < sizeof(slot))
+		return 0;
+	memcpy(&slot, data, sizeof(slot));
+	resolve(ctx, slot);
+	return 0;
+}
+
+static int load(struct vcpus *v)
+{
+	struct bpf_object *obj = v->skel->obj;
+	int err;
+
+	err = map__resize(obj, "vcpus", v->nr_slots);
+	if (!err)
+		err = map__resize(obj, "vcpu_slots", v->nr_slots);
+	if (!err)
+		err = map__resize(obj, "thread_slots", v->nr_slots);
+	if (!err)
+		err = map__resize(obj, "free_slots", v->nr_slots);
+	if (!err)
+		err = vcpus_bpf__load(v->skel);
+	if (!err)
+		err = map__fill_queue(obj, "free_slots", 1, v->nr_slots - 1);
+	return err;
+}
+
+static int map_tables(struct vcpus *v)
+{
+	struct bpf_object *obj = v->skel->obj;
+
+	v->infos = map__mmap_name(obj, "vcpus", &v->infos_size);
+	if (!v->infos)
+		return -errno;
+	v->cache = map__mmap_name(obj, "slot_cache", &v->cache_size);
+	if (!v->cache)
+		return -errno;
+	v->losses = map__mmap_name(obj, "losses", &v->losses_size);
+	if (!v->losses)
+		return -errno;
+	v->news = ring_buffer__new(map__fd(obj, "new_vcpus"), on_new_vcpu, v, NULL);
+	return v->news ? 0 : -errno;
+}
+
+int vcpus__open(const struct options *opts, struct vcpus **vcpus)
+{
+	struct vcpus *v = calloc(1, sizeof(*v));
+	int err = -ENOMEM;
+
+	if (!v)
+		goto cleanup;
+	v->opts = opts;
+	v->nr_slots = choose_slots();
+	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
+	if (!v->refs)
+		goto cleanup;
+	v->skel = vcpus_bpf__open();
+	if (!v->skel) {
+		err = -errno;
+		goto cleanup;
+	}
+	err = load(v);
+	if (!err)
+		err = map_tables(v);
+	if (!err) {
+		*vcpus = v;
+		return 0;
+	}
+cleanup:
+	if (err == -EPERM && geteuid())
+		say("BPF is for root only here: run it as root (or with CAP_BPF and CAP_PERFMON)");
+	else
+		say("the kernel does not let BPF maps in: %s (-v shows libbpf's messages)",
+		    strerror(-err));
+	vcpus__close(v);
+	return err;
+}
+
+void vcpus__close(struct vcpus *v)
+{
+	if (!v)
+		return;
+	while (v->vms) {
+		struct known_vm *vm = v->vms;
+
+		v->vms = vm->next;
+		free(vm);
+	}
+	ring_buffer__free(v->news);
+	if (v->infos)
+		munmap(v->infos, v->infos_size);
+	if (v->cache)
+		munmap(v->cache, v->cache_size);
+	if (v->losses)
+		munmap(v->losses, v->losses_size);
+	vcpus_bpf__destroy(v->skel);
+	free(v->refs);
+	free(v);
+}
+
+int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
+{
+	struct bpf_map *map, *own;
+	int err;
+
+	bpf_object__for_each_map(map, obj) {
+		if (bpf_map__is_internal(map))
+			continue;
+		own = bpf_object__find_map_by_name(v->skel->obj, bpf_map__name(map));
+		if (!own)
+			continue;
+		err = bpf_map__reuse_fd(map, bpf_map__fd(own));
+		if (err)
+			return err;
+	}
+	return map__set_const(obj, "only_tgid", v->opts->pid);
+}
+
+int vcpus__fd(const struct vcpus *v)
+{
+	return ring_buffer__epoll_fd(v->news);
+}
+
+size_t vcpus__max(const struct vcpus *v)
+{
+	return v->nr_slots - 1;
+}
+
+size_t vcpus__count(const struct vcpus *v)
+{
+	return v->nr_used;
+}
+
+const struct vcpu_ref *vcpus__get(const struct vcpus *v, uint32_t slot)
+{
+	return slot && slot < v->nr_slots && v->refs[slot].known ? &v->refs[slot] : NULL;
+}
+
+void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
+{
+	memcpy(lost, v->losses, NR_LOST * sizeof(*lost));
+}
+
+/* The process's name if it still is the process that the kernel saw, else its comm. */
+static void name_vm(struct known_vm *vm, const struct vcpu_info *info)
+{
+	unsigned int nth = 1;
+	struct vm found;
+	int err;
+
+	err = vm__probe("/proc", info->tgid, &found);
+	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
+	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
+		snprintf(found.name, sizeof(found.name), "%.15s", info->comm);
+	for (const struct known_vm *other = vm->next; other; other = other->next)
+		if (other->tgid == vm->tgid && other->start_ns == vm->start_ns)
+			nth++;
+	if (nth == 1)
+		snprintf(vm->label, sizeof(vm->label), "%s", found.name);
+	else
+		snprintf(vm->label, sizeof(vm->label), "%s#%u", found.name, nth);
+}
+
+static struct known_vm *find_vm(struct vcpus *v, const struct vcpu_info *info)
+{
+	struct known_vm *vm;
+
+	for (vm = v->vms; vm; vm = vm->next)
+		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
+		    vm->start_ns == info->start_ns)
+			return vm;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return NULL;
+	vm->kvm = info->kvm;
+	vm->tgid = info->tgid;
+	vm->start_ns = info->start_ns;
+	vm->next = v->vms;
+	name_vm(vm, info);
+	v->vms = vm;
+	vm->chosen = vm__match(v->opts->vm, vm->label);
+	return vm;
+}
+
+static void resolve(struct vcpus *v, uint32_t slot)
+{
+	struct vcpu_ref *ref = slot < v->nr_slots ? &v->refs[slot] : NULL;
+	const struct known_vm *vm;
+
+	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].ready, __ATOMIC_ACQUIRE))
+		return;
+	ref->info = v->infos[slot];
+	vm = find_vm(v, &ref->info);
+	if (!vm)
+		return;
+	ref->vm = vm->label;
+	ref->chosen = vm->chosen && options__has_vcpu(v->opts, ref->info.vcpu_id);
+	ref->ended = false;
+	ref->known = true;
+	v->nr_used++;
+}
+
+/* The thread exists: sends it no signal, only asks. */
+static bool thread_lives(const struct vcpu_info *info)
+{
+	return !syscall(SYS_tgkill, info->tgid, info->tid, 0) || errno != ESRCH;
+}
+
+void vcpus__refresh(struct vcpus *v)
+{
+	ring_buffer__consume(v->news);
+	for (size_t slot = 1; slot < v->nr_slots; slot++) {
+		struct vcpu_ref *ref = &v->refs[slot];
+
+		if (ref->known)
+			ref->ended = !thread_lives(&ref->info);
+		else if (v->infos[slot].ready)
+			resolve(v, slot);
+	}
+}
+
+/* Slot's thread is gone, so nobody else writes what is cleared here. */
+static void release(struct vcpus *v, uint32_t slot)
+{
+	struct bpf_object *obj = v->skel->obj;
+	struct vcpu_ref *ref = &v->refs[slot];
+	struct vcpu_key key = { .vcpu = ref->info.vcpu, .tid = ref->info.tid };
+	uint32_t known;
+
+	bpf_map_delete_elem(map__fd(obj, "vcpu_slots"), &key);
+	if (!bpf_map_lookup_elem(map__fd(obj, "thread_slots"), &key.tid, &known) && known == slot)
+		bpf_map_delete_elem(map__fd(obj, "thread_slots"), &key.tid);
+	for (size_t i = 0; i < 1 << SLOT_CACHE_BITS; i++)
+		if (v->cache[i] == slot)
+			v->cache[i] = 0;
+	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
+	memset(ref, 0, sizeof(*ref));
+	bpf_map_update_elem(map__fd(obj, "free_slots"), NULL, &slot, BPF_ANY);
+	v->nr_used--;
+}
+
+void vcpus__release_ended(struct vcpus *v)
+{
+	for (size_t slot = 1; slot < v->nr_slots; slot++)
+		if (v->refs[slot].known && v->refs[slot].ended)
+			release(v, slot);
+}
+
+void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row)
+{
+	row->ts_ns = ts_ns;
+	row->vm = ref->vm;
+	row->pid = ref->info.tgid;
+	row->tid = ref->info.tid;
+	row->vcpu = ref->info.vcpu_id;
+}
+
+static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
+{
+	struct vcpu_entry *list = NULL, *more;
+	size_t used = 0, room = 0;
+	ssize_t got = 1;
+
+	while (got > 0) {
+		if (room - used < sizeof(*list)) {
+			room = room ? room * 2 : 64 * sizeof(*list);
+			more = realloc(list, room);
+			if (!more) {
+				free(list);
+				return -ENOMEM;
+			}
+			list = more;
+		}
+		got = read(fd, (char *)list + used, room - used);
+		if (got < 0 && errno == EAGAIN)
+			got = 1;
+		else if (got > 0)
+			used += got;
+	}
+	*entries = list;
+	*nr = used / sizeof(*list);
+	return got < 0 ? -errno : 0;
+}
+
+int vcpus__list(struct vcpu_entry **entries, size_t *nr)
+{
+	struct bpf_link *link = NULL;
+	struct vcpus_bpf *skel;
+	int err, fd = -1;
+
+	skel = vcpus_bpf__open();
+	if (!skel)
+		return -errno;
+	bpf_program__set_autoload(skel->progs.list_vcpus, true);
+	err = vcpus_bpf__load(skel);
+	if (err)
+		goto cleanup;
+	link = bpf_program__attach_iter(skel->progs.list_vcpus, NULL);
+	if (!link) {
+		err = -errno;
+		goto cleanup;
+	}
+	fd = bpf_iter_create(bpf_link__fd(link));
+	err = fd < 0 ? -errno : read_entries(fd, entries, nr);
+cleanup:
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	vcpus_bpf__destroy(skel);
+	return err;
+}

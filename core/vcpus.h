@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The user-space half of the vCPU directory (bpf/vcpus.bpf.h): which slot is
+ * which vCPU of which VM, who has ended, and the maps that monitors share.
+ */
+#ifndef KVM_WATCHER_VCPUS_H
+#define KVM_WATCHER_VCPUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../bpf/records.h"
+#include "column.h"
+
+struct bpf_object;
+struct options;
+struct vcpus;
+
+struct vcpu_ref {
+	const char *vm;		/* name, "#2" etc. behind it for a process's further VMs; lives as long as the directory */
+	struct vcpu_info info;
+	bool known;
+	bool ended;		/* its thread is gone: nothing more will come */
+	bool chosen;		/* by -p, --vm and --vcpu */
+};
+
+/* Loads the shared maps. 0 or -errno; says what is wrong itself. */
+int vcpus__open(const struct options *opts, struct vcpus **vcpus);
+void vcpus__close(struct vcpus *vcpus);
+
+/* Before obj is loaded: it gets the shared maps and the filter. 0 or -errno. */
+int vcpus__share(const struct vcpus *vcpus, struct bpf_object *obj);
+
+/* A descriptor to poll: readable when a vCPU appeared. */
+int vcpus__fd(const struct vcpus *vcpus);
+
+/* Looks for new and for ended vCPUs. */
+void vcpus__refresh(struct vcpus *vcpus);
+
+/* After all monitors have let go of the ended ones: their slots are free again. */
+void vcpus__release_ended(struct vcpus *vcpus);
+
+/* Slots are 1 .. vcpus__max(); NULL for a slot that is not in use. */
+size_t vcpus__max(const struct vcpus *vcpus);
+const struct vcpu_ref *vcpus__get(const struct vcpus *vcpus, uint32_t slot);
+
+/* vCPUs in use now. */
+size_t vcpus__count(const struct vcpus *vcpus);
+
+void vcpus__losses(const struct vcpus *vcpus, uint64_t lost[NR_LOST]);
+const char *lost__name(enum lost what);
+const char *lost__help(enum lost what);
+
+/* Fills the head of a row. */
+void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row);
+
+/* The vCPUs that exist now, by the BPF iterator. *entries is to be freed. 0 or -errno. */
+int vcpus__list(struct vcpu_entry **entries, size_t *nr);
+
+#endif

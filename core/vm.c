@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Finding VMs in procfs. Everything read here is written by processes that owe
+ * us nothing: names hold any byte, and a process may go away at any moment.
+ * Files are opened below a descriptor of /proc/PID, which stays with the
+ * process even when its pid is used again.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/kcmp.h>
+
+#include "vm.h"
+
+enum { MAX_CMDLINE = 256 * 1024 };
+
+/* A command line, cut into its NUL-terminated arguments. */
+struct args {
+	char *data;
+	size_t len;
+};
+
+/* Descriptors of KVM that a process holds. */
+struct held {
+	int *vm_fds;
+	size_t nr_vms;
+	unsigned int *vcpus;
+	size_t nr_vcpus;
+};
+
+/* Reads at most max bytes; *data is NUL-terminated and to be freed. */
+static int read_file(int dir, const char *name, size_t max, char **data, size_t *len)
+{
+	size_t size = 4096, used = 0;
+	char *buf = NULL, *bigger;
+	ssize_t n;
+	int fd, err = 0;
+
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	do {
+		if (!buf || used == size) {
+			size = buf ? 2 * size : size;
+			bigger = realloc(buf, size + 1);
+			if (!bigger) {
+				err = -ENOMEM;
+				goto cleanup;
+			}
+			buf = bigger;
+		}
+		n = read(fd, buf + used, size - used);
+		if (n < 0) {
+			err = -errno;
+			goto cleanup;
+		}
+		used += n;
+	} while (n && used < max);
+	buf[used] = '\0';
+	*data = buf;
+	*len = used;
+	buf = NULL;
+cleanup:
+	free(buf);
+	close(fd);
+	return err;
+}
+
+/* Cuts before a character of UTF-8 that doesn't fit as a whole. */
+static void copy_name(char *dst, size_t size, const char *src)
+{
+	size_t len = strnlen(src, size);
+
+	if (len == size)
+		for (len--; len && ((unsigned char)src[len] & 0xc0) == 0x80; len--)
+			;
+	memcpy(dst, src, len);
+	dst[len] = '\0';
+}
+
+static bool has_prefix(const char *s, const char *prefix)
+{
+	return !strncmp(s, prefix, strlen(prefix));
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* stat: "PID (COMM) STATE ..."; COMM may hold spaces, newlines and brackets. */
+static int read_stat(int dir, const char *name, char *comm, size_t comm_size, uint64_t *start)
+{
+	char *data, *open, *close;
+	int err, field;
+	size_t len;
+
+	err = read_file(dir, name, 4096, &data, &len);
+	if (err)
+		return err;
+	err = -ESRCH;
+	open = strchr(data, '(');
+	close = strrchr(data, ')');
+	if (!open || !close || close < open)
+		goto cleanup;
+	*close = '\0';
+	if (comm)
+		copy_name(comm, comm_size, open + 1);
+	/* The text after ")" is field 3 once its space is passed. */
+	for (field = 2, close++; field < 22 && close; field++) {
+		close = strchr(close, ' ');
+		close = close ? close + 1 : NULL;
+	}
+	if (!close)
+		goto cleanup;
+	*start = strtoull(close, NULL, 10);
+	err = 0;
+cleanup:
+	free(data);
+	return err;
+}
+
+static const char *next_arg(const struct args *args, const char *arg)
+{
+	const char *end = args->data + args->len;
+
+	arg = arg ? arg + strlen(arg) + 1 : args->data;
+	return arg < end ? arg : NULL;
+}
+
+/* The value of the last "OPTION VALUE" or "OPTION=VALUE". */
+static const char *option_value(const struct args *args, const char *option)
+{
+	const char *arg, *value = NULL;
+	size_t len = strlen(option);
+
+	for (arg = next_arg(args, NULL); arg; arg = next_arg(args, arg)) {
+		if (strncmp(arg, option, len))
+			continue;
+		if (arg[len] == '=') {
+			value = arg + len + 1;
+		} else if (!arg[len]) {
+			arg = next_arg(args, arg);
+			if (!arg)
+				break;
+			value = arg;
+		}
+	}
+	return value;
+}
+
+/*
+ * Copies the value of key from QEMU's "KEY=VALUE,KEY=VALUE", where ",," is a
+ * comma and the first item may come without its key, which then is implied.
+ */
+static void copy_item(char *dst, size_t size, const char *list, const char *key,
+		      const char *implied)
+{
+	size_t key_len = strlen(key);
+	bool first, wanted;
+	char *item, *to;
+
+	item = malloc(strlen(list) + 1);
+	if (!item)
+		return;
+	for (first = true; *list; first = false) {
+		for (to = item; *list && (*list != ',' || list[1] == ','); list++) {
+			list += *list == ',';
+			*to++ = *list;
+		}
+		*to = '\0';
+		list += *list == ',';
+		wanted = !strncmp(item, key, key_len) && item[key_len] == '=';
+		if (wanted)
+			copy_name(dst, size, item + key_len + 1);
+		else if (first && implied && !strchr(item, '='))
+			copy_name(dst, size, item);
+	}
+	free(item);
+}
+
+/*
+ * The name in a control socket's path: "/run/web.sock" is "web". Where all
+ * sockets are called alike it's the directory: "/run/vc/vm/ID/clh-api.sock".
+ */
+static void copy_socket_name(char *dst, size_t size, const char *path)
+{
+	static const char *const alike[] = {
+		"api", "ch", "clh", "clh-api", "ch-api", "cloud-hypervisor", "crosvm",
+		"control", "firecracker", "socket", "vmm",
+	};
+	char name[PATH_MAX], *dot, *slash;
+	size_t i;
+
+	snprintf(name, sizeof(name), "%s", path);
+	slash = strrchr(name, '/');
+	dot = strrchr(slash ? slash : name, '.');
+	if (dot && (!strcmp(dot, ".sock") || !strcmp(dot, ".socket")))
+		*dot = '\0';
+	for (i = 0; slash && i < sizeof(alike) / sizeof(*alike); i++) {
+		if (strcmp(slash + 1, alike[i]))
+			continue;
+		*slash = '\0';
+		/* The system's own directories name no VM. */
+		if (strcmp(name, "/tmp") && strcmp(name, "/run") && strcmp(name, "/var/run"))
+			copy_name(dst, size, base_name(name));
+		return;
+	}
+	copy_name(dst, size, base_name(name));
+}
+
+/* How each VMM is told a name. They leave vm->name alone where there is none. */
+
+/* -name X, -name guest=X,debug-threads=on; libvirt writes the latter. */
+static void name_qemu(const struct args *args, struct vm *vm)
+{
+	const char *value = option_value(args, "-name");
+
+	if (!value)
+		value = option_value(args, "--name");
+	if (value)
+		copy_item(vm->name, sizeof(vm->name), value, "guest", "guest");
+}
+
+/*
+ * It has no option for a name. People tell its VMs apart by the API socket
+ * (--api-socket PATH or path=PATH), or by the UUID they set for the guest.
+ */
+static void name_cloud_hypervisor(const struct args *args, struct vm *vm)
+{
+	const char *socket = option_value(args, "--api-socket");
+	const char *platform = option_value(args, "--platform");
+	char path[PATH_MAX] = "";
+
+	if (platform)
+		copy_item(vm->name, sizeof(vm->name), platform, "uuid", NULL);
+	if (socket)
+		copy_item(path, sizeof(path), socket, "path", "path");
+	if (path[0])
+		copy_socket_name(vm->name, sizeof(vm->name), path);
+}
+
+/* --id X, with and without the jailer, which passes it on. */
+static void name_firecracker(const struct args *args, struct vm *vm)
+{
+	const char *socket = option_value(args, "--api-sock");
+	const char *id = option_value(args, "--id");
+
+	if (id)
+		copy_name(vm->name, sizeof(vm->name), id);
+	else if (socket)
+		copy_socket_name(vm->name, sizeof(vm->name), socket);
+}
+
+/* --name X, else the control socket: -s PATH, --socket PATH. */
+static void name_crosvm(const struct args *args, struct vm *vm)
+{
+	const char *socket = option_value(args, "--socket");
+	const char *name = option_value(args, "--name");
+
+	if (!socket)
+		socket = option_value(args, "-s");
+	if (name)
+		copy_name(vm->name, sizeof(vm->name), name);
+	else if (socket)
+		copy_socket_name(vm->name, sizeof(vm->name), socket);
+}
+
+/* --name X; it calls a VM guest-PID otherwise. (-n is its network, not a name.) */
+static void name_kvmtool(const struct args *args, struct vm *vm)
+{
+	const char *name = option_value(args, "--name");
+
+	if (name)
+		copy_name(vm->name, sizeof(vm->name), name);
+	else
+		snprintf(vm->name, sizeof(vm->name), "guest-%d", vm->pid);
+}
+
+static const struct vmm {
+	const char *file;	/* shell pattern for the name of the executable */
+	const char *name;
+	void (*read_name)(const struct args *args, struct vm *vm);
+} vmms[] = {
+	{ "qemu-system-*", "qemu", name_qemu },
+	{ "qemu-kvm", "qemu", name_qemu },
+	{ "kvm", "qemu", name_qemu },
+	{ ".qemu-system-*", "qemu", name_qemu },	/* NixOS wraps it */
+	{ "cloud-hypervisor*", "cloud-hypervisor", name_cloud_hypervisor },
+	{ "firecracker*", "firecracker", name_firecracker },
+	{ "crosvm*", "crosvm", name_crosvm },
+	{ "lkvm*", "kvmtool", name_kvmtool },
+	{ "kvmtool", "kvmtool", name_kvmtool },
+};
+
+static const struct vmm *find_vmm(const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(vmms) / sizeof(*vmms); i++)
+		if (!fnmatch(vmms[i].file, base_name(path), 0))
+			return &vmms[i];
+	return NULL;
+}
+
+/* By the executable, else by what it was called. */
+static const struct vmm *identify(int dir, const struct args *args)
+{
+	static const char deleted[] = " (deleted)";
+	const size_t deleted_len = strlen(deleted);
+	const struct vmm *vmm = NULL;
+	char exe[PATH_MAX];
+	ssize_t len;
+
+	len = readlinkat(dir, "exe", exe, sizeof(exe) - 1);
+	if (len > 0) {
+		exe[len] = '\0';
+		if ((size_t)len > deleted_len && !strcmp(exe + len - deleted_len, deleted))
+			exe[len - deleted_len] = '\0';
+		vmm = find_vmm(exe);
+	}
+	if (!vmm && args->len)
+		vmm = find_vmm(args->data);
+	return vmm;
+}
+
+/* vm->name and vm->vmm, which hold comm until here. */
+static void read_name(int dir, const char *comm, struct vm *vm)
+{
+	struct args args = {};
+	const struct vmm *vmm;
+
+	copy_name(vm->vmm, sizeof(vm->vmm), comm);
+	copy_name(vm->name, sizeof(vm->name), comm);
+	if (read_file(dir, "cmdline", MAX_CMDLINE, &args.data, &args.len))
+		args.len = 0;
+	vmm = identify(dir, &args);
+	if (vmm) {
+		copy_name(vm->vmm, sizeof(vm->vmm), vmm->name);
+		if (args.len)
+			vmm->read_name(&args, vm);
+	}
+	if (!vm->name[0])
+		copy_name(vm->name, sizeof(vm->name), comm);
+	free(args.data);
+}
+
+static uint64_t read_rss(int dir)
+{
+	uint64_t rss = 0;
+	char *data, *line;
+	size_t len;
+
+	if (read_file(dir, "status", 65536, &data, &len))
+		return 0;
+	line = strstr(data, "\nVmRSS:");
+	if (line)
+		rss = strtoull(line + strlen("\nVmRSS:"), NULL, 10) * 1024;
+	free(data);
+	return rss;
+}
+
+/*
+ * True when both descriptors are one open file, as dup() leaves them. Where
+ * the kernel won't say, they count as two.
+ */
+static bool is_same_file(pid_t pid, int fd1, int fd2)
+{
+	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, fd1, fd2) == 0;
+}
+
+static int hold_vm(struct held *held, int fd, pid_t kcmp_pid)
+{
+	size_t i;
+	int *fds;
+
+	for (i = 0; kcmp_pid && i < held->nr_vms; i++)
+		if (is_same_file(kcmp_pid, held->vm_fds[i], fd))
+			return 0;
+	fds = reallocarray(held->vm_fds, held->nr_vms + 1, sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	held->vm_fds = fds;
+	fds[held->nr_vms++] = fd;
+	return 0;
+}
+
+static int hold_vcpu(struct held *held, const char *id)
+{
+	unsigned int *vcpus;
+
+	vcpus = reallocarray(held->vcpus, held->nr_vcpus + 1, sizeof(*vcpus));
+	if (!vcpus)
+		return -ENOMEM;
+	held->vcpus = vcpus;
+	vcpus[held->nr_vcpus++] = strtoul(id, NULL, 10);
+	return 0;
+}
+
+/* Links are "anon_inode:kvm-vm" and "anon_inode:kvm-vcpu:3". */
+static int hold_link(struct held *held, const char *link, int fd, pid_t kcmp_pid)
+{
+	static const char prefix[] = "anon_inode:";
+
+	if (!has_prefix(link, prefix))
+		return 0;
+	link += strlen(prefix);
+	if (*link == '[')
+		link++;
+	if (!strcmp(link, "kvm-vm") || !strcmp(link, "kvm-vm]"))
+		return hold_vm(held, fd, kcmp_pid);
+	if (has_prefix(link, "kvm-vcpu:"))
+		return hold_vcpu(held, link + strlen("kvm-vcpu:"));
+	return 0;
+}
+
+static int compare_uint(const void *a, const void *b)
+{
+	unsigned int x = *(const unsigned int *)a, y = *(const unsigned int *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * vCPU 3 of two VMs is held twice, and so is a vCPU whose descriptor was
+ * duplicated: of each number at most as many count as there are VMs.
+ */
+static unsigned int count_vcpus(struct held *held)
+{
+	unsigned int nr = 0;
+	size_t i, same = 0;
+
+	if (held->nr_vcpus)
+		qsort(held->vcpus, held->nr_vcpus, sizeof(*held->vcpus), compare_uint);
+	for (i = 0; i < held->nr_vcpus; i++) {
+		same = i && held->vcpus[i] == held->vcpus[i - 1] ? same + 1 : 0;
+		nr += same < held->nr_vms;
+	}
+	return nr;
+}
+
+/* Descriptors that vanish while they are looked at are skipped. */
+static int read_links(DIR *fds, struct held *held, pid_t kcmp_pid)
+{
+	struct dirent *entry;
+	char link[64];
+	ssize_t len;
+	int err = 0;
+
+	while (!err && (entry = readdir(fds))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		len = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+		if (len < 0)
+			continue;
+		link[len] = '\0';
+		err = hold_link(held, link, atoi(entry->d_name), kcmp_pid);
+	}
+	return err;
+}
+
+static int count_descriptors(int dir, struct vm *vm, pid_t kcmp_pid)
+{
+	struct held held = {};
+	DIR *fds;
+	int fd, err;
+
+	fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EPERM ? -EACCES : errno == ENOENT ? -ESRCH : -errno;
+	fds = fdopendir(fd);
+	if (!fds) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	err = read_links(fds, &held, kcmp_pid);
+	vm->nr_vms = held.nr_vms;
+	vm->nr_vcpus = count_vcpus(&held);
+	if (!err && !held.nr_vms)
+		err = -ENXIO;
+	free(held.vm_fds);
+	free(held.vcpus);
+	closedir(fds);
+	return err;
+}
+
+/* Processes that aren't VMs get their name only when it's wanted. */
+static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
+{
+	char path[PATH_MAX], comm[VM_NAME_LEN];
+	pid_t kcmp_pid = strcmp(procfs, "/proc") ? 0 : pid;
+	int dir, err;
+
+	*vm = (struct vm){ .pid = pid };
+	snprintf(path, sizeof(path), "%s/%d", procfs, pid);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	err = read_stat(dir, "stat", comm, sizeof(comm), &vm->start_time);
+	if (err) {
+		err = err == -ENOENT ? -ESRCH : err;
+		goto cleanup;
+	}
+	err = count_descriptors(dir, vm, kcmp_pid);
+	if (!err || name_any)
+		read_name(dir, comm, vm);
+	if (!err)
+		vm->rss_bytes = read_rss(dir);
+cleanup:
+	close(dir);
+	return err;
+}
+
+int vm__probe(const char *procfs, pid_t pid, struct vm *vm)
+{
+	return probe(procfs, pid, vm, true);
+}
+
+static int add_vm(struct vm **vms, size_t *nr, const struct vm *vm)
+{
+	struct vm *bigger = reallocarray(*vms, *nr + 1, sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	*vms = bigger;
+	bigger[(*nr)++] = *vm;
+	return 0;
+}
+
+static int compare_vm(const void *a, const void *b)
+{
+	const struct vm *x = a, *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+int vm__scan(const char *procfs, struct vm **vms, size_t *nr)
+{
+	struct dirent *entry;
+	struct vm vm;
+	int err = 0;
+	DIR *dir;
+
+	*vms = NULL;
+	*nr = 0;
+	dir = opendir(procfs);
+	if (!dir)
+		return -errno;
+	while (!err && (entry = readdir(dir))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		if (!probe(procfs, atoi(entry->d_name), &vm, false))
+			err = add_vm(vms, nr, &vm);
+	}
+	closedir(dir);
+	if (err) {
+		free(*vms);
+		*vms = NULL;
+		*nr = 0;
+	} else if (*nr) {
+		qsort(*vms, *nr, sizeof(**vms), compare_vm);
+	}
+	return err;
+}
+
+uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
+{
+	char path[PATH_MAX];
+	uint64_t start = 0;
+
+	snprintf(path, sizeof(path), "%s/%d/task/%d/stat", procfs, pid, tid);
+	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : start;
+}
+
+bool vm__match(const char *pattern, const char *name)
+{
+	return !pattern || !fnmatch(pattern, name, 0);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Processes that are virtual machine monitors, found in procfs. A process is a
+ * VM when it holds a KVM VM descriptor (/proc/PID/fd -> anon_inode:kvm-vm),
+ * whatever its name is.
+ */
+#ifndef KVM_WATCHER_VM_H
+#define KVM_WATCHER_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { VM_NAME_LEN = 64 };
+
+struct vm {
+	pid_t pid;
+	uint64_t start_time;	/* /proc/PID/stat field 22: with pid, an identity */
+	char name[VM_NAME_LEN];	/* what the VMM was told to call it, else comm */
+	char vmm[24];		/* "qemu", "cloud-hypervisor", "firecracker", ... or comm */
+	unsigned int nr_vms;	/* kvm-vm descriptors held */
+	unsigned int nr_vcpus;	/* kvm-vcpu:N descriptors held */
+	uint64_t rss_bytes;	/* VmRSS */
+};
+
+/*
+ * Looks at one process below procfs ("/proc", or a recorded tree in tests).
+ * 0: a VM. -ESRCH: no such process. -ENXIO: it holds no KVM VM descriptor.
+ * -EACCES: its descriptors can't be read. vm->pid, name, vmm and start_time
+ * are set whenever the process exists.
+ */
+int vm__probe(const char *procfs, pid_t pid, struct vm *vm);
+
+/* All VMs, sorted by pid; *vms is to be freed. 0 or -errno. */
+int vm__scan(const char *procfs, struct vm **vms, size_t *nr);
+
+/* start time of a task (field 22 of stat) or 0 when there is none. */
+uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid);
+
+/* True when name matches the shell pattern, or when pattern is NULL. */
+bool vm__match(const char *pattern, const char *name);
+
+#endif

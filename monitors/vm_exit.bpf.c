@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -e: VM exits, to KVM and to user space.
+ *
+ * KVM exit:  from kvm_exit to the next kvm_entry of the same vCPU.
+ * User exit: from kvm_userspace_exit until the vCPU is in KVM_RUN again.
+ *
+ * Each of the four moments (exit, entry, leave, run) has alternatives, one
+ * thin program per kind of hook around the same function; core/attach.c picks.
+ * Kernel: vmx_vcpu_run() in arch/x86/kvm/vmx/vmx.c, svm_vcpu_run() and
+ * svm_handle_exit() in arch/x86/kvm/svm/svm.c, kvm_vcpu_ioctl() in
+ * virt/kvm/kvm_main.c, kvm_arch_vcpu_ioctl_run() in arch/x86/kvm/x86.c.
+ */
+#include "../bpf/vcpus.bpf.h"
+#include "../bpf/stat.bpf.h"
+#include "vm_exit.h"
+
+#define EINTR 4
+#define KVM_EXIT_INTR 10
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exit_state);
+} exit_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exit_record);
+} exit_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct exit_key);
+	__type(value, u32);
+} exit_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_records SEC(".maps");
+
+/* Where the classic event's record has them; read from tracefs before loading. */
+const volatile __u32 exit_reason_at, exit_isa_at;
+
+static __always_inline bool chosen(void)
+{
+	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
+/* Takes the state of {vCPU, current thread} over, after the cache did not know it. */
+static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool create)
+{
+	u32 slot = vcpus__find_slot(vcpu, create);
+	struct exit_state *state;
+
+	if (!slot)
+		return NULL;
+	state = bpf_map_lookup_elem(&exit_states, &slot);
+	if (!state)
+		return NULL;
+	state->vcpu = (u64)vcpu;
+	state->tid = (u32)bpf_get_current_pid_tgid();
+	return state;
+}
+
+static __always_inline struct exit_state *cached_state(void *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu);
+	u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
+	struct exit_state *state;
+
+	if (!slot)
+		return NULL;
+	state = bpf_map_lookup_elem(&exit_states, slot);
+	return state && state->vcpu == (u64)vcpu ? state : NULL;
+}
+
+/* The record of key, made now if it is new. 0 when there is none left. */
+static __noinline u32 find_record(struct exit_key *key)
+{
+	u32 *known = bpf_map_lookup_elem(&exit_index, key), index = 0;
+	struct exit_record *record;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_records, &index)) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	record = bpf_map_lookup_elem(&exit_records, &index);
+	if (!record)
+		return 0;
+	record->key = *key;
+	record->in_use = 1;
+	bpf_map_update_elem(&exit_index, key, &index, BPF_ANY);
+	return index;
+}
+
+/* SVM's codes from 0x400 on (npf) are moved to where no other reason is. */
+static __always_inline u32 cache__index(u32 code)
+{
+	return (code ^ (code >> 8) * 12) & (EXIT_CACHE_SIZE - 1);
+}
+
+static __noinline u32 cache_record(struct exit_state *state, struct exit_key *key)
+{
+	u32 record, index = cache__index(key->code), at = slot_cache__index(state->vcpu);
+	u32 *slot = bpf_map_lookup_elem(&slot_cache, &at);
+
+	if (!slot)
+		return 0;
+	key->slot = *slot;
+	record = find_record(key);
+	state->cache[index].code = key->code;
+	state->cache[index].record = record;
+	state->seen_exit = 1;
+	return record;
+}
+
+/* A vCPU left the guest for code. now: as early as the hook can tell. */
+static __always_inline int on_exit(void *vcpu, u32 code, u32 isa, u64 now)
+{
+	struct exit_state *state = cached_state(vcpu);
+	u32 index = cache__index(code), at;
+	struct exit_record *record;
+
+	if (!state) {
+		state = claim_state(vcpu, true);
+		if (!state)
+			return 0;
+	}
+	if (state->exit_ns)
+		lose(LOST_EXITS_UNTIMED);
+	at = state->cache[index].record;
+	if (!at || state->cache[index].code != code) {
+		struct exit_key key = { .kind = isa, .code = code };
+
+		at = cache_record(state, &key);
+	}
+	record = bpf_map_lookup_elem(&exit_records, &at);
+	if (record)
+		record->count++;
+	state->record = at;
+	state->exit_ns = now;
+	return 0;
+}
+
+/* The vCPU goes back into the guest. */
+static __always_inline int on_entry(void *vcpu)
+{
+	struct exit_state *state = cached_state(vcpu);
+	struct exit_record *record;
+	u64 since;
+
+	if (!state) {
+		state = claim_state(vcpu, false);
+		if (!state)
+			return 0;
+	}
+	since = state->exit_ns;
+	if (!since) {
+		if (state->seen_exit)
+			lose(LOST_EXITS_UNTRACED);
+		return 0;
+	}
+	state->exit_ns = 0;
+	record = bpf_map_lookup_elem(&exit_records, &state->record);
+	if (record)
+		stat__add(&record->stat, bpf_ktime_get_ns() - since);
+	return 0;
+}
+
+static __always_inline void end_user_exit(struct exit_state *state, u64 now)
+{
+	struct exit_record *record = bpf_map_lookup_elem(&exit_records, &state->left_record);
+
+	if (record)
+		stat__add(&record->stat, now - state->left_ns);
+	state->left_ns = 0;
+}
+
+/* KVM_RUN begins: whose thread this is, and the end of a user-space exit. */
+static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
+{
+	u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
+	u32 tid = pid_tgid, slot, *known;
+	struct exit_state *state;
+
+	if (!vcpu || !chosen())
+		return 0;
+	state = cached_state(vcpu);
+	if (!state || state->tid != tid)
+		state = claim_state(vcpu, true);
+	if (!state)
+		return 0;
+	slot = slot_cache__index((u64)vcpu);
+	known = bpf_map_lookup_elem(&slot_cache, &slot);
+	if (known) {
+		slot = *known;
+		known = bpf_map_lookup_elem(&thread_slots, &tid);
+		if (!known || *known != slot)
+			bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	}
+	state->run_ns = now;
+	if (state->left_ns && certain)
+		end_user_exit(state, now);
+	return 0;
+}
+
+/* KVM_RUN returns to user space with reason, or with a negative errno. */
+static __noinline int on_leave(u32 reason, int error)
+{
+	struct exit_key key = { .kind = EXIT_TO_USER, .code = reason };
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct exit_record *record;
+	struct exit_state *state;
+	u32 *slot;
+
+	if (!chosen())
+		return 0;
+	slot = bpf_map_lookup_elem(&thread_slots, &tid);
+	if (!slot) {
+		lose(LOST_THREAD_UNKNOWN);
+		return 0;
+	}
+	state = bpf_map_lookup_elem(&exit_states, slot);
+	if (!state)
+		return 0;
+	if (state->left_ns)
+		end_user_exit(state, state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
+	if (error == -EINTR)
+		key.code = KVM_EXIT_INTR;
+	else if (error < 0)
+		key.code = EXIT_ERRNO | -error;
+	key.slot = *slot;
+	state->left_record = find_record(&key);
+	record = bpf_map_lookup_elem(&exit_records, &state->left_record);
+	if (record)
+		record->count++;
+	state->left_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	if (!chosen())
+		return 0;
+	if (exit_args_old(ctx->args[0]))
+		return on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2], now);
+	return on_exit((void *)ctx->args[0], exit_reason((void *)ctx->args[0], ctx->args[1]),
+		       ctx->args[1], now);
+}
+
+SEC("?tp_btf/kvm_exit")
+int exit_tp_btf(u64 *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	void *vcpu = (void *)ctx[0];
+
+	/* A kernel that has BTF for this event has the new arguments. */
+	if (!chosen())
+		return 0;
+	return on_exit(vcpu, exit_reason(vcpu, ctx[1]), ctx[1], now);
+}
+
+SEC("?tp/kvm/kvm_exit")
+int exit_tracepoint(void *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	u32 reason = 0, isa = 0;
+	struct kvm_vcpu *vcpu;
+
+	if (!chosen())
+		return 0;
+	vcpu = loaded_vcpu();
+	if (!vcpu)
+		return 0;
+	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + exit_reason_at);
+	bpf_probe_read_kernel(&isa, sizeof(isa), ctx + exit_isa_at);
+	return on_exit(vcpu, reason, isa, now);
+}
+
+SEC("?fexit/vmx_vcpu_run")
+int exit_fexit_vmx(u64 *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	void *vcpu = (void *)ctx[0];
+
+	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_VMX), ISA_VMX, now) : 0;
+}
+
+SEC("?fexit/svm_vcpu_run")
+int exit_fexit_svm(u64 *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	void *vcpu = (void *)ctx[0];
+
+	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_SVM), ISA_SVM, now) : 0;
+}
+
+static __always_inline int exit_kretprobe(u32 isa)
+{
+	u64 now = bpf_ktime_get_ns();
+	void *vcpu;
+
+	if (!chosen())
+		return 0;
+	vcpu = loaded_vcpu();
+	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa, now) : 0;
+}
+
+SEC("?kretprobe/vmx_vcpu_run")
+int exit_kretprobe_vmx(void *ctx)
+{
+	return exit_kretprobe(ISA_VMX);
+}
+
+SEC("?kretprobe/svm_vcpu_run")
+int exit_kretprobe_svm(void *ctx)
+{
+	return exit_kretprobe(ISA_SVM);
+}
+
+/* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
+SEC("?raw_tp/kvm_entry")
+int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return chosen() ? on_entry((void *)ctx->args[0]) : 0;
+}
+
+SEC("?tp_btf/kvm_entry")
+int entry_tp_btf(u64 *ctx)
+{
+	return chosen() ? on_entry((void *)ctx[0]) : 0;
+}
+
+SEC("?tp/kvm/kvm_entry")
+int entry_tracepoint(void *ctx)
+{
+	struct kvm_vcpu *vcpu;
+
+	if (!chosen())
+		return 0;
+	vcpu = loaded_vcpu();
+	return vcpu ? on_entry(vcpu) : 0;
+}
+
+SEC("?fentry/vmx_vcpu_run")
+int entry_fentry_vmx(u64 *ctx)
+{
+	return chosen() ? on_entry((void *)ctx[0]) : 0;
+}
+
+SEC("?fentry/svm_vcpu_run")
+int entry_fentry_svm(u64 *ctx)
+{
+	return chosen() ? on_entry((void *)ctx[0]) : 0;
+}
+
+SEC("?kprobe/vmx_vcpu_run")
+int entry_kprobe_vmx(struct pt_regs *ctx)
+{
+	return chosen() ? on_entry((void *)ctx->di) : 0;
+}
+
+SEC("?kprobe/svm_vcpu_run")
+int entry_kprobe_svm(struct pt_regs *ctx)
+{
+	return chosen() ? on_entry((void *)ctx->di) : 0;
+}
+
+/* run: kvm_fpu(load=1) from kvm_load_guest_fpu(), after vcpu_load() in KVM_RUN. */
+static __always_inline int run_from_fpu(int load)
+{
+	struct kvm_vcpu *vcpu = load ? loaded_vcpu() : NULL;
+
+	return vcpu ? on_run(vcpu, enters_run(vcpu)) : 0;
+}
+
+SEC("?raw_tp/kvm_fpu")
+int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return run_from_fpu(ctx->args[0]);
+}
+
+SEC("?tp_btf/kvm_fpu")
+int run_tp_btf(u64 *ctx)
+{
+	return run_from_fpu(ctx[0]);
+}
+
+SEC("?tp/kvm/kvm_fpu")
+int run_tracepoint(void *ctx)
+{
+	u32 load = 0;
+
+	/* u32 load: the first field after the common ones, on all kernels. */
+	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
+	return run_from_fpu(load);
+}
+
+SEC("?fentry/kvm_arch_vcpu_ioctl_run")
+int run_fentry(u64 *ctx)
+{
+	return on_run((void *)ctx[0], true);
+}
+
+SEC("?kprobe/kvm_arch_vcpu_ioctl_run")
+int run_kprobe(struct pt_regs *ctx)
+{
+	return on_run((void *)ctx->di, true);
+}
+
+/* leave: kvm_userspace_exit(u32 reason, int errno) in kvm_vcpu_ioctl(). */
+SEC("?raw_tp/kvm_userspace_exit")
+int leave_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_leave(ctx->args[0], ctx->args[1]);
+}
+
+SEC("?tp_btf/kvm_userspace_exit")
+int leave_tp_btf(u64 *ctx)
+{
+	return on_leave(ctx[0], ctx[1]);
+}
+
+SEC("?tp/kvm/kvm_userspace_exit")
+int leave_tracepoint(void *ctx)
+{
+	struct {
+		u32 reason;
+		int error;
+	} args = {};
+
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_leave(args.reason, args.error);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What vm_exit.bpf.c records and vm_exit.c reads. */
+#ifndef KVM_WATCHER_VM_EXIT_H
+#define KVM_WATCHER_VM_EXIT_H
+
+#include "../bpf/records.h"
+
+/* kind of a record: the isa of kvm_exit (1 VMX, 2 SVM, ...), or this one. */
+enum { EXIT_TO_USER = 0 };
+
+/* Codes of EXIT_TO_USER above this are errno values that KVM_RUN returned. */
+#define EXIT_ERRNO 0x80000000U
+
+struct exit_key {
+	__u32 slot;
+	__u32 kind;
+	__u32 code;
+};
+
+/* One (vCPU thread, kind, reason). count may be ahead of the timed events in stat. */
+struct exit_record {
+	struct exit_key key;
+	__u32 in_use;
+	__u64 count;
+	struct stat stat;
+};
+
+enum { EXIT_CACHE_SIZE = 128 };
+
+/* Per slot, written by the vCPU's thread only. */
+struct exit_state {
+	__u64 vcpu;		/* whose state this is: a stale slot cache shows here */
+	__u64 exit_ns;		/* the exit that has not been followed by an entry; 0: none */
+	__u32 record;		/* its record; record 0 takes what found no place */
+	__u32 tid;
+	__u64 left_ns;		/* the exit to user space that is not over; 0: none */
+	__u64 run_ns;		/* last time KVM_RUN was entered */
+	__u32 left_record;
+	__u32 seen_exit;	/* from here on an entry without an exit is a loss */
+	struct {		/* direct-mapped: reason -> record */
+		__u32 code;
+		__u32 record;
+	} cache[EXIT_CACHE_SIZE];
+};
+
+#endif

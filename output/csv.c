@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * CSV as in RFC 4180. A monitor's lines all have the same cells, whatever the
+ * view; its heading comes once, before its first line.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format.h"
+
+struct csv {
+	const char **headed;	/* monitors whose heading was written */
+	size_t nr_headed;
+};
+
+static void add_text(struct buf *buf, const char *s)
+{
+	if (!strpbrk(s, ",\"\r\n")) {
+		buf__puts(buf, s);
+		return;
+	}
+	buf__putc(buf, '"');
+	for (; *s; s++) {
+		if (*s == '"')
+			buf__putc(buf, '"');
+		buf__putc(buf, *s);
+	}
+	buf__putc(buf, '"');
+}
+
+static void add_strings(struct buf *buf, const char *const *strings)
+{
+	struct buf joined = {};
+	size_t i;
+
+	for (i = 0; strings[i]; i++) {
+		if (i)
+			buf__putc(&joined, '|');
+		buf__puts(&joined, strings[i]);
+	}
+	if (joined.data)
+		add_text(buf, joined.data);
+	buf->failed |= joined.failed;
+	buf__free(&joined);
+}
+
+static void add_real(struct buf *buf, double value)
+{
+	buf__printf(buf, "%.3f", value);
+	while (buf->len && buf->data[buf->len - 1] == '0')
+		buf->len--;
+	if (buf->len && buf->data[buf->len - 1] == '.')
+		buf->len--;
+}
+
+static void add_cell(struct buf *buf, const struct column *col, const struct row *row)
+{
+	const char *const *strings;
+	const char *string;
+	uint64_t number;
+	double real;
+
+	switch (col->type) {
+	case COL_STRING:
+		string = cell__string(col, row);
+		if (string)
+			add_text(buf, string);
+		break;
+	case COL_STRINGS:
+		strings = cell__strings(col, row);
+		if (strings)
+			add_strings(buf, strings);
+		break;
+	case COL_U32:
+	case COL_U64:
+	case COL_HEX:
+	case COL_NSEC:
+		if (cell__number(col, row, &number))
+			buf__printf(buf, "%" PRIu64, number);
+		break;
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		if (cell__real(col, row, &real))
+			add_real(buf, real);
+		break;
+	case COL_BOOL:
+		buf__puts(buf, *(const bool *)cell__at(col, row) ? "true" : "false");
+		break;
+	}
+}
+
+static void write_line(struct output *out)
+{
+	buf__puts(&out->line, "\r\n");
+	if (out->line.failed && !out->err)
+		out->err = ENOMEM;
+	if (!out->err)
+		output__write_utf8(out, out->line.data, out->line.len);
+}
+
+/* A line of headings when row is NULL. */
+static void add_columns(struct output *out, const struct column *col, const struct row *row)
+{
+	for (; col->name; col++) {
+		if (col->flags & COL_TABLE_ONLY)
+			continue;
+		buf__putc(&out->line, ',');
+		if (!row)
+			add_text(&out->line, col->name);
+		else if (section__has(&out->section, col))
+			add_cell(&out->line, col, row);
+	}
+}
+
+static bool add_headed(struct csv *csv, const char *monitor)
+{
+	const char **headed = reallocarray(csv->headed, csv->nr_headed + 1, sizeof(*headed));
+
+	if (!headed)
+		return false;
+	headed[csv->nr_headed++] = monitor;
+	csv->headed = headed;
+	return true;
+}
+
+static void csv_begin(struct output *out)
+{
+	struct csv *csv = out->state;
+	size_t i;
+
+	for (i = 0; i < csv->nr_headed; i++)
+		if (!strcmp(csv->headed[i], out->section.monitor))
+			return;
+	if (!add_headed(csv, out->section.monitor)) {
+		out->err = out->err ? out->err : ENOMEM;
+		return;
+	}
+	buf__reset(&out->line);
+	buf__puts(&out->line, "monitor,scope");
+	add_columns(out, leading_columns, NULL);
+	add_columns(out, out->section.columns, NULL);
+	write_line(out);
+}
+
+static void csv_row(struct output *out, const struct row *row, unsigned int flags)
+{
+	if (flags & ROW_DERIVED)
+		return;
+	buf__reset(&out->line);
+	add_text(&out->line, out->section.monitor);
+	buf__putc(&out->line, ',');
+	buf__puts(&out->line, scope__name(out->section.scope));
+	add_columns(out, leading_columns, row);
+	add_columns(out, out->section.columns, row);
+	write_line(out);
+}
+
+static void csv_free(struct output *out)
+{
+	struct csv *csv = out->state;
+
+	free(csv->headed);
+}
+
+const struct output_ops csv_ops = {
+	.state_size = sizeof(struct csv),
+	.begin = csv_begin,
+	.row = csv_row,
+	.free = csv_free,
+};

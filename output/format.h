@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the formats share and nobody else sees: the vtable, a growing buffer
+ * and the reading of cells. A format is a struct output_ops in a file of its
+ * own and one line of the table in output.c.
+ */
+#ifndef KVM_WATCHER_FORMAT_H
+#define KVM_WATCHER_FORMAT_H
+
+#include "output.h"
+
+struct buf {
+	char *data;		/* NUL-terminated once something was added */
+	size_t len;
+	size_t size;
+	bool failed;		/* out of memory; what was added since is missing */
+};
+
+void buf__add(struct buf *buf, const void *data, size_t len);
+void buf__puts(struct buf *buf, const char *s);
+void buf__putc(struct buf *buf, char c);
+void buf__pad(struct buf *buf, int n);
+void buf__printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf__reset(struct buf *buf);
+void buf__free(struct buf *buf);
+
+struct output_ops {
+	size_t state_size;	/* zeroed and found in output.state */
+	void (*begin)(struct output *out);
+	void (*row)(struct output *out, const struct row *row, unsigned int flags);
+	void (*end)(struct output *out);
+	void (*object)(struct output *out, struct json_object *obj);
+	void (*free)(struct output *out);
+};
+
+extern const struct output_ops table_ops, json_ops, csv_ops;
+
+struct output {
+	const struct output_ops *ops;
+	FILE *stream;
+	int width;
+	int err;		/* errno of the first failure */
+	struct section section;
+	struct buf line;	/* for the formats to build a line in */
+	struct buf fixed;
+	void *state;
+};
+
+void output__write(struct output *out, const char *data, size_t len);
+
+/* Writes text; every byte that is not UTF-8 becomes U+FFFD. */
+void output__write_utf8(struct output *out, const char *data, size_t len);
+
+/* Bytes of the character at s, or 0 when it isn't UTF-8. len is not 0. */
+size_t utf8__decode(const char *s, size_t len, uint32_t *cp);
+
+/* Flags that only the leading columns have. */
+enum leading_flags {
+	LEAD_TIME = 1 << 16,	/* table: only where rows are events */
+	LEAD_VCPU = 1 << 17,	/* only in per-vCPU views */
+};
+
+/* The members of struct row, described like a monitor's columns. */
+extern const struct column leading_columns[];
+
+/* True when the section's rows have a value for this column. */
+bool section__has(const struct section *section, const struct column *col);
+
+static inline const void *cell__at(const struct column *col, const struct row *row)
+{
+	return (const char *)row + col->offset;
+}
+
+/* COL_STRING. NULL: absent. */
+const char *cell__string(const struct column *col, const struct row *row);
+/* COL_STRINGS. NULL: absent. */
+const char *const *cell__strings(const struct column *col, const struct row *row);
+/* COL_U32, COL_U64, COL_HEX, COL_NSEC. False: absent. */
+bool cell__number(const struct column *col, const struct row *row, uint64_t *value);
+/* COL_PERCENT, COL_DOUBLE. False: absent. */
+bool cell__real(const struct column *col, const struct row *row, double *value);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Dispatch to the formats, and what they share. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "format.h"
+
+static const struct output_ops *const formats[] = {
+	[FORMAT_TABLE] = &table_ops,
+	[FORMAT_JSON] = &json_ops,
+	[FORMAT_CSV] = &csv_ops,
+};
+
+const struct column leading_columns[] = {
+	COLUMN(struct row, ts_ns, "TIME(s)", COL_U64, ROLE_LABEL,
+	       .flags = LEAD_TIME, .width = 14),
+	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | COL_WIDE),
+	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7),
+	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL,
+	       .flags = COL_ONCE | LEAD_VCPU, .width = 7),
+	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU),
+	{},
+};
+
+const char *scope__name(enum scope scope)
+{
+	switch (scope) {
+	case SCOPE_INTERVAL:
+		return "interval";
+	case SCOPE_TOTAL:
+		return "total";
+	case SCOPE_EVENT:
+		return "event";
+	}
+	return "unknown";
+}
+
+struct output *output__new(enum format format, FILE *stream, int width)
+{
+	struct output *out = calloc(1, sizeof(*out));
+
+	if (!out)
+		return NULL;
+	out->ops = formats[format];
+	out->stream = stream;
+	out->width = width;
+	out->state = calloc(1, out->ops->state_size + 1);
+	if (!out->state) {
+		free(out);
+		return NULL;
+	}
+	return out;
+}
+
+void output__free(struct output *out)
+{
+	if (!out)
+		return;
+	if (out->ops->free)
+		out->ops->free(out);
+	buf__free(&out->line);
+	buf__free(&out->fixed);
+	free(out->state);
+	free(out);
+}
+
+void output__begin(struct output *out, const struct section *section)
+{
+	out->section = *section;
+	if (out->ops->begin)
+		out->ops->begin(out);
+}
+
+void output__row(struct output *out, const struct row *row, unsigned int flags)
+{
+	out->ops->row(out, row, flags);
+}
+
+void output__end(struct output *out)
+{
+	if (out->ops->end)
+		out->ops->end(out);
+}
+
+void output__object(struct output *out, struct json_object *obj)
+{
+	if (out->ops->object)
+		out->ops->object(out, obj);
+	json_object_put(obj);
+}
+
+int output__flush(struct output *out)
+{
+	errno = 0;
+	if (fflush(out->stream) && !out->err)
+		out->err = errno ? errno : EIO;
+	return out->err;
+}
+
+void output__write(struct output *out, const char *data, size_t len)
+{
+	if (out->err)
+		return;
+	errno = 0;
+	if (fwrite(data, 1, len, out->stream) < len)
+		out->err = errno ? errno : EIO;
+}
+
+static bool is_utf8(const char *s, size_t len)
+{
+	uint32_t cp;
+	size_t n;
+
+	for (; len; s += n, len -= n) {
+		n = utf8__decode(s, len, &cp);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
+void output__write_utf8(struct output *out, const char *data, size_t len)
+{
+	uint32_t cp;
+	size_t n;
+
+	if (is_utf8(data, len)) {
+		output__write(out, data, len);
+		return;
+	}
+	buf__reset(&out->fixed);
+	for (; len; data += n, len -= n) {
+		n = utf8__decode(data, len, &cp);
+		if (n) {
+			buf__add(&out->fixed, data, n);
+		} else {
+			buf__puts(&out->fixed, "\xef\xbf\xbd");
+			n = 1;
+		}
+	}
+	if (out->fixed.failed && !out->err)
+		out->err = ENOMEM;
+	output__write(out, out->fixed.data, out->fixed.len);
+}
+
+size_t utf8__decode(const char *s, size_t len, uint32_t *cp)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *p = (const unsigned char *)s;
+	size_t i, n;
+
+	if (p[0] < 0x80) {
+		*cp = p[0];
+		return 1;
+	}
+	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
+		return 0;
+	*cp = p[0] & (0x7f >> n);
+	for (i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		*cp = *cp << 6 | (p[i] & 0x3f);
+	}
+	if (*cp < least[n] || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000))
+		return 0;
+	return n;
+}
+
+bool section__has(const struct section *section, const struct column *col)
+{
+	if ((col->flags & LEAD_VCPU) && !section->view->per_vcpu)
+		return false;
+	return !col->views || (col->views & section->view_bit);
+}
+
+const char *cell__string(const struct column *col, const struct row *row)
+{
+	return *(const char *const *)cell__at(col, row);
+}
+
+const char *const *cell__strings(const struct column *col, const struct row *row)
+{
+	return *(const char *const *const *)cell__at(col, row);
+}
+
+bool cell__number(const struct column *col, const struct row *row, uint64_t *value)
+{
+	const void *at = cell__at(col, row);
+
+	if (col->type == COL_U32) {
+		*value = *(const uint32_t *)at;
+		return *value != UINT32_MAX;
+	}
+	*value = *(const uint64_t *)at;
+	return *value != UINT64_MAX;
+}
+
+bool cell__real(const struct column *col, const struct row *row, double *value)
+{
+	*value = *(const double *)cell__at(col, row);
+	return isfinite(*value);
+}
+
+/* Room for len bytes and a NUL. */
+static bool buf__reserve(struct buf *buf, size_t len)
+{
+	size_t size = buf->size ? buf->size : 256;
+	char *data;
+
+	while (size <= buf->len + len)
+		size *= 2;
+	if (size == buf->size)
+		return true;
+	data = realloc(buf->data, size);
+	if (!data) {
+		buf->failed = true;
+		return false;
+	}
+	buf->data = data;
+	buf->size = size;
+	return true;
+}
+
+void buf__add(struct buf *buf, const void *data, size_t len)
+{
+	if (!buf__reserve(buf, len))
+		return;
+	memcpy(buf->data + buf->len, data, len);
+	buf->len += len;
+	buf->data[buf->len] = '\0';
+}
+
+void buf__puts(struct buf *buf, const char *s)
+{
+	buf__add(buf, s, strlen(s));
+}
+
+void buf__putc(struct buf *buf, char c)
+{
+	buf__add(buf, &c, 1);
+}
+
+void buf__pad(struct buf *buf, int n)
+{
+	while (n-- > 0)
+		buf__putc(buf, ' ');
+}
+
+void buf__printf(struct buf *buf, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (len < 0 || !buf__reserve(buf, len))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(buf->data + buf->len, len + 1, fmt, ap);
+	va_end(ap);
+	buf->len += len;
+}
+
+void buf__reset(struct buf *buf)
+{
+	buf->len = 0;
+	buf->failed = false;
+}
+
+void buf__free(struct buf *buf)
+{
+	free(buf->data);
+	*buf = (struct buf){};
+}

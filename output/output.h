@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Writing rows. A section is one view of one monitor in one scope:
+ *
+ *	output__begin(out, "vm_exit", columns, &views[0], 0, SCOPE_INTERVAL);
+ *	output__row(out, &row.row, 0);
+ *	output__end(out);
+ *
+ * Everything goes to one stream; errors of the stream (a closed pipe, a full
+ * disk) are kept and read with output__error().
+ */
+#ifndef KVM_WATCHER_OUTPUT_H
+#define KVM_WATCHER_OUTPUT_H
+
+#include <stdio.h>
+
+#include "../core/column.h"
+
+struct json_object;
+
+enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
+
+enum row_flags {
+	ROW_DERIVED = 1 << 0,	/* computed from other rows: tables only, emphasised */
+};
+
+struct section {
+	const char *monitor;		/* long option's name */
+	const struct column *columns;	/* ends with a NULL name */
+	const struct view *view;
+	unsigned int view_bit;		/* 1 << index of the view */
+	enum scope scope;
+	double seconds;			/* what the rows cover; 0 for events */
+};
+
+struct output;
+
+/* NULL and errno when out of memory. width: terminal columns, 0 when not a terminal. */
+struct output *output__new(enum format format, FILE *stream, int width);
+void output__free(struct output *out);
+
+void output__begin(struct output *out, const struct section *section);
+void output__row(struct output *out, const struct row *row, unsigned int flags);
+void output__end(struct output *out);
+
+/*
+ * One object that is not a row (the last line of a run, --check, --list as
+ * JSON). Takes ownership of obj. Table and CSV print nothing for it.
+ */
+void output__object(struct output *out, struct json_object *obj);
+
+/* 0, or the errno of the first write that failed; flushes. */
+int output__flush(struct output *out);
+
+#endif

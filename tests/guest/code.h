@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A tiny assembler. All arithmetic is 32 bits wide in both modes; real mode
+ * reaches 4 GiB because its data segments are set up with that limit.
+ */
+#ifndef KVM_GUEST_CODE_H
+#define KVM_GUEST_CODE_H
+
+#include "guest.h"
+
+enum reg { EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI };
+
+struct code {
+	uint8_t *buf;
+	size_t len;
+	size_t size;
+	enum mode mode;
+	bool overflow;
+};
+
+/* Raw instruction bytes that are the same in both modes. */
+#define code__raw(c, ...)						\
+	code__bytes(c, (const uint8_t[]){ __VA_ARGS__ },		\
+		    sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
+void code__bytes(struct code *c, const uint8_t *bytes, size_t len);
+void code__mov(struct code *c, enum reg reg, uint32_t value);
+/* edi (rdi) = an address; above 4 GiB in long mode only. */
+void code__mov_edi_addr(struct code *c, uint64_t addr);
+void code__add_edi(struct code *c, uint32_t value);
+void code__mov_ebx_eax(struct code *c);
+void code__sub_eax_ebx(struct code *c);
+void code__cmp_eax(struct code *c, uint32_t value);
+void code__load_al(struct code *c);	/* al = byte at edi */
+void code__store_al(struct code *c);	/* byte at edi = al */
+void code__inc_mem(struct code *c);	/* ++ the 32-bit word at edi */
+void code__out_eax(struct code *c, uint8_t port);
+
+/* Where the next instruction will be. */
+size_t code__label(const struct code *c);
+void code__jb(struct code *c, size_t label);
+/* --esi, and back to label unless it became 0: the end of each op's loop. */
+void code__loop_esi(struct code *c, size_t label);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kvm_guest: guests of a few dozen bytes that do exactly N of one thing, so
+ * that what a monitor reports can be compared with what really happened.
+ */
+#ifndef KVM_GUEST_H
+#define KVM_GUEST_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include <linux/kvm.h>
+
+enum { EXIT_AS_EXPECTED = 0, EXIT_GUEST_FAILED = 1, EXIT_BAD_USAGE = 2 };
+
+enum mode { MODE_LONG, MODE_REAL };
+
+enum {
+	MAX_OPS = 64,
+	MAX_VMS = 256,
+	MAX_VCPUS = 64,
+	PAGE = 4096,
+	PORT_END = 0xf4,	/* out: this vCPU is done */
+	PORT_SLEEP = 0xf5,	/* out of 4 bytes: sleep that many ms */
+};
+
+/*
+ * Guest-physical memory. RAM holds the page tables and then two pages per
+ * vCPU, code and data; the pages of touch=N are a slot of their own.
+ */
+enum {
+	GPA_PML4 = 0x1000,
+	GPA_PDPT = 0x2000,
+	GPA_PD = 0x3000,	/* four: 0..4 GiB */
+	GPA_TABLES = 0x7000,	/* further tables, for an MMIO address above */
+	GPA_VCPUS = 0x10000,
+	VCPU_AREA = 2 * PAGE,
+	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
+	GPA_TOUCH = 0x40000000,
+	MAX_TOUCH_PAGES = 0x80000,	/* 2 GiB */
+};
+
+#define GPA_MMIO 0xd0000000ULL		/* no memory, no device: user space */
+
+/* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
+enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
+
+struct code;
+struct vcpu;
+struct op_use;
+
+enum op_flags {
+	OP_IRQCHIP = 1 << 0,	/* needs the in-kernel interrupt controllers */
+	OP_NO_IRQCHIP = 1 << 1,	/* must not have them */
+	OP_WAKER = 1 << 2,	/* needs the thread that ends HLTs */
+	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
+	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
+	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
+	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
+};
+
+/* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
+struct op {
+	const char *name;
+	const char *help;
+	const char *arg_name;	/* NULL: takes no argument */
+	uint64_t arg;		/* default */
+	uint64_t max_arg;
+	uint64_t max_count;
+	unsigned int flags;
+	int user_exit;		/* what each one makes KVM_RUN return with */
+	void (*emit)(struct code *c, struct vcpu *vcpu, const struct op_use *use);
+};
+
+extern const struct op ops[];
+extern const size_t nr_ops;
+
+const struct op *op__find(const char *name, size_t len);
+
+/* One OP of the command line. */
+struct op_use {
+	const struct op *op;
+	uint64_t count;
+	uint64_t arg;
+};
+
+struct plan {
+	unsigned int nr_vms;
+	unsigned int nr_vcpus;
+	unsigned int repeat;
+	unsigned int pause_ms;
+	unsigned int timeout;	/* seconds */
+	enum mode mode;
+	bool separate;
+	bool probe;
+	struct op_use uses[MAX_OPS];
+	size_t nr_uses;
+};
+
+/* All op_flags of all ops of the plan. */
+unsigned int plan__flags(const struct plan *plan);
+uint64_t plan__touch_pages(const struct plan *plan);
+/* Sum of the counts of one flag's ops. */
+uint64_t plan__count(const struct plan *plan, unsigned int flag);
+/* Adds what one vCPU's op list makes KVM_RUN return with. */
+void plan__expect(const struct plan *plan, uint64_t expect[NR_USER_EXITS]);
+
+struct vcpu {
+	struct vm *vm;
+	unsigned int id;
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+	pid_t tid;
+	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
+	uint64_t user_exits[NR_USER_EXITS];
+	bool started;
+	bool failed;
+};
+
+struct vm {
+	const struct plan *plan;
+	unsigned int id;
+	unsigned int round;
+	int kvm_fd;
+	int fd;
+	size_t run_size;
+	uint8_t *ram;
+	void *touch;
+	size_t touch_size;
+	unsigned int nr_tables;	/* used of GPA_TABLES */
+	struct vcpu vcpus[MAX_VCPUS];
+	pthread_t waker;
+	bool waking;
+	atomic_bool ended;	/* the waker is to go */
+	atomic_bool stop;	/* the watchdog wants the vCPUs out */
+	pthread_barrier_t *start;
+};
+
+/* vm.c. Functions return 0 or -1 after a message. */
+int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned int round);
+void vm__close(struct vm *vm);
+uint8_t *vm__ram(const struct vm *vm, uint64_t gpa);
+uint64_t vcpu__code_gpa(const struct vcpu *vcpu);
+uint64_t vcpu__data_gpa(const struct vcpu *vcpu);
+uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index);
+uint32_t vcpu__tsc_khz(const struct vcpu *vcpu);
+
+/* cpu.c: the registers a guest starts with, and its page tables. */
+int cpu__setup(struct vcpu *vcpu);
+int cpu__map(struct vm *vm, uint64_t gpa);
+void cpu__page_tables(struct vm *vm);
+
+/* run.c: runs all of a round's VMs and waits for their end. */
+int run__vms(struct vm *vms, size_t nr, const struct plan *plan);
+int run__all(const struct plan *plan);
+
+/* probe.c */
+int probe(const struct plan *plan);
+
+/* stats.c: KVM's own counters of one VM as a JSON object, or null. */
+void stats__print(FILE *out, const struct vm *vm);
+
+/* report.c */
+const char *user_exit__name(unsigned int reason, char *buf, size_t size);
+void report__vcpu(const struct vcpu *vcpu);
+void report__vm(const struct vm *vm);
+void vcpu__error(struct vcpu *vcpu, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The command line. */
+#include <cpuid.h>
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "guest.h"
+
+enum { OPT_VMS = 256, OPT_VCPUS, OPT_MODE, OPT_SEPARATE, OPT_REPEAT, OPT_PAUSE, OPT_TIMEOUT,
+       OPT_NAME, OPT_PROBE };
+
+static const struct option options[] = {
+	{ "vms", required_argument, NULL, OPT_VMS },
+	{ "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "separate", no_argument, NULL, OPT_SEPARATE },
+	{ "repeat", required_argument, NULL, OPT_REPEAT },
+	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "probe", no_argument, NULL, OPT_PROBE },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static const char help_head[] =
+	"Usage: kvm_guest [OPTION...] OP[=COUNT[:ARG]]...\n"
+	"Runs guests whose vCPUs each do the OPs in the given order, COUNT (default 1) times.\n"
+	"\n"
+	"  --vms=N         VMs, all at the same time (1)\n"
+	"  --vcpus=N       vCPUs of each VM, a thread each (1)\n"
+	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
+	"  --separate      a process for each VM\n"
+	"  --repeat=N      do it all N times, with new VMs (1)\n"
+	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
+	"  --timeout=SEC   stop guests that run longer (60)\n"
+	"  --name=TEXT     for whoever reads the command line\n"
+	"  --probe         tell which OPs work with this host's KVM\n"
+	"  --help          this text\n"
+	"\n";
+
+static void __attribute__((noreturn, format(printf, 1, 2))) usage_error(const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "kvm_guest: ");
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fprintf(stderr, "\n");
+	exit(EXIT_BAD_USAGE);
+}
+
+static void __attribute__((noreturn)) help(void)
+{
+	const struct op *op;
+
+	printf("%s", help_head);
+	for (op = ops; op < ops + nr_ops; op++) {
+		printf("  %-11s %s", op->name, op->help);
+		if (op->arg_name)
+			printf("; ARG: %s (0x%llx)", op->arg_name, (unsigned long long)op->arg);
+		printf("\n");
+	}
+	exit(EXIT_AS_EXPECTED);
+}
+
+/* A whole number, decimal or 0x..., ended by a NUL or by stop. */
+static bool parse_number(const char *text, char stop, uint64_t *value, const char **rest)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*value = strtoull(text, &end, strncasecmp(text, "0x", 2) ? 10 : 16);
+	*rest = end;
+	return !errno && (!*end || *end == stop);
+}
+
+static unsigned int option_number(const char *name, uint64_t min, uint64_t max)
+{
+	const char *rest;
+	uint64_t value;
+
+	if (!parse_number(optarg, '\0', &value, &rest) || value < min || value > max)
+		usage_error("--%s must be a number from %llu to %llu, not '%s'", name,
+			    (unsigned long long)min, (unsigned long long)max, optarg);
+	return value;
+}
+
+static enum mode option_mode(void)
+{
+	if (!strcmp(optarg, "long"))
+		return MODE_LONG;
+	if (!strcmp(optarg, "real"))
+		return MODE_REAL;
+	usage_error("--mode must be long or real, not '%s'", optarg);
+}
+
+static void parse_option(int opt, char **argv, struct plan *plan)
+{
+	switch (opt) {
+	case OPT_VMS:
+		plan->nr_vms = option_number("vms", 1, MAX_VMS);
+		break;
+	case OPT_VCPUS:
+		plan->nr_vcpus = option_number("vcpus", 1, MAX_VCPUS);
+		break;
+	case OPT_MODE:
+		plan->mode = option_mode();
+		break;
+	case OPT_SEPARATE:
+		plan->separate = true;
+		break;
+	case OPT_REPEAT:
+		plan->repeat = option_number("repeat", 1, 1000000);
+		break;
+	case OPT_PAUSE:
+		plan->pause_ms = option_number("pause-ms", 0, 86400000);
+		break;
+	case OPT_TIMEOUT:
+		plan->timeout = option_number("timeout", 1, 86400);
+		break;
+	case OPT_NAME:
+		break;
+	case OPT_PROBE:
+		plan->probe = true;
+		break;
+	case 'h':
+		help();
+	case ':':
+		usage_error("option %s needs a value", argv[optind - 1]);
+	default:
+		if (optopt && optopt < OPT_VMS)
+			usage_error("unknown option '-%c'", optopt);
+		usage_error("unknown option or unwanted value: '%s'", argv[optind - 1]);
+	}
+}
+
+/* OP[=COUNT[:ARG]] */
+static struct op_use parse_op(const char *text)
+{
+	size_t len = strcspn(text, "=");
+	struct op_use use = { .op = op__find(text, len), .count = 1 };
+	const char *rest = "";
+
+	if (!use.op)
+		usage_error("unknown OP '%.*s'", (int)len, text);
+	use.arg = use.op->arg;
+	if (text[len] == '=' && !parse_number(text + len + 1, ':', &use.count, &rest))
+		usage_error("'%s': the count is not a number", text);
+	if (use.count > use.op->max_count)
+		usage_error("'%s': at most %llu", text, (unsigned long long)use.op->max_count);
+	if (*rest != ':')
+		return use;
+	if (!use.op->arg_name)
+		usage_error("'%s': %s takes no argument", text, use.op->name);
+	if (!parse_number(rest + 1, '\0', &use.arg, &rest))
+		usage_error("'%s': the %s is not a number", text, use.op->arg_name);
+	if (use.arg > use.op->max_arg)
+		usage_error("'%s': the %s is above 0x%llx", text, use.op->arg_name,
+			    (unsigned long long)use.op->max_arg);
+	return use;
+}
+
+static unsigned int physical_bits(void)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx) ? eax & 0xff : 36;
+}
+
+static bool is_taken(const struct plan *plan, uint64_t gpa)
+{
+	return gpa < RAM_SIZE ||
+	       (gpa >= GPA_TOUCH && gpa - GPA_TOUCH < plan__touch_pages(plan) * PAGE) ||
+	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
+	       (plan__flags(plan) & OP_IRQCHIP && (gpa >> 12 == 0xfee00 || gpa >> 12 == 0xfec00));
+}
+
+static void check_use(const struct plan *plan, const struct op_use *use)
+{
+	unsigned long long arg = use->arg;
+	unsigned int bits = plan->mode == MODE_REAL ? 32 : physical_bits();
+
+	/* Canonical addresses with a 0 on top: 47 bits. */
+	if (bits > 47)
+		bits = 47;
+	if (use->op->flags & OP_GPA) {
+		if (arg >> bits)
+			usage_error("%s: 0x%llx is above this guest's %u bits of address",
+				    use->op->name, arg, bits);
+		if (is_taken(plan, use->arg))
+			usage_error("%s: 0x%llx is not free, the guest has something there",
+				    use->op->name, arg);
+	}
+	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
+	    (arg == PORT_END || arg == PORT_SLEEP))
+		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
+			    use->op->name, arg);
+}
+
+static void check_plan(const struct plan *plan)
+{
+	unsigned int flags = plan__flags(plan);
+	size_t i;
+
+	if (flags & OP_IRQCHIP && flags & OP_NO_IRQCHIP)
+		usage_error("hlt and hlt_user can't be in one VM: only one of them has an irqchip");
+	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
+		usage_error("touch: %llu pages in one VM, at most %d are possible",
+			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
+	for (i = 0; i < plan->nr_uses; i++)
+		check_use(plan, &plan->uses[i]);
+}
+
+static void parse(int argc, char **argv, struct plan *plan)
+{
+	int opt;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) != -1)
+		parse_option(opt, argv, plan);
+	for (; optind < argc; optind++) {
+		if (plan->nr_uses == MAX_OPS)
+			usage_error("more than %d OPs", MAX_OPS);
+		plan->uses[plan->nr_uses++] = parse_op(argv[optind]);
+	}
+	if (!plan->nr_uses && !plan->probe)
+		usage_error("no OP given, see --help");
+	if (plan->nr_uses && plan->probe)
+		usage_error("--probe takes no OP");
+	check_plan(plan);
+}
+
+int main(int argc, char **argv)
+{
+	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60 };
+	struct timespec begin, end;
+	int err;
+
+	parse(argc, argv, &plan);
+	if (plan.probe)
+		return probe(&plan) ? EXIT_GUEST_FAILED : EXIT_AS_EXPECTED;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	err = run__all(&plan);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	printf("{\"what\":\"done\",\"vms\":%llu,\"seconds\":%.3f}\n",
+	       (unsigned long long)plan.nr_vms * plan.repeat,
+	       end.tv_sec - begin.tv_sec + (end.tv_nsec - begin.tv_nsec) / 1e9);
+	return err ? EXIT_GUEST_FAILED : EXIT_AS_EXPECTED;
+}

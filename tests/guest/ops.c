@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What guests can do. Every emitter leaves esi to its loop, and counts in it;
+ * nothing survives from one op to the next but the stack.
+ */
+#include <cpuid.h>
+#include <string.h>
+
+#include "code.h"
+
+static size_t loop_begin(struct code *c, const struct op_use *use)
+{
+	code__mov(c, ESI, use->count);
+	return code__label(c);
+}
+
+static void emit_cpuid(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__mov(c, EAX, use->arg);
+	code__mov(c, ECX, 0);
+	code__raw(c, 0x0f, 0xa2);
+	code__loop_esi(c, loop);
+}
+
+static void emit_out(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov(c, EDX, use->arg);
+	loop = loop_begin(c, use);
+	code__raw(c, 0xee);
+	code__loop_esi(c, loop);
+}
+
+static void emit_in(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov(c, EDX, use->arg);
+	loop = loop_begin(c, use);
+	code__raw(c, 0xec);
+	code__loop_esi(c, loop);
+}
+
+static void emit_mmio_read(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov_edi_addr(c, use->arg);
+	loop = loop_begin(c, use);
+	code__load_al(c);
+	code__loop_esi(c, loop);
+}
+
+static void emit_mmio_write(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov_edi_addr(c, use->arg);
+	loop = loop_begin(c, use);
+	code__store_al(c);
+	code__loop_esi(c, loop);
+}
+
+static void emit_rdmsr(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov(c, ECX, use->arg);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x32);
+	code__loop_esi(c, loop);
+}
+
+/* Writes back what the MSR holds, so that nothing changes but the count. */
+static void emit_wrmsr(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint64_t value = vcpu__get_msr(vcpu, use->arg);
+	size_t loop;
+
+	code__mov(c, ECX, use->arg);
+	code__mov(c, EAX, value);
+	code__mov(c, EDX, value >> 32);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x30);
+	code__loop_esi(c, loop);
+}
+
+static bool host_is_amd(void)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx))
+		return false;
+	return ebx == signature_AMD_ebx || ebx == 0x6f677948; /* "Hygo" */
+}
+
+static void emit_vmcall(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__mov(c, EAX, use->arg);
+	if (host_is_amd())
+		code__raw(c, 0x0f, 0x01, 0xd9);
+	else
+		code__raw(c, 0x0f, 0x01, 0xc1);
+	code__loop_esi(c, loop);
+}
+
+/* The waker sees the counter in the data page move and ends the HLT. */
+static void emit_hlt(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	code__mov_edi_addr(c, vcpu__data_gpa(vcpu));
+	loop = loop_begin(c, use);
+	code__inc_mem(c);
+	code__raw(c, 0xf4);
+	code__loop_esi(c, loop);
+}
+
+static void emit_hlt_user(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0xf4);
+	code__loop_esi(c, loop);
+}
+
+static void emit_touch(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	code__mov_edi_addr(c, vcpu->touch_gpa);
+	vcpu->touch_gpa += use->count * PAGE;
+	loop = loop_begin(c, use);
+	code__store_al(c);
+	code__add_edi(c, PAGE);
+	code__loop_esi(c, loop);
+}
+
+/* One turn of the outer loop is a millisecond by the time stamp counter. */
+static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t msec = loop_begin(c, use);
+	size_t loop;
+
+	code__raw(c, 0x0f, 0x31);
+	code__mov_ebx_eax(c);
+	loop = code__label(c);
+	code__raw(c, 0x0f, 0x31);
+	code__sub_eax_ebx(c);
+	code__cmp_eax(c, vcpu__tsc_khz(vcpu));
+	code__jb(c, loop);
+	code__loop_esi(c, msec);
+}
+
+static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	code__mov(c, EAX, use->count);
+	code__out_eax(c, PORT_SLEEP);
+}
+
+/*
+ * The default MSRs leave the guest on every vendor and are handled inside KVM:
+ * IA32_APIC_BASE is never passed through, nor is IA32_MTRR_DEF_TYPE.
+ */
+const struct op ops[] = {
+	{ "cpuid", "CPUID instructions", "leaf", 0, UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE,
+	  emit_cpuid },
+	{ "out", "1-byte OUTs, each an exit to user space", "port", 0x80, 0xffff, UINT32_MAX, 0,
+	  KVM_EXIT_IO, emit_out },
+	{ "in", "1-byte INs, each an exit to user space", "port", 0x80, 0xffff, UINT32_MAX, 0,
+	  KVM_EXIT_IO, emit_in },
+	{ "mmio_read", "1-byte reads of an address that has no memory", "gpa", GPA_MMIO, UINT64_MAX,
+	  UINT32_MAX, OP_GPA, KVM_EXIT_MMIO, emit_mmio_read },
+	{ "mmio_write", "1-byte writes to an address that has no memory", "gpa", GPA_MMIO,
+	  UINT64_MAX, UINT32_MAX, OP_GPA, KVM_EXIT_MMIO, emit_mmio_write },
+	{ "rdmsr", "RDMSRs, of IA32_APIC_BASE", "msr", 0x1b, UINT32_MAX, UINT32_MAX, 0,
+	  USER_EXIT_NONE, emit_rdmsr },
+	{ "wrmsr", "WRMSRs of the value it has, of IA32_MTRR_DEF_TYPE", "msr", 0x2ff, UINT32_MAX,
+	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
+	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,
+	  UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE, emit_vmcall },
+	{ "hlt", "HLTs that KVM handles, each ended from another thread", NULL, 0, 0, UINT32_MAX,
+	  OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
+	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,
+	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
+	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,
+	  OP_TOUCH, USER_EXIT_NONE, emit_touch },
+	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
+	  OP_MSEC, USER_EXIT_NONE, emit_spin },
+	{ "intr_user", "KVM_RUNs that return EINTR, before the guest's first instruction", NULL, 0,
+	  0, UINT32_MAX, OP_USER, USER_EXIT_INTR, NULL },
+	{ "sleep", "one exit to user space, which sleeps that many ms", NULL, 0, 0, 86400000,
+	  OP_MSEC, KVM_EXIT_IO, emit_sleep },
+};
+const size_t nr_ops = sizeof(ops) / sizeof(ops[0]);
+
+const struct op *op__find(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < nr_ops; i++)
+		if (strlen(ops[i].name) == len && !memcmp(ops[i].name, name, len))
+			return &ops[i];
+	return NULL;
+}
+
+unsigned int plan__flags(const struct plan *plan)
+{
+	unsigned int flags = 0;
+	size_t i;
+
+	for (i = 0; i < plan->nr_uses; i++)
+		flags |= plan->uses[i].op->flags;
+	return flags;
+}
+
+uint64_t plan__count(const struct plan *plan, unsigned int flag)
+{
+	uint64_t count = 0;
+	size_t i;
+
+	for (i = 0; i < plan->nr_uses; i++)
+		if (plan->uses[i].op->flags & flag)
+			count += plan->uses[i].count;
+	return count;
+}
+
+uint64_t plan__touch_pages(const struct plan *plan)
+{
+	return plan__count(plan, OP_TOUCH) * plan->nr_vcpus;
+}
+
+void plan__expect(const struct plan *plan, uint64_t expect[NR_USER_EXITS])
+{
+	const struct op_use *use;
+
+	for (use = plan->uses; use < plan->uses + plan->nr_uses; use++)
+		if (use->count && use->op->user_exit != USER_EXIT_NONE)
+			expect[use->op->user_exit] += use->op->flags & OP_MSEC ? 1 : use->count;
+	expect[KVM_EXIT_IO]++; /* PORT_END */
+}

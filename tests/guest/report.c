@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+static const char *const exit_names[NR_USER_EXITS] = {
+	[KVM_EXIT_UNKNOWN] = "UNKNOWN",
+	[KVM_EXIT_EXCEPTION] = "EXCEPTION",
+	[KVM_EXIT_IO] = "IO",
+	[KVM_EXIT_HYPERCALL] = "HYPERCALL",
+	[KVM_EXIT_DEBUG] = "DEBUG",
+	[KVM_EXIT_HLT] = "HLT",
+	[KVM_EXIT_MMIO] = "MMIO",
+	[KVM_EXIT_IRQ_WINDOW_OPEN] = "IRQ_WINDOW_OPEN",
+	[KVM_EXIT_SHUTDOWN] = "SHUTDOWN",
+	[KVM_EXIT_FAIL_ENTRY] = "FAIL_ENTRY",
+	[KVM_EXIT_INTR] = "INTR",
+	[KVM_EXIT_SET_TPR] = "SET_TPR",
+	[KVM_EXIT_INTERNAL_ERROR] = "INTERNAL_ERROR",
+	[KVM_EXIT_SYSTEM_EVENT] = "SYSTEM_EVENT",
+	[KVM_EXIT_X86_RDMSR] = "X86_RDMSR",
+	[KVM_EXIT_X86_WRMSR] = "X86_WRMSR",
+	[USER_EXIT_INTR] = "INTR",
+};
+
+const char *user_exit__name(unsigned int reason, char *buf, size_t size)
+{
+	if (reason < NR_USER_EXITS && exit_names[reason])
+		snprintf(buf, size, "%s", exit_names[reason]);
+	else
+		snprintf(buf, size, "%u", reason);
+	return buf;
+}
+
+static void print_exits(const char *key, const uint64_t exits[NR_USER_EXITS])
+{
+	const char *comma = "";
+	char name[32];
+	unsigned int i;
+
+	printf(",\"%s\":{", key);
+	for (i = 0; i < NR_USER_EXITS; i++) {
+		if (!exits[i])
+			continue;
+		printf("%s\"%s\":%llu", comma, user_exit__name(i, name, sizeof(name)),
+		       (unsigned long long)exits[i]);
+		comma = ",";
+	}
+	printf("}");
+}
+
+/* An op given several times is one number. */
+static void print_ops(const struct plan *plan)
+{
+	uint64_t counts[MAX_OPS] = { 0 };
+	const char *comma = "";
+	size_t i;
+
+	for (i = 0; i < plan->nr_uses; i++)
+		counts[plan->uses[i].op - ops] += plan->uses[i].count;
+	printf(",\"ops\":{");
+	for (i = 0; i < nr_ops; i++) {
+		if (!counts[i])
+			continue;
+		printf("%s\"%s\":%llu", comma, ops[i].name, (unsigned long long)counts[i]);
+		comma = ",";
+	}
+	printf("}");
+}
+
+void report__vcpu(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+	uint64_t expect[NR_USER_EXITS] = { 0 };
+
+	plan__expect(vm->plan, expect);
+	printf("{\"what\":\"vcpu\",\"round\":%u,\"vm\":%u,\"pid\":%d,\"tid\":%d,\"vcpu\":%u",
+	       vm->round, vm->id, getpid(), vcpu->tid, vcpu->id);
+	print_ops(vm->plan);
+	print_exits("user_exits", vcpu->user_exits);
+	print_exits("expect", expect);
+	printf("}\n");
+	fflush(stdout);
+}
+
+void report__vm(const struct vm *vm)
+{
+	printf("{\"what\":\"vm\",\"round\":%u,\"vm\":%u,\"pid\":%d,\"vcpus\":%u,\"stats\":",
+	       vm->round, vm->id, getpid(), vm->plan->nr_vcpus);
+	stats__print(stdout, vm);
+	printf("}\n");
+	fflush(stdout);
+}
+
+/* To be called from the vCPU's own thread, or when that has ended. */
+void vcpu__error(struct vcpu *vcpu, const char *fmt, ...)
+{
+	struct kvm_regs regs = { 0 };
+	char what[128];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
+	fprintf(stderr, "kvm_guest: vm %u vcpu %u: %s (rip 0x%llx)\n", vcpu->vm->id, vcpu->id, what,
+		(unsigned long long)regs.rip);
+}

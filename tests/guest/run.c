@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Runs guests: the vCPU threads, the thread that ends HLTs, the watchdog. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+enum { WAKER_PERIOD_US = 100, GRACE_MS = 2000 };
+
+/* The delivery mode of a message that makes a halted vCPU runnable. */
+enum { MSI_BASE = 0xfee00000, MSI_WAKE_UP = 3 << 8 };
+
+enum verdict { GO_ON, ENDED, BROKEN };
+
+static void sleep_us(uint64_t us)
+{
+	struct timespec ts = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+
+	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
+		;
+}
+
+/* A sleep of a vCPU's thread, which the watchdog can end. */
+static void vcpu_sleep(struct vcpu *vcpu, uint64_t msec)
+{
+	struct timespec ts = { .tv_sec = msec / 1000, .tv_nsec = msec % 1000 * 1000000 };
+
+	while (nanosleep(&ts, &ts) < 0 && errno == EINTR && !atomic_load(&vcpu->vm->stop))
+		;
+}
+
+static uint32_t *hlt_counter(struct vm *vm, unsigned int vcpu)
+{
+	return (uint32_t *)vm__ram(vm, vcpu__data_gpa(&vm->vcpus[vcpu]));
+}
+
+/*
+ * A guest counts up in memory and then executes HLT. One message for each
+ * count ends that HLT. It is not an interrupt: nothing runs in the guest,
+ * nothing has to be acknowledged, and one that arrives before the HLT is kept
+ * for it. The count has to be seen twice, so that the guest really halts.
+ */
+static void *waker(void *arg)
+{
+	uint32_t seen[MAX_VCPUS] = { 0 }, woken[MAX_VCPUS] = { 0 };
+	struct vm *vm = arg;
+	unsigned int i;
+
+	while (!atomic_load(&vm->ended)) {
+		for (i = 0; i < vm->plan->nr_vcpus; i++) {
+			struct kvm_msi msi = { .address_lo = MSI_BASE | i << 12,
+					       .data = MSI_WAKE_UP };
+			uint32_t count = __atomic_load_n(hlt_counter(vm, i), __ATOMIC_ACQUIRE);
+
+			if (count == seen[i] && count != woken[i]) {
+				woken[i]++;
+				if (ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) < 0)
+					perror("kvm_guest: KVM_SIGNAL_MSI");
+			}
+			seen[i] = count;
+		}
+		sleep_us(WAKER_PERIOD_US);
+	}
+	return NULL;
+}
+
+static enum verdict handle_io(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	uint32_t msec;
+
+	if (run->io.direction == KVM_EXIT_IO_IN) {
+		memset(data, 0, (size_t)run->io.size * run->io.count);
+		return GO_ON;
+	}
+	if (run->io.port == PORT_SLEEP) {
+		memcpy(&msec, data, sizeof(msec));
+		vcpu_sleep(vcpu, msec);
+	}
+	return run->io.port == PORT_END ? ENDED : GO_ON;
+}
+
+static enum verdict broken(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	char name[32];
+
+	user_exit__name(run->exit_reason, name, sizeof(name));
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		vcpu__error(vcpu, "%s, suberror %u", name, run->internal.suberror);
+	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		vcpu__error(vcpu, "%s, hardware reason 0x%llx", name,
+			    (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+	else if (run->exit_reason == KVM_EXIT_SHUTDOWN)
+		vcpu__error(vcpu, "%s: the guest faulted", name);
+	else
+		vcpu__error(vcpu, "unexpected exit %s", name);
+	return BROKEN;
+}
+
+static enum verdict handle_exit(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (run->exit_reason < USER_EXIT_INTR)
+		vcpu->user_exits[run->exit_reason]++;
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		return handle_io(vcpu);
+	case KVM_EXIT_MMIO:
+		if (!run->mmio.is_write)
+			memset(run->mmio.data, 0, sizeof(run->mmio.data));
+		return GO_ON;
+	case KVM_EXIT_HLT:
+		return plan__flags(vcpu->vm->plan) & OP_NO_IRQCHIP ? GO_ON : broken(vcpu);
+	default:
+		return broken(vcpu);
+	}
+}
+
+static enum verdict run_once(struct vcpu *vcpu)
+{
+	if (ioctl(vcpu->fd, KVM_RUN, 0) >= 0)
+		return handle_exit(vcpu);
+	if (errno == EAGAIN)
+		return GO_ON;
+	if (errno == EINTR) {
+		if (atomic_load(&vcpu->vm->stop)) {
+			vcpu__error(vcpu, "not finished after %u s", vcpu->vm->plan->timeout);
+			return BROKEN;
+		}
+		vcpu->user_exits[USER_EXIT_INTR]++;
+		return GO_ON;
+	}
+	vcpu__error(vcpu, "KVM_RUN: %s", strerror(errno));
+	return BROKEN;
+}
+
+/* immediate_exit: KVM_RUN returns before the guest executes anything. */
+static enum verdict run_interrupted(struct vcpu *vcpu, uint64_t count)
+{
+	enum verdict verdict = GO_ON;
+
+	vcpu->run->immediate_exit = 1;
+	while (count-- && verdict == GO_ON)
+		verdict = run_once(vcpu);
+	if (!atomic_load(&vcpu->vm->stop))
+		vcpu->run->immediate_exit = 0;
+	return verdict;
+}
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	const struct plan *plan = vcpu->vm->plan;
+	enum verdict verdict;
+
+	vcpu->tid = gettid();
+	pthread_barrier_wait(vcpu->vm->start);
+	vcpu_sleep(vcpu, plan->pause_ms);
+	verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
+	while (verdict == GO_ON)
+		verdict = run_once(vcpu);
+	if (verdict == BROKEN)
+		vcpu->failed = true;
+	return NULL;
+}
+
+static void wake_up(int sig)
+{
+	(void)sig;
+}
+
+static int start_threads(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->plan->nr_vcpus; i++)
+		if (pthread_create(&vm->vcpus[i].thread, NULL, vcpu_thread, &vm->vcpus[i]))
+			return -1;
+	if (plan__flags(vm->plan) & OP_WAKER)
+		vm->waking = !pthread_create(&vm->waker, NULL, waker, vm);
+	return 0;
+}
+
+/* Gets a vCPU out of KVM_RUN; if even that fails the process has to end. */
+static void stop_vcpu(struct vcpu *vcpu)
+{
+	int ms;
+
+	atomic_store(&vcpu->vm->stop, true);
+	for (ms = 0; ms < GRACE_MS; ms += 10) {
+		vcpu->run->immediate_exit = 1;
+		pthread_kill(vcpu->thread, SIGUSR1);
+		sleep_us(10000);
+		if (!pthread_tryjoin_np(vcpu->thread, NULL))
+			return;
+	}
+	fprintf(stderr, "kvm_guest: vm %u vcpu %u: stuck inside KVM_RUN\n", vcpu->vm->id, vcpu->id);
+	fflush(stdout);
+	_exit(EXIT_GUEST_FAILED);
+}
+
+static void join_vcpus(struct vm *vm, const struct timespec *deadline)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->plan->nr_vcpus; i++)
+		if (pthread_timedjoin_np(vm->vcpus[i].thread, NULL, deadline))
+			stop_vcpu(&vm->vcpus[i]);
+	atomic_store(&vm->ended, true);
+	if (vm->waking)
+		pthread_join(vm->waker, NULL);
+}
+
+/* Signals that KVM_RUN reports as EINTR may come from outside: no error. */
+static bool as_expected(struct vcpu *vcpu)
+{
+	uint64_t expect[NR_USER_EXITS] = { 0 };
+	bool same;
+
+	if (vcpu->failed)
+		return false;
+	plan__expect(vcpu->vm->plan, expect);
+	same = vcpu->user_exits[USER_EXIT_INTR] >= expect[USER_EXIT_INTR];
+	expect[USER_EXIT_INTR] = vcpu->user_exits[USER_EXIT_INTR];
+	if (same && !memcmp(expect, vcpu->user_exits, sizeof(expect)))
+		return true;
+	vcpu__error(vcpu, "other exits to user space than expected");
+	return false;
+}
+
+static int report(struct vm *vm)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < vm->plan->nr_vcpus; i++) {
+		report__vcpu(&vm->vcpus[i]);
+		if (!as_expected(&vm->vcpus[i]))
+			err = -1;
+	}
+	report__vm(vm);
+	return err;
+}
+
+/* The VMs are open. 0 when every guest did what it was told. */
+int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
+{
+	struct sigaction action = { .sa_handler = wake_up };
+	pthread_barrier_t start;
+	struct timespec deadline;
+	int err = 0;
+	size_t i;
+
+	sigaction(SIGUSR1, &action, NULL);
+	pthread_barrier_init(&start, NULL, nr * plan->nr_vcpus + 1);
+	for (i = 0; i < nr; i++) {
+		vms[i].start = &start;
+		if (start_threads(&vms[i])) {
+			fprintf(stderr, "kvm_guest: no thread for a vCPU of vm %u\n", vms[i].id);
+			_exit(EXIT_GUEST_FAILED);
+		}
+	}
+	pthread_barrier_wait(&start);
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += plan->timeout + (plan->pause_ms + 999) / 1000;
+	for (i = 0; i < nr; i++)
+		join_vcpus(&vms[i], &deadline);
+	for (i = 0; i < nr; i++)
+		err |= report(&vms[i]);
+	pthread_barrier_destroy(&start);
+	return err;
+}
+
+/* One process's share of a round: opens nr VMs, says so, and runs them. */
+static int run_process(const struct plan *plan, unsigned int first, unsigned int nr,
+		       unsigned int round, const int go[2])
+{
+	struct vm *vms = calloc(nr, sizeof(*vms));
+	unsigned int opened = 0;
+	int err = vms ? 0 : -1;
+	char byte;
+
+	while (!err && opened < nr) {
+		err = vm__open(&vms[opened], plan, first + opened, round);
+		opened++;
+	}
+	/* The other processes' VMs are to be open before any of them runs. */
+	if (!err && go) {
+		err = write(go[1], "", 1) == 1 ? 0 : -1;
+		while (!err && read(go[0], &byte, 1) < 0 && errno == EINTR)
+			;
+	}
+	if (!err)
+		err = run__vms(vms, nr, plan);
+	while (opened)
+		vm__close(&vms[--opened]);
+	free(vms);
+	return err;
+}
+
+static void child(const struct plan *plan, unsigned int vm, unsigned int round, int ready[2],
+		  int start[2])
+{
+	int go[2] = { start[0], ready[1] };
+	int err;
+
+	close(ready[0]);
+	close(start[1]);
+	err = run_process(plan, vm, 1, round, go);
+	fflush(stdout);
+	_exit(err ? EXIT_GUEST_FAILED : 0);
+}
+
+/* ready: one byte of each child, or its end. start: closed when all are. */
+static int run_separate(const struct plan *plan, unsigned int round)
+{
+	int ready[2], start[2], status, err = 0;
+	unsigned int i, forked = 0;
+	char byte;
+
+	if (pipe(ready) < 0 || pipe(start) < 0) {
+		perror("kvm_guest: pipe");
+		return -1;
+	}
+	for (i = 0; i < plan->nr_vms; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			child(plan, i, round, ready, start);
+		if (pid < 0)
+			perror("kvm_guest: fork");
+		err |= pid < 0 ? -1 : 0;
+		forked += pid > 0;
+	}
+	close(ready[1]);
+	for (i = 0; i < forked && read(ready[0], &byte, 1) == 1; i++)
+		;
+	close(start[0]);
+	close(start[1]);
+	close(ready[0]);
+	while (forked--)
+		if (wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+			err = -1;
+	return err;
+}
+
+int run__all(const struct plan *plan)
+{
+	unsigned int round;
+	int err = 0;
+
+	for (round = 0; round < plan->repeat && !err; round++)
+		err = plan->separate ? run_separate(plan, round) :
+				       run_process(plan, 0, plan->nr_vms, round, NULL);
+	return err;
+}

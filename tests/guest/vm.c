@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Makes VMs ready to run, and takes them down. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "code.h"
+
+/* VMX keeps a task state segment and a page table of its own in the guest. */
+enum { TSS_ADDR = 0xfffbd000, IDENTITY_MAP_ADDR = 0xfffbc000 };
+enum { MAX_CPUID = 256, APIC_SPIV = 0xf0 };
+
+static int failed(const struct vm *vm, const char *what)
+{
+	fprintf(stderr, "kvm_guest: vm %u: %s: %s\n", vm->id, what, strerror(errno));
+	return -1;
+}
+
+uint8_t *vm__ram(const struct vm *vm, uint64_t gpa)
+{
+	return vm->ram + gpa;
+}
+
+uint64_t vcpu__code_gpa(const struct vcpu *vcpu)
+{
+	return GPA_VCPUS + (uint64_t)vcpu->id * VCPU_AREA;
+}
+
+uint64_t vcpu__data_gpa(const struct vcpu *vcpu)
+{
+	return vcpu__code_gpa(vcpu) + PAGE;
+}
+
+/* 0 for an MSR that KVM does not have. */
+uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry.index = index };
+
+	if (ioctl(vcpu->fd, KVM_GET_MSRS, &msr) != 1)
+		return 0;
+	return msr.entry.data;
+}
+
+uint32_t vcpu__tsc_khz(const struct vcpu *vcpu)
+{
+	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ);
+
+	return khz > 0 ? khz : 1000000;
+}
+
+/* Small pages only: N touched pages are N faults on every machine. */
+static void *alloc_memory(size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	madvise(mem, size, MADV_NOHUGEPAGE);
+	return mem;
+}
+
+static int add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)mem,
+	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		return failed(vm, "KVM_SET_USER_MEMORY_REGION");
+	return 0;
+}
+
+static int setup_memory(struct vm *vm)
+{
+	vm->ram = alloc_memory(RAM_SIZE);
+	if (!vm->ram)
+		return failed(vm, "guest RAM");
+	if (add_slot(vm, 0, 0, vm->ram, RAM_SIZE))
+		return -1;
+	cpu__page_tables(vm);
+	vm->touch_size = plan__touch_pages(vm->plan) * PAGE;
+	if (!vm->touch_size)
+		return 0;
+	vm->touch = alloc_memory(vm->touch_size);
+	if (!vm->touch)
+		return failed(vm, "guest RAM to touch");
+	return add_slot(vm, 1, GPA_TOUCH, vm->touch, vm->touch_size);
+}
+
+static int map_mmio(struct vm *vm)
+{
+	const struct op_use *use = vm->plan->uses;
+	size_t i;
+
+	for (i = 0; i < vm->plan->nr_uses; i++)
+		if (use[i].op->flags & OP_GPA && cpu__map(vm, use[i].arg))
+			return -1;
+	return 0;
+}
+
+static int set_cpuid(struct vcpu *vcpu)
+{
+	struct kvm_cpuid2 *cpuid;
+	int err = -1;
+
+	cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(cpuid->entries[0]));
+	if (!cpuid)
+		return failed(vcpu->vm, "CPUID table");
+	cpuid->nent = MAX_CPUID;
+	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+		failed(vcpu->vm, "KVM_GET_SUPPORTED_CPUID");
+	else if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
+		failed(vcpu->vm, "KVM_SET_CPUID2");
+	else
+		err = 0;
+	free(cpuid);
+	return err;
+}
+
+/*
+ * Enables the APIC by its spurious-interrupt register. Writing its state also
+ * makes KVM enter the vCPU into its table of interrupt destinations, which
+ * creating a vCPU alone does not.
+ */
+static int enable_apic(struct vcpu *vcpu)
+{
+	static const uint32_t enabled = 0x1ff;
+	struct kvm_lapic_state apic;
+
+	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &apic) < 0)
+		return failed(vcpu->vm, "KVM_GET_LAPIC");
+	memcpy(apic.regs + APIC_SPIV, &enabled, sizeof(enabled));
+	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &apic) < 0)
+		return failed(vcpu->vm, "KVM_SET_LAPIC");
+	return 0;
+}
+
+/* With an in-kernel APIC all but the first vCPU wait for a start-up IPI. */
+static int setup_irqchip(struct vcpu *vcpu)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+
+	if (!(plan__flags(vcpu->vm->plan) & OP_IRQCHIP))
+		return 0;
+	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state) < 0)
+		return failed(vcpu->vm, "KVM_SET_MP_STATE");
+	return enable_apic(vcpu);
+}
+
+static int emit_code(struct vcpu *vcpu)
+{
+	const struct plan *plan = vcpu->vm->plan;
+	struct code code = { .buf = vm__ram(vcpu->vm, vcpu__code_gpa(vcpu)), .size = PAGE,
+			     .mode = plan->mode };
+	size_t i;
+
+	/* Written from the start, or the waker's reading first costs another fault. */
+	memset(vm__ram(vcpu->vm, vcpu__data_gpa(vcpu)), 0, PAGE);
+	vcpu->touch_gpa = GPA_TOUCH + vcpu->id * plan__count(plan, OP_TOUCH) * PAGE;
+	for (i = 0; i < plan->nr_uses; i++)
+		if (plan->uses[i].count && plan->uses[i].op->emit)
+			plan->uses[i].op->emit(&code, vcpu, &plan->uses[i]);
+	code__out_eax(&code, PORT_END);
+	if (!code.overflow)
+		return 0;
+	fprintf(stderr, "kvm_guest: the OPs do not fit into a page of code\n");
+	return -1;
+}
+
+static int open_vcpu(struct vm *vm, unsigned int id)
+{
+	struct vcpu *vcpu = &vm->vcpus[id];
+
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
+	if (vcpu->fd < 0)
+		return failed(vm, "KVM_CREATE_VCPU");
+	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return failed(vm, "mapping kvm_run");
+	}
+	if (set_cpuid(vcpu) || cpu__setup(vcpu) || setup_irqchip(vcpu))
+		return -1;
+	return emit_code(vcpu);
+}
+
+static int open_kvm(struct vm *vm)
+{
+	int size;
+
+	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->kvm_fd < 0)
+		return failed(vm, "/dev/kvm");
+	if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) <= 0) {
+		fprintf(stderr, "kvm_guest: this KVM lacks KVM_CAP_IMMEDIATE_EXIT\n");
+		return -1;
+	}
+	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (size < 0)
+		return failed(vm, "KVM_GET_VCPU_MMAP_SIZE");
+	vm->run_size = size;
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+	if (vm->fd < 0)
+		return failed(vm, "KVM_CREATE_VM");
+	return 0;
+}
+
+/* All of it has to precede the first vCPU. */
+static int setup_vm(struct vm *vm)
+{
+	uint64_t identity = IDENTITY_MAP_ADDR;
+
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
+		return failed(vm, "KVM_SET_TSS_ADDR");
+	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
+		return failed(vm, "KVM_SET_IDENTITY_MAP_ADDR");
+	if (plan__flags(vm->plan) & OP_IRQCHIP && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
+		return failed(vm, "KVM_CREATE_IRQCHIP");
+	return 0;
+}
+
+int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned int round)
+{
+	unsigned int i;
+
+	memset(vm, 0, sizeof(*vm));
+	vm->plan = plan;
+	vm->id = id;
+	vm->round = round;
+	vm->kvm_fd = vm->fd = -1;
+	for (i = 0; i < MAX_VCPUS; i++)
+		vm->vcpus[i].fd = -1;
+	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || map_mmio(vm))
+		return -1;
+	for (i = 0; i < plan->nr_vcpus; i++)
+		if (open_vcpu(vm, i))
+			return -1;
+	return 0;
+}
+
+void vm__close(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAX_VCPUS; i++) {
+		if (vm->vcpus[i].run)
+			munmap(vm->vcpus[i].run, vm->run_size);
+		if (vm->vcpus[i].fd >= 0)
+			close(vm->vcpus[i].fd);
+	}
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
+	if (vm->ram)
+		munmap(vm->ram, RAM_SIZE);
+	if (vm->touch)
+		munmap(vm->touch, vm->touch_size);
+}

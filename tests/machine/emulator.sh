@@ -1,0 +1,164 @@
+# shellcheck shell=bash
+# Starting the emulators, following what the machine prints, and stopping them. Sourced by `machine`.
+#
+# The first serial line is the kernel's console, $work/console; the second carries what the command
+# prints and then the end marker, $work/output. Both are files that the emulator writes.
+
+emulator_pid=''
+compress=${COMP:-gzip -1}
+
+kernel_arguments="console=ttyS0 loglevel=5 oops=panic mitigations=off no_timer_check tsc=reliable cryptomgr.notests"
+
+qemu_arguments() {
+	qemu_line=(qemu-system-x86_64 -accel 'tcg,thread=multi' -cpu "$cpu" -smp 2 -m "$memory"
+		-nodefaults -no-user-config -display none -vga none -no-reboot
+		-kernel "$kernel" -initrd "$work/initramfs"
+		-append "$kernel_arguments panic=-1 $append" -serial "file:$work/console")
+}
+
+start_qemu() {
+	need qemu-system-x86_64 || return 1
+	qemu_arguments
+	: >"$work/output"
+	setsid "${qemu_line[@]}" -serial "file:$work/output" </dev/null >"$work/emulator.log" 2>&1 &
+	emulator_pid=$!
+}
+
+shell_qemu() {
+	need qemu-system-x86_64 || return 1
+	qemu_arguments
+	"${qemu_line[@]}" -chardev stdio,id=terminal,signal=off -serial chardev:terminal 2>"$work/emulator.log"
+}
+
+# write_bochs_files COM2: Bochs' configuration, COM2 being the options of the second serial line.
+write_bochs_files() {
+	local share=/usr/share
+	cat >"$work/bochsrc" <<-END
+		display_library: term
+		memory: guest=$memory, host=$memory
+		romimage: file=$share/bochs/BIOS-bochs-latest
+		vgaromimage: file=$share/vgabios/vgabios.bin
+		ata0-master: type=cdrom, path=$work/machine.iso, status=inserted
+		boot: cdrom
+		cpu: model=$cpu, count=1, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+		clock: sync=none, time0=local
+		com1: enabled=1, mode=file, dev=$work/console
+		com2: enabled=1, $1
+		log: $work/emulator.log
+		panic: action=fatal
+		error: action=report
+		info: action=ignore
+		debug: action=ignore
+	END
+	# The debugger that is built in waits for a command.
+	echo c >"$work/bochs.rc"
+	# The display needs a terminal: script makes one. Bochs' own process id is noted for stopping it.
+	cat >"$work/bochs" <<-END
+		#!/bin/sh
+		echo \$\$ >"$work/bochs.pid"
+		TERM=linux exec bochs -q -f "$work/bochsrc" -rc "$work/bochs.rc" </dev/null
+	END
+	chmod +x "$work/bochs"
+}
+
+# prepare_bochs COM2
+prepare_bochs() {
+	need bochs script grub-mkrescue xorriso mformat || return 1
+	build_iso "$kernel_arguments panic=0 lpj=1000000 $append" || return 1
+	: >"$work/output"
+	: >"$work/console"
+	write_bochs_files "$1"
+}
+
+start_bochs() {
+	prepare_bochs "mode=file, dev=$work/output" || return 1
+	setsid script -qfc "$work/bochs" /dev/null </dev/null >/dev/null 2>&1 &
+	emulator_pid=$!
+}
+
+shell_bochs() {
+	prepare_bochs "mode=term, dev=$(tty)" || return 1
+	setsid script -qfc "$work/bochs" /dev/null </dev/null >/dev/null 2>&1 &
+	emulator_pid=$!
+	wait "$emulator_pid"
+}
+
+# stop_emulator: end what this script started, and only that.
+stop_emulator() {
+	local bochs
+	exec 3<&-
+	[ -n "$emulator_pid" ] || return 0
+	bochs=$(cat "$work/bochs.pid" 2>/dev/null)
+	# shellcheck disable=SC2086
+	kill -KILL $bochs "$emulator_pid" 2>/dev/null
+	wait "$emulator_pid" 2>/dev/null
+	emulator_pid=''
+}
+
+# last_lines: why a machine ended badly, for standard error.
+last_lines() {
+	say "the last lines of the console of $name:"
+	{ cat "$work/output"; cat "$work/console"; cat "$work/emulator.log"; } 2>/dev/null | tr -d '\r' |
+		tail -n 40 | sed 's/^/  | /' >&2
+}
+
+# trouble: what the kernel complained about, if it did.
+trouble() {
+	grep -a -E 'BUG: |WARNING: |Oops|Kernel panic|general protection fault|Call Trace' "$work/console" | tr -d '\r'
+}
+
+# finish STATUS: report what the kernel complained about and exit with the command's status.
+finish() {
+	local complaints
+	[ -n "$verbose" ] && sed 's/^/  | /' "$work/console" >&2
+	complaints=$(trouble)
+	if [ -n "$complaints" ]; then
+		say "the kernel of $name complained:"
+		tr -d '\r' <"$work/console" | grep -a -A 30 -m 1 -E 'BUG: |WARNING: |Oops|general protection' |
+			sed 's/^/  | /' >&2
+		case $complaints in *BUG:* | *Oops* | *panic*) exit 125 ;; esac
+	fi
+	exit "$1"
+}
+
+# died REASON: the machine ended without the end marker.
+died() {
+	stop_emulator
+	say "$name died: $1"
+	last_lines
+	exit 125
+}
+
+# follow: print what the command prints as it comes, until the end marker, the time limit or a crash.
+follow() {
+	local line='' part result deadline=$((SECONDS + timeout)) checked=$SECONDS
+	exec 3< <(exec tail -n +1 -s 0.1 -f --pid="$emulator_pid" "$work/output" 2>/dev/null)
+	while :; do
+		IFS= read -r -t 1 part <&3
+		result=$?
+		line=$line$part
+		case $line in *"@@$marker "[0-9]*@@)
+			printf '%s' "${line%%"@@$marker "*}"
+			line=${line##*"@@$marker "}
+			stop_emulator
+			finish "${line%@@}"
+			;;
+		esac
+		if [ $result = 0 ]; then
+			printf '%s\n' "$line"
+			line=''
+		elif [ $result -le 128 ]; then
+			died "it stopped without the end marker"
+		fi
+		if [ $SECONDS -ge $deadline ]; then
+			stop_emulator
+			say "$name hit the time limit of $timeout s and was stopped"
+			last_lines
+			exit 124
+		fi
+		if [ $SECONDS != "$checked" ]; then
+			checked=$SECONDS
+			grep -a -q 'Kernel panic' "$work/console" && died "the kernel panicked"
+		fi
+	done
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The command line. The source is included with a table of monitors and kinds
+ * of hook that stay as they are here, so that every error can be reached; the
+ * last tests walk the program's own table.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Everything below sees these instead; the program's own keep their symbols. */
+#define monitors test_monitors
+#define nr_monitors test_nr_monitors
+#define hook_kind__parse test_kind_parse
+#define hook_kind__names test_kind_names
+#define options__parse test_parse
+#define options__has_vcpu test_has_vcpu
+#define argp_program_bug_address test_bug_address
+#include "../../core/options.c"
+
+extern const struct monitor *const real_monitors[] __asm__("monitors");
+extern const size_t real_nr_monitors __asm__("nr_monitors");
+int real_parse(int argc, char **argv, struct options *opts) __asm__("options__parse");
+
+static struct bpf_object *open_nothing(struct run *run)
+{
+	(void)run;
+	return NULL;
+}
+
+static const struct monitor test_exit = {
+	.name = "vm_exit", .key = 'e', .help = "VM exits", .open = open_nothing,
+};
+static const struct monitor test_fault = {
+	.name = "kvmmmu_page_fault", .key = 'f', .help = "faults", .open = open_nothing,
+};
+static const struct monitor test_hypercall = {
+	.name = "hypercall", .key = 'h', .help = "hypercalls", .open = open_nothing,
+};
+static const struct monitor test_mmio = {
+	.name = "mmio", .key = 'm', .help = "MMIO", .with = "kvmmmu_page_fault",
+	.open = open_nothing,
+};
+static const struct monitor test_timer = {
+	.name = "kvm_timer", .key = 'T', .help = "timers",
+};
+
+const struct monitor *const monitors[] = {
+	&test_exit, &test_mmio, &test_fault, &test_hypercall, &test_timer,
+};
+const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);
+
+int hook_kind__parse(const char *name)
+{
+	return !strcmp(name, "raw_tp") ? 0 : !strcmp(name, "fentry") ? 2 : -1;
+}
+
+const char *hook_kind__names(void)
+{
+	return "raw_tp, fentry";
+}
+
+struct result {
+	int code;
+	struct options opts;
+	char out[8192];
+	char err[2048];
+};
+
+typedef int (*parse_fn)(int argc, char **argv, struct options *opts);
+
+/* The words of a command line, at blanks; '_' is an empty word, '^' a blank. */
+static struct result *run_with(parse_fn fn, const char *line)
+{
+	static struct result result;
+	static char words[1024];
+	FILE *real_out = stdout, *real_err = stderr;
+	char *argv[64] = { "/usr/sbin/kvm_watcher" }, *save, *word, *p;
+	int argc = 1;
+
+	memset(&result, 0, sizeof(result));
+	snprintf(words, sizeof(words), "%s", line);
+	for (word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		for (p = word; *p; p++)
+			*p = *p == '^' ? ' ' : *p;
+		argv[argc++] = strcmp(word, "_") ? word : "";
+	}
+	fflush(stdout);
+	stdout = fmemopen(result.out, sizeof(result.out), "w");
+	stderr = fmemopen(result.err, sizeof(result.err), "w");
+	result.code = fn(argc, argv, &result.opts);
+	fclose(stdout);
+	fclose(stderr);
+	stdout = real_out;
+	stderr = real_err;
+	return &result;
+}
+
+static struct result *run(const char *line)
+{
+	return run_with(options__parse, line);
+}
+
+static void check_one_line(const struct result *r)
+{
+	size_t len = strlen(r->err);
+
+	assert_string_equal(r->out, "");
+	assert_true(len > 0);
+	assert_ptr_equal(strchr(r->err, '\n'), r->err + len - 1);
+	assert_memory_equal(r->err, "kvm_watcher: ", 13);
+}
+
+static void refuses(const char *line, const char *message)
+{
+	struct result *r = run(line);
+	char expected[1024];
+
+	snprintf(expected, sizeof(expected), "kvm_watcher: %s\n", message);
+	assert_string_equal(r->err, expected);
+	check_one_line(r);
+	assert_int_equal(r->code, EXIT_USAGE);
+}
+
+static const struct options *accepts(const char *line)
+{
+	struct result *r = run(line);
+
+	assert_string_equal(r->err, "");
+	assert_string_equal(r->out, "");
+	assert_int_equal(r->code, -1);
+	return &r->opts;
+}
+
+static void test_defaults(void **state)
+{
+	const struct options *opts = accepts("-e");
+
+	(void)state;
+	assert_int_equal(opts->monitors, 1);
+	assert_int_equal(opts->pid, 0);
+	assert_int_equal(opts->time_ns, 0);
+	assert_int_equal(opts->interval_ns, 2000000000);
+	assert_int_equal(opts->format, FORMAT_TABLE);
+	assert_null(opts->vm);
+	assert_int_equal(opts->nr_vcpus, 0);
+	assert_int_equal(opts->hooks, 0);
+	assert_false(opts->verbose || opts->check || opts->list);
+}
+
+static void test_values(void **state)
+{
+	const struct options *opts;
+
+	(void)state;
+	opts = accepts("--format=json -p 4194304 -vht0.5 --interval 0.01 --vm=web* --vcpu=3,0-2,1 "
+		       "--hooks=fentry,raw_tp --vm_exit");
+	assert_int_equal(opts->monitors, 1 << 0 | 1 << 3);
+	assert_int_equal(opts->format, FORMAT_JSON);
+	assert_int_equal(opts->pid, 4194304);
+	assert_int_equal(opts->time_ns, 500000000);
+	assert_int_equal(opts->interval_ns, 10000000);
+	assert_string_equal(opts->vm, "web*");
+	assert_int_equal(opts->nr_vcpus, 4);
+	assert_int_equal(opts->vcpus[0], 3);
+	assert_int_equal(opts->vcpus[1], 0);
+	assert_int_equal(opts->vcpus[3], 2);
+	assert_int_equal(opts->hooks, 5);
+	assert_true(opts->verbose);
+	assert_int_equal(accepts("-e --format=csv")->format, FORMAT_CSV);
+	assert_int_equal(accepts("-e --format=csv --format=table")->format, FORMAT_TABLE);
+	assert_int_equal(accepts("-et1000000000")->time_ns, 1000000000000000000);
+	assert_int_equal(accepts("-e --vm_pid=7 --monitoring_time=.5")->time_ns, 500000000);
+	assert_int_equal(accepts("-e --vcpu=1,2 --vcpu=5")->nr_vcpus, 1);
+	assert_int_equal(accepts("-e --vcpu=0-63")->nr_vcpus, 64);
+	assert_string_equal(accepts("-e --vm --vcpu")->vm, "--vcpu");
+}
+
+static void test_choice(void **state)
+{
+	(void)state;
+	assert_int_equal(accepts("-e -e --vm_exit")->monitors, 1);
+	assert_int_equal(accepts("-mf")->monitors, 6);
+	assert_int_equal(accepts("-fm")->monitors, 6);
+	assert_int_equal(accepts("--mmio -v --kvmmmu_page_fault -e")->monitors, 7);
+	assert_int_equal(accepts("-h")->monitors, 8);
+	assert_true(accepts("--check")->check);
+	assert_true(accepts("--list --format=json")->list);
+	assert_true(accepts("-e --check --")->check);
+}
+
+static void test_has_vcpus(void **state)
+{
+	const struct options *opts;
+
+	(void)state;
+	assert_true(options__has_vcpu(accepts("-e"), 12345));
+	opts = accepts("-e --vcpu=0,4-5");
+	assert_true(options__has_vcpu(opts, 0));
+	assert_true(options__has_vcpu(opts, 5));
+	assert_false(options__has_vcpu(opts, 3));
+}
+
+static void test_wrong_monitors(void **state)
+{
+	static const char choose[] = "choose at least one monitor: -e/--vm_exit, -m/--mmio, "
+				     "-f/--kvmmmu_page_fault, -h/--hypercall";
+
+	(void)state;
+	refuses("", choose);
+	refuses("-v -t 5", choose);
+	refuses("-m", "-m, --mmio works only together with -f, --kvmmmu_page_fault; give both");
+	refuses("--mmio -e",
+		"-m, --mmio works only together with -f, --kvmmmu_page_fault; give both");
+	refuses("-T", "-T, --kvm_timer: not available in this version");
+	refuses("-e --kvm_timer", "-T, --kvm_timer: not available in this version");
+	refuses("--check -T", "-T, --kvm_timer: not available in this version");
+}
+
+static void test_wrong_names(void **state)
+{
+	(void)state;
+	refuses("--foo", "unknown option \"--foo\"; kvm_watcher --help lists the options");
+	refuses("-e --foo=3", "unknown option \"--foo=3\"; kvm_watcher --help lists the options");
+	refuses("--=3", "unknown option \"--=3\"; kvm_watcher --help lists the options");
+	refuses("--inter=3", "unknown option \"--inter=3\"; did you mean --interval?");
+	refuses("--vm_ex", "unknown option \"--vm_ex\"; did you mean --vm_exit?");
+	refuses("-Z", "unknown option \"-Z\"; kvm_watcher --help lists the options");
+	refuses("-eZ", "unknown option -Z in \"-eZ\"; kvm_watcher --help lists the options");
+	refuses("-e-", "unknown option -- in \"-e-\"; kvm_watcher --help lists the options");
+	refuses("-vm_exit", "-vm_exit");
+}
+
+static void test_wrong_words(void **state)
+{
+	(void)state;
+	refuses("-e 4242", "\"4242\" is not an option; kvm_watcher takes options only, "
+		"see kvm_watcher --help");
+	refuses("web -e", "\"web\" is not an option; kvm_watcher takes options only, "
+		"see kvm_watcher --help");
+	refuses("-e -", "\"-\" is not an option; kvm_watcher takes options only, "
+		"see kvm_watcher --help");
+	refuses("-e -- -v", "\"-v\" is not an option; kvm_watcher takes options only, "
+		"see kvm_watcher --help");
+	refuses("-e _", "\"\" is not an option; kvm_watcher takes options only, "
+		"see kvm_watcher --help");
+	refuses("-e a\nb\033", "\"a?b?\" is not an option; kvm_watcher takes options only, "
+		"see kvm_watcher --help");
+	refuses("-p", "-p, --vm_pid needs a value: --vm_pid=PID");
+	refuses("-ep", "-p, --vm_pid needs a value: --vm_pid=PID");
+	refuses("-e --vm_pid", "-p, --vm_pid needs a value: --vm_pid=PID");
+	refuses("-e --interval", "--interval needs a value: --interval=SEC");
+	refuses("--vm_exit=5", "--vm_exit takes no value; leave \"=5\" out");
+	refuses("-e --check=", "--check takes no value; leave \"=\" out");
+}
+
+static void refuses_each(const char *format, const char *const *values, const char *message)
+{
+	char line[256], expected[512];
+
+	for (; *values; values++) {
+		snprintf(line, sizeof(line), format, *values);
+		snprintf(expected, sizeof(expected), message, strcmp(*values, "_") ? *values : "");
+		refuses(line, expected);
+	}
+}
+
+static void test_wrong_numbers(void **state)
+{
+	static const char *const pids[] = {
+		"0", "-1", "12abc", "abc", "_", "+5", "0x10", "4194305", "99999999999999999999", "1.5",
+		NULL,
+	};
+	static const char *const no_seconds[] = {
+		"abc", "12abc", "-1", "+1", "_", "inf", "nan", "-inf", "0x10", "1e3", ".", "1.2.3", "1,5",
+		NULL,
+	};
+
+	(void)state;
+	refuses_each("-e -p %s", pids, "-p, --vm_pid: \"%s\" is not a process id; give a number "
+		     "from 1 to 4194304, as in --list");
+	refuses_each("-e -t %s", no_seconds, "-t, --monitoring_time: \"%s\" is not a positive "
+		     "number of seconds; give one such as 10 or 0.5");
+	refuses_each("-e --interval %s", no_seconds, "--interval: \"%s\" is not a positive "
+		     "number of seconds; give one such as 10 or 0.5");
+	refuses("-e -t 0", "-t, --monitoring_time: 0 seconds is out of range; "
+		"give 0.001 to 1000000000");
+	refuses("-e -t 1000000001", "-t, --monitoring_time: 1000000001 seconds is out of range; "
+		"give 0.001 to 1000000000");
+	refuses("-e --interval=0", "--interval: 0 seconds is out of range; give 0.01 to 1000000000");
+	refuses("-e --interval=0.009",
+		"--interval: 0.009 seconds is out of range; give 0.01 to 1000000000");
+}
+
+static void test_wrong_choices(void **state)
+{
+	static const char *const vcpus[] = {
+		"_", ",", "1,", ",1", "1,,2", "a", "1a", "-1", "1-", "3-1", "1-2-3", "0^1", "65536",
+		"99999999999999999999", NULL,
+	};
+	static const char *const formats[] = { "_", "xml", "JSON", "json,csv", NULL };
+	static const char *const kinds[] = {
+		"_", "uprobe", "a_name_that_is_longer_than_any_kind_of_hook", NULL,
+	};
+
+	(void)state;
+	refuses_each("-e --vcpu %s", vcpus, "--vcpu: \"%s\" is not a list of vCPUs; give numbers "
+		     "up to 65535, such as 0,2 or 0-3");
+	refuses("-e --vcpu=0-64",
+		"--vcpu: more than 64 vCPUs; name fewer, or leave --vcpu out for all");
+	refuses_each("-e --format %s", formats, "--format: \"%s\" is not a format; "
+		     "choose table, json or csv");
+	refuses_each("-e --hooks %s", kinds, "--hooks: \"%s\" is not a kind of hook; "
+		     "choose from raw_tp, fentry");
+	refuses("-e --hooks=raw_tp,,fentry",
+		"--hooks: \"\" is not a kind of hook; choose from raw_tp, fentry");
+	refuses("-e --vm=", "--vm: the pattern is empty; give a VM's name or a shell pattern "
+		"such as 'web*'");
+}
+
+static void test_help(void **state)
+{
+	static const char *const lines[] = {
+		"-?", "--help", "-H", "-eH", "-T --help -m", NULL,
+	};
+	const struct result *r;
+	size_t i;
+
+	(void)state;
+	for (i = 0; lines[i]; i++) {
+		r = run(lines[i]);
+		assert_int_equal(r->code, 0);
+		assert_string_equal(r->err, "");
+		assert_non_null(strstr(r->out, "Usage: kvm_watcher "));
+		assert_non_null(strstr(r->out, "--interval=SEC"));
+		assert_non_null(strstr(r->out, "-h, --hypercall"));
+		assert_non_null(strstr(r->out, "timers (not in this version)"));
+		assert_non_null(strstr(r->out, "Exit codes: 0"));
+		assert_non_null(strstr(r->out, "Examples:\n"));
+	}
+	r = run("--usage");
+	assert_int_equal(r->code, 0);
+	assert_non_null(strstr(r->out, "Usage: kvm_watcher "));
+	assert_null(strstr(r->out, "Examples:"));
+}
+
+static void test_version(void **state)
+{
+	(void)state;
+	assert_int_equal(run("-V")->code, 0);
+	assert_string_equal(run("--version")->out, "kvm_watcher " VERSION "\n");
+	assert_string_equal(run("-eV")->err, "");
+}
+
+/* The program's own table. */
+
+static void test_real_keys_are_unique(void **state)
+{
+	const struct monitor *m;
+	size_t i, j;
+
+	(void)state;
+	assert_true(real_nr_monitors <= 64);
+	for (i = 0; i < real_nr_monitors; i++) {
+		m = real_monitors[i];
+		assert_non_null(m->help);
+		assert_null(find_short(fixed_options, m->key));
+		assert_null(find_long(fixed_options, m->name, strlen(m->name), false));
+		for (j = 0; j < i; j++) {
+			assert_int_not_equal(m->key, real_monitors[j]->key);
+			assert_string_not_equal(m->name, real_monitors[j]->name);
+		}
+	}
+}
+
+static void test_real_choice(void **state)
+{
+	const struct monitor *m;
+	struct result *r;
+	char line[256], message[256];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < real_nr_monitors; i++) {
+		m = real_monitors[i];
+		snprintf(line, sizeof(line), "--%s -%c", m->name, m->key);
+		r = run_with(real_parse, line);
+		if (monitor__available(m) && !m->with) {
+			assert_int_equal(r->code, -1);
+			assert_int_equal(r->opts.monitors, 1ull << i);
+			continue;
+		}
+		assert_int_equal(r->code, EXIT_USAGE);
+		check_one_line(r);
+		snprintf(message, sizeof(message), "kvm_watcher: -%c, --%s%s", m->key, m->name,
+			 monitor__available(m) ? " works only" : ": not available in this version\n");
+		assert_memory_equal(r->err, message, strlen(message));
+	}
+}
+
+static void test_real_help(void **state)
+{
+	const struct monitor *m;
+	struct result *r;
+	char text[256];
+	size_t i;
+
+	(void)state;
+	r = run_with(real_parse, "--help");
+	assert_int_equal(r->code, 0);
+	for (i = 0; i < real_nr_monitors; i++) {
+		m = real_monitors[i];
+		snprintf(text, sizeof(text), "-%c, --%s ", m->key, m->name);
+		assert_non_null(strstr(r->out, text));
+	}
+	r = run_with(real_parse, "");
+	assert_int_equal(r->code, EXIT_USAGE);
+	check_one_line(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_has_vcpus),
+		cmocka_unit_test(test_wrong_monitors),
+		cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_wrong_words),
+		cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_wrong_choices),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),
+		cmocka_unit_test(test_real_help),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
