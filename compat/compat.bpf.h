@@ -26,6 +26,18 @@ static __always_inline bool exit_args_old(u64 arg0)
 }
 
 /*
+ * Argument n of a tp_btf, fentry or fexit program as a plain number: the
+ * verifier gives pointers there a type and then forbids to compute with them.
+ */
+static __always_inline u64 untyped_arg(void *ctx, int n)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + n * sizeof(value));
+	return value;
+}
+
+/*
  * Exit reason of the exit that just happened, from the vendor's part of the
  * vCPU, which begins with struct kvm_vcpu:
  *   VMX: vcpu_vmx.exit_reason.full, written in vmx_vcpu_run() before kvm_exit;

@@ -19,10 +19,10 @@ void say(const char *format, ...)
 	va_end(args);
 }
 
+/* Its warnings hold the verifier's log; its debug level is noise to a user. */
 static int libbpf_message(enum libbpf_print_level level, const char *format, va_list args)
 {
-	(void)level;
-	return verbose_output ? vfprintf(stderr, format, args) : 0;
+	return verbose_output && level != LIBBPF_DEBUG ? vfprintf(stderr, format, args) : 0;
 }
 
 void log__init(bool verbose)

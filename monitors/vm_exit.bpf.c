@@ -267,7 +267,7 @@ SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
 	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)ctx[0];
+	void *vcpu = (void *)untyped_arg(ctx, 0);
 
 	/* A kernel that has BTF for this event has the new arguments. */
 	if (!chosen())
@@ -296,7 +296,7 @@ SEC("?fexit/vmx_vcpu_run")
 int exit_fexit_vmx(u64 *ctx)
 {
 	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)ctx[0];
+	void *vcpu = (void *)untyped_arg(ctx, 0);
 
 	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_VMX), ISA_VMX, now) : 0;
 }
@@ -305,7 +305,7 @@ SEC("?fexit/svm_vcpu_run")
 int exit_fexit_svm(u64 *ctx)
 {
 	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)ctx[0];
+	void *vcpu = (void *)untyped_arg(ctx, 0);
 
 	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_SVM), ISA_SVM, now) : 0;
 }
@@ -343,7 +343,7 @@ int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return chosen() ? on_entry((void *)ctx[0]) : 0;
+	return chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?tp/kvm/kvm_entry")
@@ -360,13 +360,13 @@ int entry_tracepoint(void *ctx)
 SEC("?fentry/vmx_vcpu_run")
 int entry_fentry_vmx(u64 *ctx)
 {
-	return chosen() ? on_entry((void *)ctx[0]) : 0;
+	return chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?fentry/svm_vcpu_run")
 int entry_fentry_svm(u64 *ctx)
 {
-	return chosen() ? on_entry((void *)ctx[0]) : 0;
+	return chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?kprobe/vmx_vcpu_run")
@@ -414,7 +414,7 @@ int run_tracepoint(void *ctx)
 SEC("?fentry/kvm_arch_vcpu_ioctl_run")
 int run_fentry(u64 *ctx)
 {
-	return on_run((void *)ctx[0], true);
+	return on_run((void *)untyped_arg(ctx, 0), true);
 }
 
 SEC("?kprobe/kvm_arch_vcpu_ioctl_run")

@@ -118,7 +118,6 @@ struct vcpu {
 	pid_t tid;
 	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
 	uint64_t user_exits[NR_USER_EXITS];
-	bool started;
 	bool failed;
 };
 

@@ -11,8 +11,17 @@
 
 #include "guest.h"
 
-enum { OPT_VMS = 256, OPT_VCPUS, OPT_MODE, OPT_SEPARATE, OPT_REPEAT, OPT_PAUSE, OPT_TIMEOUT,
-       OPT_NAME, OPT_PROBE };
+enum {
+	OPT_VMS = 256,
+	OPT_VCPUS,
+	OPT_MODE,
+	OPT_SEPARATE,
+	OPT_REPEAT,
+	OPT_PAUSE,
+	OPT_TIMEOUT,
+	OPT_NAME,
+	OPT_PROBE
+};
 
 static const struct option options[] = {
 	{ "vms", required_argument, NULL, OPT_VMS },

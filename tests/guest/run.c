@@ -360,7 +360,7 @@ int run__all(const struct plan *plan)
 	int err = 0;
 
 	for (round = 0; round < plan->repeat && !err; round++)
-		err = plan->separate ? run_separate(plan, round) :
-				       run_process(plan, 0, plan->nr_vms, round, NULL);
+		err = plan->separate ? run_separate(plan, round)
+				     : run_process(plan, 0, plan->nr_vms, round, NULL);
 	return err;
 }

@@ -161,7 +161,8 @@ static int setup_irqchip(struct vcpu *vcpu)
 static int emit_code(struct vcpu *vcpu)
 {
 	const struct plan *plan = vcpu->vm->plan;
-	struct code code = { .buf = vm__ram(vcpu->vm, vcpu__code_gpa(vcpu)), .size = PAGE,
+	struct code code = { .buf = vm__ram(vcpu->vm, vcpu__code_gpa(vcpu)),
+			     .size = PAGE,
 			     .mode = plan->mode };
 	size_t i;
 

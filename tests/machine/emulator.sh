@@ -5,7 +5,7 @@
 # prints and then the end marker, $work/output. Both are files that the emulator writes.
 
 emulator_pid=''
-compress=${COMP:-gzip -1}
+compress=cat
 
 kernel_arguments="console=ttyS0 loglevel=5 oops=panic mitigations=off no_timer_check tsc=reliable cryptomgr.notests"
 

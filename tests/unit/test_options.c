@@ -26,24 +26,24 @@ extern const struct monitor *const real_monitors[] __asm__("monitors");
 extern const size_t real_nr_monitors __asm__("nr_monitors");
 int real_parse(int argc, char **argv, struct options *opts) __asm__("options__parse");
 
-static struct bpf_object *open_nothing(struct run *run)
+static const void *no_elf(size_t *size)
 {
-	(void)run;
+	*size = 0;
 	return NULL;
 }
 
 static const struct monitor test_exit = {
-	.name = "vm_exit", .key = 'e', .help = "VM exits", .open = open_nothing,
+	.name = "vm_exit", .key = 'e', .help = "VM exits", .elf = no_elf,
 };
 static const struct monitor test_fault = {
-	.name = "kvmmmu_page_fault", .key = 'f', .help = "faults", .open = open_nothing,
+	.name = "kvmmmu_page_fault", .key = 'f', .help = "faults", .elf = no_elf,
 };
 static const struct monitor test_hypercall = {
-	.name = "hypercall", .key = 'h', .help = "hypercalls", .open = open_nothing,
+	.name = "hypercall", .key = 'h', .help = "hypercalls", .elf = no_elf,
 };
 static const struct monitor test_mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO", .with = "kvmmmu_page_fault",
-	.open = open_nothing,
+	.elf = no_elf,
 };
 static const struct monitor test_timer = {
 	.name = "kvm_timer", .key = 'T', .help = "timers",
@@ -73,22 +73,19 @@ struct result {
 
 typedef int (*parse_fn)(int argc, char **argv, struct options *opts);
 
-/* The words of a command line, at blanks; '_' is an empty word, '^' a blank. */
+/* The words of a command line, at blanks; '_' is an empty word. */
 static struct result *run_with(parse_fn fn, const char *line)
 {
 	static struct result result;
 	static char words[1024];
 	FILE *real_out = stdout, *real_err = stderr;
-	char *argv[64] = { "/usr/sbin/kvm_watcher" }, *save, *word, *p;
+	char *argv[64] = { "/usr/sbin/kvm_watcher" }, *save, *word;
 	int argc = 1;
 
 	memset(&result, 0, sizeof(result));
 	snprintf(words, sizeof(words), "%s", line);
-	for (word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-		for (p = word; *p; p++)
-			*p = *p == '^' ? ' ' : *p;
+	for (word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
 		argv[argc++] = strcmp(word, "_") ? word : "";
-	}
 	fflush(stdout);
 	stdout = fmemopen(result.out, sizeof(result.out), "w");
 	stderr = fmemopen(result.err, sizeof(result.err), "w");
@@ -232,7 +229,7 @@ static void test_wrong_names(void **state)
 	refuses("-Z", "unknown option \"-Z\"; kvm_watcher --help lists the options");
 	refuses("-eZ", "unknown option -Z in \"-eZ\"; kvm_watcher --help lists the options");
 	refuses("-e-", "unknown option -- in \"-e-\"; kvm_watcher --help lists the options");
-	refuses("-vm_exit", "-vm_exit");
+	refuses("-vm_exit", "unknown option \"-vm_exit\"; did you mean --vm_exit?");
 }
 
 static void test_wrong_words(void **state)
@@ -299,7 +296,7 @@ static void test_wrong_numbers(void **state)
 static void test_wrong_choices(void **state)
 {
 	static const char *const vcpus[] = {
-		"_", ",", "1,", ",1", "1,,2", "a", "1a", "-1", "1-", "3-1", "1-2-3", "0^1", "65536",
+		"_", ",", "1,", ",1", "1,,2", "a", "1a", "-1", "1-", "3-1", "1-2-3", "0;1", "65536",
 		"99999999999999999999", NULL,
 	};
 	static const char *const formats[] = { "_", "xml", "JSON", "json,csv", NULL };
