@@ -62,12 +62,24 @@ enum lost {
 	LOST_EXITS_UNTIMED,	/* exits whose following entry was not traced: counted, no time */
 	LOST_EXITS_UNTRACED,	/* entries without an exit: KVM re-entered before its kvm_exit */
 	LOST_THREAD_UNKNOWN,	/* events in a thread whose vCPU is not known */
+	LOST_EVENTS,		/* events that found no room in a ring; counters have them */
 	NR_LOST,
+};
+
+/* How every event in a ring begins. */
+struct event {
+	__u64 ts_ns;		/* CLOCK_MONOTONIC */
+	__u32 slot;		/* the vCPU; 0: of no vCPU */
+	__u32 tgid;		/* the task in which it happened */
+	__u32 tid;
+	__u32 pad;
+	char comm[16];
 };
 
 /* What the iterator over /proc/PID/fd tells of one vCPU descriptor. */
 struct vcpu_entry {
 	__u64 kvm;
+	__u64 start_ns;		/* task start_boottime of the process */
 	__u64 exits;		/* KVM's own counter */
 	__u64 mem_pages;	/* of the VM's memslots; 0: not known */
 	__u32 tgid;

@@ -137,4 +137,25 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 	return slot;
 }
 
+/*
+ * Slot of the vCPU that the current thread has loaded, given out now if it is
+ * new; 0: none is loaded, or it is not chosen. For tracepoints that fire in a
+ * vCPU's thread and do not say which vCPU it is.
+ */
+static __always_inline u32 vcpus__current_slot(void)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	u32 index = slot_cache__index((u64)vcpu);
+	struct vcpu_info *info;
+	u32 *slot;
+
+	if (!vcpu)
+		return 0;
+	slot = bpf_map_lookup_elem(&slot_cache, &index);
+	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
+	if (info && info->vcpu == (u64)vcpu && info->tid == (u32)bpf_get_current_pid_tgid())
+		return *slot;
+	return vcpus__find_slot(vcpu, true);
+}
+
 #endif

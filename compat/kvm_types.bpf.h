@@ -75,6 +75,10 @@ struct kvm {
 	unsigned long nr_memslot_pages;	/* since 5.15 */
 };
 
+struct kvm_run {
+	u32 exit_reason;
+};
+
 struct kvm_vcpu_stat {
 	u64 exits;
 };
@@ -83,6 +87,7 @@ struct kvm_vcpu {
 	struct kvm *kvm;
 	struct preempt_notifier preempt_notifier;
 	int vcpu_id;
+	struct kvm_run *run;
 	struct pid *pid;
 	struct kvm_vcpu_stat stat;
 	bool wants_to_run;		/* since 6.10, and in stable trees */

@@ -244,6 +244,33 @@ static int map_epoch(struct attachment *at)
 	return 0;
 }
 
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct attachment *at = ctx;
+
+	at->monitor->event(at->run, at, data, size);
+	return 0;
+}
+
+static int open_events(struct attachment *at)
+{
+	int fd = map__fd(at->obj, "events");
+
+	if (fd < 0 || !at->monitor->event)
+		return 0;
+	at->events = ring_buffer__new(fd, on_event, at, NULL);
+	return at->events ? 0 : -errno;
+}
+
+void attach__read_events(struct attachment *at)
+{
+	if (!at->events)
+		return;
+	run__begin(at->run, at->monitor, SCOPE_EVENT, at->monitor->event_view);
+	ring_buffer__consume(at->events);
+	output__end(at->run->out);
+}
+
 void attach__next_epoch(struct attachment *at)
 {
 	if (at->epoch)
@@ -273,6 +300,8 @@ static int try_attach(struct run *run, struct attachment *at, struct refusals *n
 	}
 	err = map_epoch(at);
 	if (!err)
+		err = open_events(at);
+	if (!err)
 		err = at->monitor->start(run, at);
 	if (!err)
 		err = attach_chosen(at, no);
@@ -288,6 +317,7 @@ int attach__monitor(struct run *run, const struct monitor *m, struct attachment 
 
 	memset(at, 0, sizeof(*at));
 	at->monitor = m;
+	at->run = run;
 	do {
 		err = try_attach(run, at, &no);
 	} while (err == -EAGAIN);
@@ -309,6 +339,8 @@ void attach__close(struct run *run, struct attachment *at)
 		return;
 	attach__detach(at);
 	at->monitor->stop(run, at);
+	ring_buffer__free(at->events);
+	at->events = NULL;
 	if (at->data)
 		munmap(at->data, at->data_size);
 	bpf_object__close(at->obj);

@@ -15,6 +15,7 @@
 struct bpf_object;
 struct bpf_link;
 struct monitor;
+struct ring_buffer;
 struct run;
 
 enum hook_kind {
@@ -48,11 +49,13 @@ struct need_state {
 };
 
 struct attachment {
+	struct run *run;
 	const struct monitor *monitor;
 	struct bpf_object *obj;
 	struct need_state needs[MAX_NEEDS];
 	struct bpf_link *links[MAX_NEEDS];
 	size_t nr_needs;
+	struct ring_buffer *events;	/* of an object that has a map "events" */
 	char *data;			/* the object's .data, live */
 	size_t data_size;
 	uint64_t *epoch;		/* in it: the interval that is being written */
@@ -67,6 +70,9 @@ int attach__monitor(struct run *run, const struct monitor *m, struct attachment 
 
 /* Stops the programs; the object and its maps stay readable. */
 void attach__detach(struct attachment *at);
+
+/* Hands the events that wait in the ring to the monitor. */
+void attach__read_events(struct attachment *at);
 
 /* Ends the monitor and frees the object. */
 void attach__close(struct run *run, struct attachment *at);

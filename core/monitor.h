@@ -34,6 +34,12 @@ struct monitor {
 	int (*start)(struct run *run, struct attachment *at);
 	/* Writes the rows of the interval that ends now, or of the whole run. */
 	void (*report)(struct run *run, struct attachment *at, enum scope scope);
+	/*
+	 * One event of the object's ring "events" (bpf/events.bpf.h), or NULL.
+	 * The section of view event_view is open: writes a row into it.
+	 */
+	void (*event)(struct run *run, struct attachment *at, const void *data, size_t size);
+	unsigned int event_view;
 	/* Undoes start, also one that failed half-way. */
 	void (*stop)(struct run *run, struct attachment *at);
 };

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/libbpf.h>
 #include <json-c/json.h>
 
 #include "../compat/host.h"
@@ -26,11 +27,19 @@
 enum { NSEC_PER_MSEC = 1000000 };
 
 /* What the loop waits for; epoll's data. */
-enum source { SOURCE_SIGNAL, SOURCE_INTERVAL, SOURCE_END, SOURCE_VCPUS, SOURCE_VMM };
+enum source {
+	SOURCE_SIGNAL,
+	SOURCE_INTERVAL,
+	SOURCE_END,
+	SOURCE_VMM,
+	NR_OWN_SOURCES,
+	SOURCE_VCPUS = NR_OWN_SOURCES,
+	SOURCE_EVENTS,		/* of attached[0], and so on */
+};
 
 struct loop {
 	int epoll;
-	int fds[SOURCE_VMM + 1];
+	int fds[NR_OWN_SOURCES];
 };
 
 uint64_t clock__ns(void)
@@ -71,39 +80,38 @@ static int open_timer(uint64_t at_ns, uint64_t every_ns)
 	return fd;
 }
 
-static int open_signals(void)
+/* From the very start: what is asked for while hooks are attached waits for the loop. */
+static void block_signals(sigset_t *set)
 {
-	sigset_t set;
-
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigprocmask(SIG_BLOCK, set, NULL);
 }
 
-static int loop__add(struct loop *loop, enum source source, int fd)
+static int loop__add(struct loop *loop, unsigned int source, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
 
 	if (fd < 0)
 		return -errno;
-	loop->fds[source] = fd;
+	if (source < NR_OWN_SOURCES)
+		loop->fds[source] = fd;
 	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
 static void loop__close(struct loop *loop)
 {
-	for (int i = 0; i <= SOURCE_VMM; i++)
-		if (i != SOURCE_VCPUS && loop->fds[i] > 0)
+	for (int i = 0; i < NR_OWN_SOURCES; i++)
+		if (loop->fds[i] > 0)
 			close(loop->fds[i]);
 	if (loop->epoll > 0)
 		close(loop->epoll);
 }
 
-static int loop__open(struct loop *loop, const struct run *run)
+static int loop__open(struct loop *loop, const struct run *run, const sigset_t *signals)
 {
 	const struct options *opts = run->opts;
 	int err;
@@ -112,7 +120,7 @@ static int loop__open(struct loop *loop, const struct run *run)
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll < 0)
 		return -errno;
-	err = loop__add(loop, SOURCE_SIGNAL, open_signals());
+	err = loop__add(loop, SOURCE_SIGNAL, signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK));
 	if (!err)
 		err = loop__add(loop, SOURCE_INTERVAL,
 				open_timer(run->start_ns + opts->interval_ns, opts->interval_ns));
@@ -120,6 +128,10 @@ static int loop__open(struct loop *loop, const struct run *run)
 		err = loop__add(loop, SOURCE_END, open_timer(run->start_ns + opts->time_ns, 0));
 	if (!err)
 		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->vcpus));
+	for (size_t i = 0; !err && i < run->nr_attached; i++)
+		if (run->attached[i].events)
+			err = loop__add(loop, SOURCE_EVENTS + i,
+					ring_buffer__epoll_fd(run->attached[i].events));
 	/* Where there is no pidfd, -p's end shows as silence only. */
 	if (!err && opts->pid) {
 		int fd = syscall(SYS_pidfd_open, opts->pid, 0);
@@ -130,10 +142,12 @@ static int loop__open(struct loop *loop, const struct run *run)
 	return err;
 }
 
-/* One interval has ended: new vCPUs first, then the rows, then the slots of the ended. */
+/* One interval has ended: new vCPUs first, then events and rows, then the slots of the ended. */
 static void report_interval(struct run *run)
 {
 	vcpus__refresh(run->vcpus);
+	for (size_t i = 0; i < run->nr_attached; i++)
+		attach__read_events(&run->attached[i]);
 	run->now_ns = clock__ns();
 	for (size_t i = 0; i < run->nr_attached; i++) {
 		struct attachment *at = &run->attached[i];
@@ -171,7 +185,15 @@ static int loop__run(struct loop *loop, struct run *run)
 			continue;
 		if (err < 0)
 			return -errno;
-		switch ((enum source)event.data.u32) {
+		if (event.data.u32 >= SOURCE_EVENTS) {
+			vcpus__refresh(run->vcpus);
+			attach__read_events(&run->attached[event.data.u32 - SOURCE_EVENTS]);
+			err = output__flush(run->out);
+			if (err)
+				return -err;
+			continue;
+		}
+		switch (event.data.u32) {
 		case SOURCE_SIGNAL:
 		case SOURCE_END:
 			return 0;
@@ -323,13 +345,13 @@ static void say_ready(const struct run *run)
 }
 
 /* After everything is attached: the loop, then the rest of the data. */
-static int measure(struct run *run)
+static int measure(struct run *run, const sigset_t *signals)
 {
 	struct loop loop;
 	int err;
 
 	run->start_ns = run->since_ns = run->now_ns = clock__ns();
-	err = loop__open(&loop, run);
+	err = loop__open(&loop, run, signals);
 	if (err) {
 		say("can't wait for events: %s", strerror(-err));
 		goto cleanup;
@@ -358,7 +380,9 @@ int run__watch(const struct options *opts)
 {
 	struct run run = { .opts = opts };
 	int code = EXIT_NOT_MEASURED;
+	sigset_t signals;
 
+	block_signals(&signals);
 	if (check_pid(opts))
 		return EXIT_USAGE;
 	if (!host__has_kvm()) {
@@ -375,7 +399,7 @@ int run__watch(const struct options *opts)
 	if (!run.out)
 		say("out of memory");
 	else if (!attach_all(&run))
-		code = measure(&run);
+		code = measure(&run, &signals);
 	for (size_t i = 0; i < run.nr_attached; i++)
 		attach__close(&run, &run.attached[i]);
 	output__free(run.out);

@@ -27,21 +27,11 @@ enum {
 	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
 };
 
-/* A VM that was seen; kept for the whole run, rows point at its label. */
-struct known_vm {
-	struct known_vm *next;
-	uint32_t tgid;
-	uint64_t start_ns;
-	uint64_t kvm;
-	bool chosen;
-	char label[VM_NAME_LEN + 8];
-};
-
 struct vcpus {
 	const struct options *opts;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
-	struct known_vm *vms;
+	struct vm_ref *vms;
 	struct vcpu_ref *refs;
 	size_t nr_slots;		/* slot 0 included */
 	size_t nr_used;
@@ -62,6 +52,7 @@ static const struct {
 	[LOST_EXITS_UNTRACED] = { "exits_untraced",
 		"exits that KVM handled in its fast path without tracing them" },
 	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known" },
+	[LOST_EVENTS] = { "events", "single events for which the ring had no room; counters have them" },
 };
 
 const char *lost__name(enum lost what)
@@ -181,7 +172,7 @@ void vcpus__close(struct vcpus *v)
 	if (!v)
 		return;
 	while (v->vms) {
-		struct known_vm *vm = v->vms;
+		struct vm_ref *vm = v->vms;
 
 		v->vms = vm->next;
 		free(vm);
@@ -242,7 +233,7 @@ void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
 }
 
 /* The process's name if it still is the process that the kernel saw, else its comm. */
-static void name_vm(struct known_vm *vm, const struct vcpu_info *info)
+static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
 {
 	unsigned int nth = 1;
 	struct vm found;
@@ -252,7 +243,7 @@ static void name_vm(struct known_vm *vm, const struct vcpu_info *info)
 	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
 		snprintf(found.name, sizeof(found.name), "%.15s", info->comm);
-	for (const struct known_vm *other = vm->next; other; other = other->next)
+	for (const struct vm_ref *other = vm->next; other; other = other->next)
 		if (other->tgid == vm->tgid && other->start_ns == vm->start_ns)
 			nth++;
 	if (nth == 1)
@@ -261,9 +252,9 @@ static void name_vm(struct known_vm *vm, const struct vcpu_info *info)
 		snprintf(vm->label, sizeof(vm->label), "%s#%u", found.name, nth);
 }
 
-static struct known_vm *find_vm(struct vcpus *v, const struct vcpu_info *info)
+static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
 {
-	struct known_vm *vm;
+	struct vm_ref *vm;
 
 	for (vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
@@ -278,14 +269,39 @@ static struct known_vm *find_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->next = v->vms;
 	name_vm(vm, info);
 	v->vms = vm;
-	vm->chosen = vm__match(v->opts->vm, vm->label);
+	vm->chosen = vm__match(v->opts->vm, vm->label) &&
+		     (!v->opts->pid || (uint32_t)v->opts->pid == vm->tgid);
+	return vm;
+}
+
+const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
+{
+	struct vcpu_entry *entries = NULL;
+	const struct vm_ref *vm;
+	size_t nr = 0;
+
+	/* The newest comes first: an address that is used again means the new VM. */
+	for (vm = v->vms; vm; vm = vm->next)
+		if (vm->kvm == kvm)
+			return vm;
+	if (vcpus__list(&entries, &nr))
+		return NULL;
+	for (size_t i = 0; i < nr && !vm; i++) {
+		struct vcpu_info info = {
+			.kvm = kvm, .tgid = entries[i].tgid, .start_ns = entries[i].start_ns,
+		};
+
+		if (entries[i].kvm == kvm)
+			vm = find_vm(v, &info);
+	}
+	free(entries);
 	return vm;
 }
 
 static void resolve(struct vcpus *v, uint32_t slot)
 {
 	struct vcpu_ref *ref = slot < v->nr_slots ? &v->refs[slot] : NULL;
-	const struct known_vm *vm;
+	const struct vm_ref *vm;
 
 	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].ready, __ATOMIC_ACQUIRE))
 		return;
@@ -293,7 +309,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	vm = find_vm(v, &ref->info);
 	if (!vm)
 		return;
-	ref->vm = vm->label;
+	ref->vm = vm;
 	ref->chosen = vm->chosen && options__has_vcpu(v->opts, ref->info.vcpu_id);
 	ref->ended = false;
 	ref->known = true;
@@ -349,7 +365,7 @@ void vcpus__release_ended(struct vcpus *v)
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row)
 {
 	row->ts_ns = ts_ns;
-	row->vm = ref->vm;
+	row->vm = ref->vm->label;
 	row->pid = ref->info.tgid;
 	row->tid = ref->info.tid;
 	row->vcpu = ref->info.vcpu_id;

@@ -18,8 +18,18 @@ struct bpf_object;
 struct options;
 struct vcpus;
 
+/* A VM that was seen; kept for the whole run. */
+struct vm_ref {
+	struct vm_ref *next;
+	uint32_t tgid;
+	uint64_t start_ns;
+	uint64_t kvm;
+	bool chosen;		/* by -p and --vm */
+	char label[72];		/* its name, "#2" etc. behind it for a process's further VMs */
+};
+
 struct vcpu_ref {
-	const char *vm;		/* name, "#2" etc. behind it for a process's further VMs; lives as long as the directory */
+	const struct vm_ref *vm;
 	struct vcpu_info info;
 	bool known;
 	bool ended;		/* its thread is gone: nothing more will come */
@@ -45,6 +55,12 @@ void vcpus__release_ended(struct vcpus *vcpus);
 /* Slots are 1 .. vcpus__max(); NULL for a slot that is not in use. */
 size_t vcpus__max(const struct vcpus *vcpus);
 const struct vcpu_ref *vcpus__get(const struct vcpus *vcpus, uint32_t slot);
+
+/*
+ * The VM with that struct kvm *, for events that carry no vCPU; looks through
+ * all descriptors when it is not known yet. NULL: there is none.
+ */
+const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
 
 /* vCPUs in use now. */
 size_t vcpus__count(const struct vcpus *vcpus);

@@ -215,38 +215,65 @@ static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 	return 0;
 }
 
-/* KVM_RUN returns to user space with reason, or with a negative errno. */
-static __noinline int on_leave(u32 reason, int error)
+/* State of the vCPU that the current thread ran last, after vcpu_put(). */
+static __always_inline struct exit_state *thread_state(u32 *slot)
 {
-	struct exit_key key = { .kind = EXIT_TO_USER, .code = reason };
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct exit_record *record;
-	struct exit_state *state;
-	u32 *slot;
+	u32 tid = (u32)bpf_get_current_pid_tgid(), *known;
 
-	if (!chosen())
-		return 0;
-	slot = bpf_map_lookup_elem(&thread_slots, &tid);
-	if (!slot) {
+	known = bpf_map_lookup_elem(&thread_slots, &tid);
+	if (!known) {
 		lose(LOST_THREAD_UNKNOWN);
-		return 0;
+		return NULL;
 	}
-	state = bpf_map_lookup_elem(&exit_states, slot);
-	if (!state)
-		return 0;
+	*slot = *known;
+	return bpf_map_lookup_elem(&exit_states, known);
+}
+
+/* KVM_RUN returns to user space with reason, or with a negative errno. */
+static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reason, int error)
+{
+	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = reason };
+	struct exit_record *record;
+
 	if (state->left_ns)
 		end_user_exit(state, state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
 	if (error == -EINTR)
 		key.code = KVM_EXIT_INTR;
 	else if (error < 0)
 		key.code = EXIT_ERRNO | -error;
-	key.slot = *slot;
 	state->left_record = find_record(&key);
 	record = bpf_map_lookup_elem(&exit_records, &state->left_record);
 	if (record)
 		record->count++;
 	state->left_ns = bpf_ktime_get_ns();
 	return 0;
+}
+
+static __noinline int leave_with(u32 reason, int error)
+{
+	struct exit_state *state;
+	u32 slot = 0;
+
+	if (!chosen())
+		return 0;
+	state = thread_state(&slot);
+	return state ? on_leave(state, slot, reason, error) : 0;
+}
+
+/* At the end of kvm_arch_vcpu_ioctl_run(): the reason is in struct kvm_run. */
+static __noinline int leave_returning(int error)
+{
+	struct exit_state *state;
+	struct kvm_vcpu *vcpu;
+	u32 slot = 0;
+
+	if (!chosen())
+		return 0;
+	state = thread_state(&slot);
+	if (!state)
+		return 0;
+	vcpu = (void *)state->vcpu;
+	return on_leave(state, slot, BPF_CORE_READ(vcpu, run, exit_reason), error);
 }
 
 /* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
@@ -257,8 +284,9 @@ int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!chosen())
 		return 0;
+	/* The third argument is not read as such: kernels that have two refuse the program then. */
 	if (exit_args_old(ctx->args[0]))
-		return on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2], now);
+		return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2), now);
 	return on_exit((void *)ctx->args[0], exit_reason((void *)ctx->args[0], ctx->args[1]),
 		       ctx->args[1], now);
 }
@@ -427,13 +455,13 @@ int run_kprobe(struct pt_regs *ctx)
 SEC("?raw_tp/kvm_userspace_exit")
 int leave_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_leave(ctx->args[0], ctx->args[1]);
+	return leave_with(ctx->args[0], ctx->args[1]);
 }
 
 SEC("?tp_btf/kvm_userspace_exit")
 int leave_tp_btf(u64 *ctx)
 {
-	return on_leave(ctx[0], ctx[1]);
+	return leave_with(ctx[0], ctx[1]);
 }
 
 SEC("?tp/kvm/kvm_userspace_exit")
@@ -445,7 +473,19 @@ int leave_tracepoint(void *ctx)
 	} args = {};
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_leave(args.reason, args.error);
+	return leave_with(args.reason, args.error);
+}
+
+SEC("?fexit/kvm_arch_vcpu_ioctl_run")
+int leave_fexit(u64 *ctx)
+{
+	return leave_returning(ctx[1]);
+}
+
+SEC("?kretprobe/kvm_arch_vcpu_ioctl_run")
+int leave_kretprobe(struct pt_regs *ctx)
+{
+	return leave_returning(ctx->ax);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

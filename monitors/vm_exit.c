@@ -82,6 +82,8 @@ static const struct hook hooks[] = {
 	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", "leave_raw_tp",
 	  .gives = "the table KVM_USERSPACE_EXIT", .primary = true },
 	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", "leave_tp_btf" },
+	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "leave_fexit" },
+	{ "kvm_userspace_exit", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", "leave_kretprobe" },
 	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", "leave_tracepoint" },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # Kernels for the test machines, from the package archive this machine itself uses. Sourced by `machine`.
 #
 # Nothing is installed and the system's package configuration is only read: apt-get works on a private

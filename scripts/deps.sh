@@ -1,0 +1,95 @@
+#!/bin/sh
+# Install what building and testing kvm_watcher needs, and only what is missing. Called by `make deps`.
+set -u
+
+# Debian and Ubuntu. bpftool is added below: Ubuntu's older releases have it under another name.
+build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libcmocka-dev linux-libc-dev"
+tests="jq busybox-static cpio xz-utils qemu-system-x86 seabios bochs bochs-term bochsbios vgabios"
+tests="$tests grub-pc-bin grub-common xorriso bsdutils procps"
+
+say() { printf 'deps: %s\n' "$*"; }
+
+installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# available PACKAGE: can apt install it? A name that only others provide or mention does not count.
+available() {
+	apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+}
+
+# missing PACKAGE...: the ones that are not installed.
+missing() {
+	for package; do installed "$package" || printf '%s ' "$package"; done
+}
+
+have_bpftool() {
+	command -v bpftool >/dev/null || [ -x /usr/sbin/bpftool ] || ls /usr/lib/linux-tools/*/bpftool >/dev/null 2>&1
+}
+
+bpftool_packages() {
+	if available bpftool; then echo bpftool; else echo linux-tools-common linux-tools-generic; fi
+}
+
+# The log belongs to whoever runs this.
+# shellcheck disable=SC2024
+# quietly COMMAND...: as root, its output only when it fails.
+quietly() {
+	if [ "$(id -u)" = 0 ]; then "$@" >"$log" 2>&1; else sudo "$@" >"$log" 2>&1; fi && return
+	cat "$log" >&2
+	say "failed: $*" >&2
+	exit 1
+}
+
+install_with_apt() {
+	# shellcheck disable=SC2086
+	wanted=$(missing $build $tests)
+	if [ -z "$wanted" ] && have_bpftool; then
+		say "everything is installed"
+		return
+	fi
+	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+		say "run this as root, or install: $wanted" >&2
+		exit 1
+	fi
+	log=$(mktemp) || exit 1
+	trap 'rm -f "$log"' EXIT
+	say "reading the package lists"
+	quietly apt-get -q update
+	have_bpftool || wanted="$wanted$(bpftool_packages)"
+	say "installing $wanted"
+	# shellcheck disable=SC2086
+	quietly env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $wanted
+	say "done"
+}
+
+print_names() {
+	cat >&2 <<-'END'
+		deps: there is no apt here. Nothing was installed; these packages are needed.
+
+		Fedora:
+		  dnf install gcc make pkgconf-pkg-config clang llvm bpftool libbpf-devel libbpf-static \
+		    elfutils-libelf-devel zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel \
+		    libcmocka-devel kernel-headers \
+		    jq busybox cpio xz zstd qemu-system-x86-core seabios-bin bochs grub2-tools-extra \
+		    grub2-pc-modules xorriso util-linux procps-ng dpkg apt
+
+		Arch:
+		  pacman -S --needed gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c cmocka linux-api-headers \
+		    jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng
+
+		openSUSE:
+		  zypper install gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static \
+		    libelf-devel zlib-devel zlib-devel-static glibc-devel-static libjson-c-devel libcmocka-devel \
+		    linux-glibc-devel \
+		    jq busybox-static cpio xz zstd qemu-x86 qemu-seabios bochs grub2 grub2-i386-pc xorriso \
+		    util-linux procps
+	END
+}
+
+if command -v apt-get >/dev/null; then
+	install_with_apt
+else
+	print_names
+	exit 1
+fi

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# What the cases share. A case is POSIX sh (dash here, busybox ash in the test
+# machines), finds kvm_watcher, kvm_guest and jq in PATH, speaks TAP, and ends
+# with done_testing.
+
+tap_nr=0
+tap_failed=0
+TMP=$(mktemp -d)
+watch_pid=
+trap 'test -n "$watch_pid" && kill "$watch_pid" 2>/dev/null; rm -rf "$TMP"' EXIT
+trap 'exit 130' INT TERM
+
+# pass NAME; fail NAME [DIAGNOSTIC]; skip NAME REASON
+pass()
+{
+	tap_nr=$((tap_nr + 1))
+	echo "ok $tap_nr - $1"
+}
+
+fail()
+{
+	tap_nr=$((tap_nr + 1))
+	tap_failed=$((tap_failed + 1))
+	echo "not ok $tap_nr - $1"
+	test -z "$2" || echo "$2" | sed 's/^/# /'
+}
+
+skip()
+{
+	tap_nr=$((tap_nr + 1))
+	echo "ok $tap_nr - $1 # SKIP $2"
+}
+
+# is NAME EXPECTED ACTUAL: equal, and not empty
+is()
+{
+	if test -n "$2" && test "$2" = "$3"; then
+		pass "$1"
+	else
+		fail "$1" "expected: $2
+got:      $3"
+	fi
+}
+
+# holds NAME COMMAND...: the command succeeds
+holds()
+{
+	holds_name=$1
+	shift
+	if "$@" >"$TMP/holds" 2>&1; then
+		pass "$holds_name"
+	else
+		fail "$holds_name" "failed: $*
+$(tail -n 5 "$TMP/holds")"
+	fi
+}
+
+done_testing()
+{
+	echo "1..$tap_nr"
+	test "$tap_failed" -eq 0
+	exit
+}
+
+# What this host can do, asked once. missing MONITOR NEED prints why a need is
+# missing, and is false when it is there.
+missing()
+{
+	test -s "$TMP/check.json" || kvm_watcher --check --format=json >"$TMP/check.json" 2>/dev/null
+	missing_why=$(jq -r --arg m "$1" --arg n "$2" \
+		'.monitors[$m].needs[] | select(.need == $n and .state == "missing") | .why' \
+		"$TMP/check.json")
+	test -n "$missing_why" && echo "$missing_why"
+}
+
+# vmx, svm or none: of this host's KVM
+vendor()
+{
+	if test -d /sys/module/kvm_intel; then
+		echo vmx
+	elif test -d /sys/module/kvm_amd; then
+		echo svm
+	else
+		echo none
+	fi
+}
+
+# guest_can OP: tried once on this host; prints why not when it can't
+guest_can()
+{
+	test -s "$TMP/probe.json" || kvm_guest --probe >"$TMP/probe.json" 2>/dev/null
+	jq -es --arg op "$1" 'map(select(.what == "probe" and .op == $op and .works)) | length > 0' \
+		"$TMP/probe.json" >/dev/null
+}
+
+# watch OPTION...: starts kvm_watcher in the background, with JSON into
+# $TMP/watch.json and messages into $TMP/watch.err, and returns when it watches.
+watch()
+{
+	rm -f "$TMP/watch.err"
+	kvm_watcher --format=json --interval=3600 "$@" >"$TMP/watch.json" 2>"$TMP/watch.err" &
+	watch_pid=$!
+	while ! grep -qs "watching" "$TMP/watch.err"; do
+		if ! kill -0 "$watch_pid" 2>/dev/null; then
+			watch_pid=
+			sed 's/^/# /' "$TMP/watch.err"
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# watch_end: ends it as Ctrl-C would; its exit status is the function's
+watch_end()
+{
+	kill -INT "$watch_pid"
+	wait "$watch_pid"
+	watch_status=$?
+	watch_pid=
+	return $watch_status
+}
+
+# guest ARGUMENT...: runs kvm_guest, its lines into $TMP/guest.json
+guest()
+{
+	if ! kvm_guest "$@" >"$TMP/guest.json" 2>"$TMP/guest.err"; then
+		sed 's/^/# /' "$TMP/guest.err"
+		return 1
+	fi
+}
+
+# per_vcpu MONITOR_FILTER: "tid:count" of all total rows that match, summed and sorted
+per_vcpu()
+{
+	jq -rs 'map(select(.scope == "total" and ('"$1"'))) | group_by(.tid) |
+		map("\(.[0].tid):\(map(.count) | add)") | sort | join(" ")' "$TMP/watch.json"
+}
+
+# guests JQ: "tid:N" of what the generator's vCPUs say of themselves, zero left out
+guests()
+{
+	jq -rs 'map(select(.what == "vcpu") | {tid, n: ('"$1"' // 0)} | select(.n > 0)) |
+		map("\(.tid):\(.n)") | sort | join(" ")' "$TMP/guest.json"
+}
+
+# the last line of the run
+summary()
+{
+	tail -n 1 "$TMP/watch.json" | jq -c "$1"
+}
+
+no_loss()
+{
+	is "$1" 0 "$(summary '[.lost[]] | add')"
+}
