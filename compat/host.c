@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bpf/btf.h>
+
 #include "../core/attach.h"
 
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
@@ -45,6 +47,23 @@ const char *host__vendor_name(void)
 			snprintf(name, sizeof(name), "%.63s", entry->d_name);
 	closedir(dir);
 	return name;
+}
+
+bool host__has_vendor_types(void)
+{
+	const char *type = host__vendors() & VENDOR_VMX ? "vcpu_vmx" : "vcpu_svm";
+	struct btf *btf;
+	bool found;
+
+	if (host__has_btf(host__vendor_name()))
+		return true;
+	/* KVM is built in, or its modules have no BTF. */
+	btf = btf__load_vmlinux_btf();
+	if (!btf)
+		return false;
+	found = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT) > 0;
+	btf__free(btf);
+	return found;
 }
 
 bool host__has_kvm(void)

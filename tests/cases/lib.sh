@@ -113,7 +113,7 @@ watch()
 # watch_end: ends it as Ctrl-C would; its exit status is the function's
 watch_end()
 {
-	kill -INT "$watch_pid"
+	kill -INT "$watch_pid" 2>/dev/null	# with -p it may have ended by itself
 	wait "$watch_pid"
 	watch_status=$?
 	watch_pid=
