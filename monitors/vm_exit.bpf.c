@@ -280,47 +280,57 @@ static __noinline int leave_returning(int error)
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
+	void *vcpu = (void *)ctx->args[0];
+	u32 isa = ctx->args[1], code;
+	u64 now;
 
 	if (!chosen())
 		return 0;
-	/* The third argument is not read as such: kernels that have two refuse the program then. */
-	if (exit_args_old(ctx->args[0]))
-		return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2), now);
-	return on_exit((void *)ctx->args[0], exit_reason((void *)ctx->args[0], ctx->args[1]),
-		       ctx->args[1], now);
+	now = bpf_ktime_get_ns();
+	if (exit_args_old((u64)vcpu)) {
+		code = (u64)vcpu;
+		vcpu = (void *)ctx->args[1];
+		/* Not read as an argument: kernels that have two would refuse the program. */
+		isa = untyped_arg(ctx, 2);
+	} else {
+		code = exit_reason(vcpu, isa);
+	}
+	return on_exit(vcpu, code, isa, now);
 }
 
 /* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-
-	return chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2], now) : 0;
+	if (!chosen())
+		return 0;
+	return on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2], bpf_ktime_get_ns());
 }
 
 SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)untyped_arg(ctx, 0);
+	void *vcpu;
+	u64 now;
 
 	/* A kernel that has BTF for this event has the new arguments. */
 	if (!chosen())
 		return 0;
+	now = bpf_ktime_get_ns();
+	vcpu = (void *)untyped_arg(ctx, 0);
 	return on_exit(vcpu, exit_reason(vcpu, ctx[1]), ctx[1], now);
 }
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
 	u32 reason = 0, isa = 0;
 	struct kvm_vcpu *vcpu;
+	u64 now;
 
 	if (!chosen())
 		return 0;
+	now = bpf_ktime_get_ns();
 	vcpu = loaded_vcpu();
 	if (!vcpu)
 		return 0;
@@ -329,31 +339,38 @@ int exit_tracepoint(void *ctx)
 	return on_exit(vcpu, reason, isa, now);
 }
 
+static __always_inline int exit_fexit(u64 *ctx, u32 isa)
+{
+	void *vcpu;
+	u64 now;
+
+	if (!chosen())
+		return 0;
+	now = bpf_ktime_get_ns();
+	vcpu = (void *)untyped_arg(ctx, 0);
+	return on_exit(vcpu, exit_reason(vcpu, isa), isa, now);
+}
+
 SEC("?fexit/vmx_vcpu_run")
 int exit_fexit_vmx(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)untyped_arg(ctx, 0);
-
-	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_VMX), ISA_VMX, now) : 0;
+	return exit_fexit(ctx, ISA_VMX);
 }
 
 SEC("?fexit/svm_vcpu_run")
 int exit_fexit_svm(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)untyped_arg(ctx, 0);
-
-	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_SVM), ISA_SVM, now) : 0;
+	return exit_fexit(ctx, ISA_SVM);
 }
 
 static __always_inline int exit_kretprobe(u32 isa)
 {
-	u64 now = bpf_ktime_get_ns();
 	void *vcpu;
+	u64 now;
 
 	if (!chosen())
 		return 0;
+	now = bpf_ktime_get_ns();
 	vcpu = loaded_vcpu();
 	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa, now) : 0;
 }

@@ -8,7 +8,7 @@
 emulator_pid=''
 
 # loglevel=3: the console is slow, so the kernel is quiet until init has started; a crash is shown anyway.
-# cryptomgr.notests: in Bochs the self-tests of the crypto code take twenty seconds.
+# cryptomgr.notests: in Bochs the self-tests of the crypto code take twelve seconds.
 
 kernel_arguments="console=ttyS0 loglevel=3 oops=panic mitigations=off no_timer_check tsc=reliable cryptomgr.notests"
 
@@ -122,7 +122,7 @@ finish() {
 	complaints=$(trouble)
 	if [ -n "$complaints" ]; then
 		say "the kernel of $name complained:"
-		sed 's/^/  | /' <<<"$complaints" >&2
+		printf '%s\n' "$complaints" | sed 's/^/  | /' >&2
 		case $complaints in *BUG:* | *Oops* | *panic* | *'general protection'*) exit 125 ;; esac
 	fi
 	exit "$1"

@@ -11,7 +11,7 @@ unpacked() {
 	esac
 }
 
-# without_signature FILE: a module as it was before it was signed. Checking two signatures takes Bochs ten
+# without_signature FILE: a module as it was before it was signed. Checking the signatures takes Bochs 14
 # seconds; a kernel that does not insist on signatures loads the module all the same.
 without_signature() {
 	local length
