@@ -45,7 +45,10 @@ const char *need_state__word(const struct need_state *need)
 {
 	if (!need->hook)
 		return "missing";
-	return need->hook == need->first ? "attached" : "replaced";
+	/* Another program for the same hook is no other hook. */
+	if (need->hook->kind == need->first->kind && need->hook->target == need->first->target)
+		return "attached";
+	return "replaced";
 }
 
 bool attach__has(const struct attachment *at, const char *need)
@@ -79,7 +82,7 @@ static const char *refusal_text(int err)
 	switch (-err) {
 	case EPERM:
 	case EACCES:
-		return geteuid() ? "not permitted: run as root (CAP_BPF and CAP_PERFMON)" :
+		return geteuid() ? "not permitted: run as root" :
 				   "this kernel refuses it (EPERM)";
 	case ENOENT:
 	case ESRCH:
@@ -146,9 +149,6 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 		else
 			need->hook = &hooks[i];
 	}
-	for (size_t i = 0; i < at->nr_needs; i++)
-		if (at->needs[i].hook != at->needs[i].first)
-			set_why(&at->needs[i], "no other kind of hook for it is among --hooks");
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */
@@ -328,6 +328,10 @@ int attach__monitor(struct run *run, const struct monitor *m, struct attachment 
 	do {
 		err = try_attach(run, at, &no);
 	} while (err == -EAGAIN);
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook != at->needs[i].first)
+			set_why(&at->needs[i], "%s is not among --hooks",
+				kind_names[at->needs[i].first->kind]);
 	return err;
 }
 

@@ -317,7 +317,7 @@ static int check_pid(const struct options *opts)
 	return err;
 }
 
-static int terminal_width(void)
+int terminal__width(void)
 {
 	struct winsize size;
 
@@ -395,7 +395,7 @@ int run__watch(const struct options *opts)
 	}
 	if (vcpus__open(opts, &run.vcpus))
 		return EXIT_NOT_MEASURED;
-	run.out = output__new(opts->format, stdout, terminal_width());
+	run.out = output__new(opts->format, stdout, terminal__width());
 	if (!run.out)
 		say("out of memory");
 	else if (!attach_all(&run))

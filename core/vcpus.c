@@ -159,7 +159,7 @@ int vcpus__open(const struct options *opts, struct vcpus **vcpus)
 	}
 cleanup:
 	if (err == -EPERM && geteuid())
-		say("BPF is for root only here: run it as root (or with CAP_BPF and CAP_PERFMON)");
+		say("BPF is for root only here: run it as root");
 	else
 		say("the kernel does not let BPF maps in: %s (-v shows libbpf's messages)",
 		    strerror(-err));
@@ -343,7 +343,8 @@ static void release(struct vcpus *v, uint32_t slot)
 	struct vcpu_key key = { .vcpu = ref->info.vcpu, .tid = ref->info.tid };
 	uint32_t known;
 
-	bpf_map_delete_elem(map__fd(obj, "vcpu_slots"), &key);
+	if (!bpf_map_lookup_elem(map__fd(obj, "vcpu_slots"), &key, &known) && known == slot)
+		bpf_map_delete_elem(map__fd(obj, "vcpu_slots"), &key);
 	if (!bpf_map_lookup_elem(map__fd(obj, "thread_slots"), &key.tid, &known) && known == slot)
 		bpf_map_delete_elem(map__fd(obj, "thread_slots"), &key.tid);
 	for (size_t i = 0; i < 1 << SLOT_CACHE_BITS; i++)

@@ -67,7 +67,6 @@ static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool cre
 	if (!state)
 		return NULL;
 	state->vcpu = (u64)vcpu;
-	state->tid = (u32)bpf_get_current_pid_tgid();
 	return state;
 }
 
@@ -187,32 +186,55 @@ static __always_inline void end_user_exit(struct exit_state *state, u64 now)
 	state->left_ns = 0;
 }
 
-/* KVM_RUN begins: whose thread this is, and the end of a user-space exit. */
+/* From now on this thread's events after vcpu_put() are slot's. */
+static __noinline int bind_thread(u32 slot)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	u32 *known = bpf_map_lookup_elem(&thread_slots, &tid);
+
+	if (!known || *known != slot)
+		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	return 0;
+}
+
+/* KVM_RUN begins: which vCPU this thread runs, and the end of a user-space exit. */
 static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 {
-	u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
-	u32 tid = pid_tgid, slot, *known;
+	u32 index = slot_cache__index((u64)vcpu), slot = 0, *known;
+	u64 now = bpf_ktime_get_ns();
 	struct exit_state *state;
+	struct vcpu_info *info;
 
 	if (!vcpu || !chosen())
 		return 0;
-	state = cached_state(vcpu);
-	if (!state || state->tid != tid)
-		state = claim_state(vcpu, true);
+	known = bpf_map_lookup_elem(&slot_cache, &index);
+	info = known ? bpf_map_lookup_elem(&vcpus, known) : NULL;
+	if (info && !vcpus__stale(info, vcpu))
+		slot = *known;
+	else
+		slot = vcpus__find_slot(vcpu, true);
+	if (!slot)
+		return 0;
+	state = bpf_map_lookup_elem(&exit_states, &slot);
 	if (!state)
 		return 0;
-	slot = slot_cache__index((u64)vcpu);
-	known = bpf_map_lookup_elem(&slot_cache, &slot);
-	if (known) {
-		slot = *known;
-		known = bpf_map_lookup_elem(&thread_slots, &tid);
-		if (!known || *known != slot)
-			bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
-	}
+	state->vcpu = (u64)vcpu;
+	bind_thread(slot);
 	state->run_ns = now;
 	if (state->left_ns && certain)
 		end_user_exit(state, now);
 	return 0;
+}
+
+/* KVM_RUN ends, the vCPU still is loaded: only news when it began before we did. */
+static __noinline int on_run_end(void)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), slot;
+
+	if (!chosen() || bpf_map_lookup_elem(&thread_slots, &tid))
+		return 0;
+	slot = vcpus__current_slot();
+	return slot ? bind_thread(slot) : 0;
 }
 
 /* State of the vCPU that the current thread ran last, after vcpu_put(). */
@@ -233,8 +255,13 @@ static __always_inline struct exit_state *thread_state(u32 *slot)
 static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reason, int error)
 {
 	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = reason };
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+	struct kvm_vcpu *vcpu = (void *)state->vcpu;
 	struct exit_record *record;
 
+	/* What vcpus__stale() compares with: this may have been the vCPU's only KVM_RUN. */
+	if (info)
+		info->exits = BPF_CORE_READ(vcpu, stat.exits);
 	if (state->left_ns)
 		end_user_exit(state, state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
 	if (error == -EINTR)
@@ -435,11 +462,14 @@ int entry_kprobe_svm(struct pt_regs *ctx)
 	return chosen() ? on_entry((void *)ctx->di) : 0;
 }
 
-/* run: kvm_fpu(load=1) from kvm_load_guest_fpu(), after vcpu_load() in KVM_RUN. */
+/* run: kvm_fpu(load) from kvm_load_guest_fpu() and kvm_put_guest_fpu(), the vCPU loaded. */
 static __always_inline int run_from_fpu(int load)
 {
-	struct kvm_vcpu *vcpu = load ? loaded_vcpu() : NULL;
+	struct kvm_vcpu *vcpu;
 
+	if (!load)
+		return on_run_end();
+	vcpu = loaded_vcpu();
 	return vcpu ? on_run(vcpu, enters_run(vcpu)) : 0;
 }
 

@@ -26,7 +26,11 @@ if ! watch -e --interval=5; then
 	done_testing
 fi
 timeout 240 start-linux-guest --rounds=2 >"$TMP/console" 2>&1
-holds "the Linux guest boots and ends" grep -q "guest done" "$TMP/console"
+if grep -q "guest done" "$TMP/console"; then
+	pass "the Linux guest boots and ends"
+else
+	fail "the Linux guest boots and ends" "$(tail -n 20 "$TMP/console")"
+fi
 watch_end
 cat "$(dirname $trigger)/hist" >"$TMP/hist"
 echo '!hist:keys=exit_reason:size=1024' >$trigger

@@ -99,7 +99,7 @@ static void check_percentiles(uint64_t *values, size_t nr)
 {
 	static const unsigned int percents[] = { 1, 10, 25, 50, 75, 90, 95, 99, 100 };
 	struct stat_delta with, without;
-	struct stat stat = {};
+	struct timing stat = {};
 	uint64_t total = 0;
 
 	for (size_t i = 0; i < nr; i++) {
@@ -178,7 +178,7 @@ static void test_percentiles(void **state)
 static void test_empty(void **state)
 {
 	struct stat_delta d;
-	struct stat stat = {};
+	struct timing stat = {};
 
 	(void)state;
 	stat_delta__init(&d);
@@ -195,7 +195,7 @@ static void test_empty(void **state)
 static void test_single(void **state)
 {
 	struct stat_delta d;
-	struct stat stat = {};
+	struct timing stat = {};
 
 	(void)state;
 	stat__add(&stat, 1234567);
@@ -211,7 +211,7 @@ static void test_last_bucket(void **state)
 {
 	uint64_t hour = 3600 * 1000000000ULL;
 	struct stat_delta d;
-	struct stat stat = {};
+	struct timing stat = {};
 
 	(void)state;
 	stat__add(&stat, hour);
@@ -226,7 +226,7 @@ static void test_last_bucket(void **state)
 /* Three intervals, as user space sees them: it ends an epoch, then reads its half. */
 static void test_epochs(void **state)
 {
-	struct stat stat = {};
+	struct timing stat = {};
 	struct stat_delta d;
 	uint64_t ended;
 
@@ -263,7 +263,7 @@ static void test_epochs(void **state)
 
 static void test_zero_is_a_time(void **state)
 {
-	struct stat stat = {};
+	struct timing stat = {};
 	struct stat_delta d;
 
 	(void)state;
@@ -279,7 +279,7 @@ static void test_zero_is_a_time(void **state)
 
 static void test_delta(void **state)
 {
-	struct stat before, now = {};
+	struct timing before, now = {};
 	struct stat_delta d;
 
 	(void)state;
@@ -300,7 +300,7 @@ static void test_delta(void **state)
 
 static void test_restart(void **state)
 {
-	struct stat before = {}, now = {};
+	struct timing before = {}, now = {};
 	struct stat_delta d;
 
 	(void)state;
@@ -323,7 +323,7 @@ static void test_restart(void **state)
 static struct stat_delta delta_of(const uint64_t *values, size_t nr)
 {
 	struct stat_delta d;
-	struct stat stat = {};
+	struct timing stat = {};
 
 	for (size_t i = 0; i < nr; i++)
 		stat__add(&stat, values[i]);
