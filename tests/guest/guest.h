@@ -96,6 +96,7 @@ struct plan {
 	unsigned int timeout;	/* seconds */
 	enum mode mode;
 	bool separate;
+	bool same_thread;
 	bool probe;
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;
