@@ -41,7 +41,7 @@ is "CSV begins with its header" "monitor,scope,ts_ns,vm,pid,tid,vcpu" \
 	"$(head -n 1 "$TMP/out" | cut -d, -f1-7)"
 
 # A reader that goes away ends it quietly.
-kvm_guest --pause-ms=300 out=20000 >/dev/null &
+kvm_guest out=20000 >/dev/null &
 { timeout 20 kvm_watcher -e --interval=0.05 2>"$TMP/err"; echo $? >"$TMP/status"; } | head -n 1 >/dev/null
 is "a closed pipe: exit status" 0 "$(cat "$TMP/status")"
 is "a closed pipe: no complaint" 0 "$(grep -ci 'pipe\|can.t write' "$TMP/err")"
@@ -58,16 +58,16 @@ for signal in INT TERM HUP; do
 	fi
 done
 
-kvm_guest --vms=1 --vcpus=3 --pause-ms=2500 out=1 >/dev/null &
-guest_pid=$!
-sleep 0.7
+guest_at_gate 3 --vcpus=3 out=1
+guest_pid=$gated
 kvm_watcher --list --format=json >"$TMP/list.json" 2>"$TMP/err"
 is "--list: exit status" 0 $?
 is "--list: the VM" "kvm_guest $guest_pid 3" \
 	"$(jq -r "select(.kind == \"vm\" and .pid == $guest_pid) | \"\(.vm) \(.pid) \(.vcpus)\"" "$TMP/list.json")"
 is "--list: its vCPUs" "0 1 2" "$(jq -rs "map(select(.kind == \"vcpu\" and .pid == $guest_pid) | .vcpu) |
 	sort | join(\" \")" "$TMP/list.json")"
-wait
+open_gate
+wait "$guest_pid"
 
 kvm_watcher --check >"$TMP/out" 2>"$TMP/err"
 is "--check: something can be measured here" 0 $?

@@ -129,6 +129,27 @@ guest()
 	fi
 }
 
+# guest_at_gate VCPUS ARGUMENT...: a generator in the background whose vCPUs
+# exist but wait for open_gate. Its pid is in $gated, its lines in $TMP/PID.json.
+guest_at_gate()
+{
+	gate_vcpus=$1
+	shift
+	rm -f "$TMP/gate"
+	kvm_guest --start-on="$TMP/gate" "$@" >"$TMP/gated.json" &
+	gated=$!
+	while test "$(ls -l /proc/$gated/fd 2>/dev/null | grep -c kvm-vcpu)" -lt "$gate_vcpus" &&
+	      kill -0 $gated 2>/dev/null; do
+		sleep 0.05
+	done
+	mv "$TMP/gated.json" "$TMP/$gated.json"
+}
+
+open_gate()
+{
+	: >"$TMP/gate"
+}
+
 # per_vcpu MONITOR_FILTER: "tid:count" of all total rows that match, summed and sorted
 per_vcpu()
 {

@@ -15,7 +15,7 @@ enum {
 	OPT_VMS = 256,
 	OPT_VCPUS,
 	OPT_MODE,
-	OPT_SEPARATE, OPT_SAME_THREAD,
+	OPT_SEPARATE, OPT_SAME_THREAD, OPT_START_ON,
 	OPT_REPEAT,
 	OPT_PAUSE,
 	OPT_TIMEOUT,
@@ -29,6 +29,7 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "separate", no_argument, NULL, OPT_SEPARATE },
 	{ "same-thread", no_argument, NULL, OPT_SAME_THREAD },
+	{ "start-on", required_argument, NULL, OPT_START_ON },
 	{ "repeat", required_argument, NULL, OPT_REPEAT },
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -47,6 +48,7 @@ static const char help_head[] =
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
 	"  --separate      a process for each VM\n"
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
+	"  --start-on=FILE start the guests when FILE is there\n"
 	"  --repeat=N      do it all N times, with new VMs (1)\n"
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
 	"  --timeout=SEC   stop guests that run longer (60)\n"
@@ -131,6 +133,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_SAME_THREAD:
 		plan->same_thread = true;
+		break;
+	case OPT_START_ON:
+		plan->start_on = optarg;
 		break;
 	case OPT_REPEAT:
 		plan->repeat = option_number("repeat", 1, 1000000);

@@ -165,6 +165,8 @@ static void *vcpu_thread(void *arg)
 
 	vcpu->tid = gettid();
 	pthread_barrier_wait(vcpu->vm->start);
+	while (plan->start_on && access(plan->start_on, F_OK) && !atomic_load(&vcpu->vm->stop))
+		sleep_us(10000);
 	vcpu_sleep(vcpu, plan->pause_ms);
 	verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	while (verdict == GO_ON)
