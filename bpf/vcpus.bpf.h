@@ -80,12 +80,6 @@ static __always_inline void lose(u32 what)
 		__sync_fetch_and_add(n, 1);
 }
 
-static __always_inline u32 slot_cache__index(u64 vcpu)
-{
-	/* Fibonacci hashing; the allocator's alignment leaves the low bits empty. */
-	return (vcpu >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
-}
-
 /* Gives {vcpu, current thread} a slot. 0 when there is none left. */
 static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid)
 {
