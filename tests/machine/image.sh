@@ -107,7 +107,7 @@ add_guest() {
 	for file in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
 		path=$(firmware "$file") && install -D -m 644 "$path" "$root/usr/share/qemu/$file" || return 1
 	done
-	install -D -m 644 "$kernel" "$root/guest/vmlinuz"
+	install -D -m 644 "$guest_kernel" "$root/guest/vmlinuz"
 	guest_initramfs >"$root/guest/initramfs"
 	install -D -m 755 "$here/start-linux-guest" "$root/usr/local/bin/start-linux-guest"
 }
