@@ -207,7 +207,7 @@ read_line() {
 # run_group GROUP: its results go to $results.
 run_group() {
 	local group=$1 names name source_pid status line current='' finished='' started=$SECONDS
-	local plan='' plan_reason='' tests=0 failures=0 after_failure='' pending=()
+	local plan='' plan_reason='' tests=0 failures=0 after_failure='' pending=() tries=0
 	results=$work/results.$group
 	: >"$results"
 	mapfile -t names < <(programs_of "$group")
@@ -219,14 +219,22 @@ run_group() {
 		return
 	fi
 	printf '%-8s starts: %s files\n' "$group" "${#names[@]}"
-	exec 4< <(launch "$group" "${names[@]}")
-	source_pid=$!
-	# shellcheck disable=SC2064
-	trap "stop_source $source_pid $group; exit 143" TERM
-	while IFS= read -r line <&4 || [ -n "$line" ]; do read_line "$line"; done
-	wait "$source_pid"
-	status=$?
-	trap - TERM
+	while :; do
+		exec 4< <(launch "$group" "${names[@]}")
+		source_pid=$!
+		# shellcheck disable=SC2064
+		trap "stop_source $source_pid $group; exit 143" TERM
+		while IFS= read -r line <&4 || [ -n "$line" ]; do read_line "$line"; done
+		wait "$source_pid"
+		status=$?
+		trap - TERM
+		tries=$((tries + 1))
+		# Not the tested kernel's fault, and not kvm_watcher's: the whole group again, in a new machine.
+		[ "$status" = 126 ] && [ "$tries" -lt 3 ] || break
+		printf '%-8s the emulator broke this machine (a stale int3): all of it again\n' "$group"
+		: >"$results"
+		finished='' current=''
+	done
 	close_group "$status" "${names[@]}"
 	printf '%-8s %s in %s s\n' "$group" "$(totals "$results")" $((SECONDS - started))
 }

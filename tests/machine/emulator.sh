@@ -131,11 +131,12 @@ finish() {
 	exit "$1"
 }
 
-# died REASON: the machine ended without the end marker.
+# died REASON: the machine ended without the end marker. 126: QEMU broke it, see qemu_arguments.
 died() {
 	stop_emulator
 	say "$name died: $1"
 	last_lines
+	if [ "$emulator" = qemu ] && grep -qaE 'Oops: int3|int3: 0000' "$work/console"; then exit 126; fi
 	exit 125
 }
 
