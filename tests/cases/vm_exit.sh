@@ -71,15 +71,13 @@ exact()
 			kvm_total "$label: MSR reads" "$rdmsr" .ops.rdmsr
 			kvm_total "$label: MSR writes" "$wrmsr" .ops.wrmsr
 		fi
-		# The guest's page tables and code fault too, in whichever vCPU comes first.
+		# The guest's page tables and code fault too, and KVM may take a mapping away
+		# again: how often is in no generator's hand, but in the sum over all reasons below.
 		faults=$(jq -s "map(select(.scope == \"total\" and .kind == \"kvm\" and ($fault)) |
 			.count) | add" "$TMP/watch.json")
 		least=$(jq -s 'map(select(.what == "vcpu") | .ops.touch + .ops.mmio_read +
 			.ops.mmio_write) | add' "$TMP/guest.json")
-		vms=$(jq -s 'map(select(.what == "vm")) | length' "$TMP/guest.json")
-		vcpus=$(jq -s 'map(select(.what == "vcpu")) | length' "$TMP/guest.json")
-		holds "$label: page faults $faults: $least and the guest's own" \
-			test "$faults" -ge "$least" -a "$faults" -le $((least + 8 * vms + 4 * vcpus))
+		holds "$label: page faults $faults: $least and the guest's own" test "$faults" -gt "$least"
 		agrees_with_kvm "$label: all exits, as KVM counts them"
 	fi
 	if test -n "$restricted" && test "$(summary .lost.programs_skipped)" -gt 0; then
