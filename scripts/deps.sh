@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
 # Install what building and testing kvm_watcher needs, and only what is missing. Called by `make deps`.
 set -u
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
 # The demonstration: kvm_watcher beside a Linux guest that runs under QEMU and KVM. On this machine if its
 # KVM and its kernel allow that, else inside the test machine 6.1-svm. Exits with kvm_watcher's status.
 set -u

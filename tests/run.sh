@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
 # The test runner: unit tests, the cases on this machine, and the cases inside test machines.
 #
 #	tests/run.sh unit native 6.1-svm 6.1-vmx

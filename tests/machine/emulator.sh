@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2154
 # Starting the emulators, following what the machine prints, and stopping them. Sourced by `machine`.
 #

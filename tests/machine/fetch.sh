@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2154
 # Kernels for the test machines, from the package archive this machine itself uses. Sourced by `machine`.
 #

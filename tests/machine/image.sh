@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2154,SC2030,SC2031
 # What a test machine boots: the initramfs, and for Bochs the ISO around it. Sourced by `machine`.
 
