@@ -15,9 +15,9 @@ if test -n "$why"; then
 	skip "$name" "$why"
 	done_testing
 fi
+hist_refused=
 if ! echo 'hist:keys=exit_reason:size=1024' 2>"$TMP/err" >$trigger; then
-	skip "$name" "this kernel refuses a hist trigger on kvm_exit: $(cat "$TMP/err")"
-	done_testing
+	hist_refused="this kernel refuses a hist trigger on kvm_exit: $(cat "$TMP/err")"
 fi
 
 # What both count begins and ends with the guest: there is no other VM.
@@ -32,15 +32,21 @@ else
 	fail "the Linux guest boots and ends" "$(tail -n 20 "$TMP/console")"
 fi
 watch_end
-cat "$(dirname $trigger)/hist" >"$TMP/hist"
-echo '!hist:keys=exit_reason:size=1024' >$trigger
+if test -z "$hist_refused"; then
+	cat "$(dirname $trigger)/hist" >"$TMP/hist"
+	echo '!hist:keys=exit_reason:size=1024' >$trigger
+fi
 
 # { exit_reason:        123 } hitcount:        456
-sed -n 's/^{ exit_reason: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p' "$TMP/hist" |
-	sort -n >"$TMP/theirs"
 jq -rs 'map(select(.scope == "total" and .kind == "kvm")) | group_by(.reason_code) |
 	map("\(.[0].reason_code) \(map(.count) | add)") | .[]' "$TMP/watch.json" | sort -n >"$TMP/mine"
-is "$name" "$(tr '\n' ',' <"$TMP/theirs")" "$(tr '\n' ',' <"$TMP/mine")"
+if test -n "$hist_refused"; then
+	skip "$name" "$hist_refused"
+else
+	sed -n 's/^{ exit_reason: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p' "$TMP/hist" |
+		sort -n >"$TMP/theirs"
+	is "$name" "$(tr '\n' ',' <"$TMP/theirs")" "$(tr '\n' ',' <"$TMP/mine")"
+fi
 holds "there were thousands of exits" test "$(awk '{n += $2} END {print n}' "$TMP/mine")" -gt 2000
 is "the VM bears QEMU's name for it" '"demo-guest"' \
 	"$(jq -s 'map(select(.scope == "total") | .vm) | unique | .[]' "$TMP/watch.json")"
