@@ -232,7 +232,7 @@ run_group() {
 		tries=$((tries + 1))
 		# Not the tested kernel's fault, and not kvm_watcher's: the whole group again, in a new machine.
 		[ "$status" = 126 ] && [ "$tries" -lt 3 ] || break
-		printf '%-8s the emulator broke this machine (a stale int3): all of it again\n' "$group"
+		printf '%-8s this machine died, and by all signs of its emulator: all of it again\n' "$group"
 		: >"$results"
 		finished='' current=''
 	done
