@@ -13,9 +13,9 @@ emulator_pid=''
 
 kernel_arguments="console=ttyS0 loglevel=3 oops=panic mitigations=off no_timer_check tsc=reliable cryptomgr.notests"
 
-# A thread per CPU: with one for all, half of the Linux guests inside (a guest of a guest) hang at boot, with or
-# without kvm_watcher. The price: kernel code that patches itself now and then runs into its own int3, and the
-# machine dies; tests/run.sh knows. 7.2 does so often (KVM's switch in __schedule is flipped with every VM): one CPU.
+# machines.tsv gives QEMU's machines one CPU. With two and a thread each, kernel code that patches itself ran into
+# its own int3, and a vCPU of a guest was shut down once; with two and one thread for both, half of the Linux guests
+# inside hung at boot, with or without kvm_watcher.
 qemu_arguments() {
 	qemu_line=(qemu-system-x86_64 -accel 'tcg,thread=multi' -cpu "$cpu" -smp "$cpus" -m "$memory"
 		-nodefaults -no-user-config -display none -vga none -no-reboot
