@@ -23,6 +23,8 @@ enum column_type {
 	COL_DOUBLE,	/* double; NAN is "absent" */
 	COL_BOOL,	/* bool */
 	COL_STRINGS,	/* const char *const *, NULL-terminated: a JSON array */
+	COL_S64,	/* int64_t; INT64_MIN is "absent" */
+	COL_OBJECT,	/* struct json_object *: an object or array; NULL is "absent" */
 };
 
 /* LABEL names a series; COUNTER only grows over a run; GAUGE goes both ways. */
@@ -35,6 +37,8 @@ enum column_flags {
 	COL_WIDE = 1 << 3,		/* table: only where more than 100 columns fit */
 	COL_USEC = 1 << 4,		/* table: COL_NSEC in us instead of ms */
 };
+
+struct json_object;
 
 struct column {
 	const char *name;	/* JSON key and CSV heading, "total_ns" */

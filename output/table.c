@@ -56,7 +56,7 @@ struct table {
 
 static bool is_text(const struct column *col)
 {
-	return col->type == COL_STRING || col->type == COL_STRINGS;
+	return col->type == COL_STRING || col->type == COL_STRINGS || col->type == COL_OBJECT;
 }
 
 static bool is_left(const struct column *col)
@@ -149,8 +149,10 @@ static void add_number(struct buf *buf, const struct column *col, uint64_t value
 static void add_value(struct buf *buf, const struct column *col, const struct row *row)
 {
 	const char *const *strings;
+	struct buf text = {};
 	const char *string;
 	uint64_t number;
+	int64_t value;
 	double real;
 
 	switch (col->type) {
@@ -158,6 +160,17 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 		string = cell__string(col, row);
 		if (string)
 			add_text(buf, string);
+		break;
+	case COL_S64:
+		if (cell__signed(col, row, &value))
+			buf__printf(buf, "%" PRId64, value);
+		break;
+	case COL_OBJECT:
+		buf__object(&text, cell__object(col, row), true);
+		if (text.data)
+			add_text(buf, text.data);
+		buf->failed |= text.failed;
+		buf__free(&text);
 		break;
 	case COL_STRINGS:
 		strings = cell__strings(col, row);
