@@ -107,6 +107,11 @@ struct kvm_run {
 
 struct kvm_vcpu_stat {
 	u64 exits;
+	u64 hypercalls;
+};
+
+struct kvm_vcpu_arch {
+	u64 efer;
 };
 
 struct kvm_vcpu {
@@ -116,6 +121,7 @@ struct kvm_vcpu {
 	struct kvm_run *run;
 	struct pid *pid;
 	struct kvm_vcpu_stat stat;
+	struct kvm_vcpu_arch arch;
 	bool wants_to_run;		/* since 6.10, and in stable trees */
 };
 
