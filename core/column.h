@@ -36,6 +36,7 @@ enum column_flags {
 	COL_ONCE = 1 << 2,		/* table: blank while it repeats the row above */
 	COL_WIDE = 1 << 3,		/* table: only where more than 100 columns fit */
 	COL_USEC = 1 << 4,		/* table: COL_NSEC in us instead of ms */
+	COL_REST = 1 << 5,		/* table: the last column, text that is never cut but by the terminal */
 };
 
 struct json_object;

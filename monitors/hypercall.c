@@ -51,11 +51,11 @@ extern const struct monitor hypercall_monitor;
 #define EVENTS .views = 1 << VIEW_EVENTS
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .width = 15,
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .width = 11,
 	    .help = "name of the vCPU's thread"),
 	COL(abi, "ABI", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "whose numbers: kvm, hyperv or xen"),
-	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 16, .help = "as that ABI calls it"),
+	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 13, .help = "as that ABI calls it"),
 	COL(nr, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, .flags = COL_USEC,
 	    .help = "median time until the guest goes on, within 12.5 % (table: us)"),
@@ -66,7 +66,7 @@ static const struct column columns[] = {
 	    .help = "all of the vCPU since it exists, by KVM's own count; events: before this one"),
 	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
 	    .help = "the arguments as they are"),
-	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .width = 20,
+	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST,
 	    .help = "what they mean"),
 	{}
 };

@@ -66,7 +66,7 @@ extern const struct monitor kvm_ioctl_monitor;
 #define EVENTS .views = 1 << VIEW_EVENTS
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .width = 15,
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .flags = COL_WIDE,
 	    .help = "name of the calling thread"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 26, .help = "as in linux/kvm.h"),
 	COL(cmd, NULL, COL_HEX, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
@@ -89,7 +89,7 @@ static const struct column columns[] = {
 	    .help = "that errno's name"),
 	COL(arg, NULL, COL_HEX, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
 	    .help = "the third argument as it is"),
-	COL(decoded, "ARGUMENT", COL_OBJECT, ROLE_LABEL, EVENTS, .width = 20,
+	COL(decoded, "ARGUMENT", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST,
 	    .help = "what it means; output structures as the call left them"),
 	{}
 };

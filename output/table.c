@@ -48,6 +48,7 @@ struct table {
 	int gap;
 	bool started;
 	bool failed;
+	bool heading_due;	/* of events: printed with the first one */
 	/* Events go on below their header until something else is written. */
 	const char *events_of;
 	unsigned int events_view;
@@ -338,14 +339,14 @@ static void add_cell(struct buf *line, const struct table_column *c, const char 
 
 	if (!is_left(c->col))
 		buf__pad(line, c->width - width);
-	if (width > c->width && is_text(c->col)) {
+	if (width > c->width && is_text(c->col) && !(c->col->flags & COL_REST)) {
 		buf__add(line, text, text_prefix(text, c->width - 1));
 		buf__putc(line, '~');
 		width = c->width;
 	} else {
 		buf__puts(line, text);
 	}
-	if (is_left(c->col))
+	if (is_left(c->col) && width < c->width)
 		buf__pad(line, c->width - width);
 }
 
@@ -540,9 +541,7 @@ static void table_begin(struct output *out)
 		return;
 	t->events_of = out->section.monitor;
 	t->events_view = out->section.view_bit;
-	fit(t, limit(out), true);
-	print_heading(out);
-	print_header(out);
+	t->heading_due = true;
 }
 
 /* Adds the cells' text; returns where it starts. */
@@ -560,7 +559,7 @@ static size_t add_cells(struct table *t, const struct row *row)
 		if (t->text.failed)
 			break;
 		width = text_width(t->text.data + from);
-		if (t->cols[i].natural < width)
+		if (t->cols[i].natural < width && !(t->cols[i].col->flags & COL_REST))
 			t->cols[i].natural = width;
 	}
 	return start;
@@ -598,6 +597,12 @@ static void stream_row(struct output *out, const struct row *row, unsigned int f
 {
 	struct table *t = out->state;
 
+	if (t->heading_due) {
+		t->heading_due = false;
+		fit(t, limit(out), true);
+		print_heading(out);
+		print_header(out);
+	}
 	buf__reset(&t->text);
 	add_cells(t, row);
 	grow(t, limit(out));
