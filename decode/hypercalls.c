@@ -180,29 +180,28 @@ static void decode_map_gpa_range(struct json_object *obj, const __u64 *args)
 	json_object_object_add(obj, "encrypted", json_object_new_boolean(args[2] >> 4 & 1));
 }
 
-static bool decode_kvm(struct json_object *obj, uint64_t nr, const __u64 *args, bool long_mode)
+static void decode_kvm(struct json_object *obj, uint64_t nr, const __u64 *args, bool long_mode)
 {
 	switch (nr) {
 	case KICK_CPU:
 		add(obj, "flags", args[0]);
 		add(obj, "apic_id", args[1]);
-		return true;
+		break;
 	case CLOCK_PAIRING:
 		add(obj, "gpa", args[0]);
 		add(obj, "clock_type", args[1]);
 		add_text(obj, "clock", args[1] ? "unknown" : "wallclock");
-		return true;
+		break;
 	case SEND_IPI:
 		decode_send_ipi(obj, args, long_mode);
-		return true;
+		break;
 	case SCHED_YIELD:
 		add(obj, "apic_id", args[0]);
-		return true;
+		break;
 	case MAP_GPA_RANGE:
 		decode_map_gpa_range(obj, args);
-		return true;
+		break;
 	}
-	return false;
 }
 
 static void decode_hyperv(struct json_object *obj, const __u64 *args)
@@ -223,9 +222,7 @@ struct json_object *hypercall__decode(uint32_t abi, uint64_t nr,
 
 	if (abi == HYPERCALL_HYPERV)
 		decode_hyperv(obj, args);
-	else if (abi != HYPERCALL_KVM || !decode_kvm(obj, nr, args, long_mode)) {
-		json_object_put(obj);
-		return NULL;
-	}
+	else if (abi == HYPERCALL_KVM)
+		decode_kvm(obj, nr, args, long_mode);
 	return obj;
 }

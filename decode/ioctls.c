@@ -298,14 +298,13 @@ struct json_object *ioctl__decode(const struct ioctl_seen *seen)
 {
 	const char *name = find(ioctls, ARRAY_SIZE(ioctls), seen->cmd);
 	const struct layout *layout = NULL;
-	struct json_object *obj;
+	struct json_object *obj = json_object_new_object();
 
 	for (size_t i = 0; name && !layout && i < ARRAY_SIZE(layouts); i++)
 		if (!strcmp(layouts[i].command, name))
 			layout = &layouts[i];
 	if (!layout)
-		return NULL;
-	obj = json_object_new_object();
+		return obj;
 	if (layout->arg_name)
 		add(obj, layout->arg_name, seen->arg);
 	add_fields(obj, layout, seen);

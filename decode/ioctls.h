@@ -25,7 +25,7 @@ const char *ioctl__name(uint32_t cmd, char *buf, size_t size);
 const char *kvm_cap__name(uint32_t cap, char *buf, size_t size);
 
 /*
- * The argument in words: an object to be freed, or NULL for a command of which
+ * The argument in words: an object to be freed, empty for a command of which
  * nothing is decoded. What only a successful call writes is left out after a
  * failure.
  */

@@ -119,6 +119,9 @@ static enum verdict handle_exit(struct vcpu *vcpu)
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0, sizeof(run->mmio.data));
 		return GO_ON;
+	case KVM_EXIT_XEN:
+		run->xen.u.hcall.result = 0;
+		return plan__flags(vcpu->vm->plan) & OP_XEN ? GO_ON : broken(vcpu);
 	case KVM_EXIT_HLT:
 		return plan__flags(vcpu->vm->plan) & OP_NO_IRQCHIP ? GO_ON : broken(vcpu);
 	default:
@@ -166,7 +169,9 @@ static void *vcpu_thread(void *arg)
 	vcpu->tid = gettid();
 	pthread_barrier_wait(vcpu->vm->start);
 	vcpu_sleep(vcpu, plan->pause_ms);
-	verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
+	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
+	if (verdict == GO_ON)
+		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	while (verdict == GO_ON)
 		verdict = run_once(vcpu);
 	if (verdict == BROKEN)
@@ -304,6 +309,7 @@ static int run_process(const struct plan *plan, unsigned int first, unsigned int
 		err = run__vms(vms, nr, plan);
 	while (opened)
 		vm__close(&vms[--opened]);
+	tally__report();
 	free(vms);
 	return err;
 }
