@@ -287,7 +287,7 @@ static __always_inline void fill_event(struct ioctl_event *event, const struct i
 /* The kernel has just copied it, so it is there: read after the call, output structures are full. */
 static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
 {
-	u32 size = call ? data_size(call->cmd) : 0;
+	u64 size = call ? data_size(call->cmd) : 0;
 	struct ioctl_event *event;
 
 	if (!call)
@@ -296,8 +296,11 @@ static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 r
 	if (!event)
 		return 0;
 	fill_event(event, call, owner, ret, ns);
-	if (size && size <= IOCTL_SMALL_DATA &&
-	    !bpf_probe_read_user(event->data, size, (void *)call->arg))
+	if (size > IOCTL_SMALL_DATA)
+		size = 0;
+	/* Here the verifier knows the bounds; the compiler is not to merge that with other tests. */
+	asm volatile("" : "+r"(size));
+	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
@@ -305,7 +308,7 @@ static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 r
 
 static __noinline int emit_large(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
 {
-	u32 size = call ? data_size(call->cmd) : 0;
+	u64 size = call ? data_size(call->cmd) : 0;
 	struct ioctl_event *event;
 
 	if (!call)
@@ -314,7 +317,10 @@ static __noinline int emit_large(const struct ioctl_call *call, u32 owner, s64 r
 	if (!event)
 		return 0;
 	fill_event(event, call, owner, ret, ns);
-	if (size && size <= IOCTL_DATA && !bpf_probe_read_user(event->data, size, (void *)call->arg))
+	if (size > IOCTL_DATA)
+		size = 0;
+	asm volatile("" : "+r"(size));
+	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;
 	/* A short list at the end of a mapping: the head alone. */
 	else if (call->cmd == IOCTL_SET_GSI_ROUTING &&

@@ -161,7 +161,7 @@ strace -ff -y -X raw -e trace=ioctl -o "$TMP/strace" kvm_guest --vcpus=2 ioctls=
 watch_end
 ours
 for file in "$TMP"/strace.*; do
-	sed -nE "s/^ioctl\\(([0-9]+)<([^>]*kvm[^>]*)>, (0x[0-9a-f]+).*\\) = (-?[0-9a-fx]+)( (E[A-Z]+).*)?(<.*)?\$/${file##*.} \\1 \\3 \\4\\6/p" "$file"
+	sed -nE "s/^ioctl\\(([0-9]+)<([^>]*kvm[^>]*)>, (0x[0-9a-f]+).*\\) += (-?[0-9a-fx]+)( (E[A-Z]+).*)?(<.*)?\$/${file##*.} \\1 \\3 \\4\\6/p" "$file"
 done | sed -E 's/ -1E/ E/' >"$TMP/strace.all"
 grep -v ' 0xae80 ' "$TMP/strace.all" | sed -E 's/<.*//' | while read -r tid fd cmd ret; do
 	case $ret in
