@@ -94,11 +94,24 @@ struct task_struct {
 };
 
 struct kvm_memory_slot {
+	struct hlist_node id_node[2];	/* since 5.17 */
 	unsigned long npages;
 };
 
+/* since 5.17: a hash by slot number, threaded through id_node[node_idx] */
+struct kvm_memslots {
+	struct hlist_head id_hash[128];
+	int node_idx;
+};
+
+/* until 5.16: an array */
+struct kvm_memslots___array {
+	struct kvm_memory_slot memslots[1];
+	short used_slots;
+};
+
 struct kvm {
-	unsigned long nr_memslot_pages;	/* since 5.15 */
+	struct kvm_memslots *memslots[2];	/* by address space: 0 normal, 1 SMM */
 };
 
 struct kvm_run {

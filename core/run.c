@@ -186,7 +186,7 @@ static int loop__run(struct loop *loop, struct run *run)
 		if (err < 0)
 			return -errno;
 		if (event.data.u32 >= SOURCE_EVENTS) {
-			vcpus__refresh(run->vcpus);
+			vcpus__learn(run->vcpus);
 			attach__read_events(&run->attached[event.data.u32 - SOURCE_EVENTS]);
 			err = output__flush(run->out);
 			if (err)
@@ -201,7 +201,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			say("the VM with pid %d has ended", run->opts->pid);
 			return 0;
 		case SOURCE_VCPUS:
-			vcpus__refresh(run->vcpus);
+			vcpus__learn(run->vcpus);
 			continue;
 		case SOURCE_INTERVAL:
 			if (read(loop->fds[SOURCE_INTERVAL], &expired, sizeof(expired)) < 0)
@@ -317,7 +317,7 @@ static int check_pid(const struct options *opts)
 	return err;
 }
 
-static int terminal_width(void)
+int terminal__width(void)
 {
 	struct winsize size;
 
@@ -360,8 +360,10 @@ static int measure(struct run *run, const sigset_t *signals)
 	err = loop__run(&loop, run);
 	/* While the hooks still are complete: half a pair is no loss after that. */
 	vcpus__losses(run->vcpus, run->lost);
-	for (size_t i = 0; i < run->nr_attached; i++)
+	for (size_t i = 0; i < run->nr_attached; i++) {
+		run->lost[LOST_SKIPPED] += attach__skipped(&run->attached[i]);
 		attach__detach(&run->attached[i]);
+	}
 	if (err != -EPIPE) {
 		report_interval(run);
 		report_total(run);
@@ -395,7 +397,7 @@ int run__watch(const struct options *opts)
 	}
 	if (vcpus__open(opts, &run.vcpus))
 		return EXIT_NOT_MEASURED;
-	run.out = output__new(opts->format, stdout, terminal_width());
+	run.out = output__new(opts->format, stdout, terminal__width());
 	if (!run.out)
 		say("out of memory");
 	else if (!attach_all(&run))

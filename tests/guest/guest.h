@@ -107,6 +107,8 @@ struct plan {
 	unsigned int timeout;	/* seconds */
 	enum mode mode;
 	bool separate;
+	bool same_thread;
+	const char *start_on;	/* a file: vCPUs start when it is there; NULL: at once */
 	bool probe;
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;
