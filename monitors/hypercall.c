@@ -109,7 +109,7 @@ struct series {
 	uint64_t count;			/* at the last look */
 	uint64_t vcpu_total;		/* at the last look */
 	uint64_t grown;			/* in the interval */
-	struct stat stat;		/* at the last look */
+	struct timing stat;		/* at the last look */
 	struct stat_delta delta;	/* of the interval */
 	struct stat_delta total;	/* of the whole run */
 };
@@ -222,7 +222,7 @@ static struct series *series_of(struct run *run, size_t index)
 static void look(struct series *s, const struct hypercall_record *record, uint64_t epoch)
 {
 	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
-	struct stat now = record->stat;
+	struct timing now = record->stat;
 
 	stat_delta__init(&s->delta);
 	stat_delta__set(&s->delta, &now, &s->stat);

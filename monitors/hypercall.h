@@ -18,7 +18,7 @@ struct hypercall_record {
 	struct hypercall_key key;
 	__u64 in_use;
 	__u64 count;
-	struct stat stat;
+	struct timing stat;
 };
 
 /* Per slot, written by the vCPU's thread only. */

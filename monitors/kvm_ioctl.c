@@ -131,7 +131,7 @@ struct snapshot {
 	struct series *series;
 	uint64_t count;
 	uint64_t errors[IOCTL_ERRORS];
-	struct stat stat;
+	struct timing stat;
 };
 
 static struct {
@@ -303,7 +303,7 @@ static void look(struct run *run, size_t index, uint64_t epoch)
 	const struct ioctl_record *record = &self.records[index];
 	struct snapshot *seen = snapshot_of(run, index);
 	struct stat_delta delta;
-	struct stat now;
+	struct timing now;
 	uint64_t count;
 	struct series *s;
 

@@ -57,7 +57,7 @@ struct ioctl_record {
 	__u64 in_use;
 	__u64 count;
 	struct ioctl_error errors[IOCTL_ERRORS];
-	struct stat stat;
+	struct timing stat;
 };
 
 /* A call that has not returned, per thread. */
