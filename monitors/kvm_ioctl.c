@@ -49,7 +49,7 @@ struct ioctl_row {
 	uint64_t arg;
 	int64_t ret;
 	const char *error;
-	uint64_t ns;
+	uint64_t duration_ns;
 	struct json_object *decoded;
 };
 
@@ -81,7 +81,7 @@ static const struct column columns[] = {
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, CALLS, .help = "calls that returned"),
 	COL(errors, "ERRORS", COL_OBJECT, ROLE_GAUGE, CALLS,
 	    .help = "how many of them failed, by errno"),
-	COL(ns, "TIME", COL_NSEC, ROLE_GAUGE, EVENTS, .flags = COL_USEC, .width = 8,
+	COL(duration_ns, "TIME", COL_NSEC, ROLE_GAUGE, EVENTS, .flags = COL_USEC, .width = 8,
 	    .help = "inside the call (table: us)"),
 	COL(ret, "RET", COL_S64, ROLE_LABEL, EVENTS, .width = 4,
 	    .help = "what it returned; negative: an errno"),
@@ -550,7 +550,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.arg = e->arg;
 	row.ret = e->ret;
 	row.error = e->ret < 0 ? error_name(-e->ret, error, sizeof(error)) : NULL;
-	row.ns = e->ns;
+	row.duration_ns = e->ns;
 	row.decoded = ioctl__decode(&(struct ioctl_seen){
 		.cmd = e->cmd, .arg = e->arg, .in = e->in, .ret = e->ret,
 		.data = e->data, .len = e->len,
