@@ -63,7 +63,7 @@ static const struct column columns[] = {
 	    .help = "99th percentile, within 12.5 % (table: us)"),
 	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, CALLS, .help = "hypercalls of that name"),
 	COL(vcpu_total, "HYPERCALLS", COL_U64, ROLE_COUNTER,
-	    .help = "all of the vCPU since it exists, by KVM's own count; events: before this one"),
+	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
 	    .help = "the arguments as they are"),
 	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST,
@@ -73,31 +73,35 @@ static const struct column columns[] = {
 
 #define VENDORS (VENDOR_VMX | VENDOR_SVM)
 
-/* Of two rows that differ in _old only, the first fits newer kernels alone. */
+/*
+ * Where KVM decodes hypercalls it may be preempted, so the classic tracepoints
+ * come first (see attach.h). Of two rows that differ in _old only, the first
+ * fits newer kernels alone.
+ */
 static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDORS,
 	  .gives = "the times of hypercalls" },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDORS },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDORS },
 
-	{ "kvm_hypercall", HOOK_RAW_TP, "kvm_hypercall", "kvm_raw_tp", VENDORS,
+	{ "kvm_hypercall", HOOK_TRACEPOINT, "kvm_hypercall", "kvm_tracepoint", VENDORS,
 	  .gives = "hypercalls of KVM's own numbering", .primary = true },
+	{ "kvm_hypercall", HOOK_RAW_TP, "kvm_hypercall", "kvm_raw_tp", VENDORS },
 	{ "kvm_hypercall", HOOK_TP_BTF, "kvm_hypercall", "kvm_tp_btf", VENDORS },
-	{ "kvm_hypercall", HOOK_TRACEPOINT, "kvm_hypercall", "kvm_tracepoint", VENDORS },
 
-	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp", VENDORS,
+	{ "kvm_hv_hypercall", HOOK_TRACEPOINT, "kvm_hv_hypercall", "hv_tracepoint", VENDORS,
 	  .gives = "Hyper-V hypercalls", .primary = true },
+	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp", VENDORS },
 	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp_old", VENDORS },
 	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", "hv_tp_btf", VENDORS },
 	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", "hv_tp_btf_old", VENDORS },
-	{ "kvm_hv_hypercall", HOOK_TRACEPOINT, "kvm_hv_hypercall", "hv_tracepoint", VENDORS },
 
-	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp", VENDORS,
+	{ "kvm_xen_hypercall", HOOK_TRACEPOINT, "kvm_xen_hypercall", "xen_tracepoint", VENDORS,
 	  .gives = "Xen hypercalls", .primary = true },
+	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp", VENDORS },
 	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp_old", VENDORS },
 	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf", VENDORS },
 	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf_old", VENDORS },
-	{ "kvm_xen_hypercall", HOOK_TRACEPOINT, "kvm_xen_hypercall", "xen_tracepoint", VENDORS },
 	{}
 };
 

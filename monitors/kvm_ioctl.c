@@ -94,15 +94,20 @@ static const struct column columns[] = {
 	{}
 };
 
-/* fentry costs ioctls alone, the tracepoints every system call. */
+/*
+ * A system call may be preempted, so the classic tracepoints come first (see
+ * attach.h), though they cost every system call a little and fentry costs
+ * ioctls alone.
+ */
 static const struct hook hooks[] = {
-	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit",
+	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", "return_tracepoint",
 	  .gives = "everything", .primary = true },
-	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", "return_tracepoint" },
+	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit" },
 	{ "ioctl_return", HOOK_RAW_TP, "sys_exit", "return_raw_tp" },
 
-	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry", .gives = "everything" },
-	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", "enter_tracepoint" },
+	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", "enter_tracepoint",
+	  .gives = "everything" },
+	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry" },
 	{ "ioctl_enter", HOOK_RAW_TP, "sys_enter", "enter_raw_tp" },
 	{}
 };
