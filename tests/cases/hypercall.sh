@@ -55,6 +55,12 @@ all_names()
 	counts_as_kvm "$1"
 }
 
+# why_not OP: what the generator said when it was tried
+why_not()
+{
+	jq -rs --arg op "$1" 'map(select(.what == "probe" and .op == $op) | .why)[0]' "$TMP/probe.json"
+}
+
 # in_file JQ: the calls in the file of this run, which it then removes
 in_file()
 {
@@ -108,7 +114,7 @@ exact "4 vCPUs in 2 VMs" "--vms=2 --vcpus=2 --separate $ops" --
 all_names "4 vCPUs in 2 VMs"
 
 if ! guest_can hv_call; then
-	skip "Hyper-V" "this KVM lets no guest be one of Hyper-V"
+	skip "Hyper-V" "no Hyper-V guest ran here: $(why_not hv_call)"
 else
 	exact "Hyper-V" "--vcpus=2 hv_call=37" -- --events
 	calls "Hyper-V" NOTIFY_LONG_SPIN_WAIT hv_call
@@ -119,7 +125,7 @@ else
 fi
 why=$(missing hypercall kvm_xen_hypercall)
 if ! guest_can xen_call; then
-	skip "Xen" "this KVM lets no guest be one of Xen"
+	skip "Xen" "no Xen guest ran here: $(why_not xen_call)"
 elif test -n "$why"; then
 	skip "Xen" "$why"
 else

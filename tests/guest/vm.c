@@ -263,7 +263,10 @@ static int setup_vm(struct vm *vm)
 	if (plan__flags(vm->plan) & OP_IRQCHIP && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return failed(vm, "KVM_CREATE_IRQCHIP");
 	if (plan__flags(vm->plan) & OP_XEN) {
-		struct kvm_xen_hvm_config xen = { .flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL };
+		/* KVM takes hypercalls for Xen's only when there is an MSR to set up their page. */
+		struct kvm_xen_hvm_config xen = {
+			.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, .msr = 0x40000200,
+		};
 
 		if (ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &xen) < 0)
 			return failed(vm, "KVM_XEN_HVM_CONFIG");
