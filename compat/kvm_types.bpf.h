@@ -53,9 +53,33 @@ struct path {
 	struct dentry *dentry;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
+struct inode {
+	u16 i_mode;
+	u32 i_rdev;
+	struct super_block *i_sb;
+};
+
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
 	void *private_data;
+};
+
+struct fdtable {
+	u32 max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct thread_info {
+	u32 status;
 };
 
 struct task_struct {
@@ -65,6 +89,8 @@ struct task_struct {
 	struct task_struct *group_leader;
 	char comm[16];
 	struct hlist_head preempt_notifiers;
+	struct files_struct *files;
+	struct thread_info thread_info;
 };
 
 struct kvm_memory_slot {
@@ -94,6 +120,11 @@ struct kvm_run {
 
 struct kvm_vcpu_stat {
 	u64 exits;
+	u64 hypercalls;
+};
+
+struct kvm_vcpu_arch {
+	u64 efer;
 };
 
 struct kvm_vcpu {
@@ -103,6 +134,7 @@ struct kvm_vcpu {
 	struct kvm_run *run;
 	struct pid *pid;
 	struct kvm_vcpu_stat stat;
+	struct kvm_vcpu_arch arch;
 	bool wants_to_run;		/* since 6.10, and in stable trees */
 };
 
@@ -138,8 +170,11 @@ struct vcpu_svm {
 
 /* Arguments and return value of a probed function, x86-64. */
 struct pt_regs {
+	unsigned long dx;
+	unsigned long si;
 	unsigned long di;
 	unsigned long ax;
+	unsigned long orig_ax;
 };
 
 struct seq_file;

@@ -23,6 +23,8 @@ enum column_type {
 	COL_DOUBLE,	/* double; NAN is "absent" */
 	COL_BOOL,	/* bool */
 	COL_STRINGS,	/* const char *const *, NULL-terminated: a JSON array */
+	COL_S64,	/* int64_t; INT64_MIN is "absent" */
+	COL_OBJECT,	/* struct json_object *: an object or array; NULL is "absent" */
 };
 
 /* LABEL names a series; COUNTER only grows over a run; GAUGE goes both ways. */
@@ -34,7 +36,10 @@ enum column_flags {
 	COL_ONCE = 1 << 2,		/* table: blank while it repeats the row above */
 	COL_WIDE = 1 << 3,		/* table: only where more than 100 columns fit */
 	COL_USEC = 1 << 4,		/* table: COL_NSEC in us instead of ms */
+	COL_REST = 1 << 5,		/* table: the last column, text that is never cut but by the terminal */
 };
+
+struct json_object;
 
 struct column {
 	const char *name;	/* JSON key and CSV heading, "total_ns" */

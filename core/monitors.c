@@ -4,6 +4,8 @@
 
 /* In this version: one file of that name in monitors/ each. */
 extern const struct monitor vm_exit_monitor;
+extern const struct monitor hypercall_monitor;
+extern const struct monitor kvm_ioctl_monitor;
 
 /* Listed, so that their options are known; asking for one says that it is not here yet. */
 static const struct monitor kvm_irqchip = {
@@ -15,14 +17,8 @@ static const struct monitor mark_page_dirty = {
 static const struct monitor kvmmmu_page_fault = {
 	.name = "kvmmmu_page_fault", .key = 'f', .help = "KVM MMU page faults",
 };
-static const struct monitor hypercall = {
-	.name = "hypercall", .key = 'h', .help = "hypercalls",
-};
 static const struct monitor irq_inject = {
 	.name = "irq_inject", .key = 'i', .help = "virtual interrupt injection",
-};
-static const struct monitor kvm_ioctl = {
-	.name = "kvm_ioctl", .key = 'l', .help = "KVM ioctls",
 };
 static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
@@ -43,7 +39,7 @@ static const struct monitor vcpu_wakeup = {
 
 const struct monitor *const monitors[] = {
 	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup, &halt_poll_ns,
-	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall, &kvm_ioctl, &kvm_timer,
+	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall_monitor, &kvm_ioctl_monitor, &kvm_timer,
 };
 
 const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);

@@ -31,6 +31,8 @@ enum key {
 	KEY_VM,
 	KEY_VCPU,
 	KEY_HOOKS,
+	KEY_EVENTS,
+	KEY_TEMP_DIR,
 	KEY_CHECK,
 	KEY_LIST,
 	KEY_USAGE,
@@ -79,6 +81,10 @@ static const struct argp_option fixed_options[] = {
 	  .doc = "seconds between two tables (default 2; fractions allowed)" },
 	{ .name = "format", .key = KEY_FORMAT, .arg = "table|json|csv",
 	  .doc = "table (default), JSON lines or CSV" },
+	{ .name = "events", .key = KEY_EVENTS,
+	  .doc = "-h, -l: each call with its arguments, too" },
+	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",
+	  .doc = "where monitors put files of their own (default temp)" },
 	{ .name = "verbose", .key = 'v', .doc = "say more on stderr, libbpf's messages included" },
 
 	{ .doc = "Instead of watching:", .group = GROUP_OTHER },
@@ -203,6 +209,14 @@ static int parse_pattern(const char *arg, const char **pattern)
 	return 0;
 }
 
+static int parse_dir(const char *arg, const char **dir)
+{
+	if (!*arg)
+		return usage_error("--temp-dir: the name is empty; give a directory's");
+	*dir = arg;
+	return 0;
+}
+
 static int add_vcpus(struct options *opts, unsigned long first, unsigned long last)
 {
 	for (; first <= last; first++) {
@@ -286,6 +300,8 @@ static int parse_value(int key, const char *arg, struct options *opts)
 		return parse_vcpus(arg, opts);
 	case KEY_HOOKS:
 		return parse_hooks(arg, &opts->hooks);
+	case KEY_TEMP_DIR:
+		return parse_dir(arg, &opts->temp_dir);
 	}
 	return 0;
 }
@@ -299,6 +315,8 @@ static int set_flag(int key, struct options *opts)
 		opts->monitors |= 1ull << i;
 	else if (key == 'v')
 		opts->verbose = true;
+	else if (key == KEY_EVENTS)
+		opts->events = true;
 	else if (key == KEY_CHECK)
 		opts->check = true;
 	else if (key == KEY_LIST)

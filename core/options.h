@@ -23,6 +23,8 @@ struct options {
 	uint32_t vcpus[MAX_VCPU_FILTER];
 	size_t nr_vcpus;	/* --vcpu; 0: every vCPU */
 	unsigned int hooks;	/* --hooks: bit mask of enum hook_kind; 0: any */
+	const char *temp_dir;	/* --temp-dir; NULL: the default */
+	bool events;		/* --events */
 	bool verbose;
 	bool check;
 	bool list;

@@ -246,7 +246,8 @@ static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
 		snprintf(found.name, sizeof(found.name), "%.15s", info->comm);
 	for (const struct vm_ref *other = vm->next; other; other = other->next)
-		if (other->tgid == vm->tgid && other->start_ns == vm->start_ns)
+		if (vm->kvm && other->kvm && other->tgid == vm->tgid &&
+		    other->start_ns == vm->start_ns)
 			nth++;
 	if (nth == 1)
 		snprintf(vm->label, sizeof(vm->label), "%s", found.name);
@@ -274,6 +275,11 @@ static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->chosen = vm__match(v->opts->vm, vm->label) &&
 		     (!v->opts->pid || (uint32_t)v->opts->pid == vm->tgid);
 	return vm;
+}
+
+const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info)
+{
+	return find_vm(v, info);
 }
 
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)

@@ -65,6 +65,13 @@ const struct vcpu_ref *vcpus__get(const struct vcpus *vcpus, uint32_t slot);
  */
 const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
 
+/*
+ * The VM of info's kvm, tgid and start_ns; added when it is not known yet, for
+ * VMs that have no vCPU so far. With kvm == 0 it is the process itself, named
+ * like its first VM. NULL when out of memory.
+ */
+const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *info);
+
 /* vCPUs in use now. */
 size_t vcpus__count(const struct vcpus *vcpus);
 

@@ -58,8 +58,10 @@ static void add_real(struct buf *buf, double value)
 static void add_cell(struct buf *buf, const struct column *col, const struct row *row)
 {
 	const char *const *strings;
+	struct buf text = {};
 	const char *string;
 	uint64_t number;
+	int64_t value;
 	double real;
 
 	switch (col->type) {
@@ -84,6 +86,17 @@ static void add_cell(struct buf *buf, const struct column *col, const struct row
 	case COL_DOUBLE:
 		if (cell__real(col, row, &real))
 			add_real(buf, real);
+		break;
+	case COL_S64:
+		if (cell__signed(col, row, &value))
+			buf__printf(buf, "%" PRId64, value);
+		break;
+	case COL_OBJECT:
+		buf__object(&text, cell__object(col, row), false);
+		if (text.data)
+			add_text(buf, text.data);
+		buf->failed |= text.failed;
+		buf__free(&text);
 		break;
 	case COL_BOOL:
 		buf__puts(buf, *(const bool *)cell__at(col, row) ? "true" : "false");

@@ -77,6 +77,15 @@ const char *cell__string(const struct column *col, const struct row *row);
 const char *const *cell__strings(const struct column *col, const struct row *row);
 /* COL_U32, COL_U64, COL_HEX, COL_NSEC. False: absent. */
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value);
+/* COL_S64. False: absent. */
+bool cell__signed(const struct column *col, const struct row *row, int64_t *value);
+/* COL_OBJECT. NULL: absent. */
+struct json_object *cell__object(const struct column *col, const struct row *row);
+/*
+ * An object or array in words, "a=1 b=[2 3]": what is 65536 or more is an
+ * address or a set of bits, and with hex written as such.
+ */
+void buf__object(struct buf *buf, struct json_object *obj, bool hex);
 /* COL_PERCENT, COL_DOUBLE. False: absent. */
 bool cell__real(const struct column *col, const struct row *row, double *value);
 

@@ -38,6 +38,7 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	const char *const *strings;
 	const char *string;
 	uint64_t number;
+	int64_t value;
 	double real;
 
 	switch (col->type) {
@@ -55,6 +56,10 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	case COL_PERCENT:
 	case COL_DOUBLE:
 		return cell__real(col, row, &real) ? new_real(real) : NULL;
+	case COL_S64:
+		return cell__signed(col, row, &value) ? json_object_new_int64(value) : NULL;
+	case COL_OBJECT:
+		return json_object_get(cell__object(col, row));
 	case COL_BOOL:
 		return json_object_new_boolean(*(const bool *)cell__at(col, row));
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Dispatch to the formats, and what they share. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,57 @@ const char *cell__string(const struct column *col, const struct row *row)
 const char *const *cell__strings(const struct column *col, const struct row *row)
 {
 	return *(const char *const *const *)cell__at(col, row);
+}
+
+bool cell__signed(const struct column *col, const struct row *row, int64_t *value)
+{
+	*value = *(const int64_t *)cell__at(col, row);
+	return *value != INT64_MIN;
+}
+
+struct json_object *cell__object(const struct column *col, const struct row *row)
+{
+	return *(struct json_object *const *)cell__at(col, row);
+}
+
+static void buf__value(struct buf *buf, struct json_object *value, bool hex)
+{
+	enum { LEAST_HEX = 65536 };
+
+	switch (json_object_get_type(value)) {
+	case json_type_int:
+		if (hex && json_object_get_uint64(value) >= LEAST_HEX)
+			buf__printf(buf, "%#" PRIx64, json_object_get_uint64(value));
+		else
+			buf__puts(buf, json_object_get_string(value));
+		break;
+	case json_type_array:
+	case json_type_object:
+		buf__putc(buf, '[');
+		buf__object(buf, value, hex);
+		buf__putc(buf, ']');
+		break;
+	default:
+		buf__puts(buf, value ? json_object_get_string(value) : "");
+	}
+}
+
+void buf__object(struct buf *buf, struct json_object *obj, bool hex)
+{
+	const char *between = "";
+
+	if (json_object_is_type(obj, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(obj); i++, between = " ") {
+			buf__puts(buf, between);
+			buf__value(buf, json_object_array_get_idx(obj, i), hex);
+		}
+	} else if (json_object_is_type(obj, json_type_object)) {
+		json_object_object_foreach(obj, key, value) {
+			buf__printf(buf, "%s%s=", between, key);
+			buf__value(buf, value, hex);
+			between = " ";
+		}
+	}
 }
 
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value)

@@ -48,6 +48,7 @@ struct table {
 	int gap;
 	bool started;
 	bool failed;
+	bool heading_due;	/* of events: printed with the first one */
 	/* Events go on below their header until something else is written. */
 	const char *events_of;
 	unsigned int events_view;
@@ -56,7 +57,7 @@ struct table {
 
 static bool is_text(const struct column *col)
 {
-	return col->type == COL_STRING || col->type == COL_STRINGS;
+	return col->type == COL_STRING || col->type == COL_STRINGS || col->type == COL_OBJECT;
 }
 
 static bool is_left(const struct column *col)
@@ -149,8 +150,10 @@ static void add_number(struct buf *buf, const struct column *col, uint64_t value
 static void add_value(struct buf *buf, const struct column *col, const struct row *row)
 {
 	const char *const *strings;
+	struct buf text = {};
 	const char *string;
 	uint64_t number;
+	int64_t value;
 	double real;
 
 	switch (col->type) {
@@ -158,6 +161,17 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 		string = cell__string(col, row);
 		if (string)
 			add_text(buf, string);
+		break;
+	case COL_S64:
+		if (cell__signed(col, row, &value))
+			buf__printf(buf, "%" PRId64, value);
+		break;
+	case COL_OBJECT:
+		buf__object(&text, cell__object(col, row), true);
+		if (text.data)
+			add_text(buf, text.data);
+		buf->failed |= text.failed;
+		buf__free(&text);
 		break;
 	case COL_STRINGS:
 		strings = cell__strings(col, row);
@@ -325,14 +339,14 @@ static void add_cell(struct buf *line, const struct table_column *c, const char 
 
 	if (!is_left(c->col))
 		buf__pad(line, c->width - width);
-	if (width > c->width && is_text(c->col)) {
+	if (width > c->width && is_text(c->col) && !(c->col->flags & COL_REST)) {
 		buf__add(line, text, text_prefix(text, c->width - 1));
 		buf__putc(line, '~');
 		width = c->width;
 	} else {
 		buf__puts(line, text);
 	}
-	if (is_left(c->col))
+	if (is_left(c->col) && width < c->width)
 		buf__pad(line, c->width - width);
 }
 
@@ -529,9 +543,7 @@ static void table_begin(struct output *out)
 		return;
 	t->events_of = out->section.monitor;
 	t->events_view = out->section.view_bit;
-	fit(t, limit(out), true);
-	print_heading(out);
-	print_header(out);
+	t->heading_due = true;
 }
 
 /* Adds the cells' text; returns where it starts. */
@@ -549,7 +561,7 @@ static size_t add_cells(struct table *t, const struct row *row)
 		if (t->text.failed)
 			break;
 		width = text_width(t->text.data + from);
-		if (t->cols[i].natural < width)
+		if (t->cols[i].natural < width && !(t->cols[i].col->flags & COL_REST))
 			t->cols[i].natural = width;
 	}
 	return start;
@@ -587,6 +599,12 @@ static void stream_row(struct output *out, const struct row *row, unsigned int f
 {
 	struct table *t = out->state;
 
+	if (t->heading_due) {
+		t->heading_due = false;
+		fit(t, limit(out), true);
+		print_heading(out);
+		print_header(out);
+	}
 	buf__reset(&t->text);
 	add_cells(t, row);
 	grow(t, limit(out));

@@ -52,6 +52,18 @@ void code__add_edi(struct code *c, uint32_t value)
 	u32(c, value);
 }
 
+void code__mov_edi_esi(struct code *c)
+{
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0x89, 0xf7);
+}
+
+void code__mov_esi_edi(struct code *c)
+{
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0x89, 0xfe);
+}
+
 void code__mov_ebx_eax(struct code *c)
 {
 	prefix(c, OPERAND_SIZE);

@@ -28,6 +28,8 @@ void code__mov(struct code *c, enum reg reg, uint32_t value);
 /* edi (rdi) = an address; above 4 GiB in long mode only. */
 void code__mov_edi_addr(struct code *c, uint64_t addr);
 void code__add_edi(struct code *c, uint32_t value);
+void code__mov_edi_esi(struct code *c);
+void code__mov_esi_edi(struct code *c);
 void code__mov_ebx_eax(struct code *c);
 void code__sub_eax_ebx(struct code *c);
 void code__cmp_eax(struct code *c, uint32_t value);

@@ -12,8 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <linux/kvm.h>
+
+/* Every ioctl of the generator is counted, for whoever watches them: tally.c. */
+#define ioctl(...) tally__ioctl(__VA_ARGS__)
+int tally__ioctl(int fd, unsigned long cmd, ...);
+/* What this process called since the last report, a line for each command. */
+void tally__report(void);
 
 enum { EXIT_AS_EXPECTED = 0, EXIT_GUEST_FAILED = 1, EXIT_BAD_USAGE = 2 };
 
@@ -61,6 +68,10 @@ enum op_flags {
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
+	OP_HYPERV = 1 << 7,	/* the guest is one of Hyper-V: so are all its hypercalls */
+	OP_XEN = 1 << 8,	/* the guest is one of Xen: so are all its hypercalls */
+	OP_LONG = 1 << 9,	/* long mode only */
+	OP_IOCTLS = 1 << 10,	/* ioctls of the vCPU's thread, before the guest runs */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -162,6 +173,9 @@ int run__all(const struct plan *plan);
 
 /* probe.c */
 int probe(const struct plan *plan);
+
+/* ioctls.c: count rounds of ioctls with known arguments. 0 or -1 after a message. */
+int ioctls__call(struct vcpu *vcpu, uint64_t count);
 
 /* stats.c: KVM's own counters of one VM as a JSON object, or null. */
 void stats__print(FILE *out, const struct vm *vm);

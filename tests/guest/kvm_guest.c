@@ -238,6 +238,10 @@ static void check_plan(const struct plan *plan)
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
+	if (flags & OP_LONG && plan->mode != MODE_LONG)
+		usage_error("hv_call and xen_call need --mode=long");
+	if (flags & OP_HYPERV && flags & OP_XEN)
+		usage_error("hv_call and xen_call can't be in one VM");
 	for (i = 0; i < plan->nr_uses; i++)
 		check_use(plan, &plan->uses[i]);
 }

@@ -116,6 +116,99 @@ static void emit_vmcall(struct code *c, struct vcpu *vcpu, const struct op_use *
 	code__loop_esi(c, loop);
 }
 
+static void emit_vmcall_insn(struct code *c)
+{
+	if (host_is_amd())
+		code__raw(c, 0x0f, 0x01, 0xd9);
+	else
+		code__raw(c, 0x0f, 0x01, 0xc1);
+}
+
+/*
+ * A hypercall of KVM: number in eax, arguments in ebx, ecx, edx, esi; only eax
+ * comes back changed. esi counts, so edi keeps it over the call.
+ */
+static void emit_hypercall(struct code *c, const struct op_use *use, uint32_t nr,
+			   const uint32_t args[4])
+{
+	size_t loop = loop_begin(c, use);
+
+	code__mov_edi_esi(c);
+	code__mov(c, EAX, nr);
+	code__mov(c, EBX, args[0]);
+	code__mov(c, ECX, args[1]);
+	code__mov(c, EDX, args[2]);
+	code__mov(c, ESI, args[3]);
+	emit_vmcall_insn(c);
+	code__mov_esi_edi(c);
+	code__loop_esi(c, loop);
+}
+
+static void emit_kick(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_hypercall(c, use, 5, (const uint32_t[]){ 0, use->arg, 0x11, 0x22 });
+}
+
+static void emit_clock(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint32_t gpa = vcpu__data_gpa(vcpu) + PAGE / 2;
+
+	emit_hypercall(c, use, 9, (const uint32_t[]){ gpa, use->arg, 0x11, 0x22 });
+}
+
+/* To ids that nobody has: lowest, lowest + 2, and the second of the upper bitmap. */
+static void emit_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_hypercall(c, use, 10, (const uint32_t[]){ 5, 2, use->arg, 0xfd });
+}
+
+static void emit_yield(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_hypercall(c, use, 11, (const uint32_t[]){ use->arg, 0x11, 0x22, 0x33 });
+}
+
+/* 16 pages, encrypted; refused as long as user space does not ask for these. */
+static void emit_map_gpa(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_hypercall(c, use, 12, (const uint32_t[]){ use->arg, 16, 0x10, 0x33 });
+}
+
+/* Hyper-V's: control word in rcx, input in rdx, output in r8. */
+static void emit_hv_call(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__mov(c, ECX, use->arg);
+	code__mov(c, EDX, 0x1234);
+	code__raw(c, 0x41, 0xb8, 0x78, 0x56, 0, 0);
+	emit_vmcall_insn(c);
+	code__loop_esi(c, loop);
+}
+
+/* Xen's: number in rax, arguments in rdi, rsi, rdx, r10, r8, r9; ebx keeps the count. */
+static void emit_xen_call(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0x89, 0xf3);
+	code__mov(c, EAX, use->arg);
+	code__mov(c, EDI, 1);
+	code__mov(c, ESI, 2);
+	code__mov(c, EDX, 3);
+	code__raw(c, 0x41, 0xba, 4, 0, 0, 0);
+	code__raw(c, 0x41, 0xb8, 5, 0, 0, 0);
+	code__raw(c, 0x41, 0xb9, 6, 0, 0, 0);
+	emit_vmcall_insn(c);
+	code__raw(c, 0x89, 0xde);
+	code__loop_esi(c, loop);
+}
+
 /* The waker sees the counter in the data page move and ends the HLT. */
 static void emit_hlt(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -193,6 +286,22 @@ const struct op ops[] = {
 	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
 	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,
 	  UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE, emit_vmcall },
+	{ "hc_kick", "hypercalls KICK_CPU", "apic id", 77, UINT32_MAX, UINT32_MAX, 0,
+	  USER_EXIT_NONE, emit_kick },
+	{ "hc_clock", "hypercalls CLOCK_PAIRING", "clock type", 0, UINT32_MAX, UINT32_MAX, 0,
+	  USER_EXIT_NONE, emit_clock },
+	{ "hc_ipi", "hypercalls SEND_IPI, bitmaps 5 and 2", "lowest apic id", 100, UINT32_MAX,
+	  UINT32_MAX, 0, USER_EXIT_NONE, emit_ipi },
+	{ "hc_yield", "hypercalls SCHED_YIELD", "apic id", 78, UINT32_MAX, UINT32_MAX, 0,
+	  USER_EXIT_NONE, emit_yield },
+	{ "hc_map_gpa", "hypercalls MAP_GPA_RANGE, 16 pages, encrypted", "gpa", 0x40000000,
+	  UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE, emit_map_gpa },
+	{ "hv_call", "Hyper-V hypercalls, fast; NOTIFY_LONG_SPIN_WAIT", "control word", 0x10008,
+	  UINT32_MAX, UINT32_MAX, OP_HYPERV | OP_LONG, USER_EXIT_NONE, emit_hv_call },
+	{ "xen_call", "Xen hypercalls, which exit to user space; xen_version", "nr", 17, UINT32_MAX,
+	  UINT32_MAX, OP_XEN | OP_LONG, KVM_EXIT_XEN, emit_xen_call },
+	{ "ioctls", "rounds of ioctls with known arguments and failures", NULL, 0, 0, 1000000,
+	  OP_IOCTLS | OP_IRQCHIP, USER_EXIT_NONE, NULL },
 	{ "hlt", "HLTs that KVM handles, each ended from another thread", NULL, 0, 0, UINT32_MAX,
 	  OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
 	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,

@@ -24,6 +24,7 @@ static const char *const exit_names[NR_USER_EXITS] = {
 	[KVM_EXIT_SYSTEM_EVENT] = "SYSTEM_EVENT",
 	[KVM_EXIT_X86_RDMSR] = "X86_RDMSR",
 	[KVM_EXIT_X86_WRMSR] = "X86_WRMSR",
+	[KVM_EXIT_XEN] = "XEN",
 	[USER_EXIT_INTR] = "INTR",
 };
 

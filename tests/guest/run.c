@@ -119,6 +119,9 @@ static enum verdict handle_exit(struct vcpu *vcpu)
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0, sizeof(run->mmio.data));
 		return GO_ON;
+	case KVM_EXIT_XEN:
+		run->xen.u.hcall.result = 0;
+		return plan__flags(vcpu->vm->plan) & OP_XEN ? GO_ON : broken(vcpu);
 	case KVM_EXIT_HLT:
 		return plan__flags(vcpu->vm->plan) & OP_NO_IRQCHIP ? GO_ON : broken(vcpu);
 	default:
@@ -168,7 +171,9 @@ static void *vcpu_thread(void *arg)
 	while (plan->start_on && access(plan->start_on, F_OK) && !atomic_load(&vcpu->vm->stop))
 		sleep_us(10000);
 	vcpu_sleep(vcpu, plan->pause_ms);
-	verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
+	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
+	if (verdict == GO_ON)
+		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	while (verdict == GO_ON)
 		verdict = run_once(vcpu);
 	if (verdict == BROKEN)
@@ -322,6 +327,7 @@ static int run_process(const struct plan *plan, unsigned int first, unsigned int
 		err = run__vms(vms, nr, plan);
 	while (opened)
 		vm__close(&vms[--opened]);
+	tally__report();
 	free(vms);
 	return err;
 }

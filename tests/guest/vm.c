@@ -109,6 +109,36 @@ static int map_mmio(struct vm *vm)
 	return 0;
 }
 
+/* Puts Hyper-V's leaves in the place of KVM's; the guest's id turns its hypercalls on. */
+static int become_hyperv(struct vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	enum { FIRST_LEAF = 0x40000000, LAST_LEAF = 0x400000ff, GUEST_OS_ID = 0x40000000 };
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry = { .index = GUEST_OS_ID, .data = 1 } };
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[32];
+	} hv = { .head.nent = 32 };
+	unsigned int kept = 0;
+
+	if (ioctl(vcpu->fd, KVM_GET_SUPPORTED_HV_CPUID, &hv) < 0)
+		return failed(vcpu->vm, "KVM_GET_SUPPORTED_HV_CPUID");
+	for (unsigned int i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function < FIRST_LEAF ||
+		    cpuid->entries[i].function > LAST_LEAF)
+			cpuid->entries[kept++] = cpuid->entries[i];
+	for (unsigned int i = 0; i < hv.head.nent && kept < MAX_CPUID; i++)
+		cpuid->entries[kept++] = hv.entries[i];
+	cpuid->nent = kept;
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
+		return failed(vcpu->vm, "KVM_SET_CPUID2");
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msr) != 1)
+		return failed(vcpu->vm, "KVM_SET_MSRS of HV_X64_MSR_GUEST_OS_ID");
+	return 0;
+}
+
 static int set_cpuid(struct vcpu *vcpu)
 {
 	struct kvm_cpuid2 *cpuid;
@@ -120,6 +150,8 @@ static int set_cpuid(struct vcpu *vcpu)
 	cpuid->nent = MAX_CPUID;
 	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		failed(vcpu->vm, "KVM_GET_SUPPORTED_CPUID");
+	else if (plan__flags(vcpu->vm->plan) & OP_HYPERV)
+		err = become_hyperv(vcpu, cpuid);
 	else if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
 		failed(vcpu->vm, "KVM_SET_CPUID2");
 	else
@@ -230,6 +262,15 @@ static int setup_vm(struct vm *vm)
 		return failed(vm, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (plan__flags(vm->plan) & OP_IRQCHIP && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return failed(vm, "KVM_CREATE_IRQCHIP");
+	if (plan__flags(vm->plan) & OP_XEN) {
+		/* KVM takes hypercalls for Xen's only when there is an MSR to set up their page. */
+		struct kvm_xen_hvm_config xen = {
+			.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, .msr = 0x40000200,
+		};
+
+		if (ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &xen) < 0)
+			return failed(vm, "KVM_XEN_HVM_CONFIG");
+	}
 	return 0;
 }
 

@@ -99,7 +99,7 @@ static char *read_help(void)
 
 static bool is_name(char c)
 {
-	return isalnum((unsigned char)c) || c == '_';
+	return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
 
 /* "  -e, --vm_exit   text", "      --check   text" */

@@ -146,7 +146,8 @@ static void test_defaults(void **state)
 	assert_null(opts->vm);
 	assert_int_equal(opts->nr_vcpus, 0);
 	assert_int_equal(opts->hooks, 0);
-	assert_false(opts->verbose || opts->check || opts->list);
+	assert_null(opts->temp_dir);
+	assert_false(opts->verbose || opts->check || opts->list || opts->events);
 }
 
 static void test_values(void **state)
@@ -175,6 +176,8 @@ static void test_values(void **state)
 	assert_int_equal(accepts("-e --vcpu=1,2 --vcpu=5")->nr_vcpus, 1);
 	assert_int_equal(accepts("-e --vcpu=0-63")->nr_vcpus, 64);
 	assert_string_equal(accepts("-e --vm --vcpu")->vm, "--vcpu");
+	assert_string_equal(accepts("-e --temp-dir=/var/a")->temp_dir, "/var/a");
+	assert_true(accepts("-e --events")->events);
 }
 
 static void test_choice(void **state)
@@ -319,6 +322,7 @@ static void test_wrong_choices(void **state)
 		"--hooks: \"\" is not a kind of hook; choose from raw_tp, fentry");
 	refuses("-e --vm=", "--vm: the pattern is empty; give a VM's name or a shell pattern "
 		"such as 'web*'");
+	refuses("-e --temp-dir=", "--temp-dir: the name is empty; give a directory's");
 }
 
 static void test_help(void **state)

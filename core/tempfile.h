@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Files that a monitor writes beside its output: lists that are too long for
+ * a terminal. They are in one directory, temp/ below the current one or that
+ * of --temp-dir.
+ */
+#ifndef KVM_WATCHER_TEMPFILE_H
+#define KVM_WATCHER_TEMPFILE_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "../output/output.h"
+
+struct tempfile {
+	FILE *stream;
+	char path[4096];	/* as the user would type it */
+};
+
+/*
+ * Opens a new file for a monitor; its name is made of the monitor's, the time
+ * and the pid, and ends as the format suggests. dir: --temp-dir, or NULL for
+ * "temp". The directory is made (0700) when it is not there; its parent has to
+ * be. Nothing is written through a symbolic link, at no place of the path, and
+ * no file that exists is touched. 0 or -errno; says what is wrong itself, and
+ * says the path.
+ */
+int tempfile__open(struct tempfile *file, const char *dir, const char *monitor,
+		   enum format format);
+
+/* Writes out what is buffered. 0 or -errno, after a message. */
+int tempfile__close(struct tempfile *file);
+
+#endif

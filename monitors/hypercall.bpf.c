@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -h: hypercalls, from the moment KVM decodes one until the vCPU is about to
+ * enter the guest again (what KVM_EXIT_HYPERCALL takes in user space included).
+ *
+ * Kernel: kvm_emulate_hypercall() in arch/x86/kvm/x86.c traces KVM's own
+ * (kvm_hypercall) after it gave those of a Xen guest to kvm_xen_hypercall() in
+ * xen.c and those of a Hyper-V guest to kvm_hv_hypercall() in hyperv.c, which
+ * have tracepoints of their own. Refused ones (not from ring 0, unknown
+ * number) are traced too.
+ */
+#include "../bpf/events.bpf.h"
+#include "../bpf/stat.bpf.h"
+#include "hypercall.h"
+
+#define EFER_LMA (1 << 10)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct hypercall_state);
+} hypercall_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct hypercall_record);
+} hypercall_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct hypercall_key);
+	__type(value, u32);
+} hypercall_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_records SEC(".maps");
+
+/* Where the classic events' records have what moved; read from tracefs before loading. */
+const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
+
+static __always_inline bool chosen(void)
+{
+	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
+static __noinline u32 new_record(struct hypercall_key *key)
+{
+	struct hypercall_record *record;
+	u32 index = 0;
+
+	if (bpf_map_pop_elem(&free_records, &index) || !index) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	record = bpf_map_lookup_elem(&hypercall_records, &index);
+	if (!record)
+		return 0;
+	record->key = *key;
+	record->in_use = 1;
+	bpf_map_update_elem(&hypercall_index, key, &index, BPF_ANY);
+	return index;
+}
+
+static __noinline int emit(const struct hypercall_event *seen, u32 slot)
+{
+	struct hypercall_event *event;
+
+	if (!seen)
+		return 0;
+	event = event__reserve(sizeof(*event));
+	if (!event)
+		return 0;
+	__builtin_memcpy(event, seen, sizeof(*event));
+	event__head(&event->head, slot);
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* A hypercall was decoded; seen has its abi, number and arguments. */
+static __noinline int on_hypercall(struct hypercall_event *seen)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct hypercall_record *record;
+	struct hypercall_state *state;
+	struct hypercall_key key = {};
+	u32 slot, *known, index;
+
+	if (!seen || !vcpu)
+		return 0;
+	slot = vcpus__current_slot();
+	state = slot ? bpf_map_lookup_elem(&hypercall_states, &slot) : NULL;
+	if (!state)
+		return 0;
+	seen->total = BPF_CORE_READ(vcpu, stat.hypercalls);
+	seen->long_mode = !!(BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA);
+	if (seen->abi == HYPERCALL_KVM && !seen->long_mode) {
+		/* KVM takes the lower halves too, after the tracepoint. */
+		seen->nr = (u32)seen->nr;
+		for (int i = 0; i < 4; i++)
+			seen->args[i] = (u32)seen->args[i];
+	}
+	key.nr = seen->nr;
+	key.slot = slot;
+	key.abi = seen->abi;
+	known = bpf_map_lookup_elem(&hypercall_index, &key);
+	index = known ? *known : new_record(&key);
+	record = index ? bpf_map_lookup_elem(&hypercall_records, &index) : NULL;
+	if (record)
+		record->count++;
+	if (state->vcpu != (u64)vcpu)
+		state->seen_entry = 0;
+	else if (state->since && state->seen_entry)
+		lose(LOST_EXITS_UNTIMED);
+	state->vcpu = (u64)vcpu;
+	state->record = index;
+	state->total = seen->total;
+	emit(seen, slot);
+	state->since = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __noinline int end_hypercall(struct hypercall_state *state, struct kvm_vcpu *vcpu)
+{
+	struct hypercall_record *record;
+	u64 since;
+
+	if (!state)
+		return 0;
+	since = state->since;
+	record = bpf_map_lookup_elem(&hypercall_records, &state->record);
+	if (record && state->record)
+		stat__add(&record->stat, bpf_ktime_get_ns() - since);
+	state->since = 0;
+	state->seen_entry = 1;
+	state->total = BPF_CORE_READ(vcpu, stat.hypercalls);
+	return 0;
+}
+
+/* The vCPU enters the guest: nearly always with no hypercall before it. */
+static __always_inline int on_entry(struct kvm_vcpu *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu), slot;
+	u32 *known = bpf_map_lookup_elem(&slot_cache, &index);
+	struct hypercall_state *state = NULL;
+
+	if (known && *known)
+		state = bpf_map_lookup_elem(&hypercall_states, known);
+	if (!state || !state->vcpu)
+		return 0;
+	if (state->vcpu != (u64)vcpu) {
+		/* Two vCPUs share this place in the cache. */
+		slot = vcpus__find_slot(vcpu, false);
+		state = slot ? bpf_map_lookup_elem(&hypercall_states, &slot) : NULL;
+		if (!state || state->vcpu != (u64)vcpu)
+			return 0;
+	}
+	return state->since ? end_hypercall(state, vcpu) : 0;
+}
+
+/* kvm_hypercall(nr, a0, a1, a2, a3), unsigned long each. */
+static __always_inline int on_kvm(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3)
+{
+	struct hypercall_event seen = {
+		.abi = HYPERCALL_KVM, .nr = nr, .args = { a0, a1, a2, a3 },
+	};
+
+	return chosen() ? on_hypercall(&seen) : 0;
+}
+
+SEC("?raw_tp/kvm_hypercall")
+int kvm_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_kvm(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]);
+}
+
+SEC("?tp_btf/kvm_hypercall")
+int kvm_tp_btf(u64 *ctx)
+{
+	return on_kvm(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]);
+}
+
+/* The record is the same on all kernels: from byte 8 on, 8 bytes each. */
+struct kvm_hypercall_args {
+	u64 common, nr, a0, a1, a2, a3;
+};
+
+SEC("?tp/kvm/kvm_hypercall")
+int kvm_tracepoint(struct kvm_hypercall_args *ctx)
+{
+	return on_kvm(ctx->nr, ctx->a0, ctx->a1, ctx->a2, ctx->a3);
+}
+
+/*
+ * kvm_hv_hypercall: until 5.16 (u16 code, bool fast, u16 rep_cnt, u16 rep_idx,
+ * u64 ingpa, u64 outgpa); then with u16 var_cnt after fast. A program that
+ * reads an argument that is not there can't be attached: so the new one is
+ * tried first and tells them apart.
+ */
+static __always_inline int on_hv(u64 code, u64 fast, u64 var_cnt, u64 rep_cnt, u64 rep_idx,
+				 u64 input, u64 output)
+{
+	struct hypercall_event seen = {
+		.abi = HYPERCALL_HYPERV, .nr = (u16)code,
+		.args = { fast & 1, (u16)var_cnt, (u16)rep_cnt, (u16)rep_idx, input, output },
+	};
+
+	return chosen() ? on_hypercall(&seen) : 0;
+}
+
+SEC("?raw_tp/kvm_hv_hypercall")
+int hv_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_hv(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4],
+		     ctx->args[5], ctx->args[6]);
+}
+
+SEC("?raw_tp/kvm_hv_hypercall")
+int hv_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_hv(ctx->args[0], ctx->args[1], 0, ctx->args[2], ctx->args[3], ctx->args[4],
+		     ctx->args[5]);
+}
+
+SEC("?tp_btf/kvm_hv_hypercall")
+int hv_tp_btf(u64 *ctx)
+{
+	return on_hv(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6]);
+}
+
+SEC("?tp_btf/kvm_hv_hypercall")
+int hv_tp_btf_old(u64 *ctx)
+{
+	return on_hv(ctx[0], ctx[1], 0, ctx[2], ctx[3], ctx[4], ctx[5]);
+}
+
+/* rep_cnt, rep_idx, ingpa, outgpa and code are where they always were. */
+SEC("?tp/kvm/kvm_hv_hypercall")
+int hv_tracepoint(void *ctx)
+{
+	u16 rep_cnt = 0, rep_idx = 0, code = 0, var_cnt = 0;
+	u64 input = 0, output = 0;
+	u8 fast = 0;
+
+	bpf_probe_read_kernel(&rep_cnt, sizeof(rep_cnt), ctx + 8);
+	bpf_probe_read_kernel(&rep_idx, sizeof(rep_idx), ctx + 10);
+	bpf_probe_read_kernel(&input, sizeof(input), ctx + 16);
+	bpf_probe_read_kernel(&output, sizeof(output), ctx + 24);
+	bpf_probe_read_kernel(&code, sizeof(code), ctx + 32);
+	bpf_probe_read_kernel(&fast, sizeof(fast), ctx + hv_fast_at);
+	if (hv_var_cnt_at)
+		bpf_probe_read_kernel(&var_cnt, sizeof(var_cnt), ctx + hv_var_cnt_at);
+	return on_hv(code, fast, var_cnt, rep_cnt, rep_idx, input, output);
+}
+
+/*
+ * kvm_xen_hypercall, since 5.12: (nr, a0 .. a5); later (u8 cpl, nr, a0 .. a5).
+ * Told apart as kvm_hv_hypercall is.
+ */
+static __always_inline int on_xen(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
+{
+	struct hypercall_event seen = {
+		.abi = HYPERCALL_XEN, .nr = nr, .args = { a0, a1, a2, a3, a4, a5 },
+	};
+
+	return chosen() ? on_hypercall(&seen) : 0;
+}
+
+SEC("?raw_tp/kvm_xen_hypercall")
+int xen_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_xen(ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5],
+		      ctx->args[6], ctx->args[7]);
+}
+
+SEC("?raw_tp/kvm_xen_hypercall")
+int xen_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_xen(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4],
+		      ctx->args[5], ctx->args[6]);
+}
+
+SEC("?tp_btf/kvm_xen_hypercall")
+int xen_tp_btf(u64 *ctx)
+{
+	return on_xen(ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6], ctx[7]);
+}
+
+SEC("?tp_btf/kvm_xen_hypercall")
+int xen_tp_btf_old(u64 *ctx)
+{
+	return on_xen(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6]);
+}
+
+SEC("?tp/kvm/kvm_xen_hypercall")
+int xen_tracepoint(void *ctx)
+{
+	u64 nr = 0, a[HYPERCALL_ARGS] = {};
+
+	bpf_probe_read_kernel(&nr, sizeof(nr), ctx + xen_nr_at);
+	bpf_probe_read_kernel(&a, sizeof(a), ctx + xen_a0_at);
+	return on_xen(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
+SEC("?raw_tp/kvm_entry")
+int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_entry((void *)ctx->args[0]);
+}
+
+SEC("?tp_btf/kvm_entry")
+int entry_tp_btf(u64 *ctx)
+{
+	return on_entry((void *)untyped_arg(ctx, 0));
+}
+
+SEC("?tp/kvm/kvm_entry")
+int entry_tracepoint(void *ctx)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? on_entry(vcpu) : 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* -h: hypercalls. The kernel half is hypercall.bpf.c. */
+#include "hypercall.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <json-c/json.h>
+
+#include "../compat/host.h"
+#include "../core/map.h"
+#include "../core/monitor.h"
+#include "../core/run.h"
+#include "../core/stats.h"
+#include "../core/tempfile.h"
+#include "../core/vcpus.h"
+#include "../decode/hypercalls.h"
+#include "hypercall.skel.h"
+
+enum { RECORDS_PER_SLOT = 8 };
+enum { VIEW_CALLS, VIEW_EVENTS };
+
+struct call_row {
+	struct row row;
+	const char *abi;
+	const char *name;
+	uint64_t nr;
+	uint64_t count;
+	uint64_t vcpu_total;
+	uint64_t p50_ns;
+	uint64_t p99_ns;
+	const char *comm;
+	struct json_object *args;
+	struct json_object *decoded;
+};
+
+static const struct view views[] = {
+	[VIEW_CALLS] = { .title = "HYPERCALL", .per_vcpu = true },
+	[VIEW_EVENTS] = { .title = "HYPERCALL calls", .per_vcpu = true },
+	{}
+};
+
+extern const struct monitor hypercall_monitor;
+
+#define COL(...) COLUMN(struct call_row, __VA_ARGS__)
+#define CALLS .views = 1 << VIEW_CALLS
+#define EVENTS .views = 1 << VIEW_EVENTS
+
+static const struct column columns[] = {
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .width = 11,
+	    .help = "name of the vCPU's thread"),
+	COL(abi, "ABI", COL_STRING, ROLE_LABEL, .width = 6,
+	    .help = "whose numbers: kvm, hyperv or xen"),
+	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 13, .help = "as that ABI calls it"),
+	COL(nr, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, .flags = COL_USEC,
+	    .help = "median time until the guest goes on, within 12.5 % (table: us)"),
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, .flags = COL_USEC,
+	    .help = "99th percentile, within 12.5 % (table: us)"),
+	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, CALLS, .help = "hypercalls of that name"),
+	COL(vcpu_total, "HYPERCALLS", COL_U64, ROLE_COUNTER,
+	    .help = "all of the vCPU since it exists, by KVM's own count"),
+	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
+	    .help = "the arguments as they are"),
+	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST,
+	    .help = "what they mean"),
+	{}
+};
+
+#define VENDORS (VENDOR_VMX | VENDOR_SVM)
+
+/*
+ * Where KVM decodes hypercalls it may be preempted, so the classic tracepoints
+ * come first (see attach.h). Of two rows that differ in _old only, the first
+ * fits newer kernels alone.
+ */
+static const struct hook hooks[] = {
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDORS,
+	  .gives = "the times of hypercalls" },
+	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDORS },
+	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDORS },
+
+	{ "kvm_hypercall", HOOK_TRACEPOINT, "kvm_hypercall", "kvm_tracepoint", VENDORS,
+	  .gives = "hypercalls of KVM's own numbering", .primary = true },
+	{ "kvm_hypercall", HOOK_RAW_TP, "kvm_hypercall", "kvm_raw_tp", VENDORS },
+	{ "kvm_hypercall", HOOK_TP_BTF, "kvm_hypercall", "kvm_tp_btf", VENDORS },
+
+	{ "kvm_hv_hypercall", HOOK_TRACEPOINT, "kvm_hv_hypercall", "hv_tracepoint", VENDORS,
+	  .gives = "Hyper-V hypercalls", .primary = true },
+	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp", VENDORS },
+	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp_old", VENDORS },
+	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", "hv_tp_btf", VENDORS },
+	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", "hv_tp_btf_old", VENDORS },
+
+	{ "kvm_xen_hypercall", HOOK_TRACEPOINT, "kvm_xen_hypercall", "xen_tracepoint", VENDORS,
+	  .gives = "Xen hypercalls", .primary = true },
+	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp", VENDORS },
+	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp_old", VENDORS },
+	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf", VENDORS },
+	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf_old", VENDORS },
+	{}
+};
+
+/* What one kernel record has become over the run. */
+struct series {
+	struct hypercall_key key;
+	struct row row;
+	bool chosen;
+	uint64_t count;			/* at the last look */
+	uint64_t vcpu_total;		/* at the last look */
+	uint64_t grown;			/* in the interval */
+	struct timing stat;		/* at the last look */
+	struct stat_delta delta;	/* of the interval */
+	struct stat_delta total;	/* of the whole run */
+};
+
+static struct {
+	struct hypercall_state *states;
+	struct hypercall_record *records;
+	size_t states_size, records_size, nr_records;
+	struct series **live;		/* by record */
+	struct series **gone;		/* of vCPUs that have ended */
+	size_t nr_gone, room_gone;
+	/* The calls one by one, unless --events has them in the output. */
+	struct tempfile file;
+	struct output *calls;
+	bool no_file;
+} self;
+
+static int set_offset(struct bpf_object *obj, const char *constant, const char *event,
+		      const char *field)
+{
+	int at = host__field_offset(event, field);
+
+	return at > 0 ? map__set_const(obj, constant, at) : 0;
+}
+
+static int prepare(struct run *run, struct bpf_object *obj)
+{
+	size_t slots = vcpus__max(run->vcpus) + 1;
+	int err;
+
+	self.nr_records = slots * RECORDS_PER_SLOT;
+	err = map__resize(obj, "hypercall_states", slots);
+	if (!err)
+		err = map__resize(obj, "hypercall_records", self.nr_records);
+	if (!err)
+		err = map__resize(obj, "hypercall_index", self.nr_records);
+	if (!err)
+		err = map__resize(obj, "free_records", self.nr_records);
+	if (!err)
+		err = set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
+	if (!err)
+		err = set_offset(obj, "hv_var_cnt_at", "kvm/kvm_hv_hypercall", "var_cnt");
+	if (!err)
+		err = set_offset(obj, "xen_nr_at", "kvm/kvm_xen_hypercall", "nr");
+	return err ? err : set_offset(obj, "xen_a0_at", "kvm/kvm_xen_hypercall", "a0");
+}
+
+static int start(struct run *run, struct attachment *at)
+{
+	(void)run;
+	self.states = map__mmap_name(at->obj, "hypercall_states", &self.states_size);
+	if (!self.states)
+		return -errno;
+	self.records = map__mmap_name(at->obj, "hypercall_records", &self.records_size);
+	if (!self.records)
+		return -errno;
+	self.live = calloc(self.nr_records, sizeof(*self.live));
+	if (!self.live)
+		return -ENOMEM;
+	return map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
+}
+
+static void close_file(void)
+{
+	if (self.calls) {
+		output__end(self.calls);
+		output__free(self.calls);
+	}
+	tempfile__close(&self.file);
+}
+
+static void stop(struct run *run, struct attachment *at)
+{
+	(void)run;
+	(void)at;
+	close_file();
+	if (self.states)
+		munmap(self.states, self.states_size);
+	if (self.records)
+		munmap(self.records, self.records_size);
+	for (size_t i = 0; self.live && i < self.nr_records; i++)
+		free(self.live[i]);
+	for (size_t i = 0; i < self.nr_gone; i++)
+		free(self.gone[i]);
+	free(self.live);
+	free(self.gone);
+	memset(&self, 0, sizeof(self));
+}
+
+static struct series *series_of(struct run *run, size_t index)
+{
+	const struct hypercall_record *record = &self.records[index];
+	const struct vcpu_ref *ref = vcpus__get(run->vcpus, record->key.slot);
+	struct series *s = self.live[index];
+
+	if (s || !ref)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->key = record->key;
+	s->chosen = ref->chosen;
+	vcpu_ref__row(ref, 0, &s->row);
+	stat_delta__init(&s->total);
+	self.live[index] = s;
+	return s;
+}
+
+/* Takes what a record grew by since the last look. */
+static void look(struct series *s, const struct hypercall_record *record, uint64_t epoch)
+{
+	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	struct timing now = record->stat;
+
+	stat_delta__init(&s->delta);
+	stat_delta__set(&s->delta, &now, &s->stat);
+	stat_delta__merge(&s->total, &s->delta);
+	stat_delta__extremes(&s->total, &now, 0);
+	stat_delta__extremes(&s->delta, &now, epoch);
+	s->grown = counter__delta(count, s->count);
+	s->count = count;
+	s->stat = now;
+	s->vcpu_total = self.states[record->key.slot].total;
+}
+
+static void write_series(struct run *run, const struct series *s, enum scope scope)
+{
+	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->total : &s->delta;
+	char name[HYPERCALL_NAME_LEN];
+	struct call_row row = {
+		.row = s->row,
+		.abi = hypercall__abi(s->key.abi),
+		.name = hypercall__name(s->key.abi, s->key.nr, name, sizeof(name)),
+		.nr = s->key.nr,
+		.count = scope == SCOPE_TOTAL ? s->count : s->grown,
+		.vcpu_total = s->vcpu_total,
+		.p50_ns = stat_delta__percentile(d, 50),
+		.p99_ns = stat_delta__percentile(d, 99),
+	};
+
+	row.row.ts_ns = run->now_ns;
+	output__row(run->out, &row.row, 0);
+}
+
+static int by_vcpu_count(const void *a, const void *b)
+{
+	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
+
+	if (s->row.pid != t->row.pid)
+		return s->row.pid < t->row.pid ? -1 : 1;
+	if (s->row.vm != t->row.vm)
+		return strcmp(s->row.vm, t->row.vm) < 0 ? -1 : 1;
+	if (s->row.vcpu != t->row.vcpu)
+		return s->row.vcpu < t->row.vcpu ? -1 : 1;
+	if (s->row.tid != t->row.tid)
+		return s->row.tid < t->row.tid ? -1 : 1;
+	if (s->count != t->count)
+		return s->count > t->count ? -1 : 1;
+	if (s->key.abi != t->key.abi)
+		return s->key.abi < t->key.abi ? -1 : 1;
+	return s->key.nr < t->key.nr ? -1 : s->key.nr > t->key.nr;
+}
+
+static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
+{
+	qsort(rows, nr, sizeof(*rows), by_vcpu_count);
+	run__begin(run, &hypercall_monitor, scope, VIEW_CALLS);
+	for (size_t i = 0; i < nr; i++)
+		write_series(run, rows[i], scope);
+	output__end(run->out);
+}
+
+static int keep_gone(struct series *s)
+{
+	if (self.nr_gone == self.room_gone) {
+		size_t room = self.room_gone ? self.room_gone * 2 : 64;
+		struct series **more = realloc(self.gone, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		self.gone = more;
+		self.room_gone = room;
+	}
+	self.gone[self.nr_gone++] = s;
+	return 0;
+}
+
+/* The vCPU has ended: its series is kept for the total, its record is free again. */
+static void retire(struct attachment *at, uint32_t index)
+{
+	struct hypercall_record *record = &self.records[index];
+
+	if (keep_gone(self.live[index]))
+		return;
+	self.live[index] = NULL;
+	bpf_map_delete_elem(map__fd(at->obj, "hypercall_index"), &record->key);
+	memset(record, 0, sizeof(*record));
+	bpf_map_update_elem(map__fd(at->obj, "free_records"), NULL, &index, BPF_ANY);
+}
+
+static void retire_ended(struct run *run, struct attachment *at)
+{
+	for (size_t i = 1; i < self.nr_records; i++) {
+		const struct vcpu_ref *ref;
+
+		if (!self.live[i])
+			continue;
+		ref = vcpus__get(run->vcpus, self.live[i]->key.slot);
+		if (ref && ref->ended)
+			retire(at, i);
+	}
+	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
+		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
+
+		if (ref && ref->ended)
+			memset(&self.states[slot], 0, sizeof(self.states[slot]));
+	}
+}
+
+static void report(struct run *run, struct attachment *at, enum scope scope)
+{
+	struct series **rows = calloc(self.nr_gone + self.nr_records, sizeof(*rows));
+	size_t nr = 0;
+
+	if (!rows)
+		return;
+	if (scope == SCOPE_TOTAL)
+		for (size_t i = 0; i < self.nr_gone; i++)
+			if (self.gone[i]->chosen)
+				rows[nr++] = self.gone[i];
+	for (size_t i = 1; i < self.nr_records; i++) {
+		struct series *s = self.records[i].in_use ? series_of(run, i) : NULL;
+
+		if (!s)
+			continue;
+		if (scope == SCOPE_INTERVAL)
+			look(s, &self.records[i], at->ended_epoch);
+		if (s->chosen && (scope == SCOPE_TOTAL || s->grown))
+			rows[nr++] = s;
+	}
+	write_rows(run, rows, nr, scope);
+	free(rows);
+	if (scope == SCOPE_INTERVAL) {
+		retire_ended(run, at);
+		if (self.calls)
+			output__flush(self.calls);
+	}
+}
+
+/* Where calls go one by one: the output with --events, else a file made for the first one. */
+static struct output *calls_output(struct run *run)
+{
+	const struct section section = {
+		.monitor = hypercall_monitor.name,
+		.columns = columns,
+		.view = &views[VIEW_EVENTS],
+		.view_bit = 1 << VIEW_EVENTS,
+		.scope = SCOPE_EVENT,
+	};
+
+	if (run->opts->events)
+		return run->out;
+	if (self.calls || self.no_file)
+		return self.calls;
+	if (!tempfile__open(&self.file, run->opts->temp_dir, hypercall_monitor.name,
+			    run->opts->format))
+		self.calls = output__new(run->opts->format, self.file.stream, 0);
+	self.no_file = !self.calls;
+	if (self.calls)
+		output__begin(self.calls, &section);
+	return self.calls;
+}
+
+static struct json_object *args_array(const struct hypercall_event *e)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < hypercall__nr_args(e->abi); i++)
+		json_object_array_add(array, json_object_new_uint64(e->args[i]));
+	return array;
+}
+
+static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+{
+	const struct hypercall_event *e = data;
+	const struct vcpu_ref *ref;
+	char name[HYPERCALL_NAME_LEN];
+	struct call_row row = {};
+	struct output *out;
+
+	(void)at;
+	if (size < sizeof(*e))
+		return;
+	ref = vcpus__get(run->vcpus, e->head.slot);
+	out = ref && ref->chosen ? calls_output(run) : NULL;
+	if (!out)
+		return;
+	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
+	row.comm = e->head.comm;
+	row.abi = hypercall__abi(e->abi);
+	row.name = hypercall__name(e->abi, e->nr, name, sizeof(name));
+	row.nr = e->nr;
+	row.vcpu_total = e->total;
+	row.args = args_array(e);
+	row.decoded = hypercall__decode(e->abi, e->nr, e->args, e->long_mode);
+	output__row(out, &row.row, 0);
+	json_object_put(row.args);
+	json_object_put(row.decoded);
+}
+
+const struct monitor hypercall_monitor = {
+	.name = "hypercall",
+	.key = 'h',
+	.help = "hypercalls",
+	.views = views,
+	.columns = columns,
+	.hooks = hooks,
+	.elf = hypercall_bpf__elf_bytes,
+	.prepare = prepare,
+	.start = start,
+	.report = report,
+	.event = event,
+	.event_view = VIEW_EVENTS,
+	.stop = stop,
+};

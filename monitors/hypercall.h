@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What hypercall.bpf.c records and hypercall.c reads. */
+#ifndef KVM_WATCHER_HYPERCALL_H
+#define KVM_WATCHER_HYPERCALL_H
+
+#include "../bpf/records.h"
+
+/* Whose numbering a hypercall follows: each has a tracepoint of its own. */
+enum hypercall_abi { HYPERCALL_KVM = 1, HYPERCALL_HYPERV, HYPERCALL_XEN };
+
+struct hypercall_key {
+	__u64 nr;
+	__u32 slot;
+	__u32 abi;
+};
+
+struct hypercall_record {
+	struct hypercall_key key;
+	__u64 in_use;
+	__u64 count;
+	struct timing stat;
+};
+
+/* Per slot, written by the vCPU's thread only. */
+struct hypercall_state {
+	__u64 vcpu;		/* whose state this is; 0: it made no hypercall yet */
+	__u64 since;		/* begin of the one that is not over; 0: none */
+	__u64 total;		/* KVM's own count, after the last one */
+	__u32 record;
+	__u32 seen_entry;	/* entries are traced: from now on a missing one is a loss */
+};
+
+enum { HYPERCALL_ARGS = 6 };
+
+/*
+ * One hypercall. args: KVM's a0..a3; Xen's a0..a5; of Hyper-V fast, var_cnt,
+ * rep_cnt, rep_idx, input and output, where input and output are addresses or,
+ * with fast, values.
+ */
+struct hypercall_event {
+	struct event head;
+	__u64 nr;
+	__u64 args[HYPERCALL_ARGS];
+	__u64 total;		/* KVM's count before this one */
+	__u32 abi;
+	__u32 long_mode;	/* the caller's registers are 64 bits wide */
+};
+
+#endif

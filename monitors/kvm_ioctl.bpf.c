@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -l: every ioctl() on a KVM descriptor, from the system call's begin to its
+ * return. What a descriptor is, its file tells: /dev/kvm is the character
+ * device 10:232; VMs, vCPUs and devices are anonymous inodes that KVM names
+ * "kvm-vm", "kvm-vcpu:N" and "kvm-<device>" (create_vcpu_fd(),
+ * kvm_ioctl_create_device(), kvm_dev_ioctl_create_vm() in
+ * virt/kvm/kvm_main.c). The command's number plays no part in that, so a
+ * command KVM does not know is there too.
+ *
+ * The system call is watched and not kvm_vm_ioctl() and its like, because
+ * some commands never get there (FIOCLEX, FIONBIO in fs/ioctl.c) and strace
+ * shows the same calls.
+ */
+#include "../bpf/events.bpf.h"
+#include "../bpf/stat.bpf.h"
+#include "kvm_ioctl.h"
+
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define S_IFMT 0170000
+#define S_IFCHR 0020000
+#define DEV_KVM (10 << 20 | 232)	/* MISC_MAJOR, KVM_MINOR */
+#define NR_IOCTL 16
+#define TS_COMPAT 2
+
+/* Whether calls one by one are wanted. */
+const volatile __u32 want_events;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct ioctl_call);
+} calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct owner_key);
+	__type(value, u32);
+} owner_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct ioctl_owner);
+} owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct ioctl_key);
+	__type(value, u32);
+} ioctl_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct ioctl_record);
+} ioctl_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_records SEC(".maps");
+
+/* The file of a descriptor of the current process, or NULL. */
+static __always_inline struct file *file_of(u32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = NULL;
+
+	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+/* The kind of an anonymous inode by its name, which only the kernel gives. */
+static __always_inline u32 kind_by_name(const char name[16])
+{
+	const u64 *words = (const u64 *)name;
+	const u64 first = words[0], second = words[1];
+
+	/* Little endian: "kvm-" */
+	if ((u32)first != 0x2d6d766b)
+		return FD_OTHER;
+	/* "vm\0" */
+	if ((first >> 32 & 0xffffff) == 0x006d76)
+		return FD_VM;
+	/* "vcpu", ":" */
+	if (first >> 32 == 0x75706376 && (second & 0xff) == ':')
+		return FD_VCPU;
+	/* "vm-s", "vcpu", "-": descriptors of statistics have no ioctl */
+	if (first >> 32 == 0x732d6d76 || first >> 32 == 0x75706376)
+		return FD_OTHER;
+	return FD_DEVICE;
+}
+
+/* struct kvm_device begins with { ops, kvm } since it exists; not every kernel has its BTF. */
+static __always_inline u64 device_kvm(void *device)
+{
+	u64 kvm = 0;
+
+	bpf_probe_read_kernel(&kvm, sizeof(kvm), device + 8);
+	return kvm;
+}
+
+/* What kind of descriptor it is, whose, and which vCPU's. */
+static __always_inline u32 identify(struct file *file, u64 *kvm, u16 *vcpu)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	char name[16] __attribute__((aligned(8))) = {};
+	struct kvm_vcpu *owner;
+	void *private;
+	u32 kind;
+
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFCHR)
+		return BPF_CORE_READ(inode, i_rdev) == DEV_KVM ? FD_KVM : FD_OTHER;
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
+		return FD_OTHER;
+	bpf_probe_read_kernel_str(name, sizeof(name),
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	kind = kind_by_name(name);
+	if (kind == FD_OTHER)
+		return kind;
+	private = BPF_CORE_READ(file, private_data);
+	if (kind == FD_VM) {
+		*kvm = (u64)private;
+	} else if (kind == FD_VCPU) {
+		owner = private;
+		*kvm = (u64)BPF_CORE_READ(owner, kvm);
+		*vcpu = BPF_CORE_READ(owner, vcpu_id);
+	} else {
+		*kvm = device_kvm(private);
+	}
+	return kind;
+}
+
+/* Tells user space at once, which names the VM while its process lives. */
+static __always_inline void announce(u32 owner)
+{
+	struct ioctl_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	/* No loss: user space finds it in the table too, only later. */
+	if (!event)
+		return;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->owner = owner;
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __noinline u32 new_owner(struct owner_key *key)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct ioctl_owner *owner;
+	u32 index = 0;
+
+	if (bpf_map_pop_elem(&free_owners, &index) || !index) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	owner = bpf_map_lookup_elem(&owners, &index);
+	if (!owner)
+		return 0;
+	owner->kvm = key->kvm;
+	owner->tgid = bpf_get_current_pid_tgid() >> 32;
+	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->replaced = 0;
+	BPF_CORE_READ_STR_INTO(&owner->comm, leader, comm);
+	owner->in_use = 1;
+	bpf_map_update_elem(&owner_index, key, &index, BPF_ANY);
+	announce(index);
+	return index;
+}
+
+static __always_inline u32 find_owner(u64 kvm)
+{
+	struct owner_key key = {
+		.kvm = kvm, .tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
+	};
+	u32 *known = bpf_map_lookup_elem(&owner_index, &key);
+
+	return known ? *known : new_owner(&key);
+}
+
+/* KVM_CREATE_VM returned a descriptor: whatever had this address is gone. */
+static __noinline void vm_created(u32 fd)
+{
+	struct file *file = file_of(fd);
+	struct owner_key key = {};
+	struct ioctl_owner *old;
+	u32 *known;
+
+	if (!file)
+		return;
+	key.kvm = (u64)BPF_CORE_READ(file, private_data);
+	known = bpf_map_lookup_elem(&owner_index, &key);
+	old = known ? bpf_map_lookup_elem(&owners, known) : NULL;
+	if (old)
+		old->replaced = 1;
+	new_owner(&key);
+}
+
+static __noinline u32 new_record(struct ioctl_key *key)
+{
+	struct ioctl_record *record;
+	u32 index = 0;
+
+	if (bpf_map_pop_elem(&free_records, &index) || !index) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	record = bpf_map_lookup_elem(&ioctl_records, &index);
+	if (!record)
+		return 0;
+	record->key = *key;
+	record->in_use = 1;
+	bpf_map_update_elem(&ioctl_index, key, &index, BPF_ANY);
+	return index;
+}
+
+static __noinline int count_error(struct ioctl_record *record, u32 error)
+{
+	if (!record)
+		return 0;
+	for (int i = 0; i < IOCTL_ERRORS; i++) {
+		struct ioctl_error *e = &record->errors[i];
+
+		if (e->count && e->error != error) {
+			if (i < IOCTL_ERRORS - 1)
+				continue;
+			/* From now on this one is "several". */
+			error = 0;
+		}
+		e->error = error;
+		e->count++;
+		break;
+	}
+	return 0;
+}
+
+/* How much of what arg points to is worth showing: the command's number says it. */
+static __always_inline u32 data_size(u32 cmd)
+{
+	u32 size = cmd >> 16 & 0x3fff;
+
+	/* Its entries follow a head of 8 bytes. */
+	if (cmd == IOCTL_SET_GSI_ROUTING)
+		return 8 + IOCTL_ROUTES * 48;
+	if (!(cmd >> 30))
+		return 0;
+	return size < IOCTL_DATA ? size : IOCTL_DATA;
+}
+
+static __always_inline void fill_event(struct ioctl_event *event, const struct ioctl_call *call,
+				       u32 owner, s64 ret, u64 ns)
+{
+	event__head(&event->head, 0);
+	event->arg = call->arg;
+	event->in = call->in;
+	event->ns = ns;
+	event->ret = ret;
+	event->cmd = call->cmd;
+	event->fd = call->fd;
+	event->owner = owner;
+	event->kind = call->kind;
+	event->vcpu = call->vcpu;
+	event->len = 0;
+	event->pad = 0;
+}
+
+/* The kernel has just copied it, so it is there: read after the call, output structures are full. */
+static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
+{
+	u64 size = call ? data_size(call->cmd) : 0;
+	struct ioctl_event *event;
+
+	if (!call)
+		return 0;
+	event = event__reserve(sizeof(*event) + IOCTL_SMALL_DATA);
+	if (!event)
+		return 0;
+	fill_event(event, call, owner, ret, ns);
+	if (size > IOCTL_SMALL_DATA)
+		size = 0;
+	/* Here the verifier knows the bounds; the compiler is not to merge that with other tests. */
+	asm volatile("" : "+r"(size));
+	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
+		event->len = size;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __noinline int emit_large(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
+{
+	u64 size = call ? data_size(call->cmd) : 0;
+	struct ioctl_event *event;
+
+	if (!call)
+		return 0;
+	event = event__reserve(sizeof(*event) + IOCTL_DATA);
+	if (!event)
+		return 0;
+	fill_event(event, call, owner, ret, ns);
+	if (size > IOCTL_DATA)
+		size = 0;
+	asm volatile("" : "+r"(size));
+	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
+		event->len = size;
+	/* A short list at the end of a mapping: the head alone. */
+	else if (call->cmd == IOCTL_SET_GSI_ROUTING &&
+		 !bpf_probe_read_user(event->data, 8, (void *)call->arg))
+		event->len = 8;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* The call is about to be made. */
+static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
+{
+	struct ioctl_call call = { .arg = arg, .cmd = cmd, .fd = fd, .vcpu = NO_VCPU };
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct file *file = file_of(fd);
+
+	if (!file)
+		return 0;
+	call.kind = identify(file, &call.kvm, &call.vcpu);
+	if (call.kind == FD_OTHER)
+		return 0;
+	if (want_events && cmd == IOCTL_IRQ_LINE_STATUS)
+		bpf_probe_read_user(&call.in, sizeof(call.in), (void *)arg);
+	call.start_ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&calls, &tid, &call, BPF_ANY))
+		lose(LOST_RECORDS_FULL);
+	return 0;
+}
+
+static __always_inline void count_call(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
+{
+	struct ioctl_key key = {
+		.owner = owner, .tid = (u32)bpf_get_current_pid_tgid(), .cmd = call->cmd,
+		.kind = call->kind, .vcpu = call->vcpu,
+	};
+	u32 *known = bpf_map_lookup_elem(&ioctl_index, &key);
+	u32 index = known ? *known : new_record(&key);
+	struct ioctl_record *record;
+
+	if (!index)
+		return;
+	record = bpf_map_lookup_elem(&ioctl_records, &index);
+	if (!record)
+		return;
+	record->count++;
+	stat__add(&record->stat, ns);
+	if (ret < 0)
+		count_error(record, -ret);
+}
+
+/* The call returns ret. One that began before the watching did is not known here. */
+static __noinline int on_return(s64 ret)
+{
+	u64 now = bpf_ktime_get_ns();
+	u32 tid = (u32)bpf_get_current_pid_tgid(), owner;
+	struct ioctl_call *call = bpf_map_lookup_elem(&calls, &tid);
+	u64 ns;
+
+	if (!call)
+		return 0;
+	ns = now - call->start_ns;
+	owner = find_owner(call->kvm);
+	if (owner) {
+		count_call(call, owner, ret, ns);
+		if (want_events && call->cmd != IOCTL_RUN) {
+			if (data_size(call->cmd) > IOCTL_SMALL_DATA)
+				emit_large(call, owner, ret, ns);
+			else
+				emit_small(call, owner, ret, ns);
+		}
+	}
+	if (call->kind == FD_KVM && call->cmd == IOCTL_CREATE_VM && ret >= 0)
+		vm_created(ret);
+	bpf_map_delete_elem(&calls, &tid);
+	return 0;
+}
+
+/* __x64_sys_ioctl(regs): of 64-bit processes. */
+SEC("?fentry/__x64_sys_ioctl")
+int enter_fentry(u64 *ctx)
+{
+	struct pt_regs *regs = (void *)untyped_arg(ctx, 0);
+
+	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+}
+
+SEC("?fexit/__x64_sys_ioctl")
+int return_fexit(u64 *ctx)
+{
+	return on_return(untyped_arg(ctx, 1));
+}
+
+/* The record: 8 bytes common, 8 for the number, then 8 for each argument. */
+struct sys_enter_args {
+	u64 common, nr, fd, cmd, arg;
+};
+
+struct sys_exit_args {
+	u64 common, nr, ret;
+};
+
+SEC("?tp/syscalls/sys_enter_ioctl")
+int enter_tracepoint(struct sys_enter_args *ctx)
+{
+	return on_enter(ctx->fd, ctx->cmd, ctx->arg);
+}
+
+SEC("?tp/syscalls/sys_exit_ioctl")
+int return_tracepoint(struct sys_exit_args *ctx)
+{
+	return on_return(ctx->ret);
+}
+
+/* The number means another call in 32-bit processes. */
+static __always_inline bool is_compat(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
+/* sys_enter(regs, id) and sys_exit(regs, ret) of every system call. */
+SEC("?raw_tp/sys_enter")
+int enter_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (void *)ctx->args[0];
+
+	if (ctx->args[1] != NR_IOCTL || is_compat())
+		return 0;
+	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+}
+
+SEC("?raw_tp/sys_exit")
+int return_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (void *)ctx->args[0];
+
+	if (BPF_CORE_READ(regs, orig_ax) != NR_IOCTL)
+		return 0;
+	return on_return(ctx->args[1]);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
