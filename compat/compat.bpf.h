@@ -94,4 +94,108 @@ static __always_inline bool enters_run(struct kvm_vcpu *vcpu)
 	return true;
 }
 
+/* Entries of a VM's dirty rings, 0: none. Dirty rings came with 5.11. */
+static __always_inline u32 dirty_ring_size(struct kvm *kvm)
+{
+	if (bpf_core_field_exists(kvm->dirty_ring_size))
+		return BPF_CORE_READ(kvm, dirty_ring_size);
+	return 0;
+}
+
+/* True where memory slots are a sorted array: until 5.16 (virt/kvm/kvm_main.c). */
+static __always_inline bool memslots_in_array(void)
+{
+	return bpf_core_field_exists(((struct kvm_memslots___array *)0)->used_slots);
+}
+
+/* HF_SMM_MASK of arch/x86/include/asm/kvm_host.h, while memory slots were an array. */
+static __always_inline u32 in_smm(struct kvm_vcpu *vcpu)
+{
+	return BPF_CORE_READ(vcpu, arch.hflags) >> 6 & 1;
+}
+
+static __always_inline struct kvm_memslots *memslots_of(struct kvm *kvm, u32 as_id)
+{
+	struct kvm_memslots *slots = NULL;
+
+	bpf_probe_read_kernel(&slots, sizeof(slots),
+			      (void *)kvm + bpf_core_field_offset(kvm->memslots) +
+			      (as_id & 1) * sizeof(slots));
+	return slots;
+}
+
+static __always_inline struct kvm_memory_slot *memslot_at(struct kvm_memslots *slots, u32 i)
+{
+	return (void *)slots + bpf_core_field_offset(struct kvm_memslots___array, memslots) +
+	       (u64)i * bpf_core_type_size(struct kvm_memory_slot);
+}
+
+/* The slot that has gfn, where slots are an array: what search_memslots() does. Else NULL. */
+static __noinline __attribute__((unused)) struct kvm_memory_slot *
+memslot_in_array(struct kvm *kvm, u32 as_id, u64 gfn)
+{
+	struct kvm_memslots *slots = memslots_of(kvm, as_id);
+	struct kvm_memory_slot *memslot;
+	u32 low = 0, high, used;
+
+	if (!slots || !memslots_in_array())
+		return NULL;
+	used = BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
+	high = used;
+	for (int i = 0; i < 16 && low < high; i++) {
+		u32 middle = low + (high - low) / 2;
+
+		if (gfn >= BPF_CORE_READ(memslot_at(slots, middle), base_gfn))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (low >= used)
+		return NULL;
+	memslot = memslot_at(slots, low);
+	if (gfn - BPF_CORE_READ(memslot, base_gfn) >= BPF_CORE_READ(memslot, npages))
+		return NULL;
+	return memslot;
+}
+
+/*
+ * All slots of a VM's normal address space, one per step: from the array, or
+ * (since 5.17) from the hash table by id.
+ */
+enum { MEMSLOT_WALK_STEPS = 1024 };
+
+struct memslot_walk {
+	struct hlist_node *node;
+	u32 next;
+	bool over;
+};
+
+static __always_inline struct kvm_memory_slot *memslot_walk__next(struct kvm *kvm,
+								  struct memslot_walk *walk)
+{
+	struct kvm_memslots *slots = memslots_of(kvm, 0);
+	u64 at;
+
+	if (memslots_in_array()) {
+		walk->over = walk->next >=
+			(u32)BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
+		return walk->over ? NULL : memslot_at(slots, walk->next++);
+	}
+	if (!walk->node) {
+		walk->over = walk->next >= 1 << 7;
+		at = walk->next++ & 127;
+		bpf_probe_read_kernel(&walk->node, sizeof(walk->node),
+				      (void *)slots +
+				      bpf_core_field_offset(struct kvm_memslots, id_hash) +
+				      at * sizeof(walk->node));
+		return NULL;
+	}
+	at = BPF_CORE_READ(slots, node_idx) & 1;
+	at = bpf_core_field_offset(struct kvm_memory_slot, id_node) +
+	     at * bpf_core_type_size(struct hlist_node);
+	slots = (void *)walk->node - at;
+	walk->node = BPF_CORE_READ(walk->node, next);
+	return (void *)slots;
+}
+
 #endif

@@ -16,6 +16,7 @@ typedef __u64 u64;
 typedef __u32 u32;
 typedef __u16 u16;
 typedef __u8 u8;
+typedef __s16 s16;
 typedef __s64 s64;
 typedef __s32 s32;
 
@@ -68,11 +69,32 @@ struct task_struct {
 };
 
 struct kvm_memory_slot {
+	struct hlist_node id_node[2];	/* since 5.17 */
+	u64 base_gfn;
 	unsigned long npages;
+	unsigned long *dirty_bitmap;
+	unsigned long userspace_addr;
+	u32 flags;
+	s16 id;
+	u16 as_id;
+};
+
+struct kvm_memslots {
+	struct hlist_head id_hash[1 << 7];	/* since 5.17 */
+	int node_idx;				/* since 5.17 */
+};
+
+/* Until 5.16: sorted by falling base_gfn. */
+struct kvm_memslots___array {
+	int used_slots;
+	struct kvm_memory_slot memslots[1];
 };
 
 struct kvm {
+	struct kvm_memslots *memslots[1];
 	unsigned long nr_memslot_pages;	/* since 5.15 */
+	int userspace_pid;
+	u32 dirty_ring_size;		/* since 5.11 */
 };
 
 struct kvm_run {
@@ -83,6 +105,10 @@ struct kvm_vcpu_stat {
 	u64 exits;
 };
 
+struct kvm_vcpu_arch {
+	u32 hflags;
+};
+
 struct kvm_vcpu {
 	struct kvm *kvm;
 	struct preempt_notifier preempt_notifier;
@@ -90,6 +116,7 @@ struct kvm_vcpu {
 	struct kvm_run *run;
 	struct pid *pid;
 	struct kvm_vcpu_stat stat;
+	struct kvm_vcpu_arch arch;
 	bool wants_to_run;		/* since 6.10, and in stable trees */
 };
 
@@ -125,6 +152,8 @@ struct vcpu_svm {
 
 /* Arguments and return value of a probed function, x86-64. */
 struct pt_regs {
+	unsigned long dx;
+	unsigned long si;
 	unsigned long di;
 	unsigned long ax;
 };

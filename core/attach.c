@@ -129,6 +129,8 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 	for (size_t i = 0; hooks[i].need; i++) {
 		const char *why;
 
+		if (hooks[i].applies && !hooks[i].applies())
+			continue;
 		if (!need || strcmp(need->first->need, hooks[i].need)) {
 			need = &at->needs[at->nr_needs++];
 			need->first = &hooks[i];

@@ -38,6 +38,7 @@ struct hook {
 	unsigned int vendors;	/* only with these KVM vendors; 0: any */
 	const char *gives;	/* first row of a need: what is lost without it */
 	bool primary;		/* first row of a need: one of these makes the monitor worth running */
+	bool (*applies)(void);	/* the row is there only where this is true; NULL: everywhere */
 };
 
 enum { MAX_NEEDS = 16, WHY_LEN = 256 };

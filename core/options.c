@@ -31,6 +31,9 @@ enum key {
 	KEY_VM,
 	KEY_VCPU,
 	KEY_HOOKS,
+	KEY_SUMMARY,
+	KEY_TEMP_DIR,
+	KEY_BANDWIDTH,
 	KEY_CHECK,
 	KEY_LIST,
 	KEY_USAGE,
@@ -42,6 +45,7 @@ enum {
 	MAX_PID = 4194304,	/* the kernel's PID_MAX_LIMIT */
 	MAX_VCPU = 65535,
 	MAX_SECONDS = 1000000000,
+	MAX_MIB_PER_S = 1000000,
 };
 
 const char *argp_program_bug_address = "the project's issue tracker";
@@ -79,6 +83,12 @@ static const struct argp_option fixed_options[] = {
 	  .doc = "seconds between two tables (default 2; fractions allowed)" },
 	{ .name = "format", .key = KEY_FORMAT, .arg = "table|json|csv",
 	  .doc = "table (default), JSON lines or CSV" },
+	{ .name = "summary", .key = KEY_SUMMARY,
+	  .doc = "-d, -f: counters only instead of single events" },
+	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",
+	  .doc = "-d: where the file of dirty pages goes (default temp)" },
+	{ .name = "migration-bandwidth", .key = KEY_BANDWIDTH, .arg = "MiB/s",
+	  .doc = "-d: estimate a live migration at this bandwidth" },
 	{ .name = "verbose", .key = 'v', .doc = "say more on stderr, libbpf's messages included" },
 
 	{ .doc = "Instead of watching:", .group = GROUP_OTHER },
@@ -269,6 +279,27 @@ static int parse_hooks(const char *arg, unsigned int *hooks)
 	}
 }
 
+static int parse_directory(const char *arg, const char **dir)
+{
+	if (!*arg)
+		return usage_error("--temp-dir: the name is empty; give a directory");
+	*dir = arg;
+	return 0;
+}
+
+static int parse_bandwidth(const char *arg, double *bytes_per_s)
+{
+	char *end;
+	double mib = strtod(arg, &end);
+
+	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
+	    mib > MAX_MIB_PER_S)
+		return usage_error("--migration-bandwidth: \"%s\" is not a number of MiB/s; "
+				   "give one such as 100, up to %d", arg, MAX_MIB_PER_S);
+	*bytes_per_s = mib * 1024 * 1024;
+	return 0;
+}
+
 static int parse_value(int key, const char *arg, struct options *opts)
 {
 	switch (key) {
@@ -286,6 +317,10 @@ static int parse_value(int key, const char *arg, struct options *opts)
 		return parse_vcpus(arg, opts);
 	case KEY_HOOKS:
 		return parse_hooks(arg, &opts->hooks);
+	case KEY_TEMP_DIR:
+		return parse_directory(arg, &opts->temp_dir);
+	case KEY_BANDWIDTH:
+		return parse_bandwidth(arg, &opts->migration_bandwidth);
 	}
 	return 0;
 }
@@ -299,6 +334,8 @@ static int set_flag(int key, struct options *opts)
 		opts->monitors |= 1ull << i;
 	else if (key == 'v')
 		opts->verbose = true;
+	else if (key == KEY_SUMMARY)
+		opts->summary = true;
 	else if (key == KEY_CHECK)
 		opts->check = true;
 	else if (key == KEY_LIST)

@@ -23,6 +23,9 @@ struct options {
 	uint32_t vcpus[MAX_VCPU_FILTER];
 	size_t nr_vcpus;	/* --vcpu; 0: every vCPU */
 	unsigned int hooks;	/* --hooks: bit mask of enum hook_kind; 0: any */
+	bool summary;		/* --summary: no single events */
+	const char *temp_dir;	/* --temp-dir; NULL: temp/ */
+	double migration_bandwidth;	/* bytes per second; 0: not asked for */
 	bool verbose;
 	bool check;
 	bool list;
