@@ -159,43 +159,28 @@ memslot_in_array(struct kvm *kvm, u32 as_id, u64 gfn)
 }
 
 /*
- * All slots of a VM's normal address space, one per step: from the array, or
- * (since 5.17) from the hash table by id.
+ * All slots of a VM's normal address space, where they are in a hash table by
+ * id (since 5.17): bucket by bucket, along the nodes.
  */
-enum { MEMSLOT_WALK_STEPS = 1024 };
+enum { MEMSLOT_BUCKETS = 1 << 7, MEMSLOT_ARRAY = 512 };
 
-struct memslot_walk {
-	struct hlist_node *node;
-	u32 next;
-	bool over;
-};
-
-static __always_inline struct kvm_memory_slot *memslot_walk__next(struct kvm *kvm,
-								  struct memslot_walk *walk)
+static __always_inline struct hlist_node *memslot_bucket(struct kvm_memslots *slots, u32 bucket)
 {
-	struct kvm_memslots *slots = memslots_of(kvm, 0);
-	u64 at;
+	struct hlist_node *node = NULL;
 
-	if (memslots_in_array()) {
-		walk->over = walk->next >=
-			(u32)BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
-		return walk->over ? NULL : memslot_at(slots, walk->next++);
-	}
-	if (!walk->node) {
-		walk->over = walk->next >= 1 << 7;
-		at = walk->next++ & 127;
-		bpf_probe_read_kernel(&walk->node, sizeof(walk->node),
-				      (void *)slots +
-				      bpf_core_field_offset(struct kvm_memslots, id_hash) +
-				      at * sizeof(walk->node));
-		return NULL;
-	}
-	at = BPF_CORE_READ(slots, node_idx) & 1;
-	at = bpf_core_field_offset(struct kvm_memory_slot, id_node) +
-	     at * bpf_core_type_size(struct hlist_node);
-	slots = (void *)walk->node - at;
-	walk->node = BPF_CORE_READ(walk->node, next);
-	return (void *)slots;
+	bpf_probe_read_kernel(&node, sizeof(node),
+			      (void *)slots + bpf_core_field_offset(struct kvm_memslots, id_hash) +
+			      (u64)bucket * sizeof(node));
+	return node;
+}
+
+static __always_inline struct kvm_memory_slot *memslot_of_node(struct kvm_memslots *slots,
+							       struct hlist_node *node)
+{
+	u64 active = BPF_CORE_READ(slots, node_idx) & 1;
+
+	return (void *)node - bpf_core_field_offset(struct kvm_memory_slot, id_node) -
+	       active * bpf_core_type_size(struct hlist_node);
 }
 
 #endif

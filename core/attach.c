@@ -172,6 +172,7 @@ static struct bpf_object *open_object(struct run *run, const struct attachment *
 			goto cleanup;
 		}
 	}
+	map__set_const(obj, "no_events", run->opts->summary);
 	err = vcpus__share(run->vcpus, obj);
 	if (!err && at->monitor->prepare)
 		err = at->monitor->prepare(run, obj);
@@ -258,7 +259,7 @@ static int open_events(struct attachment *at)
 {
 	int fd = map__fd(at->obj, "events");
 
-	if (fd < 0 || !at->monitor->event)
+	if (fd < 0 || !at->monitor->event || at->run->opts->summary)
 		return 0;
 	at->events = ring_buffer__new(fd, on_event, at, NULL);
 	return at->events ? 0 : -errno;

@@ -13,8 +13,8 @@
 
 #define KVM_MEM_LOG_DIRTY_PAGES 1
 
-/* --summary: counters only. */
-const volatile __u32 no_events;
+/* Of the 128 buckets; a VM has rarely more than a hundred slots. */
+enum { MOST_IN_BUCKET = 8 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -180,8 +180,7 @@ static __always_inline void count(struct mark *mark)
 			__sync_fetch_and_add(&slot->ringed, 1);
 		count_page(index, mark->rel_gfn);
 	}
-	if (!no_events)
-		report(mark, index, vcpu_slot);
+	report(mark, index, vcpu_slot);
 }
 
 static __always_inline bool is_set(const unsigned long *bitmap, u64 bit)
@@ -315,14 +314,21 @@ static __always_inline bool is_vm(const char name[7])
 	return true;
 }
 
-/* The VMs that exist now and how many of their slots log: a struct logging_entry per descriptor. */
+static __always_inline void look_at(struct kvm_memory_slot *memslot, struct logging_entry *entry)
+{
+	entry->pages += BPF_CORE_READ(memslot, npages);
+	if (BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES)
+		entry->logging = 1;
+}
+
+/* The VMs that exist now and whether they log: a struct logging_entry per descriptor. */
 SEC("?iter/task_file")
 int list_logging(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct logging_entry entry = {};
-	struct memslot_walk walk = {};
+	struct kvm_memslots *slots;
 	const unsigned char *name;
 	char text[7] = {};
 	struct kvm *kvm;
@@ -334,19 +340,23 @@ int list_logging(struct bpf_iter__task_file *ctx)
 	if (!is_vm(text))
 		return 0;
 	kvm = BPF_CORE_READ(file, private_data);
-	entry.kvm = (u64)kvm;
-	for (int i = 0; i < MEMSLOT_WALK_STEPS; i++) {
-		struct kvm_memory_slot *memslot = memslot_walk__next(kvm, &walk);
+	slots = memslots_of(kvm, 0);
+	if (memslots_in_array()) {
+		u32 used = BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
 
-		if (walk.over)
-			break;
-		if (!memslot)
-			continue;
-		entry.slots++;
-		entry.pages += BPF_CORE_READ(memslot, npages);
-		if (BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES)
-			entry.logging++;
+		for (u32 i = 0; i < MEMSLOT_ARRAY && i < used; i++)
+			look_at(memslot_at(slots, i), &entry);
+	} else {
+		for (u32 bucket = 0; bucket < MEMSLOT_BUCKETS; bucket++) {
+			struct hlist_node *node = memslot_bucket(slots, bucket);
+
+			for (int i = 0; i < MOST_IN_BUCKET && node; i++) {
+				look_at(memslot_of_node(slots, node), &entry);
+				node = BPF_CORE_READ(node, next);
+			}
+		}
 	}
+	entry.kvm = (u64)kvm;
 	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
 	return 0;
 }

@@ -207,6 +207,7 @@ static int prepare(struct run *run, struct bpf_object *obj)
 {
 	int err;
 
+	(void)run;
 	self.nr_chunks = choose_chunks();
 	err = map__resize(obj, "dirty_slots", MAX_DIRTY_SLOTS);
 	if (!err)
@@ -219,8 +220,6 @@ static int prepare(struct run *run, struct bpf_object *obj)
 		err = map__resize(obj, "dirty_chunk_index", self.nr_chunks);
 	if (!err)
 		err = map__resize(obj, "free_chunks", self.nr_chunks);
-	if (!err)
-		err = map__set_const(obj, "no_events", run->opts->summary);
 	return err;
 }
 
@@ -277,7 +276,7 @@ static void say_what_is_off(struct run *run)
 		const struct vm_ref *vm;
 		uint64_t *more;
 
-		if (entry->logging || !entry->slots || was_told(entry->kvm))
+		if (entry->logging || !entry->pages || was_told(entry->kvm))
 			continue;
 		more = reallocarray(self.told, self.nr_told + 1, sizeof(*more));
 		if (!more)
@@ -289,6 +288,15 @@ static void say_what_is_off(struct run *run)
 			say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty pages show once its VMM switches it on, as a migration does",
 			    vm->label, vm->tgid);
 	}
+}
+
+/* Only the rings' own event is left where functions can't be hooked. */
+static void say_what_is_partial(const struct attachment *at)
+{
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook && !strcmp(at->needs[i].hook->target, "kvm_dirty_ring_push"))
+			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, without GFN and size of the slot, because %s",
+			    at->needs[i].why);
 }
 
 static int start(struct run *run, struct attachment *at)
@@ -314,6 +322,7 @@ static int start(struct run *run, struct attachment *at)
 	if (list && bpf_program__fd(list) >= 0)
 		self.list = bpf_program__attach_iter(list, NULL);
 	say_what_is_off(run);
+	say_what_is_partial(at);
 	return 0;
 }
 

@@ -52,9 +52,8 @@ struct dirty_event {
 /* What the iterator over /proc/PID/fd tells of one VM descriptor. */
 struct logging_entry {
 	__u64 kvm;
-	__u32 slots;
-	__u32 logging;		/* of them, with dirty logging on */
 	__u64 pages;		/* of all slots */
+	__u64 logging;		/* 1: a slot has dirty logging on */
 };
 
 #endif

@@ -19,6 +19,9 @@ enum { EXIT_AS_EXPECTED = 0, EXIT_GUEST_FAILED = 1, EXIT_BAD_USAGE = 2 };
 
 enum mode { MODE_LONG, MODE_REAL };
 
+/* How the dirty log is read: KVM_GET_DIRTY_LOG, with KVM_CLEAR_DIRTY_LOG, or the rings. */
+enum log_kind { LOG_BITMAP, LOG_CLEAR, LOG_RING };
+
 enum {
 	MAX_OPS = 64,
 	MAX_VMS = 256,
@@ -26,6 +29,7 @@ enum {
 	PAGE = 4096,
 	PORT_END = 0xf4,	/* out: this vCPU is done */
 	PORT_SLEEP = 0xf5,	/* out of 4 bytes: sleep that many ms */
+	PORT_LOG = 0xf6,	/* out: read the dirty log */
 };
 
 /*
@@ -42,8 +46,12 @@ enum {
 	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
 	GPA_TOUCH = 0x40000000,
 	MAX_TOUCH_PAGES = 0x80000,	/* 2 GiB */
+	MAX_LOG_PAGES = 0x10000,	/* 256 MiB */
+	LOG_ROUNDS = 40,	/* what fits into a page of code */
+	LOG_RING_BYTES = 1 << 20,
 };
 
+#define GPA_LOG 0xc0000000ULL		/* the slot with dirty logging on */
 #define GPA_MMIO 0xd0000000ULL		/* no memory, no device: user space */
 
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
@@ -61,6 +69,7 @@ enum op_flags {
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
+	OP_LOG = 1 << 7,	/* each count is a page of the logged slot, the argument rounds */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -95,6 +104,7 @@ struct plan {
 	unsigned int pause_ms;
 	unsigned int timeout;	/* seconds */
 	enum mode mode;
+	enum log_kind log;
 	bool separate;
 	bool probe;
 	struct op_use uses[MAX_OPS];
@@ -104,6 +114,8 @@ struct plan {
 /* All op_flags of all ops of the plan. */
 unsigned int plan__flags(const struct plan *plan);
 uint64_t plan__touch_pages(const struct plan *plan);
+/* Pages of the logged slot: of each vCPU, every round the same. */
+uint64_t plan__log_pages(const struct plan *plan);
 /* Sum of the counts of one flag's ops. */
 uint64_t plan__count(const struct plan *plan, unsigned int flag);
 /* Adds what one vCPU's op list makes KVM_RUN return with. */
@@ -114,6 +126,8 @@ struct vcpu {
 	unsigned int id;
 	int fd;
 	struct kvm_run *run;
+	struct kvm_dirty_gfn *ring;
+	uint32_t ring_next;
 	pthread_t thread;
 	pid_t tid;
 	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
@@ -131,6 +145,11 @@ struct vm {
 	uint8_t *ram;
 	void *touch;
 	size_t touch_size;
+	void *log;
+	size_t log_size;
+	pthread_mutex_t log_lock;
+	uint64_t log_reads;
+	uint64_t log_pages;	/* dirty pages that all reads found */
 	unsigned int nr_tables;	/* used of GPA_TABLES */
 	struct vcpu vcpus[MAX_VCPUS];
 	pthread_t waker;
@@ -141,6 +160,9 @@ struct vm {
 };
 
 /* vm.c. Functions return 0 or -1 after a message. */
+void *vm__alloc(size_t size);
+int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size, uint32_t flags);
+int vm__failed(const struct vm *vm, const char *what);
 int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned int round);
 void vm__close(struct vm *vm);
 uint8_t *vm__ram(const struct vm *vm, uint64_t gpa);
@@ -148,6 +170,12 @@ uint64_t vcpu__code_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__data_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index);
 uint32_t vcpu__tsc_khz(const struct vcpu *vcpu);
+
+/* log.c: the slot with dirty logging on. */
+int log__setup_vm(struct vm *vm);
+int log__setup_vcpu(struct vcpu *vcpu);
+int log__read(struct vcpu *vcpu);
+void log__close(struct vm *vm);
 
 /* cpu.c: the registers a guest starts with, and its page tables. */
 int cpu__setup(struct vcpu *vcpu);

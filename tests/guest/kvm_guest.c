@@ -20,7 +20,8 @@ enum {
 	OPT_PAUSE,
 	OPT_TIMEOUT,
 	OPT_NAME,
-	OPT_PROBE
+	OPT_PROBE,
+	OPT_LOG
 };
 
 static const struct option options[] = {
@@ -32,6 +33,7 @@ static const struct option options[] = {
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "log", required_argument, NULL, OPT_LOG },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -44,6 +46,7 @@ static const char help_head[] =
 	"  --vms=N         VMs, all at the same time (1)\n"
 	"  --vcpus=N       vCPUs of each VM, a thread each (1)\n"
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
+	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
 	"  --separate      a process for each VM\n"
 	"  --repeat=N      do it all N times, with new VMs (1)\n"
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
@@ -112,6 +115,17 @@ static enum mode option_mode(void)
 	usage_error("--mode must be long or real, not '%s'", optarg);
 }
 
+static enum log_kind option_log(void)
+{
+	if (!strcmp(optarg, "bitmap"))
+		return LOG_BITMAP;
+	if (!strcmp(optarg, "clear"))
+		return LOG_CLEAR;
+	if (!strcmp(optarg, "ring"))
+		return LOG_RING;
+	usage_error("--log must be bitmap, clear or ring, not '%s'", optarg);
+}
+
 static void parse_option(int opt, char **argv, struct plan *plan)
 {
 	switch (opt) {
@@ -123,6 +137,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_MODE:
 		plan->mode = option_mode();
+		break;
+	case OPT_LOG:
+		plan->log = option_log();
 		break;
 	case OPT_SEPARATE:
 		plan->separate = true;
@@ -189,6 +206,7 @@ static bool is_taken(const struct plan *plan, uint64_t gpa)
 {
 	return gpa < RAM_SIZE ||
 	       (gpa >= GPA_TOUCH && gpa - GPA_TOUCH < plan__touch_pages(plan) * PAGE) ||
+	       (gpa >= GPA_LOG && gpa - GPA_LOG < plan__log_pages(plan) * PAGE) ||
 	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
 	       (plan__flags(plan) & OP_IRQCHIP && (gpa >> 12 == 0xfee00 || gpa >> 12 == 0xfec00));
 }
@@ -210,7 +228,7 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 				    use->op->name, arg);
 	}
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
-	    (arg == PORT_END || arg == PORT_SLEEP))
+	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
 			    use->op->name, arg);
 }
@@ -225,6 +243,9 @@ static void check_plan(const struct plan *plan)
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
+	if (plan__log_pages(plan) > MAX_LOG_PAGES ||
+	    (plan__log_pages(plan) && GPA_TOUCH + plan__touch_pages(plan) * PAGE > GPA_LOG))
+		usage_error("dirty: too many pages in one VM");
 	for (i = 0; i < plan->nr_uses; i++)
 		check_use(plan, &plan->uses[i]);
 }
