@@ -9,12 +9,13 @@
  * writes, and vhost's. The VM is the function's, not the current task's.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/pages.bpf.h"
 #include "mark_page_dirty.h"
 
 #define KVM_MEM_LOG_DIRTY_PAGES 1
 
-/* Of the 128 buckets; a VM has rarely more than a hundred slots. */
-enum { MOST_IN_BUCKET = 8 };
+/* Of the 128 buckets: consecutive ids spread evenly, and a VM rarely has a hundred slots. */
+enum { MOST_IN_BUCKET = 4 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -37,27 +38,6 @@ struct {
 	__type(value, u32);
 } free_dirty_slots SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct dirty_chunk);
-} dirty_chunks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, u64);
-	__type(value, u32);
-} dirty_chunk_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_chunks SEC(".maps");
-
 /* One page that is being marked. */
 struct mark {
 	struct dirty_key key;
@@ -74,22 +54,10 @@ static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 	return !only_tgid || !loaded || bpf_get_current_pid_tgid() >> 32 == only_tgid;
 }
 
-/* Enters index under key; another CPU may have been faster, and its index counts then. */
-static __always_inline u32 enter(void *map, const void *key, void *queue, u32 index)
-{
-	u32 *other;
-
-	if (!bpf_map_update_elem(map, key, &index, BPF_NOEXIST))
-		return index;
-	other = bpf_map_lookup_elem(map, key);
-	bpf_map_push_elem(queue, &index, BPF_ANY);
-	return other ? *other : 0;
-}
-
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 {
-	u32 *known = bpf_map_lookup_elem(&dirty_slot_index, &mark->key), index = 0;
+	u32 *known = bpf_map_lookup_elem(&dirty_slot_index, &mark->key), index = 0, mine;
 	struct dirty_slot *slot;
 
 	if (known)
@@ -104,50 +72,11 @@ static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 	slot->key = mark->key;
 	slot->userspace_addr = mark->userspace_addr;
 	slot->vcpu_slot = vcpu_slot;
-	if (enter(&dirty_slot_index, &mark->key, &free_dirty_slots, index) != index) {
-		known = bpf_map_lookup_elem(&dirty_slot_index, &mark->key);
-		return known ? *known : 0;
-	}
-	slot->in_use = 1;
+	mine = index;
+	index = enter_index(&dirty_slot_index, &mark->key, &free_dirty_slots, mine);
+	if (index == mine)
+		slot->in_use = 1;
 	return index;
-}
-
-static __noinline u32 find_chunk(u64 key)
-{
-	u32 *known = bpf_map_lookup_elem(&dirty_chunk_index, &key), index = 0;
-	struct dirty_chunk *chunk;
-
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_chunks, &index)) {
-		lose(LOST_PAGES_FULL);
-		return 0;
-	}
-	chunk = bpf_map_lookup_elem(&dirty_chunks, &index);
-	if (!chunk)
-		return 0;
-	chunk->key = key;
-	if (enter(&dirty_chunk_index, &key, &free_chunks, index) != index) {
-		known = bpf_map_lookup_elem(&dirty_chunk_index, &key);
-		return known ? *known : 0;
-	}
-	chunk->in_use = 1;
-	return index;
-}
-
-static __always_inline void count_page(u32 record, u64 rel_gfn)
-{
-	u64 key = (u64)record << 32 | (rel_gfn >> CHUNK_BITS & 0xffffffff), at = rel_gfn;
-	u32 index = find_chunk(key);
-	struct dirty_chunk *chunk;
-
-	if (!index)
-		return;
-	chunk = bpf_map_lookup_elem(&dirty_chunks, &index);
-	/* Verifiers up to 6.1 lose the bound of a value that was narrowed. */
-	asm volatile("" : "+r"(at));
-	if (chunk)
-		__sync_fetch_and_add(&chunk->counts[at & (CHUNK_PAGES - 1)], 1);
 }
 
 static __noinline void report(struct mark *mark, u32 record, u32 vcpu_slot)
@@ -171,6 +100,7 @@ static __always_inline void count(struct mark *mark)
 {
 	u32 vcpu_slot = vcpus__current_slot(), index = find_slot(mark, vcpu_slot);
 	struct dirty_slot *slot = bpf_map_lookup_elem(&dirty_slots, &index);
+	struct page_key page = {};
 
 	if (slot && index) {
 		__sync_fetch_and_add(&slot->count, 1);
@@ -178,7 +108,8 @@ static __always_inline void count(struct mark *mark)
 			__sync_fetch_and_add(&slot->dirtied, 1);
 		if (mark->ringed)
 			__sync_fetch_and_add(&slot->ringed, 1);
-		count_page(index, mark->rel_gfn);
+		page.region = index;
+		pages__count(&page, mark->rel_gfn);
 	}
 	report(mark, index, vcpu_slot);
 }

@@ -161,7 +161,7 @@ struct series {
 
 static struct {
 	struct dirty_slot *slots;
-	struct dirty_chunk *chunks;
+	struct page_chunk *chunks;
 	size_t slots_size, chunks_size, nr_chunks;
 	uint32_t (*before)[CHUNK_PAGES];	/* the chunks' counts at the last look */
 	struct series **live;			/* by record */
@@ -215,9 +215,9 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	if (!err)
 		err = map__resize(obj, "free_dirty_slots", MAX_DIRTY_SLOTS);
 	if (!err)
-		err = map__resize(obj, "dirty_chunks", self.nr_chunks);
+		err = map__resize(obj, "page_chunks", self.nr_chunks);
 	if (!err)
-		err = map__resize(obj, "dirty_chunk_index", self.nr_chunks);
+		err = map__resize(obj, "page_index", self.nr_chunks);
 	if (!err)
 		err = map__resize(obj, "free_chunks", self.nr_chunks);
 	return err;
@@ -307,7 +307,7 @@ static int start(struct run *run, struct attachment *at)
 	self.slots = map__mmap_name(at->obj, "dirty_slots", &self.slots_size);
 	if (!self.slots)
 		return -errno;
-	self.chunks = map__mmap_name(at->obj, "dirty_chunks", &self.chunks_size);
+	self.chunks = map__mmap_name(at->obj, "page_chunks", &self.chunks_size);
 	if (!self.chunks)
 		return -errno;
 	self.live = calloc(MAX_DIRTY_SLOTS, sizeof(*self.live));
@@ -363,15 +363,16 @@ static struct series *series_of(struct run *run, size_t index)
 	const struct dirty_slot *slot = &self.slots[index];
 	struct series *s = self.live[index];
 
-	if (s || !__atomic_load_n(&slot->in_use, __ATOMIC_ACQUIRE))
-		return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->key = slot->key;
-	s->userspace_addr = slot->userspace_addr;
-	s->vm = find_vm(run, s->key.kvm, slot->vcpu_slot);
-	self.live[index] = s;
+	if (!s && __atomic_load_n(&slot->in_use, __ATOMIC_ACQUIRE)) {
+		s = calloc(1, sizeof(*s));
+		if (!s)
+			return NULL;
+		s->key = slot->key;
+		s->userspace_addr = slot->userspace_addr;
+		self.live[index] = s;
+	}
+	if (s && !s->vm)
+		s->vm = find_vm(run, s->key.kvm, slot->vcpu_slot);
 	return s;
 }
 
@@ -409,6 +410,11 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	if (size < sizeof(*e))
 		return;
 	ref = vcpus__get(run->vcpus, e->head.slot);
+	if (!ref && e->head.slot) {
+		/* Its vCPU has come since the last look. */
+		vcpus__refresh(run->vcpus);
+		ref = vcpus__get(run->vcpus, e->head.slot);
+	}
 	s = e->record < MAX_DIRTY_SLOTS && e->record ? series_of(run, e->record) : NULL;
 	vm = s ? s->vm : find_vm(run, e->kvm, e->head.slot);
 	if (!is_chosen(run, vm) || (ref && !ref->chosen) || (!ref && run->opts->nr_vcpus))
@@ -431,8 +437,8 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 /* Which pages were marked since the last look, which this one becomes. */
 static void look_at_pages(size_t index)
 {
-	struct dirty_chunk *chunk = &self.chunks[index];
-	size_t record = chunk->key >> 32;
+	struct page_chunk *chunk = &self.chunks[index];
+	size_t record = chunk->key.region;
 	struct series *s;
 
 	if (!__atomic_load_n(&chunk->in_use, __ATOMIC_ACQUIRE) || record >= MAX_DIRTY_SLOTS)
@@ -469,9 +475,9 @@ static void add_page(const struct series *s, uint64_t rel_gfn, uint64_t count)
 	self.pages[self.nr_pages++] = (struct page_count){ s, rel_gfn, count };
 }
 
-static void keep_pages(const struct series *s, const struct dirty_chunk *chunk)
+static void keep_pages(const struct series *s, const struct page_chunk *chunk)
 {
-	uint64_t first = (chunk->key & 0xffffffff) << CHUNK_BITS;
+	uint64_t first = chunk->key.number << CHUNK_BITS;
 
 	for (int i = 0; i < CHUNK_PAGES; i++)
 		if (chunk->counts[i])
@@ -480,9 +486,9 @@ static void keep_pages(const struct series *s, const struct dirty_chunk *chunk)
 
 static void free_chunk(const struct attachment *at, uint32_t index)
 {
-	struct dirty_chunk *chunk = &self.chunks[index];
+	struct page_chunk *chunk = &self.chunks[index];
 
-	bpf_map_delete_elem(map__fd(at->obj, "dirty_chunk_index"), &chunk->key);
+	bpf_map_delete_elem(map__fd(at->obj, "page_index"), &chunk->key);
 	memset(chunk, 0, sizeof(*chunk));
 	memset(self.before[index], 0, sizeof(self.before[index]));
 	bpf_map_update_elem(map__fd(at->obj, "free_chunks"), NULL, &index, BPF_ANY);
@@ -500,7 +506,7 @@ static void retire(const struct attachment *at, uint32_t index)
 	self.live[index] = NULL;
 	bpf_map_delete_elem(map__fd(at->obj, "dirty_slot_index"), &slot->key);
 	for (size_t i = 1; i < self.nr_chunks; i++) {
-		if (!self.chunks[i].in_use || self.chunks[i].key >> 32 != index)
+		if (!self.chunks[i].in_use || self.chunks[i].key.region != index)
 			continue;
 		keep_pages(s, &self.chunks[i]);
 		free_chunk(at, i);
@@ -577,8 +583,8 @@ static double working_set(struct series **rows, size_t nr)
 	double pages = 0;
 
 	for (size_t i = 1; i < self.nr_chunks; i++) {
-		const struct dirty_chunk *chunk = &self.chunks[i];
-		const struct series *s = chunk->in_use ? self.live[chunk->key >> 32] : NULL;
+		const struct page_chunk *chunk = &self.chunks[i];
+		const struct series *s = chunk->in_use ? self.live[chunk->key.region] : NULL;
 
 		for (size_t j = 0; s && j < nr; j++)
 			for (int k = 0; rows[j] == s && k < CHUNK_PAGES; k++)
@@ -718,10 +724,10 @@ static void report_total(struct run *run)
 	size_t nr = 0;
 
 	for (size_t i = 1; i < self.nr_chunks; i++) {
-		const struct dirty_chunk *chunk = &self.chunks[i];
+		const struct page_chunk *chunk = &self.chunks[i];
 
-		if (chunk->in_use && self.live[chunk->key >> 32])
-			keep_pages(self.live[chunk->key >> 32], chunk);
+		if (chunk->in_use && self.live[chunk->key.region])
+			keep_pages(self.live[chunk->key.region], chunk);
 	}
 	for (size_t i = 0; rows && i < self.nr_gone; i++)
 		rows[nr++] = self.gone[i];

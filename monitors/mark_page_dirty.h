@@ -3,6 +3,7 @@
 #ifndef KVM_WATCHER_MARK_PAGE_DIRTY_H
 #define KVM_WATCHER_MARK_PAGE_DIRTY_H
 
+#include "../bpf/pages.h"
 #include "../bpf/records.h"
 
 /* A page that is not known: the dirty ring's event does not tell the slot's place. */
@@ -26,16 +27,6 @@ struct dirty_slot {
 	__u64 ringed;		/* of them, those that went to a dirty ring */
 	__u32 vcpu_slot;	/* of the vCPU that was first, 0: none */
 	__u32 in_use;
-};
-
-enum { CHUNK_BITS = 6, CHUNK_PAGES = 1 << CHUNK_BITS };
-
-/* How often each of CHUNK_PAGES neighbours was marked. */
-struct dirty_chunk {
-	__u64 key;		/* index of the dirty_slot << 32 | rel_gfn >> CHUNK_BITS */
-	__u32 in_use;
-	__u32 pad;
-	__u32 counts[CHUNK_PAGES];
 };
 
 struct dirty_event {

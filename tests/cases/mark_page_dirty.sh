@@ -59,14 +59,17 @@ check_events()
 		"$TMP/watch.json")"
 }
 
-# The file: every page of the slot as often as there were rounds.
+# The file: every page of the slot, each at least as often as there were rounds. A page is dirtied
+# once more when another vCPU reads the log between its fault and the write's second attempt.
 check_file()
 {
 	file=$(sed -n 's/.*dirty pages by count are in //p' "$TMP/watch.err")
-	is "$1: the file's pages" "$(jq -s --argjson rounds "$2" 'map(select(.what == "vm") |
-		.log_slot.pages) | add' "$TMP/guest.json")" \
-		"$(jq -s --argjson rounds "$2" 'map(select(.slot == 2 and .count == $rounds)) | length' \
-		"$file")"
+	is "$1: the file's pages" "$(jq -s 'map(select(.what == "vm") | .log_slot.pages) | add' \
+		"$TMP/guest.json")" "$(jq -s --argjson rounds "$2" 'map(select(.slot == 2 and
+		.count >= $rounds)) | length' "$file")"
+	is "$1: the file's counts" "$(jq -s 'map(select(.what == "vm") | .log.pages) | add' \
+		"$TMP/guest.json")" "$(jq -s 'map(select(.slot == 2) | .count) | add' "$file")"
+	holds "$1: by falling count" jq -es 'map(.count) | . == (sort | reverse)' "$file"
 	is "$1: the directory is for this user only" drwx------ \
 		"$(ls -ld "$TMP/temp" | cut -c 1-10)"
 }
@@ -137,19 +140,21 @@ else
 fi
 
 # A VM without dirty logging is named at once, and nothing is switched on.
-kvm_guest --pause-ms=3000 cpuid=1 >/dev/null 2>&1 &
+kvm_guest --pause-ms=60000 out=1 >/dev/null 2>&1 &
+idle=$!
 sleep 1
 why=$(missing mark_page_dirty memory_slots)
 if test -n "$why"; then
 	skip "a VM without dirty logging is named" "$why"
-elif watch -d -p $!; then
+elif watch -d -p $idle; then
 	holds "a VM without dirty logging is named" grep -q "dirty logging is off in VM kvm_guest" \
 		"$TMP/watch.err"
 	watch_end
 else
 	fail "a VM without dirty logging is named"
 fi
-wait
+kill $idle
+wait $idle 2>/dev/null
 
 # --summary: the same counts without events.
 options='dirty=19:3' log=bitmap
