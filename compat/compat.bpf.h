@@ -8,6 +8,7 @@
 #define KVM_WATCHER_COMPAT_BPF_H
 
 #include "kvm_types.bpf.h"
+#include "../bpf/records.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
@@ -181,6 +182,83 @@ static __always_inline struct kvm_memory_slot *memslot_of_node(struct kvm_memslo
 
 	return (void *)node - bpf_core_field_offset(struct kvm_memory_slot, id_node) -
 	       active * bpf_core_type_size(struct hlist_node);
+}
+
+static __always_inline void memslot_read(struct kvm_memory_slot *memslot,
+					 struct memslot_place *place)
+{
+	place->slot = (u32)BPF_CORE_READ(memslot, as_id) << 16 | (u16)BPF_CORE_READ(memslot, id);
+	place->base_gfn = BPF_CORE_READ(memslot, base_gfn);
+	place->npages = memslot ? BPF_CORE_READ(memslot, npages) : 0;
+	place->userspace_addr = BPF_CORE_READ(memslot, userspace_addr);
+}
+
+/*
+ * The slot of the normal address space that has gfn, or NULL: from the array,
+ * or (since 5.17) down the tree by gfn, as __gfn_to_memslot() does it.
+ */
+static __noinline __attribute__((unused)) struct kvm_memory_slot *memslot_find(struct kvm *kvm,
+										u64 gfn)
+{
+	struct kvm_memslots *slots = memslots_of(kvm, 0);
+	struct kvm_memory_slot *memslot;
+	struct rb_node *node;
+	u64 at, base;
+
+	if (memslots_in_array())
+		return memslot_in_array(kvm, 0, gfn);
+	at = BPF_CORE_READ(slots, node_idx) & 1;
+	at = bpf_core_field_offset(struct kvm_memory_slot, gfn_node) +
+	     at * bpf_core_type_size(struct rb_node);
+	node = BPF_CORE_READ(slots, gfn_tree.rb_node);
+	for (int i = 0; i < 24 && node; i++) {
+		memslot = (void *)node - at;
+		base = BPF_CORE_READ(memslot, base_gfn);
+		if (gfn < base)
+			node = BPF_CORE_READ(node, rb_left);
+		else if (gfn - base < BPF_CORE_READ(memslot, npages))
+			return memslot;
+		else
+			node = BPF_CORE_READ(node, rb_right);
+	}
+	return NULL;
+}
+
+/*
+ * The first argument of kvm_mmu_spte_requested and the second one of
+ * fast_page_fault: a guest-physical address until 5.15, then a struct
+ * kvm_page_fault *. Addresses have no high bit, kernel pointers do.
+ */
+static __always_inline bool page_fault_is_struct(u64 arg)
+{
+	return (s64)arg < 0;
+}
+
+static __always_inline struct kvm_memory_slot *page_fault_slot(u64 arg)
+{
+	struct kvm_page_fault *fault = (void *)arg;
+
+	if (bpf_core_field_exists(fault->slot))
+		return BPF_CORE_READ(fault, slot);
+	return NULL;
+}
+
+static __always_inline u32 page_fault_level(u64 arg)
+{
+	struct kvm_page_fault *fault = (void *)arg;
+
+	if (bpf_core_field_exists(fault->goal_level))
+		return BPF_CORE_READ(fault, goal_level);
+	return 0;
+}
+
+static __always_inline u64 page_fault_pfn(u64 arg)
+{
+	struct kvm_page_fault *fault = (void *)arg;
+
+	if (bpf_core_field_exists(fault->pfn))
+		return BPF_CORE_READ(fault, pfn);
+	return 0;
 }
 
 #endif

@@ -30,6 +30,15 @@ struct hlist_head {
 	struct hlist_node *first;
 };
 
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
 struct preempt_notifier {
 	struct hlist_node link;
 };
@@ -70,6 +79,7 @@ struct task_struct {
 
 struct kvm_memory_slot {
 	struct hlist_node id_node[2];	/* since 5.17 */
+	struct rb_node gfn_node[2];	/* since 5.17 */
 	u64 base_gfn;
 	unsigned long npages;
 	unsigned long *dirty_bitmap;
@@ -80,6 +90,7 @@ struct kvm_memory_slot {
 };
 
 struct kvm_memslots {
+	struct rb_root gfn_tree;		/* since 5.17 */
 	struct hlist_head id_hash[1 << 7];	/* since 5.17 */
 	int node_idx;				/* since 5.17 */
 };
@@ -95,6 +106,14 @@ struct kvm {
 	unsigned long nr_memslot_pages;	/* since 5.15 */
 	int userspace_pid;
 	u32 dirty_ring_size;		/* since 5.11 */
+};
+
+/* Since 5.16, in the BTF of kvm. */
+struct kvm_page_fault {
+	u64 addr;
+	struct kvm_memory_slot *slot;
+	u64 pfn;
+	u8 goal_level;
 };
 
 struct kvm_run {

@@ -94,7 +94,7 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 	if (!host__has_kvm() || vcpus__open(opts, &run.vcpus))
 		return all;
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__available(monitors[i]))
+		if (monitor__available(monitors[i]) && !monitors[i]->is_switch)
 			json_object_object_add(all, monitors[i]->name,
 					       check_monitor(&run, monitors[i], works));
 	vcpus__close(run.vcpus);

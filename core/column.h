@@ -12,6 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A number among several of one cell; zeros are left out. */
+struct named_count {
+	const char *name;
+	uint64_t count;
+};
+
 /* What the member of the row struct is, and so how it is written. */
 enum column_type {
 	COL_STRING,	/* const char *; NULL is "absent" */
@@ -23,6 +29,7 @@ enum column_type {
 	COL_DOUBLE,	/* double; NAN is "absent" */
 	COL_BOOL,	/* bool */
 	COL_STRINGS,	/* const char *const *, NULL-terminated: a JSON array */
+	COL_COUNTS,	/* const struct named_count *, ends with a NULL name: a JSON object */
 };
 
 /* LABEL names a series; COUNTER only grows over a run; GAUGE goes both ways. */

@@ -5,13 +5,11 @@
 /* In this version: one file of that name in monitors/ each. */
 extern const struct monitor vm_exit_monitor;
 extern const struct monitor mark_page_dirty_monitor;
+extern const struct monitor kvmmmu_page_fault_monitor;
 
 /* Listed, so that their options are known; asking for one says that it is not here yet. */
 static const struct monitor kvm_irqchip = {
 	.name = "kvm_irqchip", .key = 'c', .help = "irqchip settings (PIC, IOAPIC, MSI)",
-};
-static const struct monitor kvmmmu_page_fault = {
-	.name = "kvmmmu_page_fault", .key = 'f', .help = "KVM MMU page faults",
 };
 static const struct monitor hypercall = {
 	.name = "hypercall", .key = 'h', .help = "hypercalls",
@@ -24,7 +22,7 @@ static const struct monitor kvm_ioctl = {
 };
 static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
-	.with = "kvmmmu_page_fault",
+	.with = "kvmmmu_page_fault", .is_switch = true,
 };
 static const struct monitor halt_poll_ns = {
 	.name = "halt_poll_ns", .key = 'n', .help = "halt-polling time changes",
@@ -40,7 +38,7 @@ static const struct monitor vcpu_wakeup = {
 };
 
 const struct monitor *const monitors[] = {
-	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty_monitor, &vcpu_wakeup, &halt_poll_ns,
+	&vm_exit_monitor, &kvmmmu_page_fault_monitor, &mmio, &mark_page_dirty_monitor, &vcpu_wakeup, &halt_poll_ns,
 	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall, &kvm_ioctl, &kvm_timer,
 };
 

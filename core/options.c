@@ -632,6 +632,16 @@ int options__parse(int argc, char **argv, struct options *opts)
 	return code;
 }
 
+bool options__asks(const struct options *opts, const char *monitor)
+{
+	size_t i;
+
+	for (i = 0; i < nr_monitors; i++)
+		if (!strcmp(monitors[i]->name, monitor))
+			return is_asked(opts, i);
+	return false;
+}
+
 bool options__has_vcpu(const struct options *opts, uint32_t vcpu)
 {
 	size_t i;

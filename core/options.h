@@ -37,6 +37,9 @@ struct options {
  */
 int options__parse(int argc, char **argv, struct options *opts);
 
+/* True when the monitor of that long name was asked for. */
+bool options__asks(const struct options *opts, const char *monitor);
+
 /* True when --vcpu was not given or names this vCPU. */
 bool options__has_vcpu(const struct options *opts, uint32_t vcpu);
 

@@ -21,12 +21,11 @@
 #include "../core/vcpus.h"
 #include "mark_page_dirty.skel.h"
 #include "migration.h"
+#include "pages.h"
 #include "temp_file.h"
 
 enum {
 	MAX_DIRTY_SLOTS = 4096,
-	LEAST_CHUNKS = 4096,		/* 1 GiB of dirty pages, in 1 MiB */
-	MOST_CHUNKS = 1 << 18,		/* 64 GiB */
 	PAGES_PER_MIB = 256,
 };
 
@@ -161,8 +160,8 @@ struct series {
 
 static struct {
 	struct dirty_slot *slots;
-	struct page_chunk *chunks;
-	size_t slots_size, chunks_size, nr_chunks;
+	struct pages counts;
+	size_t slots_size;
 	uint32_t (*before)[CHUNK_PAGES];	/* the chunks' counts at the last look */
 	struct series **live;			/* by record */
 	struct series **gone;			/* of processes that have ended */
@@ -192,34 +191,18 @@ static int make_room(void *array, size_t nr, size_t *room, size_t size)
 	return 0;
 }
 
-/* Every page of the host's memory may be a dirty page of a guest. */
-static size_t choose_chunks(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES);
-	size_t want = pages > 0 ? pages / CHUNK_PAGES : 0, chunks = LEAST_CHUNKS;
-
-	while (chunks < want && chunks < MOST_CHUNKS)
-		chunks *= 2;
-	return chunks;
-}
-
 static int prepare(struct run *run, struct bpf_object *obj)
 {
 	int err;
 
 	(void)run;
-	self.nr_chunks = choose_chunks();
 	err = map__resize(obj, "dirty_slots", MAX_DIRTY_SLOTS);
 	if (!err)
 		err = map__resize(obj, "dirty_slot_index", MAX_DIRTY_SLOTS);
 	if (!err)
 		err = map__resize(obj, "free_dirty_slots", MAX_DIRTY_SLOTS);
 	if (!err)
-		err = map__resize(obj, "page_chunks", self.nr_chunks);
-	if (!err)
-		err = map__resize(obj, "page_index", self.nr_chunks);
-	if (!err)
-		err = map__resize(obj, "free_chunks", self.nr_chunks);
+		err = pages__prepare(&self.counts, obj);
 	return err;
 }
 
@@ -307,16 +290,13 @@ static int start(struct run *run, struct attachment *at)
 	self.slots = map__mmap_name(at->obj, "dirty_slots", &self.slots_size);
 	if (!self.slots)
 		return -errno;
-	self.chunks = map__mmap_name(at->obj, "page_chunks", &self.chunks_size);
-	if (!self.chunks)
-		return -errno;
 	self.live = calloc(MAX_DIRTY_SLOTS, sizeof(*self.live));
-	self.before = calloc(self.nr_chunks, sizeof(*self.before));
+	self.before = calloc(self.counts.nr_chunks, sizeof(*self.before));
 	if (!self.live || !self.before)
 		return -ENOMEM;
 	err = map__fill_queue(at->obj, "free_dirty_slots", 1, MAX_DIRTY_SLOTS - 1);
 	if (!err)
-		err = map__fill_queue(at->obj, "free_chunks", 1, self.nr_chunks - 1);
+		err = pages__open(&self.counts, at->obj);
 	if (err)
 		return err;
 	if (list && bpf_program__fd(list) >= 0)
@@ -333,8 +313,7 @@ static void stop(struct run *run, struct attachment *at)
 	bpf_link__destroy(self.list);
 	if (self.slots)
 		munmap(self.slots, self.slots_size);
-	if (self.chunks)
-		munmap(self.chunks, self.chunks_size);
+	pages__close(&self.counts);
 	for (size_t i = 0; self.live && i < MAX_DIRTY_SLOTS; i++)
 		free(self.live[i]);
 	for (size_t i = 0; i < self.nr_gone; i++)
@@ -437,13 +416,9 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 /* Which pages were marked since the last look, which this one becomes. */
 static void look_at_pages(size_t index)
 {
-	struct page_chunk *chunk = &self.chunks[index];
-	size_t record = chunk->key.region;
-	struct series *s;
+	const struct page_chunk *chunk = pages__get(&self.counts, index);
+	struct series *s = chunk ? self.live[chunk->key.region] : NULL;
 
-	if (!__atomic_load_n(&chunk->in_use, __ATOMIC_ACQUIRE) || record >= MAX_DIRTY_SLOTS)
-		return;
-	s = self.live[record];
 	for (int i = 0; s && i < CHUNK_PAGES; i++) {
 		uint32_t now = __atomic_load_n(&chunk->counts[i], __ATOMIC_RELAXED);
 
@@ -484,16 +459,6 @@ static void keep_pages(const struct series *s, const struct page_chunk *chunk)
 			add_page(s, first + i, chunk->counts[i]);
 }
 
-static void free_chunk(const struct attachment *at, uint32_t index)
-{
-	struct page_chunk *chunk = &self.chunks[index];
-
-	bpf_map_delete_elem(map__fd(at->obj, "page_index"), &chunk->key);
-	memset(chunk, 0, sizeof(*chunk));
-	memset(self.before[index], 0, sizeof(self.before[index]));
-	bpf_map_update_elem(map__fd(at->obj, "free_chunks"), NULL, &index, BPF_ANY);
-}
-
 /* The VMM's process has ended: its series and pages are kept, its records are free again. */
 static void retire(const struct attachment *at, uint32_t index)
 {
@@ -505,11 +470,14 @@ static void retire(const struct attachment *at, uint32_t index)
 	self.gone[self.nr_gone++] = s;
 	self.live[index] = NULL;
 	bpf_map_delete_elem(map__fd(at->obj, "dirty_slot_index"), &slot->key);
-	for (size_t i = 1; i < self.nr_chunks; i++) {
-		if (!self.chunks[i].in_use || self.chunks[i].key.region != index)
+	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&self.counts, i);
+
+		if (!chunk || chunk->key.region != index)
 			continue;
-		keep_pages(s, &self.chunks[i]);
-		free_chunk(at, i);
+		keep_pages(s, chunk);
+		pages__free(&self.counts, at->obj, i);
+		memset(self.before[i], 0, sizeof(self.before[i]));
 	}
 	memset(slot, 0, sizeof(*slot));
 	bpf_map_update_elem(map__fd(at->obj, "free_dirty_slots"), NULL, &index, BPF_ANY);
@@ -582,9 +550,9 @@ static double working_set(struct series **rows, size_t nr)
 {
 	double pages = 0;
 
-	for (size_t i = 1; i < self.nr_chunks; i++) {
-		const struct page_chunk *chunk = &self.chunks[i];
-		const struct series *s = chunk->in_use ? self.live[chunk->key.region] : NULL;
+	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&self.counts, i);
+		const struct series *s = chunk ? self.live[chunk->key.region] : NULL;
 
 		for (size_t j = 0; s && j < nr; j++)
 			for (int k = 0; rows[j] == s && k < CHUNK_PAGES; k++)
@@ -641,7 +609,7 @@ static void report_interval(struct run *run, struct attachment *at)
 	for (size_t i = 1; i < MAX_DIRTY_SLOTS; i++)
 		if (series_of(run, i))
 			look(self.live[i], &self.slots[i]);
-	for (size_t i = 1; i < self.nr_chunks; i++)
+	for (size_t i = 1; i < self.counts.nr_chunks; i++)
 		look_at_pages(i);
 	for (size_t i = 1; rows && i < MAX_DIRTY_SLOTS; i++) {
 		struct series *s = self.live[i];
@@ -723,10 +691,10 @@ static void report_total(struct run *run)
 	struct series **rows = calloc(MAX_DIRTY_SLOTS + self.nr_gone, sizeof(*rows));
 	size_t nr = 0;
 
-	for (size_t i = 1; i < self.nr_chunks; i++) {
-		const struct page_chunk *chunk = &self.chunks[i];
+	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&self.counts, i);
 
-		if (chunk->in_use && self.live[chunk->key.region])
+		if (chunk && self.live[chunk->key.region])
 			keep_pages(self.live[chunk->key.region], chunk);
 	}
 	for (size_t i = 0; rows && i < self.nr_gone; i++)

@@ -73,6 +73,15 @@ static void add_cell(struct buf *buf, const struct column *col, const struct row
 		if (strings)
 			add_strings(buf, strings);
 		break;
+	case COL_COUNTS: {
+		struct buf text = {};
+
+		counts__text(&text, cell__counts(col, row));
+		if (text.len)
+			add_text(buf, text.data);
+		buf__free(&text);
+		break;
+	}
 	case COL_U32:
 	case COL_U64:
 	case COL_HEX:

@@ -75,6 +75,10 @@ static inline const void *cell__at(const struct column *col, const struct row *r
 const char *cell__string(const struct column *col, const struct row *row);
 /* COL_STRINGS. NULL: absent. */
 const char *const *cell__strings(const struct column *col, const struct row *row);
+/* COL_COUNTS. NULL: absent. */
+const struct named_count *cell__counts(const struct column *col, const struct row *row);
+/* As text, "Write=12,User=3": into buf. */
+void counts__text(struct buf *buf, const struct named_count *counts);
 /* COL_U32, COL_U64, COL_HEX, COL_NSEC. False: absent. */
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value);
 /* COL_PERCENT, COL_DOUBLE. False: absent. */

@@ -32,6 +32,17 @@ static struct json_object *new_strings(const char *const *strings)
 	return array;
 }
 
+static struct json_object *new_counts(const struct named_count *counts)
+{
+	struct json_object *obj = counts ? json_object_new_object() : NULL;
+
+	for (; obj && counts->name; counts++)
+		if (counts->count)
+			json_object_object_add(obj, counts->name,
+					       json_object_new_uint64(counts->count));
+	return obj;
+}
+
 /* NULL is json-c's null, which is also how an absent value is written. */
 static struct json_object *new_value(const struct column *col, const struct row *row)
 {
@@ -47,6 +58,8 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	case COL_STRINGS:
 		strings = cell__strings(col, row);
 		return strings ? new_strings(strings) : NULL;
+	case COL_COUNTS:
+		return new_counts(cell__counts(col, row));
 	case COL_U32:
 	case COL_U64:
 	case COL_HEX:

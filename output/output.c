@@ -188,6 +188,24 @@ const char *const *cell__strings(const struct column *col, const struct row *row
 	return *(const char *const *const *)cell__at(col, row);
 }
 
+const struct named_count *cell__counts(const struct column *col, const struct row *row)
+{
+	return *(const struct named_count *const *)cell__at(col, row);
+}
+
+void counts__text(struct buf *buf, const struct named_count *counts)
+{
+	const char *comma = "";
+
+	for (; counts && counts->name; counts++) {
+		if (!counts->count)
+			continue;
+		buf__printf(buf, "%s%s=%llu", comma, counts->name,
+			    (unsigned long long)counts->count);
+		comma = ",";
+	}
+}
+
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value)
 {
 	const void *at = cell__at(col, row);

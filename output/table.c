@@ -56,7 +56,7 @@ struct table {
 
 static bool is_text(const struct column *col)
 {
-	return col->type == COL_STRING || col->type == COL_STRINGS;
+	return col->type == COL_STRING || col->type == COL_STRINGS || col->type == COL_COUNTS;
 }
 
 static bool is_left(const struct column *col)
@@ -163,6 +163,9 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 		strings = cell__strings(col, row);
 		if (strings)
 			add_strings(buf, strings);
+		break;
+	case COL_COUNTS:
+		counts__text(buf, cell__counts(col, row));
 		break;
 	case COL_U32:
 	case COL_U64:
