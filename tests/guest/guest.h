@@ -69,6 +69,7 @@ enum op_flags {
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
+	OP_LONG = 1 << 8,	/* long mode only */
 	OP_LOG = 1 << 7,	/* each count is a page of the logged slot, the argument rounds */
 };
 
@@ -106,6 +107,7 @@ struct plan {
 	enum mode mode;
 	enum log_kind log;
 	bool separate;
+	bool huge;		/* the pages to touch are 2 MiB pages of the host */
 	bool probe;
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;

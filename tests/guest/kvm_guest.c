@@ -21,7 +21,8 @@ enum {
 	OPT_TIMEOUT,
 	OPT_NAME,
 	OPT_PROBE,
-	OPT_LOG
+	OPT_LOG,
+	OPT_HUGE
 };
 
 static const struct option options[] = {
@@ -34,6 +35,7 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "log", required_argument, NULL, OPT_LOG },
+	{ "huge", no_argument, NULL, OPT_HUGE },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -47,6 +49,7 @@ static const char help_head[] =
 	"  --vcpus=N       vCPUs of each VM, a thread each (1)\n"
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
+	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
 	"  --separate      a process for each VM\n"
 	"  --repeat=N      do it all N times, with new VMs (1)\n"
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
@@ -141,6 +144,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_LOG:
 		plan->log = option_log();
 		break;
+	case OPT_HUGE:
+		plan->huge = true;
+		break;
 	case OPT_SEPARATE:
 		plan->separate = true;
 		break;
@@ -227,6 +233,8 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 			usage_error("%s: 0x%llx is not free, the guest has something there",
 				    use->op->name, arg);
 	}
+	if (use->op->flags & OP_LONG && plan->mode == MODE_REAL)
+		usage_error("%s: not in real mode", use->op->name);
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
 	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",

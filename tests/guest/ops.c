@@ -149,6 +149,34 @@ static void emit_touch(struct code *c, struct vcpu *vcpu, const struct op_use *u
 	code__loop_esi(c, loop);
 }
 
+static void emit_touch_read(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	code__mov_edi_addr(c, vcpu->touch_gpa);
+	vcpu->touch_gpa += use->count * PAGE;
+	loop = loop_begin(c, use);
+	code__load_al(c);
+	code__add_edi(c, PAGE);
+	code__loop_esi(c, loop);
+}
+
+/* Each page begins with a RET. Real mode can't call that far. */
+static void emit_touch_exec(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint8_t *page = (uint8_t *)vcpu->vm->touch + (vcpu->touch_gpa - GPA_TOUCH);
+	size_t loop;
+
+	for (uint64_t i = 0; i < use->count; i++)
+		page[i * PAGE] = 0xc3;
+	code__mov_edi_addr(c, vcpu->touch_gpa);
+	vcpu->touch_gpa += use->count * PAGE;
+	loop = loop_begin(c, use);
+	code__raw(c, 0xff, 0xd7);
+	code__add_edi(c, PAGE);
+	code__loop_esi(c, loop);
+}
+
 /* A round writes every page once and then has user space read the log. */
 static void emit_dirty(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -216,6 +244,10 @@ const struct op ops[] = {
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,
 	  OP_TOUCH, USER_EXIT_NONE, emit_touch },
+	{ "touch_read", "1-byte reads, each of a fresh 4 KiB page of RAM", NULL, 0, 0,
+	  MAX_TOUCH_PAGES, OP_TOUCH, USER_EXIT_NONE, emit_touch_read },
+	{ "touch_exec", "calls, each of code in a fresh 4 KiB page of RAM (long mode)", NULL, 0, 0,
+	  MAX_TOUCH_PAGES, OP_TOUCH | OP_LONG, USER_EXIT_NONE, emit_touch_exec },
 	{ "dirty", "1-byte writes, each to a page with dirty logging on; then the log is read",
 	  "rounds", 1, LOG_ROUNDS, MAX_LOG_PAGES, OP_LOG, KVM_EXIT_IO, emit_dirty },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,

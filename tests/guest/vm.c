@@ -12,6 +12,7 @@
 
 /* VMX keeps a task state segment and a page table of its own in the guest. */
 enum { TSS_ADDR = 0xfffbd000, IDENTITY_MAP_ADDR = 0xfffbc000 };
+enum { HUGE = 2 << 20 };
 enum { MAX_CPUID = 256, APIC_SPIV = 0xf0 };
 
 int vm__failed(const struct vm *vm, const char *what)
@@ -83,6 +84,28 @@ int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t s
 	return 0;
 }
 
+/*
+ * The same with 2 MiB pages, as far as the host gives them: aligned, so that
+ * KVM can map them as such, and there before the guest asks.
+ */
+static void *alloc_huge(size_t size)
+{
+	char *mem = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t skip = -(uintptr_t)mem & (HUGE - 1);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	if (skip)
+		munmap(mem, skip);
+	if (HUGE - skip)
+		munmap(mem + skip + size, HUGE - skip);
+	mem += skip;
+	madvise(mem, size, MADV_HUGEPAGE);
+	memset(mem, 0, size);
+	return mem;
+}
+
 static int setup_memory(struct vm *vm)
 {
 	vm->ram = vm__alloc(RAM_SIZE);
@@ -94,7 +117,7 @@ static int setup_memory(struct vm *vm)
 	vm->touch_size = plan__touch_pages(vm->plan) * PAGE;
 	if (!vm->touch_size)
 		return 0;
-	vm->touch = vm__alloc(vm->touch_size);
+	vm->touch = vm->plan->huge ? alloc_huge(vm->touch_size) : vm__alloc(vm->touch_size);
 	if (!vm->touch)
 		return vm__failed(vm, "guest RAM to touch");
 	return vm__add_slot(vm, 1, GPA_TOUCH, vm->touch, vm->touch_size, 0);
