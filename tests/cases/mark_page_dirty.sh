@@ -20,77 +20,61 @@ watched()
 	watch_end
 }
 
-# What the generator says of its VMs, by pid: slot:pages that its reads of the log found
-log_found()
-{
-	jq -rs 'map(select(.what == "vm") | "\(.pid):\(.log_slot.slot):\(.log.pages)") | sort |
-		join(" ")' "$TMP/guest.json"
-}
-
-# slots FIELD: the same of the total rows
-slots()
-{
-	jq -rs --arg field "$1" 'map(select(.scope == "total" and .slot == 2) |
-		"\(.pid):\(.slot):\(.[$field])") | sort | join(" ")' "$TMP/watch.json"
-}
+# The checks, evaluated at once because jq is slow in the machines. "by_pid" gives "pid:N" lists. A
+# page is dirtied once more when another vCPU reads the log between its fault and the second attempt
+# at the write: the pages that the log showed are the truth, not pages times rounds.
+defs='
+def by_pid(n): map(select(n > 0) | "\(.pid):\(n)") | sort | join(" ");
+def is(name; expected; got): [name, expected, got] | map(tostring) | join("|");
+def vms: $guest | map(select(.what == "vm"));
+def rows: $watch | map(select(.scope == "total" and .slot == 2));
+def seen: $watch | map(select(.scope == "event" and .slot == 2));
+(vms | map({key: "\(.pid) \(.log_slot.hva)", value: .log_slot}) | from_entries) as $slots |
+is("pages that were clean, as the log has them"; vms | by_pid(.log.pages); rows | by_pid(.dirtied)),
+is("marked no more often than that"; vms | by_pid(.log.pages); rows | by_pid(.count)),
+is("different pages"; vms | by_pid(.log_slot.pages); rows | by_pid(.unique_pages)),
+is("the kind of log"; $log; rows | map(.log) | unique | join(" ")),
+if $events == 0 then is("no events"; 0; seen | length) else
+	is("an event each"; vms | by_pid(.log.pages);
+		seen | group_by(.pid) | map({pid: .[0].pid, n: length}) | by_pid(.n)) end,
+if $partial + $events != 1 then empty else
+	is("GFN, offset, size and address of every event"; 0; seen | map(
+		$slots["\(.pid) \(.userspace_addr)"] as $slot | select($slot == null or
+			.gfn != $slot.gpa / 4096 + .rel_gfn or .npages != $slot.pages or
+			.rel_gfn >= $slot.pages)) | length) end,
+is("the pages in the file"; vms | map(.log_slot.pages) | add;
+	$file | map(select(.slot == 2 and .count >= $rounds)) | length),
+is("the counts in the file"; vms | map(.log.pages) | add;
+	$file | map(select(.slot == 2) | .count) | add),
+is("the order in the file"; true; $file | map(.count) | . == (sort | reverse)),
+is("nothing lost"; 0; $watch[-1].lost | map(.) | add)'
 
 partial()
 {
 	grep -q 'partial' "$TMP/watch.err"
 }
 
-# Every event: place in the slot, and in the VMM, as the generator's own mapping has it.
-check_events()
-{
-	is "$1: an event per page and round" "$(slots count)" "$(jq -rs 'map(select(.scope == "event" and
-		.slot == 2)) | group_by(.pid) | map("\(.[0].pid):2:\(length)") | sort | join(" ")' \
-		"$TMP/watch.json")"
-	if partial; then
-		skip "$1: GFN and address of every event" "the dirty ring's event does not tell them"
-		return
-	fi
-	is "$1: GFN, offset and address of every event" 0 "$(jq -s --slurpfile guest "$TMP/guest.json" '
-		($guest | map(select(.what == "vm") | {key: "\(.pid) \(.log_slot.hva)", value: .log_slot}) |
-			from_entries) as $slots |
-		map(select(.scope == "event" and .slot == 2) |
-			$slots["\(.pid) \(.userspace_addr)"] as $slot |
-			select($slot == null or .gfn != $slot.gpa / 4096 + .rel_gfn or
-				.npages != $slot.pages or .rel_gfn >= $slot.pages)) | length' \
-		"$TMP/watch.json")"
-}
-
-# The file: every page of the slot, each at least as often as there were rounds. A page is dirtied
-# once more when another vCPU reads the log between its fault and the write's second attempt.
-check_file()
-{
-	file=$(sed -n 's/.*dirty pages by count are in //p' "$TMP/watch.err")
-	is "$1: the file's pages" "$(jq -s 'map(select(.what == "vm") | .log_slot.pages) | add' \
-		"$TMP/guest.json")" "$(jq -s --argjson rounds "$2" 'map(select(.slot == 2 and
-		.count >= $rounds)) | length' "$file")"
-	is "$1: the file's counts" "$(jq -s 'map(select(.what == "vm") | .log.pages) | add' \
-		"$TMP/guest.json")" "$(jq -s 'map(select(.slot == 2) | .count) | add' "$file")"
-	holds "$1: by falling count" jq -es 'map(.count) | . == (sort | reverse)' "$file"
-	is "$1: the directory is for this user only" drwx------ \
-		"$(ls -ld "$TMP/temp" | cut -c 1-10)"
-}
-
-# exact LABEL ROUNDS GUEST_OPTIONS... -- WATCH_OPTIONS...
+# exact LABEL ROUNDS LOG GUEST_OPTIONS... -- WATCH_OPTIONS...
 exact()
 {
-	label=$1 rounds=$2
-	shift 2
+	label=$1 rounds=$2 log=$3 events=1 partial=0
+	shift 3
+	case "$*" in
+	*--summary*) events=0 ;;
+	esac
 	if ! watched "$@"; then
 		fail "$label: runs" "$(cat "$TMP/watch.err" "$TMP/guest.err")"
 		return
 	fi
-	is "$label: pages that were clean, as the log has them" "$(log_found)" "$(slots dirtied)"
-	is "$label: marked no more often than that" "$(log_found)" "$(slots count)"
-	is "$label: different pages" "$(jq -rs 'map(select(.what == "vm") |
-		"\(.pid):\(.log_slot.slot):\(.log_slot.pages)") | sort | join(" ")' "$TMP/guest.json")" \
-		"$(slots unique_pages)"
-	check_events "$label"
-	check_file "$label" "$rounds"
-	no_loss "$label: nothing lost"
+	! partial || partial=1
+	jq -rn --slurpfile watch "$TMP/watch.json" --slurpfile guest "$TMP/guest.json" \
+		--slurpfile file "$(sed -n 's/.*dirty pages by count are in //p' "$TMP/watch.err")" \
+		--argjson rounds "$rounds" --arg log "$log" --argjson events $events \
+		--argjson partial $partial "$defs" >"$TMP/checks" ||
+		fail "$label: the checks can't be evaluated"
+	while IFS='|' read -r name expected got; do
+		is "$label: $name" "$expected" "$got"
+	done <"$TMP/checks"
 }
 
 why=$(missing mark_page_dirty mark_page_dirty)
@@ -105,17 +89,19 @@ if kvm_watcher --check --format=json 2>/dev/null |
 	skip "logs that are no ring" "functions can't be hooked here: only the dirty ring's event is left"
 else
 	bitmap=1
-	exact "one vCPU" 3 dirty=40:3 --
-	exact "4 vCPUs in 2 VMs" 5 --separate --vms=2 --vcpus=2 dirty=23:5 --
-	exact "KVM_CLEAR_DIRTY_LOG" 4 --log=clear --vcpus=2 dirty=17:4 --
-	for kind in fentry kprobe; do
+	exact "one vCPU" 3 bitmap dirty=40:3 --
+	exact "4 vCPUs in 2 VMs" 5 bitmap --separate --vms=2 --vcpus=2 dirty=23:5 --
+	exact "KVM_CLEAR_DIRTY_LOG" 4 bitmap --log=clear --vcpus=2 dirty=17:4 --
+	exact "--summary" 3 bitmap dirty=19:3 -- --summary
+	# fentry is the first choice where it is possible.
+	for kind in kprobe; do
 		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
 			jq -r '[.monitors.mark_page_dirty.needs[] | select(.state == "missing") |
 				.why][0] // empty')
 		if test -n "$why"; then
 			skip "--hooks=$kind" "$why"
 		else
-			exact "--hooks=$kind" 3 --separate --vms=2 --vcpus=2 dirty=11:3 -- \
+			exact "--hooks=$kind" 3 bitmap --separate --vms=2 --vcpus=2 dirty=11:3 -- \
 				--hooks=$kind,iter
 		fi
 	done
@@ -124,9 +110,7 @@ fi
 if ! kvm_guest --log=ring dirty=1 >"$TMP/ring.out" 2>&1; then
 	skip "dirty rings" "$(head -n 1 "$TMP/ring.out")"
 else
-	exact "dirty rings" 3 --log=ring --separate --vms=2 --vcpus=2 dirty=29:3 --
-	is "dirty rings: so they are called" ring "$(jq -rs 'map(select(.scope == "total" and
-		.slot == 2) | .log) | unique | join(" ")' "$TMP/watch.json")"
+	exact "dirty rings" 3 ring --log=ring --separate --vms=2 --vcpus=2 dirty=29:3 --
 	for kind in raw_tp tp_btf tracepoint; do
 		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
 			jq -r '[.monitors.mark_page_dirty.needs[] |
@@ -134,7 +118,7 @@ else
 		if test -n "$why"; then
 			skip "--hooks=$kind" "$why"
 		else
-			exact "--hooks=$kind" 3 --log=ring --vcpus=2 dirty=13:3 -- --hooks=$kind,iter
+			exact "--hooks=$kind" 3 ring --log=ring --vcpus=2 dirty=13:3 -- --hooks=$kind,iter
 		fi
 	done
 fi
@@ -156,26 +140,19 @@ fi
 kill $idle
 wait $idle 2>/dev/null
 
-# --summary: the same counts without events.
-options='dirty=19:3' log=bitmap
-test -n "$bitmap" || log=ring
+# The directory is made for this user only; a link in its place is not followed.
+log=ring
+test -z "$bitmap" || log=bitmap
 if kvm_guest --log=$log dirty=1 >/dev/null 2>&1; then
-	if watched --log=$log $options -- --summary; then
-		is "--summary: the same count" "$(log_found)" "$(slots count)"
-		is "--summary: no events" 0 "$(jq -s 'map(select(.scope == "event")) | length' \
-			"$TMP/watch.json")"
-	else
-		fail "--summary: runs" "$(cat "$TMP/watch.err")"
-	fi
-	# A link in the directory's place is not followed.
 	mkdir "$TMP/elsewhere"
 	ln -s "$TMP/elsewhere" "$TMP/link"
+	is "the directory is for this user only" drwx------ "$(ls -ld "$TMP/temp" | cut -c 1-10)"
 	watch -d --summary --temp-dir="$TMP/link"
 	guest --log=$log dirty=3
 	watch_end
 	is "a link in the directory's place is not followed" 0 "$(ls "$TMP/elsewhere" | wc -l)"
 	holds "... and that is said" grep -q "the pages are not written" "$TMP/watch.err"
 else
-	skip "--summary and the file" "the dirty ring is not there and nothing else can be seen here"
+	skip "the file" "the dirty ring is not there and nothing else can be seen here"
 fi
 done_testing
