@@ -92,7 +92,12 @@ $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $(GUEST_SOURCES) -lpthread
 
-TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest
+# The cases call jq; gojq is the same language and starts ten times faster.
+$(OUTPUT)/tests/jq:
+	$(Q)mkdir -p $(@D)
+	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
+
+TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/jq
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))

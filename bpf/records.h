@@ -27,7 +27,7 @@ struct stat_extremes {
  * extremes[epoch & 1] is written in epoch; user space advances the epoch and
  * then reads the half that is no longer written.
  */
-struct stat {
+struct timing {
 	__u64 total_ns;
 	struct stat_extremes extremes[2];
 	__u64 hist[STAT_BUCKETS];
@@ -42,11 +42,18 @@ struct vcpu_info {
 	__u32 tid;
 	__u32 vcpu_id;
 	__u32 ready;		/* written last: the slot is in use */
+	__u64 exits;		/* KVM's own count when last seen: one that falls means a new vCPU */
 	char comm[16];		/* of the VMM's process: a name when /proc is too late */
 };
 
 /* Size of the direct-mapped cache from a vCPU's address to its slot. */
 enum { SLOT_CACHE_BITS = 16 };
+
+/* Fibonacci hashing; the allocator's alignment leaves the low bits empty. */
+static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
+{
+	return (vcpu >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
+}
 
 /* Slot 0 means "none". */
 struct vcpu_key {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Adding a duration to a struct stat. Only the owner thread of a record may. */
+/* Adding a duration to a struct timing. Only the owner thread of a record may. */
 #ifndef KVM_WATCHER_STAT_BPF_H
 #define KVM_WATCHER_STAT_BPF_H
 
@@ -34,7 +34,7 @@ static __always_inline u32 stat__bucket(u64 ns)
 	       ((ns >> (msb + STAT_MIN_SHIFT - STAT_SUB_BITS)) & ((1 << STAT_SUB_BITS) - 1));
 }
 
-static __always_inline void stat__add(struct stat *stat, u64 ns)
+static __always_inline void stat__add(struct timing *stat, u64 ns)
 {
 	u64 now = epoch, bucket = stat__bucket(ns);
 	struct stat_extremes *x = &stat->extremes[now & 1];
@@ -44,9 +44,11 @@ static __always_inline void stat__add(struct stat *stat, u64 ns)
 	asm volatile("" : "+r"(bucket));
 	stat->hist[bucket & (STAT_BUCKETS - 1)]++;
 	if (x->epoch != now) {
-		x->epoch = now;
 		x->min_ns = ns;
 		x->max_ns = ns;
+		/* Last: a half whose epoch is seen has extremes. */
+		asm volatile("" : : : "memory");
+		x->epoch = now;
 	} else if (ns > x->max_ns) {
 		x->max_ns = ns;
 	} else if (ns < x->min_ns) {

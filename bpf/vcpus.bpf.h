@@ -80,12 +80,6 @@ static __always_inline void lose(u32 what)
 		__sync_fetch_and_add(n, 1);
 }
 
-static __always_inline u32 slot_cache__index(u64 vcpu)
-{
-	/* Fibonacci hashing; the allocator's alignment leaves the low bits empty. */
-	return (vcpu >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
-}
-
 /* Gives {vcpu, current thread} a slot. 0 when there is none left. */
 static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid)
 {
@@ -138,6 +132,27 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 }
 
 /*
+ * True when slot is not (any more) that of vcpu in the current thread. One
+ * thread may run a VM, free it, and run the next one at the same address: then
+ * KVM's count of exits falls, and the next look gives out a new slot.
+ */
+static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu *vcpu)
+{
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)bpf_get_current_pid_tgid() };
+	u64 exits;
+
+	if (info->vcpu != key.vcpu || info->tid != key.tid)
+		return true;
+	exits = BPF_CORE_READ(vcpu, stat.exits);
+	if (exits >= info->exits) {
+		info->exits = exits;
+		return false;
+	}
+	bpf_map_delete_elem(&vcpu_slots, &key);
+	return true;
+}
+
+/*
  * Slot of the vCPU that the current thread has loaded, given out now if it is
  * new; 0: none is loaded, or it is not chosen. For tracepoints that fire in a
  * vCPU's thread and do not say which vCPU it is.
@@ -153,7 +168,7 @@ static __always_inline u32 vcpus__current_slot(void)
 		return 0;
 	slot = bpf_map_lookup_elem(&slot_cache, &index);
 	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
-	if (info && info->vcpu == (u64)vcpu && info->tid == (u32)bpf_get_current_pid_tgid())
+	if (info && !vcpus__stale(info, vcpu))
 		return *slot;
 	return vcpus__find_slot(vcpu, true);
 }

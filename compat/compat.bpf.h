@@ -65,6 +65,52 @@ static __always_inline u32 exit_reason(void *vcpu, u32 isa)
 	return ~0U;
 }
 
+/* Memory slots looked at at most: VMMs have some tens. */
+enum { MAX_SLOTS_SEEN = 512, MAX_SLOTS_PER_BUCKET = 8 };
+
+/*
+ * Pages in a VM's memory slots, the SMM address space (which shows the same
+ * memory again) left out. Until 5.16 the slots are an array, then they hang in
+ * a hash table (a54d806688fe "KVM: Keep memslots in tree-based structures").
+ */
+static __always_inline u64 memslot_pages(struct kvm *kvm)
+{
+	struct kvm_memslots *slots = BPF_CORE_READ(kvm, memslots[0]);
+	struct kvm_memslots___array *array = (void *)slots;
+	u64 pages = 0;
+
+	if (bpf_core_field_exists(slots->id_hash)) {
+		int index = BPF_CORE_READ(slots, node_idx) & 1;
+
+		for (int i = 0; i < 128; i++) {
+			struct hlist_node *node;
+
+			bpf_core_read(&node, sizeof(node), &slots->id_hash[i].first);
+			for (int j = 0; node && j < MAX_SLOTS_PER_BUCKET; j++) {
+				struct kvm_memory_slot *slot = (void *)node -
+					bpf_core_field_offset(struct kvm_memory_slot, id_node) -
+					index * sizeof(struct hlist_node) * 2;
+
+				pages += BPF_CORE_READ(slot, npages);
+				node = BPF_CORE_READ(node, next);
+			}
+		}
+	} else if (bpf_core_field_exists(array->used_slots)) {
+		int used = BPF_CORE_READ(array, used_slots);
+		void *slot = (void *)array + bpf_core_field_offset(struct kvm_memslots___array, memslots);
+
+		for (int i = 0; i < MAX_SLOTS_SEEN && i < used; i++) {
+			unsigned long npages = 0;
+
+			bpf_probe_read_kernel(&npages, sizeof(npages),
+					      slot + bpf_core_field_offset(struct kvm_memory_slot, npages));
+			pages += npages;
+			slot += bpf_core_type_size(struct kvm_memory_slot);
+		}
+	}
+	return pages;
+}
+
 /*
  * The vCPU that the current thread has loaded, or NULL: between vcpu_load()
  * and vcpu_put() (virt/kvm/kvm_main.c) the vCPU's preempt notifier is the one

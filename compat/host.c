@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "host.h"
 
+#include <cpuid.h>
 #include <dirent.h>
 #include <errno.h>
 #include <mntent.h>
@@ -24,9 +25,21 @@ static bool has_module(const char *name)
 	return !access(path, F_OK);
 }
 
+/* Both modules are there when both are built in: the CPU tells which one works then. */
+static bool cpu_has_svm(void)
+{
+	unsigned int eax, ebx, ecx = 0, edx;
+
+	return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && ecx & 1 << 2;
+}
+
 unsigned int host__vendors(void)
 {
-	return (has_module("kvm_intel") ? VENDOR_VMX : 0) | (has_module("kvm_amd") ? VENDOR_SVM : 0);
+	bool vmx = has_module("kvm_intel"), svm = has_module("kvm_amd");
+
+	if (vmx && svm)
+		return cpu_has_svm() ? VENDOR_SVM : VENDOR_VMX;
+	return (vmx ? VENDOR_VMX : 0) | (svm ? VENDOR_SVM : 0);
 }
 
 const char *host__vendor_name(void)
@@ -34,9 +47,9 @@ const char *host__vendor_name(void)
 	static char name[64];
 	DIR *dir;
 
-	if (has_module("kvm_intel"))
+	if (host__vendors() & VENDOR_VMX)
 		return "kvm_intel";
-	if (has_module("kvm_amd"))
+	if (host__vendors() & VENDOR_SVM)
 		return "kvm_amd";
 	snprintf(name, sizeof(name), "none");
 	dir = opendir("/sys/module");
@@ -47,6 +60,23 @@ const char *host__vendor_name(void)
 			snprintf(name, sizeof(name), "%.63s", entry->d_name);
 	closedir(dir);
 	return name;
+}
+
+bool host__has_vendor_types(void)
+{
+	const char *type = host__vendors() & VENDOR_VMX ? "vcpu_vmx" : "vcpu_svm";
+	struct btf *btf;
+	bool found;
+
+	if (host__has_btf(host__vendor_name()))
+		return true;
+	/* KVM is built in, or its modules have no BTF. */
+	btf = btf__load_vmlinux_btf();
+	if (!btf)
+		return false;
+	found = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT) > 0;
+	btf__free(btf);
+	return found;
 }
 
 bool host__has_kvm(void)

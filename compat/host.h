@@ -11,6 +11,12 @@ unsigned int host__vendors(void);
 /* "kvm_intel", "kvm_amd", another kvm_* module's name, or "none". */
 const char *host__vendor_name(void);
 
+/*
+ * True when the kernel's or the vendor module's BTF has the vendor's vCPU
+ * structure (vcpu_vmx, vcpu_svm).
+ */
+bool host__has_vendor_types(void);
+
 /* True when KVM is in this kernel (built in, or its module is loaded). */
 bool host__has_kvm(void);
 

@@ -89,21 +89,21 @@ struct kvm_memory_slot {
 	u16 as_id;
 };
 
+/* since 5.17: a hash by slot number, threaded through id_node[node_idx] */
 struct kvm_memslots {
-	struct rb_root gfn_tree;		/* since 5.17 */
-	struct hlist_head id_hash[1 << 7];	/* since 5.17 */
-	int node_idx;				/* since 5.17 */
+	struct rb_root gfn_tree;
+	struct hlist_head id_hash[128];
+	int node_idx;
 };
 
-/* Until 5.16: sorted by falling base_gfn. */
+/* until 5.16: an array, sorted by falling base_gfn */
 struct kvm_memslots___array {
-	int used_slots;
 	struct kvm_memory_slot memslots[1];
+	short used_slots;
 };
 
 struct kvm {
-	struct kvm_memslots *memslots[1];
-	unsigned long nr_memslot_pages;	/* since 5.15 */
+	struct kvm_memslots *memslots[2];	/* by address space: 0 normal, 1 SMM */
 	int userspace_pid;
 	u32 dirty_ring_size;		/* since 5.11 */
 };

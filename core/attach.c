@@ -45,7 +45,10 @@ const char *need_state__word(const struct need_state *need)
 {
 	if (!need->hook)
 		return "missing";
-	return need->hook == need->first ? "attached" : "replaced";
+	/* Another program for the same hook is no other hook. */
+	if (need->hook->kind == need->first->kind && need->hook->target == need->first->target)
+		return "attached";
+	return "replaced";
 }
 
 bool attach__has(const struct attachment *at, const char *need)
@@ -79,7 +82,7 @@ static const char *refusal_text(int err)
 	switch (-err) {
 	case EPERM:
 	case EACCES:
-		return geteuid() ? "not permitted: run as root (CAP_BPF and CAP_PERFMON)" :
+		return geteuid() ? "not permitted: run as root" :
 				   "this kernel refuses it (EPERM)";
 	case ENOENT:
 	case ESRCH:
@@ -99,18 +102,17 @@ static void refuse(struct need_state *need, const struct hook *hook, int err)
 }
 
 /* NULL when the hook may be tried, else why not. */
-static const char *not_applicable(const struct hook *hook, const struct options *opts)
+static const char *not_applicable(const struct hook *hook)
 {
 	static char text[WHY_LEN];
 
-	if (opts->hooks && !(opts->hooks & (1U << hook->kind))) {
-		snprintf(text, sizeof(text), "%s is not among --hooks", kind_names[hook->kind]);
+	if (hook->vendors && !host__vendors()) {
+		snprintf(text, sizeof(text), "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have this event",
+			 host__vendor_name());
 		return text;
 	}
-	if (hook->vendors && !(hook->vendors & host__vendors())) {
-		if (host__vendors())
-			return "it belongs to the other vendor";
-		snprintf(text, sizeof(text), "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have this event",
+	if (hook->vendor_types && !host__has_vendor_types()) {
+		snprintf(text, sizeof(text), "it needs the BTF of %s, which this kernel does not have",
 			 host__vendor_name());
 		return text;
 	}
@@ -138,7 +140,12 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 		}
 		if (need->hook || no->refused[i])
 			continue;
-		why = not_applicable(&hooks[i], run->opts);
+		if (run->opts->hooks && !(run->opts->hooks & (1U << hooks[i].kind)))
+			continue;
+		/* The other vendor's function is no alternative here, nor news to anybody. */
+		if (hooks[i].vendors && host__vendors() && !(hooks[i].vendors & host__vendors()))
+			continue;
+		why = not_applicable(&hooks[i]);
 		if (why)
 			set_why(need, "%s %s: %s", kind_names[hooks[i].kind], hooks[i].target, why);
 		else
@@ -324,6 +331,10 @@ int attach__monitor(struct run *run, const struct monitor *m, struct attachment 
 	do {
 		err = try_attach(run, at, &no);
 	} while (err == -EAGAIN);
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook != at->needs[i].first)
+			set_why(&at->needs[i], "%s is not among --hooks",
+				kind_names[at->needs[i].first->kind]);
 	return err;
 }
 

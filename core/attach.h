@@ -36,6 +36,7 @@ struct hook {
 	const char *target;	/* tracepoint or function */
 	const char *prog;	/* program in the monitor's object */
 	unsigned int vendors;	/* only with these KVM vendors; 0: any */
+	bool vendor_types;	/* reads the vendor's vCPU structure: needs its BTF */
 	const char *gives;	/* first row of a need: what is lost without it */
 	bool primary;		/* first row of a need: one of these makes the monitor worth running */
 	bool (*applies)(void);	/* the row is there only where this is true; NULL: everywhere */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -86,16 +87,30 @@ static struct json_object *check_monitor(struct run *run, const struct monitor *
 	return obj;
 }
 
+static struct json_object *no_monitor(const char *why)
+{
+	struct json_object *obj = json_object_new_object();
+
+	json_object_object_add(obj, "works", json_object_new_boolean(false));
+	json_object_object_add(obj, "why", json_object_new_string(why));
+	json_object_object_add(obj, "needs", json_object_new_array());
+	return obj;
+}
+
 static struct json_object *check_monitors(const struct options *opts, bool *works)
 {
 	struct json_object *all = json_object_new_object();
 	struct run run = { .opts = opts };
 
-	if (!host__has_kvm() || vcpus__open(opts, &run.vcpus))
-		return all;
+	const char *why = NULL;
+
+	if (!host__has_kvm())
+		why = "this kernel has no KVM now";
+	else if (vcpus__open(opts, &run.vcpus))
+		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
 	for (size_t i = 0; i < nr_monitors; i++)
 		if (monitor__available(monitors[i]) && !monitors[i]->is_switch)
-			json_object_object_add(all, monitors[i]->name,
+			json_object_object_add(all, monitors[i]->name, why ? no_monitor(why) :
 					       check_monitor(&run, monitors[i], works));
 	vcpus__close(run.vcpus);
 	return all;
@@ -146,8 +161,8 @@ static void print_monitors(struct json_object *all)
 	json_object_object_foreach(all, name, one) {
 		struct json_object *needs = json_object_object_get(one, "needs");
 
-		printf("\n%s: %s %s\n", name, true_of(one, "works") ? "works" : "can't work here",
-		       text_of(one, "why"));
+		printf("\n%s: %s%s%s\n", name, true_of(one, "works") ? "works" : "can't work here",
+		       *text_of(one, "why") ? ": " : "", text_of(one, "why"));
 		for (size_t i = 0; i < json_object_array_length(needs); i++) {
 			struct json_object *need = json_object_array_get_idx(needs, i);
 			const char *why = text_of(need, "why"), *state = text_of(need, "state");

@@ -2,10 +2,10 @@
 #include "list.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../output/output.h"
@@ -57,34 +57,77 @@ static const struct column columns[] = {
 	{}
 };
 
+/* One VM: what its process shows, and what the kernel knows of this VM of it. */
+struct listed_vm {
+	const struct vm *process;
+	uint64_t kvm;			/* 0: the kernel was not asked */
+	uint64_t mem_pages;
+	uint32_t vcpus;
+	char label[VM_NAME_LEN + 16];	/* "#2" etc. behind the name, as the monitors label them */
+};
+
+struct listed {
+	struct listed_vm *vms;
+	size_t nr;
+};
+
+static struct listed_vm *add_vm(struct listed *list, const struct vm *process, unsigned int nth)
+{
+	struct listed_vm *more = realloc(list->vms, (list->nr + 1) * sizeof(*more));
+	struct listed_vm *vm;
+
+	if (!more)
+		return NULL;
+	list->vms = more;
+	vm = &more[list->nr++];
+	memset(vm, 0, sizeof(*vm));
+	vm->process = process;
+	if (nth > 1)
+		snprintf(vm->label, sizeof(vm->label), "%s#%u", process->name, nth);
+	else
+		snprintf(vm->label, sizeof(vm->label), "%s", process->name);
+	return vm;
+}
+
+/* The VMs of one process, told apart by the kernel's struct kvm. */
+static int list_process(struct listed *list, const struct vm *process,
+			const struct vcpu_entry *entries, size_t nr)
+{
+	size_t first = list->nr;
+	struct listed_vm *vm;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (entries[i].tgid != (uint32_t)process->pid)
+			continue;
+		vm = NULL;
+		for (size_t j = first; j < list->nr; j++)
+			if (list->vms[j].kvm == entries[i].kvm)
+				vm = &list->vms[j];
+		if (!vm)
+			vm = add_vm(list, process, list->nr - first + 1);
+		if (!vm)
+			return -ENOMEM;
+		vm->kvm = entries[i].kvm;
+		vm->mem_pages = entries[i].mem_pages;
+		vm->vcpus++;
+	}
+	if (list->nr > first)
+		return 0;
+	vm = add_vm(list, process, 1);
+	if (!vm)
+		return -ENOMEM;
+	vm->vcpus = process->nr_vcpus;
+	return 0;
+}
+
 static double to_mib(uint64_t bytes)
 {
 	return bytes == UINT64_MAX ? NAN : bytes / 1048576.0;
 }
 
-/* Guest memory of all the VMs that one process holds. */
-static uint64_t memory_of(pid_t pid, const struct vcpu_entry *entries, size_t nr)
+static bool chosen(const struct options *opts, const struct listed_vm *vm)
 {
-	uint64_t pages = 0, seen[16];
-	size_t nr_seen = 0;
-
-	for (size_t i = 0; i < nr; i++) {
-		bool new = entries[i].tgid == (uint32_t)pid && entries[i].mem_pages;
-
-		for (size_t j = 0; new && j < nr_seen; j++)
-			new = seen[j] != entries[i].kvm;
-		if (!new)
-			continue;
-		pages += entries[i].mem_pages;
-		if (nr_seen < sizeof(seen) / sizeof(*seen))
-			seen[nr_seen++] = entries[i].kvm;
-	}
-	return pages ? pages * sysconf(_SC_PAGESIZE) : UINT64_MAX;
-}
-
-static bool chosen(const struct options *opts, const struct vm *vm)
-{
-	return (!opts->pid || opts->pid == vm->pid) && vm__match(opts->vm, vm->name);
+	return (!opts->pid || opts->pid == vm->process->pid) && vm__match(opts->vm, vm->label);
 }
 
 static void begin(struct output *out, int view)
@@ -97,53 +140,69 @@ static void begin(struct output *out, int view)
 	output__begin(out, &section);
 }
 
-static void write_vms(struct output *out, const struct options *opts, const struct vm *vms,
-		      size_t nr_vms, const struct vcpu_entry *entries, size_t nr)
+static void write_vms(struct output *out, const struct options *opts, const struct listed *list)
 {
 	begin(out, VIEW_VMS);
-	for (size_t i = 0; i < nr_vms; i++) {
-		uint64_t memory = memory_of(vms[i].pid, entries, nr);
+	for (size_t i = 0; i < list->nr; i++) {
+		const struct listed_vm *vm = &list->vms[i];
+		uint64_t rss = vm->process->rss_bytes;
+		uint64_t memory = vm->mem_pages ? vm->mem_pages * sysconf(_SC_PAGESIZE) : UINT64_MAX;
 		struct list_row row = {
-			.row = { .ts_ns = clock__ns(), .vm = vms[i].name, .pid = vms[i].pid },
-			.kind = "vm", .vmm = vms[i].vmm, .vcpus = vms[i].nr_vcpus,
+			.row = { .ts_ns = clock__ns(), .vm = vm->label, .pid = vm->process->pid },
+			.kind = "vm", .vmm = vm->process->vmm, .vcpus = vm->vcpus,
 			.memory_bytes = memory, .memory_mib = to_mib(memory),
-			.rss_bytes = vms[i].rss_bytes, .rss_mib = to_mib(vms[i].rss_bytes),
-			.name = vms[i].name,
+			.rss_bytes = rss, .rss_mib = to_mib(rss), .name = vm->label,
 		};
 
-		if (chosen(opts, &vms[i]))
+		if (chosen(opts, vm))
 			output__row(out, &row.row, 0);
 	}
 	output__end(out);
 }
 
-static void write_vcpus(struct output *out, const struct options *opts, const struct vm *vms,
-			size_t nr_vms, const struct vcpu_entry *entries, size_t nr)
+static void write_vcpus(struct output *out, const struct options *opts, const struct listed *list,
+			const struct vcpu_entry *entries, size_t nr)
 {
 	begin(out, VIEW_VCPUS);
-	for (size_t i = 0; i < nr_vms; i++)
-		for (size_t j = 0; j < nr && chosen(opts, &vms[i]); j++) {
+	for (size_t i = 0; i < list->nr; i++)
+		for (size_t j = 0; j < nr && chosen(opts, &list->vms[i]); j++) {
 			const struct vcpu_entry *e = &entries[j];
 			struct list_row row = {
-				.row = { .ts_ns = clock__ns(), .vm = vms[i].name,
+				.row = { .ts_ns = clock__ns(), .vm = list->vms[i].label,
 					 .pid = e->tgid, .tid = e->tid ?: UINT32_MAX, .vcpu = e->vcpu_id },
-				.kind = "vcpu", .exits = e->exits, .name = vms[i].name,
+				.kind = "vcpu", .exits = e->exits, .name = list->vms[i].label,
 			};
 
-			if (e->tgid == (uint32_t)vms[i].pid && options__has_vcpu(opts, e->vcpu_id))
+			if (e->kvm == list->vms[i].kvm && options__has_vcpu(opts, e->vcpu_id))
 				output__row(out, &row.row, 0);
 		}
 	output__end(out);
+}
+
+static int write_list(const struct options *opts, const struct listed *list,
+		      const struct vcpu_entry *entries, size_t nr)
+{
+	struct output *out = output__new(opts->format, stdout, terminal__width());
+	int err;
+
+	if (!out)
+		return -ENOMEM;
+	write_vms(out, opts, list);
+	write_vcpus(out, opts, list, entries, nr);
+	err = -output__flush(out);
+	output__free(out);
+	return err == -EPIPE ? 0 : err;
 }
 
 int list__print(const struct options *opts)
 {
 	struct vcpu_entry *entries = NULL;
 	size_t nr_vms = 0, nr = 0;
+	struct listed list = {};
 	struct vm *vms = NULL;
-	struct output *out;
 	int err;
 
+	signal(SIGPIPE, SIG_IGN);
 	err = vm__scan("/proc", &vms, &nr_vms);
 	if (err) {
 		say("the processes in /proc can't be read: %s", strerror(-err));
@@ -151,18 +210,21 @@ int list__print(const struct options *opts)
 	}
 	err = vcpus__list(&entries, &nr);
 	if (err)
-		say("threads and memory of the vCPUs are not known: the BPF iterator is refused (%s%s)",
-		    strerror(-err), geteuid() ? "; run as root" : "");
-	out = output__new(opts->format, stdout, isatty(STDOUT_FILENO) ? 100 : 0);
-	if (out) {
-		write_vms(out, opts, vms, nr_vms, entries, nr);
-		write_vcpus(out, opts, vms, nr_vms, entries, nr);
-		err = output__flush(out);
-	}
-	if (!nr_vms)
-		say("no VM runs now%s", geteuid() ? ", or none of yours: run as root to see all" : "");
-	output__free(out);
+		say("threads and memory of the vCPUs are not known: BPF iterators are refused (%s)%s",
+		    strerror(-err), geteuid() ? "; run it as root" : "");
+	err = 0;
+	for (size_t i = 0; i < nr_vms && !err; i++)
+		err = list_process(&list, &vms[i], entries, nr);
+	if (!err)
+		err = write_list(opts, &list, entries, nr);
+	if (err)
+		say("can't write the list: %s", strerror(-err));
+	else if (!nr_vms && geteuid())
+		say("no VM of yours runs now: run it as root to see all");
+	else if (!nr_vms)
+		say("no VM runs now");
+	free(list.vms);
 	free(entries);
 	free(vms);
-	return EXIT_MEASURED;
+	return err || (!nr_vms && geteuid()) ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }

@@ -549,15 +549,19 @@ static int check_monitors(const struct options *opts)
 
 	if (!opts->monitors && !opts->check && !opts->list)
 		return no_monitor();
+	if (opts->check && opts->list)
+		return usage_error("--check and --list are two questions; ask one at a time");
+	if (opts->check && opts->format == FORMAT_CSV)
+		return usage_error("--check has no CSV form; use --format=json or none");
 	for (i = 0; i < nr_monitors; i++) {
 		if (!is_asked(opts, i))
 			continue;
-		if (!monitor__available(monitors[i]))
-			return usage_error("-%c, --%s: not available in this version",
-					   monitors[i]->key, monitors[i]->name);
 		err = check_with(opts, monitors[i]);
 		if (err)
 			return err;
+		if (!monitor__available(monitors[i]))
+			return usage_error("-%c, --%s: not available in this version",
+					   monitors[i]->key, monitors[i]->name);
 	}
 	return 0;
 }

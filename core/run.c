@@ -186,7 +186,7 @@ static int loop__run(struct loop *loop, struct run *run)
 		if (err < 0)
 			return -errno;
 		if (event.data.u32 >= SOURCE_EVENTS) {
-			vcpus__refresh(run->vcpus);
+			vcpus__learn(run->vcpus);
 			attach__read_events(&run->attached[event.data.u32 - SOURCE_EVENTS]);
 			err = output__flush(run->out);
 			if (err)
@@ -201,7 +201,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			say("the VM with pid %d has ended", run->opts->pid);
 			return 0;
 		case SOURCE_VCPUS:
-			vcpus__refresh(run->vcpus);
+			vcpus__learn(run->vcpus);
 			continue;
 		case SOURCE_INTERVAL:
 			if (read(loop->fds[SOURCE_INTERVAL], &expired, sizeof(expired)) < 0)
@@ -317,7 +317,7 @@ static int check_pid(const struct options *opts)
 	return err;
 }
 
-static int terminal_width(void)
+int terminal__width(void)
 {
 	struct winsize size;
 
@@ -395,7 +395,7 @@ int run__watch(const struct options *opts)
 	}
 	if (vcpus__open(opts, &run.vcpus))
 		return EXIT_NOT_MEASURED;
-	run.out = output__new(opts->format, stdout, terminal_width());
+	run.out = output__new(opts->format, stdout, terminal__width());
 	if (!run.out)
 		say("out of memory");
 	else if (!attach_all(&run))

@@ -35,4 +35,7 @@ void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsi
 
 uint64_t clock__ns(void);
 
+/* Columns of the terminal on stdout; 0 when it is none. */
+int terminal__width(void);
+
 #endif

@@ -16,7 +16,7 @@ void stat_delta__init(struct stat_delta *d)
 	d->max_ns = UINT64_MAX;
 }
 
-void stat_delta__set(struct stat_delta *d, const struct stat *now, const struct stat *before)
+void stat_delta__set(struct stat_delta *d, const struct timing *now, const struct timing *before)
 {
 	d->total_ns = counter__delta(now->total_ns, before ? before->total_ns : 0);
 	d->timed = 0;
@@ -34,7 +34,7 @@ static void take_extremes(struct stat_delta *d, uint64_t min_ns, uint64_t max_ns
 		d->max_ns = max_ns;
 }
 
-void stat_delta__extremes(struct stat_delta *d, const struct stat *now, uint64_t epoch)
+void stat_delta__extremes(struct stat_delta *d, const struct timing *now, uint64_t epoch)
 {
 	for (int i = 0; i < 2; i++) {
 		const struct stat_extremes *x = &now->extremes[i];

@@ -21,9 +21,9 @@ struct stat_delta {
 
 void stat_delta__init(struct stat_delta *d);
 /* before may be NULL: since the beginning. Extremes are not touched. */
-void stat_delta__set(struct stat_delta *d, const struct stat *now, const struct stat *before);
+void stat_delta__set(struct stat_delta *d, const struct timing *now, const struct timing *before);
 /* Takes the extremes of one epoch in, or of both halves with epoch == 0. */
-void stat_delta__extremes(struct stat_delta *d, const struct stat *now, uint64_t epoch);
+void stat_delta__extremes(struct stat_delta *d, const struct timing *now, uint64_t epoch);
 /* Adds b to a. */
 void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b);
 

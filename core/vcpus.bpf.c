@@ -38,8 +38,7 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 	kvm = BPF_CORE_READ(vcpu, kvm);
 	entry.kvm = (u64)kvm;
 	entry.exits = BPF_CORE_READ(vcpu, stat.exits);
-	if (bpf_core_field_exists(kvm->nr_memslot_pages))
-		entry.mem_pages = BPF_CORE_READ(kvm, nr_memslot_pages);
+	entry.mem_pages = memslot_pages(kvm);
 	entry.start_ns = BPF_CORE_READ(task, start_boottime);
 	entry.tgid = task->tgid;
 	entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);

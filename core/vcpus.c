@@ -161,7 +161,7 @@ int vcpus__open(const struct options *opts, struct vcpus **vcpus)
 	}
 cleanup:
 	if (err == -EPERM && geteuid())
-		say("BPF is for root only here: run it as root (or with CAP_BPF and CAP_PERFMON)");
+		say("BPF is for root only here: run it as root");
 	else
 		say("the kernel does not let BPF maps in: %s (-v shows libbpf's messages)",
 		    strerror(-err));
@@ -324,9 +324,14 @@ static bool thread_lives(const struct vcpu_info *info)
 	return !syscall(SYS_tgkill, info->tgid, info->tid, 0) || errno != ESRCH;
 }
 
-void vcpus__refresh(struct vcpus *v)
+void vcpus__learn(struct vcpus *v)
 {
 	ring_buffer__consume(v->news);
+}
+
+void vcpus__refresh(struct vcpus *v)
+{
+	vcpus__learn(v);
 	for (size_t slot = 1; slot < v->nr_slots; slot++) {
 		struct vcpu_ref *ref = &v->refs[slot];
 
@@ -345,12 +350,12 @@ static void release(struct vcpus *v, uint32_t slot)
 	struct vcpu_key key = { .vcpu = ref->info.vcpu, .tid = ref->info.tid };
 	uint32_t known;
 
-	bpf_map_delete_elem(map__fd(obj, "vcpu_slots"), &key);
+	if (!bpf_map_lookup_elem(map__fd(obj, "vcpu_slots"), &key, &known) && known == slot)
+		bpf_map_delete_elem(map__fd(obj, "vcpu_slots"), &key);
 	if (!bpf_map_lookup_elem(map__fd(obj, "thread_slots"), &key.tid, &known) && known == slot)
 		bpf_map_delete_elem(map__fd(obj, "thread_slots"), &key.tid);
-	for (size_t i = 0; i < 1 << SLOT_CACHE_BITS; i++)
-		if (v->cache[i] == slot)
-			v->cache[i] = 0;
+	if (v->cache[slot_cache__index(key.vcpu)] == slot)
+		v->cache[slot_cache__index(key.vcpu)] = 0;
 	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
 	memset(ref, 0, sizeof(*ref));
 	bpf_map_update_elem(map__fd(obj, "free_slots"), NULL, &slot, BPF_ANY);

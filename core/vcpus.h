@@ -46,7 +46,10 @@ int vcpus__share(const struct vcpus *vcpus, struct bpf_object *obj);
 /* A descriptor to poll: readable when a vCPU appeared. */
 int vcpus__fd(const struct vcpus *vcpus);
 
-/* Looks for new and for ended vCPUs. */
+/* Takes in the vCPUs that were announced: cheap, before every batch of events. */
+void vcpus__learn(struct vcpus *vcpus);
+
+/* Looks for new and for ended vCPUs, also those that no announcement told of. */
 void vcpus__refresh(struct vcpus *vcpus);
 
 /* After all monitors have let go of the ended ones: their slots are free again. */

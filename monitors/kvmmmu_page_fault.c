@@ -216,7 +216,7 @@ struct series {
 	const struct vm_ref *vm;
 	bool chosen;
 	struct fault_sums sums;		/* at the last look */
-	struct stat stat;		/* at the last look */
+	struct timing stat;		/* at the last look */
 	struct stat_delta extremes;	/* of the whole run: min_ns and max_ns only */
 };
 
@@ -355,7 +355,7 @@ static const struct vcpu_ref *vcpu_of(struct run *run, uint32_t slot)
 	if (ref)
 		return ref;
 	/* It has come since the last look. */
-	vcpus__refresh(run->vcpus);
+	vcpus__learn(run->vcpus);
 	return vcpus__get(run->vcpus, slot);
 }
 
@@ -433,7 +433,7 @@ static void add_sums(struct fault_sums *to, const struct fault_sums *now,
 static bool look(struct series *s, const struct fault_record *record, uint64_t epoch,
 		 struct growth *g)
 {
-	struct stat now = record->stat;
+	struct timing now = record->stat;
 	struct fault_sums sums;
 
 	read_sums(&sums, record);

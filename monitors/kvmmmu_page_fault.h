@@ -50,7 +50,7 @@ struct fault_record {
 	__u64 fast;		/* resolved without the MMU's lock */
 	__u64 writes;		/* MMIO: the rest are reads */
 	__u64 vmm_ns;		/* MMIO: the part of the time that user space took */
-	struct stat stat;
+	struct timing stat;
 };
 
 /* Per slot of the vCPU directory: the fault that is being handled. */

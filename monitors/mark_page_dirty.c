@@ -278,8 +278,8 @@ static void say_what_is_partial(const struct attachment *at)
 {
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->needs[i].hook && !strcmp(at->needs[i].hook->target, "kvm_dirty_ring_push"))
-			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, without GFN and size of the slot, because %s",
-			    at->needs[i].why);
+			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, without GFN and size of the slot (%s)",
+			    at->needs[i].why[0] ? at->needs[i].why : "as --hooks has it");
 }
 
 static int start(struct run *run, struct attachment *at)
@@ -391,7 +391,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	ref = vcpus__get(run->vcpus, e->head.slot);
 	if (!ref && e->head.slot) {
 		/* Its vCPU has come since the last look. */
-		vcpus__refresh(run->vcpus);
+		vcpus__learn(run->vcpus);
 		ref = vcpus__get(run->vcpus, e->head.slot);
 	}
 	s = e->record < MAX_DIRTY_SLOTS && e->record ? series_of(run, e->record) : NULL;

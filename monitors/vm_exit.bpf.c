@@ -67,7 +67,6 @@ static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool cre
 	if (!state)
 		return NULL;
 	state->vcpu = (u64)vcpu;
-	state->tid = (u32)bpf_get_current_pid_tgid();
 	return state;
 }
 
@@ -187,32 +186,55 @@ static __always_inline void end_user_exit(struct exit_state *state, u64 now)
 	state->left_ns = 0;
 }
 
-/* KVM_RUN begins: whose thread this is, and the end of a user-space exit. */
+/* From now on this thread's events after vcpu_put() are slot's. */
+static __noinline int bind_thread(u32 slot)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	u32 *known = bpf_map_lookup_elem(&thread_slots, &tid);
+
+	if (!known || *known != slot)
+		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	return 0;
+}
+
+/* KVM_RUN begins: which vCPU this thread runs, and the end of a user-space exit. */
 static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 {
-	u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
-	u32 tid = pid_tgid, slot, *known;
+	u32 index = slot_cache__index((u64)vcpu), slot = 0, *known;
+	u64 now = bpf_ktime_get_ns();
 	struct exit_state *state;
+	struct vcpu_info *info;
 
 	if (!vcpu || !chosen())
 		return 0;
-	state = cached_state(vcpu);
-	if (!state || state->tid != tid)
-		state = claim_state(vcpu, true);
+	known = bpf_map_lookup_elem(&slot_cache, &index);
+	info = known ? bpf_map_lookup_elem(&vcpus, known) : NULL;
+	if (info && !vcpus__stale(info, vcpu))
+		slot = *known;
+	else
+		slot = vcpus__find_slot(vcpu, true);
+	if (!slot)
+		return 0;
+	state = bpf_map_lookup_elem(&exit_states, &slot);
 	if (!state)
 		return 0;
-	slot = slot_cache__index((u64)vcpu);
-	known = bpf_map_lookup_elem(&slot_cache, &slot);
-	if (known) {
-		slot = *known;
-		known = bpf_map_lookup_elem(&thread_slots, &tid);
-		if (!known || *known != slot)
-			bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
-	}
+	state->vcpu = (u64)vcpu;
+	bind_thread(slot);
 	state->run_ns = now;
 	if (state->left_ns && certain)
 		end_user_exit(state, now);
 	return 0;
+}
+
+/* KVM_RUN ends, the vCPU still is loaded: only news when it began before we did. */
+static __noinline int on_run_end(void)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), slot;
+
+	if (!chosen() || bpf_map_lookup_elem(&thread_slots, &tid))
+		return 0;
+	slot = vcpus__current_slot();
+	return slot ? bind_thread(slot) : 0;
 }
 
 /* State of the vCPU that the current thread ran last, after vcpu_put(). */
@@ -233,8 +255,13 @@ static __always_inline struct exit_state *thread_state(u32 *slot)
 static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reason, int error)
 {
 	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = reason };
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+	struct kvm_vcpu *vcpu = (void *)state->vcpu;
 	struct exit_record *record;
 
+	/* What vcpus__stale() compares with: this may have been the vCPU's only KVM_RUN. */
+	if (info)
+		info->exits = BPF_CORE_READ(vcpu, stat.exits);
 	if (state->left_ns)
 		end_user_exit(state, state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
 	if (error == -EINTR)
@@ -280,38 +307,57 @@ static __noinline int leave_returning(int error)
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
+	void *vcpu = (void *)ctx->args[0];
+	u32 isa = ctx->args[1], code;
+	u64 now;
 
 	if (!chosen())
 		return 0;
-	/* The third argument is not read as such: kernels that have two refuse the program then. */
-	if (exit_args_old(ctx->args[0]))
-		return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2), now);
-	return on_exit((void *)ctx->args[0], exit_reason((void *)ctx->args[0], ctx->args[1]),
-		       ctx->args[1], now);
+	now = bpf_ktime_get_ns();
+	if (exit_args_old((u64)vcpu)) {
+		code = (u64)vcpu;
+		vcpu = (void *)ctx->args[1];
+		/* Not read as an argument: kernels that have two would refuse the program. */
+		isa = untyped_arg(ctx, 2);
+	} else {
+		code = exit_reason(vcpu, isa);
+	}
+	return on_exit(vcpu, code, isa, now);
+}
+
+/* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (!chosen())
+		return 0;
+	return on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2], bpf_ktime_get_ns());
 }
 
 SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)untyped_arg(ctx, 0);
+	void *vcpu;
+	u64 now;
 
 	/* A kernel that has BTF for this event has the new arguments. */
 	if (!chosen())
 		return 0;
+	now = bpf_ktime_get_ns();
+	vcpu = (void *)untyped_arg(ctx, 0);
 	return on_exit(vcpu, exit_reason(vcpu, ctx[1]), ctx[1], now);
 }
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
 	u32 reason = 0, isa = 0;
 	struct kvm_vcpu *vcpu;
+	u64 now;
 
 	if (!chosen())
 		return 0;
+	now = bpf_ktime_get_ns();
 	vcpu = loaded_vcpu();
 	if (!vcpu)
 		return 0;
@@ -320,31 +366,38 @@ int exit_tracepoint(void *ctx)
 	return on_exit(vcpu, reason, isa, now);
 }
 
+static __always_inline int exit_fexit(u64 *ctx, u32 isa)
+{
+	void *vcpu;
+	u64 now;
+
+	if (!chosen())
+		return 0;
+	now = bpf_ktime_get_ns();
+	vcpu = (void *)untyped_arg(ctx, 0);
+	return on_exit(vcpu, exit_reason(vcpu, isa), isa, now);
+}
+
 SEC("?fexit/vmx_vcpu_run")
 int exit_fexit_vmx(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)untyped_arg(ctx, 0);
-
-	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_VMX), ISA_VMX, now) : 0;
+	return exit_fexit(ctx, ISA_VMX);
 }
 
 SEC("?fexit/svm_vcpu_run")
 int exit_fexit_svm(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-	void *vcpu = (void *)untyped_arg(ctx, 0);
-
-	return chosen() ? on_exit(vcpu, exit_reason(vcpu, ISA_SVM), ISA_SVM, now) : 0;
+	return exit_fexit(ctx, ISA_SVM);
 }
 
 static __always_inline int exit_kretprobe(u32 isa)
 {
-	u64 now = bpf_ktime_get_ns();
 	void *vcpu;
+	u64 now;
 
 	if (!chosen())
 		return 0;
+	now = bpf_ktime_get_ns();
 	vcpu = loaded_vcpu();
 	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa, now) : 0;
 }
@@ -409,11 +462,14 @@ int entry_kprobe_svm(struct pt_regs *ctx)
 	return chosen() ? on_entry((void *)ctx->di) : 0;
 }
 
-/* run: kvm_fpu(load=1) from kvm_load_guest_fpu(), after vcpu_load() in KVM_RUN. */
+/* run: kvm_fpu(load) from kvm_load_guest_fpu() and kvm_put_guest_fpu(), the vCPU loaded. */
 static __always_inline int run_from_fpu(int load)
 {
-	struct kvm_vcpu *vcpu = load ? loaded_vcpu() : NULL;
+	struct kvm_vcpu *vcpu;
 
+	if (!load)
+		return on_run_end();
+	vcpu = loaded_vcpu();
 	return vcpu ? on_run(vcpu, enters_run(vcpu)) : 0;
 }
 
@@ -482,10 +538,9 @@ int leave_fexit(u64 *ctx)
 	return leave_returning(ctx[1]);
 }
 
-SEC("?kretprobe/kvm_arch_vcpu_ioctl_run")
-int leave_kretprobe(struct pt_regs *ctx)
-{
-	return leave_returning(ctx->ax);
-}
+/*
+ * No kretprobe: it has a few instances for all CPUs, a vCPU that halts in
+ * KVM_RUN holds one, and what the others then miss is not told to anybody.
+ */
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -57,14 +57,14 @@ static const struct column columns[] = {
 	    .help = "kvm: from kvm_exit to the next kvm_entry; userspace: until KVM_RUN again"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .help = "longest"),
 	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .help = "shortest"),
+	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "exits"),
+	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY,
+	    .help = "of the wall time of this vCPU; halts have none"),
 	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, .flags = COL_TABLE_ONLY, .help = "mean"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, .help = "median, within 12.5 %"),
 	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, .flags = COL_DATA_ONLY,
 	    .help = "90th percentile, within 12.5 %"),
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, .help = "99th percentile, within 12.5 %"),
-	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY,
-	    .help = "of the wall time of this vCPU; halts have none"),
-	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "exits"),
 	COL(reason, "REASON", COL_STRING, ROLE_LABEL, .help = "as the kernel spells it"),
 	COL(reason_code, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "the number behind it"),
@@ -83,7 +83,6 @@ static const struct hook hooks[] = {
 	  .gives = "the table KVM_USERSPACE_EXIT", .primary = true },
 	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", "leave_tp_btf" },
 	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "leave_fexit" },
-	{ "kvm_userspace_exit", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", "leave_kretprobe" },
 	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", "leave_tracepoint" },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
@@ -95,13 +94,14 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
 	  .gives = "the table KVM_EXIT", .primary = true },
-	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", "exit_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_exit", HOOK_FENTRY, "vmx_vcpu_run", "exit_fexit_vmx", VENDOR_VMX },
-	{ "kvm_exit", HOOK_FENTRY, "svm_vcpu_run", "exit_fexit_svm", VENDOR_SVM },
-	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", "exit_kretprobe_vmx", VENDOR_VMX },
-	{ "kvm_exit", HOOK_KPROBE, "svm_vcpu_run", "exit_kretprobe_svm", VENDOR_SVM },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_old", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", "exit_tp_btf", VENDOR_VMX | VENDOR_SVM, true },
+	{ "kvm_exit", HOOK_FENTRY, "vmx_vcpu_run", "exit_fexit_vmx", VENDOR_VMX, true },
+	{ "kvm_exit", HOOK_FENTRY, "svm_vcpu_run", "exit_fexit_svm", VENDOR_SVM, true },
+	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", "exit_kretprobe_vmx", VENDOR_VMX, true },
+	{ "kvm_exit", HOOK_KPROBE, "svm_vcpu_run", "exit_kretprobe_svm", VENDOR_SVM, true },
 	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", "exit_tracepoint", VENDOR_VMX | VENDOR_SVM },
 	{}
 };
@@ -112,7 +112,7 @@ struct series {
 	struct row row;
 	bool chosen;
 	uint64_t count;			/* at the last look */
-	struct stat stat;		/* at the last look */
+	struct timing stat;		/* at the last look */
 	struct stat_delta extremes;	/* of the whole run: min_ns and max_ns only */
 };
 
@@ -330,7 +330,7 @@ static void write_rows(struct run *run, const struct attachment *at, struct grow
 static bool look(struct series *s, const struct exit_record *record, uint64_t epoch,
 		 struct growth *g)
 {
-	struct stat now = record->stat;
+	struct timing now = record->stat;
 	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 
 	g->series = s;

@@ -22,7 +22,7 @@ struct exit_record {
 	struct exit_key key;
 	__u32 in_use;
 	__u64 count;
-	struct stat stat;
+	struct timing stat;
 };
 
 enum { EXIT_CACHE_SIZE = 128 };
@@ -32,7 +32,7 @@ struct exit_state {
 	__u64 vcpu;		/* whose state this is: a stale slot cache shows here */
 	__u64 exit_ns;		/* the exit that has not been followed by an entry; 0: none */
 	__u32 record;		/* its record; record 0 takes what found no place */
-	__u32 tid;
+	__u32 pad;
 	__u64 left_ns;		/* the exit to user space that is not over; 0: none */
 	__u64 run_ns;		/* last time KVM_RUN was entered */
 	__u32 left_record;

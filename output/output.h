@@ -2,12 +2,12 @@
 /*
  * Writing rows. A section is one view of one monitor in one scope:
  *
- *	output__begin(out, "vm_exit", columns, &views[0], 0, SCOPE_INTERVAL);
+ *	output__begin(out, &section);
  *	output__row(out, &row.row, 0);
  *	output__end(out);
  *
- * Everything goes to one stream; errors of the stream (a closed pipe, a full
- * disk) are kept and read with output__error().
+ * Everything goes to one stream; its first error (a closed pipe, a full disk)
+ * is kept and told by output__flush().
  */
 #ifndef KVM_WATCHER_OUTPUT_H
 #define KVM_WATCHER_OUTPUT_H
@@ -30,7 +30,7 @@ struct section {
 	const struct view *view;
 	unsigned int view_bit;		/* 1 << index of the view */
 	enum scope scope;
-	double seconds;			/* what the rows cover; 0 for events */
+	double seconds;			/* what the rows cover; 0 for events and for a state */
 };
 
 struct output;

@@ -389,6 +389,8 @@ static void add_scope(struct buf *line, const struct section *section)
 
 	if (section->scope == SCOPE_EVENT)
 		buf__puts(line, "events");
+	else if (section->seconds == 0)
+		buf__puts(line, "now");
 	else
 		buf__printf(line, "%s%.*f s", section->scope == SCOPE_TOTAL ? "whole run, " : "",
 			    decimals, section->seconds);

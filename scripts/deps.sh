@@ -4,7 +4,7 @@ set -u
 
 # Debian and Ubuntu. bpftool is added below: Ubuntu's older releases have it under another name.
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libcmocka-dev linux-libc-dev"
-tests="jq busybox-static cpio xz-utils qemu-system-x86 seabios bochs bochs-term bochsbios vgabios"
+tests="gojq busybox-static cpio xz-utils qemu-system-x86 seabios bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps"
 
 say() { printf 'deps: %s\n' "$*"; }

@@ -93,6 +93,13 @@ for name; do
 	echo "@@end $status"
 done'
 
+# needs_linux_guest NAME...: does one of these cases start one?
+needs_linux_guest() {
+	local name
+	for name; do grep -q start-linux-guest "tests/cases/$name.sh" && return; done
+	return 1
+}
+
 # launch GROUP NAME...: become the process that prints the group's TAP.
 launch() {
 	local group=$1
@@ -104,12 +111,17 @@ launch() {
 		;;
 	native)
 		export PATH=$top:$top/build/tests:$PATH
-		exec setsid sh -c "$case_driver" native 300 "$@"
+		exec setsid sh -c "$case_driver" native 120 "$@"
 		;;
 	esac
 	local files=(--file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
-	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" 600 "$@"
+	# A Linux guest in a guest: fast enough in QEMU, not in Bochs.
+	if [[ $group == *-svm ]] && needs_linux_guest "$@"; then files+=(--qemu); fi
+	# Seconds of the machine: a busy one in Bochs takes longer.
+	local limit=300
+	[[ $group == *-vmx ]] && limit=600
+	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$@"
 }
 
 # record VERDICT NAME [DETAIL]: note a result and show it. Verdicts are passed, failed and skipped.

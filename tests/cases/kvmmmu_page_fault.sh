@@ -94,7 +94,8 @@ without()
 {
 	why=$(kvm_watcher --check --format=json --hooks="$1" 2>/dev/null |
 		jq -r --arg needs "$2" '[.monitors.kvmmmu_page_fault.needs[] |
-			select(.state == "missing" and (.need | test($needs))) | .why][0] // empty')
+			select(.state == "missing" and (.need | test($needs))) |
+			"it does not give \(.need)"][0] // empty')
 	test -n "$why"
 }
 

@@ -113,7 +113,7 @@ watch()
 # watch_end: ends it as Ctrl-C would; its exit status is the function's
 watch_end()
 {
-	kill -INT "$watch_pid"
+	kill -INT "$watch_pid" 2>/dev/null	# with -p it may have ended by itself
 	wait "$watch_pid"
 	watch_status=$?
 	watch_pid=
@@ -127,6 +127,27 @@ guest()
 		sed 's/^/# /' "$TMP/guest.err"
 		return 1
 	fi
+}
+
+# guest_at_gate VCPUS ARGUMENT...: a generator in the background whose vCPUs
+# exist but wait for open_gate. Its pid is in $gated, its lines in $TMP/PID.json.
+guest_at_gate()
+{
+	gate_vcpus=$1
+	shift
+	rm -f "$TMP/gate"
+	kvm_guest --start-on="$TMP/gate" "$@" >"$TMP/gated.json" &
+	gated=$!
+	while test "$(ls -l /proc/$gated/fd 2>/dev/null | grep -c kvm-vcpu)" -lt "$gate_vcpus" &&
+	      kill -0 $gated 2>/dev/null; do
+		sleep 0.05
+	done
+	mv "$TMP/gated.json" "$TMP/$gated.json"
+}
+
+open_gate()
+{
+	: >"$TMP/gate"
 }
 
 # per_vcpu MONITOR_FILTER: "tid:count" of all total rows that match, summed and sorted

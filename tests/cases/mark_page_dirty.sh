@@ -97,7 +97,7 @@ else
 	for kind in kprobe; do
 		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
 			jq -r '[.monitors.mark_page_dirty.needs[] | select(.state == "missing") |
-				.why][0] // empty')
+				"\(.need) \(.why)"][0] // empty')
 		if test -n "$why"; then
 			skip "--hooks=$kind" "$why"
 		else
@@ -114,7 +114,7 @@ else
 	for kind in raw_tp tp_btf tracepoint; do
 		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
 			jq -r '[.monitors.mark_page_dirty.needs[] |
-				select(.need == "mark_page_dirty" and .state == "missing") | .why][0] // empty')
+				select(.need == "mark_page_dirty" and .state == "missing") | "\(.need) \(.why)"][0] // empty')
 		if test -n "$why"; then
 			skip "--hooks=$kind" "$why"
 		else

@@ -108,6 +108,8 @@ struct plan {
 	enum log_kind log;
 	bool separate;
 	bool huge;		/* the pages to touch are 2 MiB pages of the host */
+	bool same_thread;
+	const char *start_on;	/* a file: vCPUs start when it is there; NULL: at once */
 	bool probe;
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;

@@ -15,7 +15,7 @@ enum {
 	OPT_VMS = 256,
 	OPT_VCPUS,
 	OPT_MODE,
-	OPT_SEPARATE,
+	OPT_SEPARATE, OPT_SAME_THREAD, OPT_START_ON,
 	OPT_REPEAT,
 	OPT_PAUSE,
 	OPT_TIMEOUT,
@@ -30,6 +30,8 @@ static const struct option options[] = {
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "separate", no_argument, NULL, OPT_SEPARATE },
+	{ "same-thread", no_argument, NULL, OPT_SAME_THREAD },
+	{ "start-on", required_argument, NULL, OPT_START_ON },
 	{ "repeat", required_argument, NULL, OPT_REPEAT },
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -51,6 +53,8 @@ static const char help_head[] =
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
 	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
 	"  --separate      a process for each VM\n"
+	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
+	"  --start-on=FILE start the guests when FILE is there\n"
 	"  --repeat=N      do it all N times, with new VMs (1)\n"
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
 	"  --timeout=SEC   stop guests that run longer (60)\n"
@@ -150,6 +154,12 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_SEPARATE:
 		plan->separate = true;
 		break;
+	case OPT_SAME_THREAD:
+		plan->same_thread = true;
+		break;
+	case OPT_START_ON:
+		plan->start_on = optarg;
+		break;
 	case OPT_REPEAT:
 		plan->repeat = option_number("repeat", 1, 1000000);
 		break;
@@ -246,6 +256,9 @@ static void check_plan(const struct plan *plan)
 	unsigned int flags = plan__flags(plan);
 	size_t i;
 
+	if (plan->same_thread && (plan->nr_vms > 1 || plan->nr_vcpus > 1 || plan->separate ||
+				  plan__flags(plan) & OP_WAKER))
+		usage_error("--same-thread is for one vCPU that nobody has to wake: no --vms, --vcpus, --separate, hlt");
 	if (flags & OP_IRQCHIP && flags & OP_NO_IRQCHIP)
 		usage_error("hlt and hlt_user can't be in one VM: only one of them has an irqchip");
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)

@@ -149,6 +149,7 @@ fetch_fresh() {
 	for version in $(versions "$label"); do
 		picked=$(packages "$label" "$version") || continue
 		if same_packages "$label" "$picked" && complete "$label"; then
+			rm -rf "$cache/apt/$label"
 			say "kernel $label: $version is the newest already"
 			return 0
 		fi
@@ -158,7 +159,7 @@ fetch_fresh() {
 		fi
 		say "kernel $label: the archive lists $version but does not hold it; looking for an older one"
 	done
-	cat "$cache/apt/$label/update.log" "$cache/kernels/$label.new/download.log" 2>/dev/null >&2
+	cat "$cache/apt/$label/update.log" "$cache/kernels/$label.new/download.log" >&2 2>/dev/null
 	say "kernel $label: the archive has no package that matches $(kernel_field "$label" 3)"
 	return 1
 }
@@ -182,9 +183,11 @@ same_packages() {
 
 # fetch_kernel LABEL [update]: make the kernel available, one process at a time.
 fetch_kernel() (
+	[ "${2:-}" != update ] && complete "$1" && exit 0
 	mkdir -p "$cache/kernels" || exit 1
 	exec 9>"$cache/lock"
 	flock -n 9 || { say "waiting for another fetch to end"; flock 9; }
+	# The other one may have fetched it.
 	[ "${2:-}" != update ] && complete "$1" && exit 0
 	fetch_fresh "$1"
 )

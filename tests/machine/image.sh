@@ -11,7 +11,7 @@ unpacked() {
 	esac
 }
 
-# without_signature FILE: a module as it was before it was signed. Checking two signatures takes Bochs ten
+# without_signature FILE: a module as it was before it was signed. Checking the signatures takes Bochs 14
 # seconds; a kernel that does not insist on signatures loads the module all the same.
 without_signature() {
 	local length
@@ -124,7 +124,7 @@ guest_initramfs() (
 
 # build_initramfs: everything the options ask for, as $work/initramfs.
 build_initramfs() {
-	local spec vendor=amd
+	local spec jq vendor=amd
 	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,usr/local/bin,etc,proc,sys,dev,tmp,run,root,work,modules}
 	install -m 755 "$(command -v busybox)" "$root/bin/busybox"
 	ln -s busybox "$root/bin/sh"
@@ -136,7 +136,8 @@ build_initramfs() {
 	[ "$vendor_label" = vmx ] && vendor=intel
 	: >"$root/modules/order"
 	if [ -n "$modules" ]; then add_module "$modules" "kvm-$vendor" || return 1; fi
-	if command -v jq >/dev/null; then add_program "$(command -v jq)" /usr/bin/jq; fi
+	# gojq starts ten times faster than jq 1.6, which matters where instructions are emulated.
+	if jq=$(command -v gojq || command -v jq); then add_program "$jq" /usr/bin/jq; fi
 	for spec in "${files[@]}"; do add_file "$spec" || return 1; done
 	for spec in "${trees[@]}"; do add_tree "$spec" || return 1; done
 	if [ -n "$with_qemu" ]; then add_guest || return 1; fi

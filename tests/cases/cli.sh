@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The tool as its user opens it: wrong input, a closed pipe, signals, formats,
+# --list and --check. What needs no VM of this host's KVM at all is in
+# tests/unit/test_options.c.
+. "$(dirname "$0")/lib.sh"
+
+# refuses NAME STATUS PATTERN OPTION...: that exit status and one line on stderr
+refuses()
+{
+	name=$1 status=$2 pattern=$3
+	shift 3
+	timeout 20 kvm_watcher "$@" >"$TMP/out" 2>"$TMP/err" </dev/null
+	got=$?
+	if test $got -eq "$status" && test "$(wc -l <"$TMP/err")" -eq 1 &&
+	   grep -q "$pattern" "$TMP/err" && test ! -s "$TMP/out"; then
+		pass "$name"
+	else
+		fail "$name" "exit status $got, expected $status
+$(cat "$TMP/err")"
+	fi
+}
+
+refuses "no monitor" 2 "at least one monitor"
+refuses "a process that does not exist" 2 "no such process" -e -p 4194303
+refuses "a process that is no VM" 2 "no KVM VM descriptor" -e -p $$
+refuses "-m without -f" 2 "mmio\|-m" -m
+
+kvm_watcher -e -t 0.3 >"$TMP/out" 2>"$TMP/err"
+is "-t ends it: exit status" 0 $?
+is "the table says that it covers the whole run" 1 "$(grep -c 'KVM_USERSPACE_EXIT (whole run' "$TMP/out")"
+
+kvm_watcher -e -t 0.3 --interval=0.1 --format=json >"$TMP/out" 2>"$TMP/err"
+holds "every line is JSON" jq -e . "$TMP/out"
+is "the last line is the summary" '"summary"' "$(tail -n 1 "$TMP/out" | jq .scope)"
+is "the summary tells every kind of loss as a number" true \
+	"$(tail -n 1 "$TMP/out" | jq '[.lost[]] | length > 0 and all(type == "number")')"
+is "and every hook's state" true "$(tail -n 1 "$TMP/out" |
+	jq '.hooks | length > 0 and all(.state == "attached" or .state == "replaced" or .state == "missing")')"
+kvm_watcher -e -t 0.2 --format=csv >"$TMP/out" 2>/dev/null
+is "CSV begins with its header" "monitor,scope,ts_ns,vm,pid,tid,vcpu" \
+	"$(head -n 1 "$TMP/out" | cut -d, -f1-7)"
+
+# A reader that goes away ends it quietly.
+kvm_guest out=20000 >/dev/null &
+{ timeout 20 kvm_watcher -e --interval=0.05 2>"$TMP/err"; echo $? >"$TMP/status"; } | head -n 1 >/dev/null
+is "a closed pipe: exit status" 0 "$(cat "$TMP/status")"
+is "a closed pipe: no complaint" 0 "$(grep -ci 'pipe\|can.t write' "$TMP/err")"
+wait
+
+for signal in INT TERM HUP; do
+	if watch -e; then
+		kill -$signal "$watch_pid"
+		wait "$watch_pid"
+		is "SIG$signal ends it with what was measured" '0 "summary"' "$? $(summary .scope)"
+		watch_pid=
+	else
+		fail "kvm_watcher starts"
+	fi
+done
+
+guest_at_gate 3 --vcpus=3 out=1
+guest_pid=$gated
+kvm_watcher --list --format=json >"$TMP/list.json" 2>"$TMP/err"
+is "--list: exit status" 0 $?
+is "--list: the VM" "kvm_guest $guest_pid 3" \
+	"$(jq -r "select(.kind == \"vm\" and .pid == $guest_pid) | \"\(.vm) \(.pid) \(.vcpus)\"" "$TMP/list.json")"
+is "--list: its vCPUs" "0 1 2" "$(jq -rs "map(select(.kind == \"vcpu\" and .pid == $guest_pid) | .vcpu) |
+	sort | join(\" \")" "$TMP/list.json")"
+open_gate
+wait "$guest_pid"
+
+kvm_watcher --check >"$TMP/out" 2>"$TMP/err"
+is "--check: something can be measured here" 0 $?
+is "--check: names the vendor module" 1 "$(grep -c "^vendor" "$TMP/out")"
+holds "--check as JSON" sh -c "kvm_watcher --check --format=json | jq -e '.hooks.raw_tp.works'"
+
+# Without root: a sentence, and exit status 1.
+if setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$(command -v kvm_watcher)" -e -t 1 \
+		>"$TMP/out" 2>"$TMP/err"
+	is "no root: exit status" 1 $?
+	is "no root: says what to do" 1 "$(grep -c 'run it as root' "$TMP/err")"
+else
+	skip "no root" "setpriv (util-linux) is not here, or this is not root"
+fi
+done_testing

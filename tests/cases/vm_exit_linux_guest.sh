@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# An unmodified Linux boots under QEMU and KVM while -e watches: per reason, its
+# totals are what the kernel's own histogram of kvm_exit counts.
+. "$(dirname "$0")/lib.sh"
+
+name="a Linux guest's exits per reason, as tracefs counts them"
+trigger=/sys/kernel/tracing/events/kvm/kvm_exit/trigger
+
+if ! command -v start-linux-guest >/dev/null; then
+	skip "$name" "this machine carries no QEMU"
+	done_testing
+fi
+why=$(missing vm_exit kvm_exit)
+if test -n "$why"; then
+	skip "$name" "$why"
+	done_testing
+fi
+if ! echo 'hist:keys=exit_reason:size=1024' 2>"$TMP/err" >$trigger; then
+	skip "$name" "this kernel refuses a hist trigger on kvm_exit: $(cat "$TMP/err")"
+	done_testing
+fi
+
+# What both count begins and ends with the guest: there is no other VM.
+if ! watch -e --interval=5; then
+	fail "kvm_watcher starts"
+	done_testing
+fi
+timeout 240 start-linux-guest --rounds=2 >"$TMP/console" 2>&1
+if grep -q "guest done" "$TMP/console"; then
+	pass "the Linux guest boots and ends"
+else
+	fail "the Linux guest boots and ends" "$(tail -n 20 "$TMP/console")"
+fi
+watch_end
+cat "$(dirname $trigger)/hist" >"$TMP/hist"
+echo '!hist:keys=exit_reason:size=1024' >$trigger
+
+# { exit_reason:        123 } hitcount:        456
+sed -n 's/^{ exit_reason: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p' "$TMP/hist" |
+	sort -n >"$TMP/theirs"
+jq -rs 'map(select(.scope == "total" and .kind == "kvm")) | group_by(.reason_code) |
+	map("\(.[0].reason_code) \(map(.count) | add)") | .[]' "$TMP/watch.json" | sort -n >"$TMP/mine"
+is "$name" "$(tr '\n' ',' <"$TMP/theirs")" "$(tr '\n' ',' <"$TMP/mine")"
+holds "there were thousands of exits" test "$(awk '{n += $2} END {print n}' "$TMP/mine")" -gt 2000
+is "the VM bears QEMU's name for it" '"demo-guest"' \
+	"$(jq -s 'map(select(.scope == "total") | .vm) | unique | .[]' "$TMP/watch.json")"
+is "nothing lost" 0 "$(summary '[.lost | to_entries[] |
+	select(.key != "exits_untraced" and .key != "exits_untimed") | .value] | add')"
+echo "# $(summary .lost)"
+done_testing

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The table of monitors is sane, and its hooks are the programs that the objects carry. */
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <bpf/libbpf.h>
+
+#include "../../core/attach.h"
+#include "../../core/monitor.h"
+#include "../../core/run.h"
+
+#define KEYS "efmdwnocihlT"
+
+/* What core/attach.c keeps per monitor. */
+enum { MAX_HOOKS = 64 };
+
+static void test_names(void **state)
+{
+	(void)state;
+	assert_in_range(nr_monitors, 1, MAX_MONITORS);
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor *m = monitors[i];
+
+		assert_true(m->name && *m->name && m->help && *m->help);
+		assert_int_equal(strspn(m->name, "abcdefghijklmnopqrstuvwxyz_"), strlen(m->name));
+		for (size_t j = 0; j < i; j++) {
+			assert_string_not_equal(m->name, monitors[j]->name);
+			assert_int_not_equal(m->key, monitors[j]->key);
+		}
+	}
+}
+
+static void test_keys(void **state)
+{
+	(void)state;
+	assert_int_equal(nr_monitors, strlen(KEYS));
+	for (size_t i = 0; i < nr_monitors; i++)
+		assert_non_null(strchr(KEYS, monitors[i]->key));
+}
+
+static void test_with(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		bool found = !monitors[i]->with;
+
+		for (size_t j = 0; j < nr_monitors; j++)
+			found |= i != j && monitors[i]->with &&
+				 !strcmp(monitors[i]->with, monitors[j]->name);
+		assert_true(found);
+	}
+}
+
+static size_t count_views(const struct monitor *m)
+{
+	size_t nr = 0;
+
+	while (m->views[nr].title)
+		nr++;
+	return nr;
+}
+
+static void test_parts(void **state)
+{
+	bool any = false;
+
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor *m = monitors[i];
+
+		any |= monitor__available(m);
+		if (!monitor__available(m)) {
+			assert_true(!m->views && !m->columns && !m->hooks && !m->start &&
+				    !m->report && !m->stop);
+			continue;
+		}
+		assert_true(m->views && m->columns && m->hooks && m->start && m->report && m->stop);
+		assert_in_range(count_views(m), 1, 32);
+		assert_true(m->event_view < count_views(m));
+		for (size_t v = 0; v < count_views(m); v++)
+			for (size_t w = 0; w < v; w++)
+				assert_string_not_equal(m->views[v].title, m->views[w].title);
+	}
+	assert_true(any);
+}
+
+static void check_column(const struct monitor *m, const struct column *col)
+{
+	static const char *const leading[] = { "monitor", "scope", "ts_ns", "vm", "pid", "tid", "vcpu" };
+	unsigned int only = col->flags & (COL_TABLE_ONLY | COL_DATA_ONLY);
+
+	assert_int_equal(strspn(col->name, "abcdefghijklmnopqrstuvwxyz0123456789_"),
+			 strlen(col->name));
+	for (size_t i = 0; i < sizeof(leading) / sizeof(*leading); i++)
+		assert_true(strcmp(col->name, leading[i]) || (only & COL_TABLE_ONLY));
+	for (const struct column *other = m->columns; other < col; other++)
+		assert_string_not_equal(col->name, other->name);
+	assert_true(only != (COL_TABLE_ONLY | COL_DATA_ONLY));
+	assert_true(!!col->title != !!(only & COL_DATA_ONLY));
+	assert_true(col->help && *col->help);
+	assert_true(col->offset >= sizeof(struct row));
+	assert_false(col->views & ~((1ULL << count_views(m)) - 1));
+	/* The unit is in the name, where data is read by programs. */
+	if (col->type == COL_NSEC)
+		assert_string_equal(col->name + strlen(col->name) - 3, "_ns");
+}
+
+static void test_columns(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		if (!monitor__available(monitors[i]))
+			continue;
+		assert_non_null(monitors[i]->columns[0].name);
+		for (const struct column *col = monitors[i]->columns; col->name; col++)
+			check_column(monitors[i], col);
+	}
+}
+
+/* One need's rows: from first up to the next need. Returns how many. */
+static size_t check_need(const struct hook *first)
+{
+	size_t nr = 0;
+
+	assert_true(first->gives && *first->gives);
+	for (; first[nr].need && !strcmp(first[nr].need, first->need); nr++) {
+		const struct hook *hook = &first[nr];
+
+		assert_true(hook->kind < NR_HOOK_KINDS && hook->target && hook->prog);
+		assert_false(hook->vendors & ~(unsigned int)(VENDOR_VMX | VENDOR_SVM));
+		assert_true(!nr || (!hook->gives && !hook->primary));
+		for (const struct hook *other = first; other < hook; other++)
+			assert_string_not_equal(hook->prog, other->prog);
+	}
+	return nr;
+}
+
+static void test_hooks(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct hook *hooks = monitors[i]->hooks;
+		size_t nr_needs = 0;
+		bool primary = false;
+
+		if (!monitor__available(monitors[i]))
+			continue;
+		for (size_t first = 0; hooks[first].need; nr_needs++) {
+			/* The alternatives of a need are one block. */
+			for (size_t j = 0; j < first; j++)
+				assert_string_not_equal(hooks[j].need, hooks[first].need);
+			primary |= hooks[first].primary;
+			first += check_need(&hooks[first]);
+			assert_in_range(first, 1, MAX_HOOKS);
+		}
+		assert_in_range(nr_needs, 1, MAX_NEEDS);
+		assert_true(primary);
+	}
+}
+
+/* "raw_tp/kvm_exit", "tp/kvm/kvm_exit", "fexit/svm_vcpu_run": kind and target. */
+static void check_section(const struct hook *hook, const char *section)
+{
+	static const char *const words[NR_HOOK_KINDS][2] = {
+		[HOOK_RAW_TP] = { "raw_tp/" }, [HOOK_TP_BTF] = { "tp_btf/" },
+		[HOOK_FENTRY] = { "fentry/", "fexit/" }, [HOOK_KPROBE] = { "kprobe/", "kretprobe/" },
+		[HOOK_TRACEPOINT] = { "tp/", "tracepoint/" }, [HOOK_ITER] = { "iter/" },
+	};
+	const char *target = strrchr(section, '/');
+	bool found = false;
+
+	section += *section == '?';
+	for (int i = 0; i < 2 && words[hook->kind][i]; i++)
+		found |= !strncmp(section, words[hook->kind][i], strlen(words[hook->kind][i]));
+	assert_true(found);
+	assert_non_null(target);
+	assert_string_equal(target + 1, hook->target);
+}
+
+static void check_programs(const struct monitor *m)
+{
+	struct bpf_program *prog;
+	struct bpf_object *obj;
+	const void *elf;
+	size_t size;
+
+	elf = m->elf(&size);
+	obj = bpf_object__open_mem(elf, size, NULL);
+	assert_non_null(obj);
+	for (const struct hook *hook = m->hooks; hook->need; hook++) {
+		prog = bpf_object__find_program_by_name(obj, hook->prog);
+		assert_non_null(prog);
+		check_section(hook, bpf_program__section_name(prog));
+		/* Only the chosen ones are to be loaded. */
+		assert_false(bpf_program__autoload(prog));
+	}
+	bpf_object__for_each_program(prog, obj) {
+		bool used = false;
+
+		for (const struct hook *hook = m->hooks; hook->need; hook++)
+			used |= !strcmp(hook->prog, bpf_program__name(prog));
+		assert_true(used);
+	}
+	bpf_object__close(obj);
+}
+
+static void test_programs(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++)
+		if (monitor__available(monitors[i]))
+			check_programs(monitors[i]);
+}
+
+static void test_kinds(void **state)
+{
+	char names[256];
+	size_t used = 0;
+
+	(void)state;
+	for (int kind = 0; kind < NR_HOOK_KINDS; kind++) {
+		assert_int_equal(hook_kind__parse(hook_kind__name(kind)), kind);
+		used += snprintf(names + used, sizeof(names) - used, "%s%s", kind ? ", " : "",
+				 hook_kind__name(kind));
+		assert_true(used < sizeof(names));
+	}
+	assert_string_equal(hook_kind__names(), names);
+	assert_true(hook_kind__parse("uprobe") < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_with),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_kinds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * core/stats.c against the kernel half's own bpf/stat.bpf.h, which is plain C
+ * but for its types, and against exact percentiles of known data.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <linux/types.h>
+
+typedef __u64 u64;
+typedef __u32 u32;
+
+#include "../../bpf/stat.bpf.h"
+#include "../../core/stats.h"
+
+enum { SAMPLES = 20000, LAST = STAT_BUCKETS - 1 };
+
+/* xorshift64*: the same data in every run. */
+static uint64_t seed = 88172645463325252ULL;
+
+static uint64_t next_random(void)
+{
+	seed ^= seed >> 12;
+	seed ^= seed << 25;
+	seed ^= seed >> 27;
+	return seed * 0x2545f4914f6cdd1dULL;
+}
+
+static double random_unit(void)
+{
+	return (next_random() >> 11) * 0x1.0p-53;
+}
+
+static void test_bounds(void **state)
+{
+	uint64_t end = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < STAT_BUCKETS; i++) {
+		assert_int_equal(stat_bucket__low(i), end);
+		assert_true(stat_bucket__width(i) > 0);
+		end = stat_bucket__low(i) + stat_bucket__width(i);
+	}
+	assert_int_equal(end, 1ULL << 38);
+	/* Half of a bucket is at most an eighth of what is in it. */
+	for (unsigned int i = 1; i < STAT_BUCKETS; i++)
+		assert_true(stat_bucket__width(i) * 4 <= stat_bucket__low(i));
+}
+
+static void test_kernel_agrees(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < STAT_BUCKETS; i++) {
+		uint64_t low = stat_bucket__low(i), width = stat_bucket__width(i);
+
+		assert_int_equal(stat__bucket(low), i);
+		assert_int_equal(stat__bucket(low + width / 2), i);
+		assert_int_equal(stat__bucket(low + width - 1), i);
+	}
+	for (uint64_t ns = 0; ns < 1 << 16; ns++) {
+		unsigned int i = stat__bucket(ns);
+
+		assert_in_range(ns, stat_bucket__low(i), stat_bucket__low(i) + stat_bucket__width(i) - 1);
+	}
+	for (int n = 0; n < 1000000; n++) {
+		uint64_t ns = next_random() >> (26 + next_random() % 38);
+		unsigned int i = stat__bucket(ns);
+
+		assert_in_range(ns, stat_bucket__low(i), stat_bucket__low(i) + stat_bucket__width(i) - 1);
+	}
+	assert_int_equal(stat__bucket(1ULL << 38), LAST);
+	assert_int_equal(stat__bucket(UINT64_MAX), LAST);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* In the first bucket the bound is half its width instead. */
+static void check_close(uint64_t got, uint64_t exact)
+{
+	uint64_t error = got > exact ? got - exact : exact - got;
+
+	assert_true(exact < stat_bucket__low(1) ? error <= stat_bucket__width(0) / 2 :
+						  error * 8 <= exact);
+}
+
+static void check_percentiles(uint64_t *values, size_t nr)
+{
+	static const unsigned int percents[] = { 1, 10, 25, 50, 75, 90, 95, 99, 100 };
+	struct stat_delta with, without;
+	struct timing stat = {};
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		stat__add(&stat, values[i]);
+		total += values[i];
+	}
+	qsort(values, nr, sizeof(*values), by_value);
+	stat_delta__init(&without);
+	stat_delta__set(&without, &stat, NULL);
+	with = without;
+	stat_delta__extremes(&with, &stat, epoch);
+	assert_int_equal(with.timed, nr);
+	assert_int_equal(with.total_ns, total);
+	assert_int_equal(with.min_ns, values[0]);
+	assert_int_equal(with.max_ns, values[nr - 1]);
+	for (size_t i = 0; i < sizeof(percents) / sizeof(*percents); i++) {
+		size_t rank = (nr * percents[i] + 99) / 100;
+		uint64_t exact = values[rank - 1];
+
+		check_close(stat_delta__percentile(&with, percents[i]), exact);
+		check_close(stat_delta__percentile(&without, percents[i]), exact);
+		assert_in_range(stat_delta__percentile(&with, percents[i]), values[0],
+				values[nr - 1]);
+	}
+}
+
+static uint64_t uniform(void)
+{
+	return next_random() % 1000000;
+}
+
+static uint64_t log_uniform(void)
+{
+	return exp2(random_unit() * 37);
+}
+
+static uint64_t exponential(void)
+{
+	return -log(1 - random_unit()) * 5000;
+}
+
+static uint64_t two_peaks(void)
+{
+	return next_random() % 10 ? 900 + next_random() % 200 : 40000000 + next_random() % 9000000;
+}
+
+static uint64_t tiny(void)
+{
+	return next_random() % 200;
+}
+
+static uint64_t constant(void)
+{
+	return 4096;
+}
+
+static void test_percentiles(void **state)
+{
+	uint64_t (*const distributions[])(void) = {
+		uniform, log_uniform, exponential, two_peaks, tiny, constant,
+	};
+	static const size_t sizes[] = { 1, 2, 3, 10, 99, 100, 101, SAMPLES };
+	uint64_t *values = calloc(SAMPLES, sizeof(*values));
+
+	(void)state;
+	assert_non_null(values);
+	for (size_t d = 0; d < sizeof(distributions) / sizeof(*distributions); d++)
+		for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
+			for (size_t i = 0; i < sizes[s]; i++)
+				values[i] = distributions[d]();
+			check_percentiles(values, sizes[s]);
+		}
+	free(values);
+}
+
+static void test_empty(void **state)
+{
+	struct stat_delta d;
+	struct timing stat = {};
+
+	(void)state;
+	stat_delta__init(&d);
+	stat_delta__set(&d, &stat, NULL);
+	stat_delta__extremes(&d, &stat, 0);
+	stat_delta__extremes(&d, &stat, 1);
+	assert_int_equal(d.timed, 0);
+	assert_int_equal(d.total_ns, 0);
+	assert_true(d.min_ns == UINT64_MAX && d.max_ns == UINT64_MAX);
+	assert_true(stat_delta__percentile(&d, 50) == UINT64_MAX);
+	assert_true(stat_delta__percentile(&d, 100) == UINT64_MAX);
+}
+
+static void test_single(void **state)
+{
+	struct stat_delta d;
+	struct timing stat = {};
+
+	(void)state;
+	stat__add(&stat, 1234567);
+	stat_delta__init(&d);
+	stat_delta__set(&d, &stat, NULL);
+	stat_delta__extremes(&d, &stat, epoch);
+	/* The extremes leave no room for an error. */
+	assert_int_equal(stat_delta__percentile(&d, 1), 1234567);
+	assert_int_equal(stat_delta__percentile(&d, 100), 1234567);
+}
+
+static void test_last_bucket(void **state)
+{
+	uint64_t hour = 3600 * 1000000000ULL;
+	struct stat_delta d;
+	struct timing stat = {};
+
+	(void)state;
+	stat__add(&stat, hour);
+	stat_delta__init(&d);
+	stat_delta__set(&d, &stat, NULL);
+	assert_int_equal(d.hist[LAST], 1);
+	assert_in_range(stat_delta__percentile(&d, 50), stat_bucket__low(LAST), 1ULL << 38);
+	stat_delta__extremes(&d, &stat, epoch);
+	assert_int_equal(stat_delta__percentile(&d, 50), hour);
+}
+
+/* Three intervals, as user space sees them: it ends an epoch, then reads its half. */
+static void test_epochs(void **state)
+{
+	struct timing stat = {};
+	struct stat_delta d;
+	uint64_t ended;
+
+	(void)state;
+	epoch = 1;
+	stat__add(&stat, 500);
+	stat__add(&stat, 300);
+	stat__add(&stat, 700);
+	ended = epoch++;
+	/* The next interval has begun before the last one is read. */
+	stat__add(&stat, 10);
+	stat_delta__init(&d);
+	stat_delta__extremes(&d, &stat, ended);
+	assert_int_equal(d.min_ns, 300);
+	assert_int_equal(d.max_ns, 700);
+
+	ended = epoch++;
+	stat_delta__init(&d);
+	stat_delta__extremes(&d, &stat, ended);
+	assert_int_equal(d.min_ns, 10);
+	assert_int_equal(d.max_ns, 10);
+
+	/* Nothing happens in the third: its half holds the first's values, which are not its own. */
+	ended = epoch++;
+	stat_delta__init(&d);
+	stat_delta__extremes(&d, &stat, ended);
+	assert_true(d.min_ns == UINT64_MAX && d.max_ns == UINT64_MAX);
+
+	stat_delta__extremes(&d, &stat, 0);
+	assert_int_equal(d.min_ns, 10);
+	assert_int_equal(d.max_ns, 700);
+	epoch = 1;
+}
+
+static void test_zero_is_a_time(void **state)
+{
+	struct timing stat = {};
+	struct stat_delta d;
+
+	(void)state;
+	stat__add(&stat, 0);
+	stat_delta__init(&d);
+	stat_delta__set(&d, &stat, NULL);
+	stat_delta__extremes(&d, &stat, epoch);
+	assert_int_equal(d.timed, 1);
+	assert_int_equal(d.min_ns, 0);
+	assert_int_equal(d.max_ns, 0);
+	assert_int_equal(stat_delta__percentile(&d, 50), 0);
+}
+
+static void test_delta(void **state)
+{
+	struct timing before, now = {};
+	struct stat_delta d;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		stat__add(&now, 1000);
+	before = now;
+	stat__add(&now, 50000);
+	stat__add(&now, 50000);
+	stat_delta__init(&d);
+	stat_delta__set(&d, &now, &before);
+	assert_int_equal(d.timed, 2);
+	assert_int_equal(d.total_ns, 100000);
+	check_close(stat_delta__percentile(&d, 1), 50000);
+	stat_delta__set(&d, &now, &now);
+	assert_int_equal(d.timed, 0);
+	assert_int_equal(d.total_ns, 0);
+}
+
+static void test_restart(void **state)
+{
+	struct timing before = {}, now = {};
+	struct stat_delta d;
+
+	(void)state;
+	assert_int_equal(counter__delta(7, 5), 2);
+	assert_int_equal(counter__delta(5, 5), 0);
+	assert_int_equal(counter__delta(3, 5), 3);
+	assert_int_equal(counter__delta(0, UINT64_MAX), 0);
+	assert_int_equal(counter__delta(UINT64_MAX, UINT64_MAX - 1), 1);
+
+	for (int i = 0; i < 10; i++)
+		stat__add(&before, 1000);
+	stat__add(&now, 1000);
+	stat__add(&now, 2000);
+	stat_delta__init(&d);
+	stat_delta__set(&d, &now, &before);
+	assert_int_equal(d.timed, 2);
+	assert_int_equal(d.total_ns, 3000);
+}
+
+static struct stat_delta delta_of(const uint64_t *values, size_t nr)
+{
+	struct stat_delta d;
+	struct timing stat = {};
+
+	for (size_t i = 0; i < nr; i++)
+		stat__add(&stat, values[i]);
+	stat_delta__init(&d);
+	stat_delta__set(&d, &stat, NULL);
+	stat_delta__extremes(&d, &stat, 0);
+	return d;
+}
+
+static void test_merge(void **state)
+{
+	static const uint64_t all[] = { 900, 100, 5000, 70000, 100, 3000 };
+	struct stat_delta a = delta_of(all, 2), b = delta_of(all + 2, 4), none = delta_of(NULL, 0);
+	struct stat_delta sum = none, whole = delta_of(all, 6);
+
+	(void)state;
+	stat_delta__merge(&sum, &none);
+	assert_memory_equal(&sum, &none, sizeof(sum));
+	stat_delta__merge(&sum, &a);
+	assert_memory_equal(&sum, &a, sizeof(sum));
+	stat_delta__merge(&sum, &none);
+	assert_memory_equal(&sum, &a, sizeof(sum));
+	stat_delta__merge(&sum, &b);
+	assert_memory_equal(&sum, &whole, sizeof(sum));
+	assert_int_equal(sum.min_ns, 100);
+	assert_int_equal(sum.max_ns, 70000);
+	assert_int_equal(sum.timed, 6);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_kernel_agrees),
+		cmocka_unit_test(test_percentiles),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_single),
+		cmocka_unit_test(test_last_bucket),
+		cmocka_unit_test(test_epochs),
+		cmocka_unit_test(test_zero_is_a_time),
+		cmocka_unit_test(test_delta),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_merge),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
