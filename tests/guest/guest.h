@@ -45,6 +45,7 @@ enum {
 	VCPU_AREA = 2 * PAGE,
 	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
 	GPA_TOUCH = 0x40000000,
+	PREFETCH = 8,		/* PTE_PREFETCH_NUM of arch/x86/kvm/mmu/mmu.c */
 	MAX_TOUCH_PAGES = 0x80000,	/* 2 GiB */
 	MAX_LOG_PAGES = 0x10000,	/* 256 MiB */
 	LOG_ROUNDS = 40,	/* what fits into a page of code */
@@ -117,6 +118,11 @@ struct plan {
 
 /* All op_flags of all ops of the plan. */
 unsigned int plan__flags(const struct plan *plan);
+/*
+ * Of one vCPU, in whole windows of PREFETCH pages: KVM maps pages ahead that
+ * lie between two mapped ones of a window, and those would not fault.
+ */
+uint64_t plan__vcpu_touch_pages(const struct plan *plan);
 uint64_t plan__touch_pages(const struct plan *plan);
 /* Pages of the logged slot: of each vCPU, every round the same. */
 uint64_t plan__log_pages(const struct plan *plan);

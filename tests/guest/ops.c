@@ -290,9 +290,14 @@ uint64_t plan__count(const struct plan *plan, unsigned int flag)
 	return count;
 }
 
+uint64_t plan__vcpu_touch_pages(const struct plan *plan)
+{
+	return (plan__count(plan, OP_TOUCH) + PREFETCH - 1) / PREFETCH * PREFETCH;
+}
+
 uint64_t plan__touch_pages(const struct plan *plan)
 {
-	return plan__count(plan, OP_TOUCH) * plan->nr_vcpus;
+	return plan__vcpu_touch_pages(plan) * plan->nr_vcpus;
 }
 
 uint64_t plan__log_pages(const struct plan *plan)

@@ -193,7 +193,7 @@ static int emit_code(struct vcpu *vcpu)
 
 	/* Written from the start, or the waker's reading first costs another fault. */
 	memset(vm__ram(vcpu->vm, vcpu__data_gpa(vcpu)), 0, PAGE);
-	vcpu->touch_gpa = GPA_TOUCH + vcpu->id * plan__count(plan, OP_TOUCH) * PAGE;
+	vcpu->touch_gpa = GPA_TOUCH + vcpu->id * plan__vcpu_touch_pages(plan) * PAGE;
 	for (i = 0; i < plan->nr_uses; i++)
 		if (plan->uses[i].count && plan->uses[i].op->emit)
 			plan->uses[i].op->emit(&code, vcpu, &plan->uses[i]);
