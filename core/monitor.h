@@ -48,6 +48,12 @@ struct monitor {
 extern const struct monitor *const monitors[];
 extern const size_t nr_monitors;
 
+/* True for a monitor that has an object of its own: all that this version has, but switches. */
+static inline bool monitor__measures(const struct monitor *m)
+{
+	return m->elf;
+}
+
 /* True for a monitor that this version has. */
 static inline bool monitor__available(const struct monitor *m)
 {

@@ -53,7 +53,7 @@ static const struct {
 		"exits that KVM handled in its fast path without tracing them" },
 	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known" },
 	[LOST_PAGES_FULL] = { "pages_full",
-		"dirty pages whose own counters found no room; the slots' counters have them" },
+		"dirty or faulting pages whose own counters found no room; other counters have them" },
 	[LOST_EVENTS] = { "events", "single events for which the ring had no room; counters have them" },
 };
 

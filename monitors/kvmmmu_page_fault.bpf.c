@@ -537,9 +537,10 @@ int map_tracepoint(void *ctx)
 SEC("?raw_tp/fast_page_fault")
 int fast_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (page_fault_is_struct(ctx->args[1]))
-		return on_fast(ctx->args[2], ctx->args[3]);
-	return on_fast(ctx->args[3], ctx->args[4]);
+	/* Computed places in the context are refused, so they are read as memory. */
+	int old = page_fault_is_struct(ctx->args[1]) ? 3 : 4;
+
+	return on_fast(untyped_arg(ctx, old - 1), untyped_arg(ctx, old));
 }
 
 SEC("?tp_btf/fast_page_fault")

@@ -71,7 +71,7 @@ extern const struct monitor kvmmmu_page_fault_monitor;
 #define COL(...) COLUMN(struct fault_row, __VA_ARGS__)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .width = 9,
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE, .width = 15,
 	    .help = "the vCPU's thread"),
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "tdp: of memory; mmio: of an address that is none"),
@@ -86,16 +86,16 @@ static const struct column columns[] = {
 	    .width = 7, .help = "from the fault to the next entry of the guest"),
 	COL(vmm_ns, NULL, COL_NSEC, ROLE_GAUGE, .flags = COL_DATA_ONLY,
 	    .views = IN(VIEW_EVENT) | IN(VIEW_MMIO), .help = "the VMM's part of it"),
-	COL(hva, "HVA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .width = 14,
+	COL(hva, "HVA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE, .width = 14,
 	    .help = "the page's address in the VMM"),
 	COL(pfn, "PFN", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .width = 8,
 	    .help = "the host's page frame"),
-	COL(slot, "MEM_SLOTID", COL_U32, ROLE_LABEL,
+	COL(slot, "SLOT_ID", COL_U32, ROLE_LABEL,
 	    .views = IN(VIEW_EVENT) | IN(VIEW_SLOT) | IN(VIEW_HOT), .help = "memory slot"),
 	COL(as_id, NULL, COL_U32, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .views = IN(VIEW_EVENT) | IN(VIEW_SLOT) | IN(VIEW_HOT),
 	    .help = "address space: 1 is system management mode's"),
-	COL(level, "LEVEL", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT),
+	COL(level, "LEVEL", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE,
 	    .help = "size of the page that was mapped"),
 	COL(change, NULL, COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_DATA_ONLY,
 	    .help = "new: the page was not mapped; permission: it was, but not for this"),

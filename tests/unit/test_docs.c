@@ -99,7 +99,7 @@ static char *read_help(void)
 
 static bool is_name(char c)
 {
-	return isalnum((unsigned char)c) || c == '_';
+	return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
 
 /* "  -e, --vm_exit   text", "      --check   text" */
@@ -417,7 +417,7 @@ static void test_columns(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!monitor__available(monitors[i]))
+		if (!monitor__measures(monitors[i]))
 			continue;
 		for (const struct column *col = monitors[i]->columns; col->name; col++)
 			check_column(monitors[i], col);
