@@ -6,10 +6,10 @@
  *        does (handle_ept_violation() in arch/x86/kvm/vmx/vmx.c,
  *        npf_interception() in arch/x86/kvm/svm/svm.c), to the next kvm_entry
  *        of that vCPU, or to kvm_userspace_exit when that comes first.
- * MMIO:  from the same begin, on VMX with a cached MMIO page from
- *        handle_mmio_page_fault (mmu.c), because handle_ept_misconfig() has no
- *        event of its own, to the kvm_entry after the emulation. What user
- *        space took, from kvm_userspace_exit to KVM_RUN, is told apart.
+ * MMIO:  from the same begin, on VMX with a cached MMIO page from kvm_exit,
+ *        because handle_ept_misconfig() has no event of its own, to the
+ *        kvm_entry after the emulation. What user space took, from
+ *        kvm_userspace_exit to KVM_RUN, is told apart.
  *
  * What the fault became: kvm_mmu_spte_requested (the slow way, once it knows
  * the page), fast_page_fault, kvm_mmio and kvm_fast_mmio, all in the thread of
@@ -21,6 +21,7 @@
 #include "kvmmmu_page_fault.h"
 
 #define KVM_EXIT_MMIO 6
+#define VMX_EPT_MISCONFIG 49
 #define PAGE_SHIFT 12
 #define SPTE_LARGE (1ULL << 7)
 #define SPTE_PFN_MASK 0x000ffffffffff000ULL
@@ -180,6 +181,9 @@ static __noinline void finish(struct fault_state *state, u32 slot, u64 now)
 	u64 since = state->mmio && state->mmio_ns ? state->mmio_ns : state->start_ns;
 	bool memory;
 
+	/* A misconfiguration without an access: no emulation came of it. */
+	if (gpa == NO_ADDRESS)
+		return;
 	if (!state->mapped)
 		memslot_read(memslot_find(kvm, gfn), &state->memslot);
 	memory = in_slot(&state->memslot, gfn) && !state->mmio;
@@ -314,15 +318,17 @@ static __noinline int on_fast(u64 sptep, u64 old)
 	return 0;
 }
 
-/* mmio_fault: on VMX, a fault at a page that is known to be MMIO begins here. */
-static __noinline int on_mmio_fault(u64 gpa, u64 now)
+/* misconfig: on VMX a page that is known to be MMIO leaves the guest this way, its address untold. */
+static __always_inline int on_misconfig(u32 reason, u64 now)
 {
 	struct fault_state *state;
 	u32 slot;
 
+	if (!with_mmio || (reason & 0xffff) != VMX_EPT_MISCONFIG)
+		return 0;
 	state = current_state(&slot);
 	if (state && !state->start_ns)
-		open_fault(state, loaded_vcpu(), gpa, 1 << ERROR_RESERVED, now);
+		open_fault(state, loaded_vcpu(), NO_ADDRESS, 1 << ERROR_RESERVED, now);
 	return 0;
 }
 
@@ -560,26 +566,32 @@ int fast_tracepoint(void *ctx)
 	return on_fast(sptep, old);
 }
 
-/* mmio_fault: (u64 addr, gfn, u32 access) */
-SEC("?raw_tp/handle_mmio_page_fault")
-int mmio_fault_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+/* misconfig: kvm_exit, whose reason vm_exit.bpf.c explains. */
+SEC("?raw_tp/kvm_exit")
+int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_mmio_fault(ctx->args[0], bpf_ktime_get_ns());
+	u64 now = bpf_ktime_get_ns(), arg0 = ctx->args[0];
+
+	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX), now);
 }
 
-SEC("?tp_btf/handle_mmio_page_fault")
-int mmio_fault_tp_btf(u64 *ctx)
+SEC("?tp_btf/kvm_exit")
+int misconfig_tp_btf(u64 *ctx)
 {
-	return on_mmio_fault(ctx[0], bpf_ktime_get_ns());
+	u64 now = bpf_ktime_get_ns();
+
+	return on_misconfig(exit_reason((void *)untyped_arg(ctx, 0), ISA_VMX), now);
 }
 
-SEC("?tp/kvmmmu/handle_mmio_page_fault")
-int mmio_fault_tracepoint(void *ctx)
+SEC("?tp/kvm/kvm_exit")
+int misconfig_tracepoint(void *ctx)
 {
-	u64 gpa = 0;
+	u64 now = bpf_ktime_get_ns();
+	u32 reason = 0;
 
-	bpf_probe_read_kernel(&gpa, sizeof(gpa), ctx + 8);
-	return on_mmio_fault(gpa, bpf_ktime_get_ns());
+	/* exit_reason@8 on all kernels. */
+	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + 8);
+	return on_misconfig(reason, now);
 }
 
 /* mmio: (int type, int len, u64 gpa, void *val) */

@@ -132,6 +132,11 @@ static const struct column columns[] = {
 	{}
 };
 
+static bool is_vmx(void)
+{
+	return host__vendors() & VENDOR_VMX;
+}
+
 static const struct hook hooks[] = {
 	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp",
 	  .gives = "the VMM's part of MMIO accesses" },
@@ -176,10 +181,11 @@ static const struct hook hooks[] = {
 	{ "kvm_fast_mmio", HOOK_TP_BTF, "kvm_fast_mmio", "fast_mmio_tp_btf" },
 	{ "kvm_fast_mmio", HOOK_TRACEPOINT, "kvm_fast_mmio", "fast_mmio_tracepoint" },
 
-	{ "mmio_fault", HOOK_RAW_TP, "handle_mmio_page_fault", "mmio_fault_raw_tp", VENDOR_VMX | VENDOR_SVM,
-	  .gives = "MMIO accesses that VMX reports as a misconfiguration" },
-	{ "mmio_fault", HOOK_TP_BTF, "handle_mmio_page_fault", "mmio_fault_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "mmio_fault", HOOK_TRACEPOINT, "handle_mmio_page_fault", "mmio_fault_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", "misconfig_raw_tp",
+	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
+	  .applies = is_vmx },
+	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", "misconfig_tp_btf", .applies = is_vmx },
+	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", "misconfig_tracepoint", .applies = is_vmx },
 
 	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", "fault_raw_tp", VENDOR_VMX | VENDOR_SVM,
 	  .gives = "page faults", .primary = true },
@@ -285,7 +291,7 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	if (!err)
 		err = map__set_const(obj, "with_mmio", asks_for_mmio(run->opts));
 	if (!err)
-		err = map__set_const(obj, "vendor_is_vmx", !!(host__vendors() & VENDOR_VMX));
+		err = map__set_const(obj, "vendor_is_vmx", is_vmx());
 	return err ? err : set_record_offsets(obj);
 }
 
