@@ -70,6 +70,7 @@ enum lost {
 	LOST_EXITS_UNTRACED,	/* entries without an exit: KVM re-entered before its kvm_exit */
 	LOST_THREAD_UNKNOWN,	/* events in a thread whose vCPU is not known */
 	LOST_PAGES_FULL,	/* dirty pages that found no counter of their own */
+	LOST_SKIPPED,		/* program runs that the kernel skipped; user space reads them */
 	LOST_EVENTS,		/* events that found no room in a ring; counters have them */
 	NR_LOST,
 };

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
@@ -336,6 +337,24 @@ int attach__monitor(struct run *run, const struct monitor *m, struct attachment 
 			set_why(&at->needs[i], "%s is not among --hooks",
 				kind_names[at->needs[i].first->kind]);
 	return err;
+}
+
+uint64_t attach__skipped(const struct attachment *at)
+{
+	uint64_t skipped = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct bpf_prog_info info = {};
+		__u32 size = sizeof(info);
+		struct bpf_program *prog;
+
+		if (!at->needs[i].hook)
+			continue;
+		prog = bpf_object__find_program_by_name(at->obj, at->needs[i].hook->prog);
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size))
+			skipped += info.recursion_misses;
+	}
+	return skipped;
 }
 
 void attach__detach(struct attachment *at)

@@ -18,6 +18,14 @@ struct monitor;
 struct ring_buffer;
 struct run;
 
+/*
+ * The kernel skips a program that is already active on a CPU. Since Linux 7.0
+ * raw_tp and tp_btf programs, and fentry ones on every preemptible kernel, can
+ * be preempted while active; the events of other threads on that CPU then are
+ * skipped (and counted: LOST_SKIPPED). Classic tracepoint programs and kprobes
+ * run with preemption off. So: raw_tp first where the event fires with
+ * interrupts or preemption off, the classic tracepoint first elsewhere.
+ */
 enum hook_kind {
 	HOOK_RAW_TP,
 	HOOK_TP_BTF,
@@ -69,6 +77,9 @@ struct attachment {
  * primary need is attached, else -errno; at->needs tells why in both cases.
  */
 int attach__monitor(struct run *run, const struct monitor *m, struct attachment *at);
+
+/* Runs of this monitor's programs that the kernel skipped because one was active. */
+uint64_t attach__skipped(const struct attachment *at);
 
 /* Stops the programs; the object and its maps stay readable. */
 void attach__detach(struct attachment *at);

@@ -72,19 +72,21 @@ static const struct column columns[] = {
 };
 
 static const struct hook hooks[] = {
-	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp",
+	/* Preemptible context: classic tracepoints first, see enum hook_kind. */
+	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
 	  .gives = "the end of user-space exits" },
+	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },
 	{ "kvm_run", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" },
 	{ "kvm_run", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "run_fentry" },
 	{ "kvm_run", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", "run_kprobe" },
-	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint" },
 
-	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", "leave_raw_tp",
+	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", "leave_tracepoint",
 	  .gives = "the table KVM_USERSPACE_EXIT", .primary = true },
+	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", "leave_raw_tp" },
 	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", "leave_tp_btf" },
 	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "leave_fexit" },
-	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", "leave_tracepoint" },
 
+	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the times of the table KVM_EXIT" },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },

@@ -116,8 +116,8 @@ launch() {
 	esac
 	local files=(--file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
-	# A Linux guest in a guest: fast enough in QEMU, not in Bochs.
-	if [[ $group == *-svm ]] && needs_linux_guest "$@"; then files+=(--qemu); fi
+	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
+	if needs_linux_guest "$@"; then files+=(--qemu); fi
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300
 	[[ $group == *-vmx ]] && limit=600

@@ -25,7 +25,7 @@ if ! watch -e --interval=5; then
 	fail "kvm_watcher starts"
 	done_testing
 fi
-timeout 240 start-linux-guest --rounds=2 >"$TMP/console" 2>&1
+timeout 500 start-linux-guest --memory=160 --rounds=2 >"$TMP/console" 2>&1
 if grep -q "guest done" "$TMP/console"; then
 	pass "the Linux guest boots and ends"
 else
