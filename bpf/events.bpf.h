@@ -13,11 +13,20 @@ struct {
 	__uint(max_entries, 4 * 1024 * 1024);
 } events SEC(".maps");
 
-/* Room for one event, to be filled and given to bpf_ringbuf_submit(); NULL: lost and counted. */
+/* --summary: counters only. */
+const volatile __u32 no_events;
+
+/*
+ * Room for one event, to be filled and given to bpf_ringbuf_submit(). NULL: lost
+ * and counted, or not wanted.
+ */
 static __always_inline void *event__reserve(u64 size)
 {
-	void *event = bpf_ringbuf_reserve(&events, size, 0);
+	void *event;
 
+	if (no_events)
+		return NULL;
+	event = bpf_ringbuf_reserve(&events, size, 0);
 	if (!event)
 		lose(LOST_EVENTS);
 	return event;

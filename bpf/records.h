@@ -69,9 +69,19 @@ enum lost {
 	LOST_EXITS_UNTIMED,	/* exits whose following entry was not traced: counted, no time */
 	LOST_EXITS_UNTRACED,	/* entries without an exit: KVM re-entered before its kvm_exit */
 	LOST_THREAD_UNKNOWN,	/* events in a thread whose vCPU is not known */
+	LOST_PAGES_FULL,	/* dirty pages that found no counter of their own */
 	LOST_SKIPPED,		/* program runs that the kernel skipped; user space reads them */
 	LOST_EVENTS,		/* events that found no room in a ring; counters have them */
 	NR_LOST,
+};
+
+/* Where a memory slot is; npages is 0 when there is none. */
+struct memslot_place {
+	__u32 slot;		/* address space << 16 | id */
+	__u32 pad;
+	__u64 base_gfn;
+	__u64 npages;
+	__u64 userspace_addr;
 };
 
 /* How every event in a ring begins. */

@@ -8,6 +8,7 @@
 #define KVM_WATCHER_COMPAT_BPF_H
 
 #include "kvm_types.bpf.h"
+#include "../bpf/records.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
@@ -138,6 +139,172 @@ static __always_inline bool enters_run(struct kvm_vcpu *vcpu)
 	if (bpf_core_field_exists(vcpu->wants_to_run))
 		return BPF_CORE_READ(vcpu, wants_to_run);
 	return true;
+}
+
+/* Entries of a VM's dirty rings, 0: none. Dirty rings came with 5.11. */
+static __always_inline u32 dirty_ring_size(struct kvm *kvm)
+{
+	if (bpf_core_field_exists(kvm->dirty_ring_size))
+		return BPF_CORE_READ(kvm, dirty_ring_size);
+	return 0;
+}
+
+/* True where memory slots are a sorted array: until 5.16 (virt/kvm/kvm_main.c). */
+static __always_inline bool memslots_in_array(void)
+{
+	return bpf_core_field_exists(((struct kvm_memslots___array *)0)->used_slots);
+}
+
+/* HF_SMM_MASK of arch/x86/include/asm/kvm_host.h, while memory slots were an array. */
+static __always_inline u32 in_smm(struct kvm_vcpu *vcpu)
+{
+	return BPF_CORE_READ(vcpu, arch.hflags) >> 6 & 1;
+}
+
+static __always_inline struct kvm_memslots *memslots_of(struct kvm *kvm, u32 as_id)
+{
+	struct kvm_memslots *slots = NULL;
+
+	bpf_probe_read_kernel(&slots, sizeof(slots),
+			      (void *)kvm + bpf_core_field_offset(kvm->memslots) +
+			      (as_id & 1) * sizeof(slots));
+	return slots;
+}
+
+static __always_inline struct kvm_memory_slot *memslot_at(struct kvm_memslots *slots, u32 i)
+{
+	return (void *)slots + bpf_core_field_offset(struct kvm_memslots___array, memslots) +
+	       (u64)i * bpf_core_type_size(struct kvm_memory_slot);
+}
+
+/* The slot that has gfn, where slots are an array: what search_memslots() does. Else NULL. */
+static __noinline __attribute__((unused)) struct kvm_memory_slot *
+memslot_in_array(struct kvm *kvm, u32 as_id, u64 gfn)
+{
+	struct kvm_memslots *slots = memslots_of(kvm, as_id);
+	struct kvm_memory_slot *memslot;
+	u32 low = 0, high, used;
+
+	if (!slots || !memslots_in_array())
+		return NULL;
+	used = BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
+	high = used;
+	for (int i = 0; i < 16 && low < high; i++) {
+		u32 middle = low + (high - low) / 2;
+
+		if (gfn >= BPF_CORE_READ(memslot_at(slots, middle), base_gfn))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (low >= used)
+		return NULL;
+	memslot = memslot_at(slots, low);
+	if (gfn - BPF_CORE_READ(memslot, base_gfn) >= BPF_CORE_READ(memslot, npages))
+		return NULL;
+	return memslot;
+}
+
+/*
+ * All slots of a VM's normal address space, where they are in a hash table by
+ * id (since 5.17): bucket by bucket, along the nodes.
+ */
+enum { MEMSLOT_BUCKETS = 1 << 7, MEMSLOT_ARRAY = 512 };
+
+static __always_inline struct hlist_node *memslot_bucket(struct kvm_memslots *slots, u32 bucket)
+{
+	struct hlist_node *node = NULL;
+
+	bpf_probe_read_kernel(&node, sizeof(node),
+			      (void *)slots + bpf_core_field_offset(struct kvm_memslots, id_hash) +
+			      (u64)bucket * sizeof(node));
+	return node;
+}
+
+static __always_inline struct kvm_memory_slot *memslot_of_node(struct kvm_memslots *slots,
+							       struct hlist_node *node)
+{
+	u64 active = BPF_CORE_READ(slots, node_idx) & 1;
+
+	return (void *)node - bpf_core_field_offset(struct kvm_memory_slot, id_node) -
+	       active * bpf_core_type_size(struct hlist_node);
+}
+
+static __always_inline void memslot_read(struct kvm_memory_slot *memslot,
+					 struct memslot_place *place)
+{
+	place->slot = (u32)BPF_CORE_READ(memslot, as_id) << 16 | (u16)BPF_CORE_READ(memslot, id);
+	place->base_gfn = BPF_CORE_READ(memslot, base_gfn);
+	place->npages = memslot ? BPF_CORE_READ(memslot, npages) : 0;
+	place->userspace_addr = BPF_CORE_READ(memslot, userspace_addr);
+}
+
+/*
+ * The slot of the normal address space that has gfn, or NULL: from the array,
+ * or (since 5.17) down the tree by gfn, as __gfn_to_memslot() does it.
+ */
+static __noinline __attribute__((unused)) struct kvm_memory_slot *memslot_find(struct kvm *kvm,
+										u64 gfn)
+{
+	struct kvm_memslots *slots = memslots_of(kvm, 0);
+	struct kvm_memory_slot *memslot;
+	struct rb_node *node;
+	u64 at, base;
+
+	if (memslots_in_array())
+		return memslot_in_array(kvm, 0, gfn);
+	at = BPF_CORE_READ(slots, node_idx) & 1;
+	at = bpf_core_field_offset(struct kvm_memory_slot, gfn_node) +
+	     at * bpf_core_type_size(struct rb_node);
+	node = BPF_CORE_READ(slots, gfn_tree.rb_node);
+	for (int i = 0; i < 24 && node; i++) {
+		memslot = (void *)node - at;
+		base = BPF_CORE_READ(memslot, base_gfn);
+		if (gfn < base)
+			node = BPF_CORE_READ(node, rb_left);
+		else if (gfn - base < BPF_CORE_READ(memslot, npages))
+			return memslot;
+		else
+			node = BPF_CORE_READ(node, rb_right);
+	}
+	return NULL;
+}
+
+/*
+ * The first argument of kvm_mmu_spte_requested and the second one of
+ * fast_page_fault: a guest-physical address until 5.15, then a struct
+ * kvm_page_fault *. Addresses have no high bit, kernel pointers do.
+ */
+static __always_inline bool page_fault_is_struct(u64 arg)
+{
+	return (s64)arg < 0;
+}
+
+static __always_inline struct kvm_memory_slot *page_fault_slot(u64 arg)
+{
+	struct kvm_page_fault *fault = (void *)arg;
+
+	if (bpf_core_field_exists(fault->slot))
+		return BPF_CORE_READ(fault, slot);
+	return NULL;
+}
+
+static __always_inline u32 page_fault_level(u64 arg)
+{
+	struct kvm_page_fault *fault = (void *)arg;
+
+	if (bpf_core_field_exists(fault->goal_level))
+		return BPF_CORE_READ(fault, goal_level);
+	return 0;
+}
+
+static __always_inline u64 page_fault_pfn(u64 arg)
+{
+	struct kvm_page_fault *fault = (void *)arg;
+
+	if (bpf_core_field_exists(fault->pfn))
+		return BPF_CORE_READ(fault, pfn);
+	return 0;
 }
 
 #endif

@@ -149,3 +149,29 @@ bool host__has_btf(const char *module)
 	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
 	return !access(path, R_OK);
 }
+
+static bool btf_has_member(const char *type, const char *member)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf_type *t;
+	bool found = false;
+	int id;
+
+	if (!btf)
+		return false;
+	id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+	t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+	for (int i = 0; t && i < btf_vlen(t) && !found; i++)
+		found = !strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member);
+	btf__free(btf);
+	return found;
+}
+
+bool host__memslots_in_array(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = btf_has_member("kvm_memslots", "used_slots");
+	return known;
+}

@@ -32,6 +32,9 @@ int host__field_offset(const char *event, const char *field);
 /* True in the PID namespace whose numbers the kernel's events carry. */
 bool host__initial_pid_namespace(void);
 
+/* True where KVM keeps memory slots in a sorted array (struct kvm_memslots until 5.16). */
+bool host__memslots_in_array(void);
+
 /* True when the kernel has BTF of itself, or of a module. */
 bool host__has_btf(const char *module);
 

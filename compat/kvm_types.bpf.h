@@ -16,6 +16,7 @@ typedef __u64 u64;
 typedef __u32 u32;
 typedef __u16 u16;
 typedef __u8 u8;
+typedef __s16 s16;
 typedef __s64 s64;
 typedef __s32 s32;
 
@@ -27,6 +28,15 @@ struct hlist_node {
 
 struct hlist_head {
 	struct hlist_node *first;
+};
+
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
 };
 
 struct preempt_notifier {
@@ -95,16 +105,24 @@ struct task_struct {
 
 struct kvm_memory_slot {
 	struct hlist_node id_node[2];	/* since 5.17 */
+	struct rb_node gfn_node[2];	/* since 5.17 */
+	u64 base_gfn;
 	unsigned long npages;
+	unsigned long *dirty_bitmap;
+	unsigned long userspace_addr;
+	u32 flags;
+	s16 id;
+	u16 as_id;
 };
 
 /* since 5.17: a hash by slot number, threaded through id_node[node_idx] */
 struct kvm_memslots {
+	struct rb_root gfn_tree;
 	struct hlist_head id_hash[128];
 	int node_idx;
 };
 
-/* until 5.16: an array */
+/* until 5.16: an array, sorted by falling base_gfn */
 struct kvm_memslots___array {
 	struct kvm_memory_slot memslots[1];
 	short used_slots;
@@ -112,6 +130,16 @@ struct kvm_memslots___array {
 
 struct kvm {
 	struct kvm_memslots *memslots[2];	/* by address space: 0 normal, 1 SMM */
+	int userspace_pid;
+	u32 dirty_ring_size;		/* since 5.11 */
+};
+
+/* Since 5.16, in the BTF of kvm. */
+struct kvm_page_fault {
+	u64 addr;
+	struct kvm_memory_slot *slot;
+	u64 pfn;
+	u8 goal_level;
 };
 
 struct kvm_run {
@@ -125,6 +153,7 @@ struct kvm_vcpu_stat {
 
 struct kvm_vcpu_arch {
 	u64 efer;
+	u32 hflags;
 };
 
 struct kvm_vcpu {

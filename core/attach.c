@@ -132,6 +132,8 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 	for (size_t i = 0; hooks[i].need; i++) {
 		const char *why;
 
+		if (hooks[i].applies && !hooks[i].applies())
+			continue;
 		if (!need || strcmp(need->first->need, hooks[i].need)) {
 			need = &at->needs[at->nr_needs++];
 			need->first = &hooks[i];
@@ -178,6 +180,7 @@ static struct bpf_object *open_object(struct run *run, const struct attachment *
 			goto cleanup;
 		}
 	}
+	map__set_const(obj, "no_events", run->opts->summary);
 	err = vcpus__share(run->vcpus, obj);
 	if (!err && at->monitor->prepare)
 		err = at->monitor->prepare(run, obj);
@@ -264,7 +267,7 @@ static int open_events(struct attachment *at)
 {
 	int fd = map__fd(at->obj, "events");
 
-	if (fd < 0 || !at->monitor->event)
+	if (fd < 0 || !at->monitor->event || at->run->opts->summary)
 		return 0;
 	at->events = ring_buffer__new(fd, on_event, at, NULL);
 	return at->events ? 0 : -errno;

@@ -47,6 +47,7 @@ struct hook {
 	bool vendor_types;	/* reads the vendor's vCPU structure: needs its BTF */
 	const char *gives;	/* first row of a need: what is lost without it */
 	bool primary;		/* first row of a need: one of these makes the monitor worth running */
+	bool (*applies)(void);	/* the row is there only where this is true; NULL: everywhere */
 };
 
 enum { MAX_NEEDS = 16, WHY_LEN = 256 };

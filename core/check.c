@@ -109,7 +109,7 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 	else if (vcpus__open(opts, &run.vcpus))
 		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__available(monitors[i]))
+		if (monitor__measures(monitors[i]))
 			json_object_object_add(all, monitors[i]->name, why ? no_monitor(why) :
 					       check_monitor(&run, monitors[i], works));
 	vcpus__close(run.vcpus);

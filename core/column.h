@@ -37,6 +37,7 @@ enum column_flags {
 	COL_WIDE = 1 << 3,		/* table: only where more than 100 columns fit */
 	COL_USEC = 1 << 4,		/* table: COL_NSEC in us instead of ms */
 	COL_REST = 1 << 5,		/* table: the last column, text that is never cut but by the terminal */
+	COL_BIG_HEX = 1 << 6,		/* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
 };
 
 struct json_object;

@@ -20,6 +20,7 @@ struct monitor {
 	char key;		/* short option */
 	const char *help;	/* one line of --help */
 	const char *with;	/* long option this one needs, or NULL */
+	bool is_switch;		/* changes what the monitor "with" shows, measures nothing itself */
 
 	/* From here on: what an implemented monitor has. */
 	const struct view *views;
@@ -47,10 +48,16 @@ struct monitor {
 extern const struct monitor *const monitors[];
 extern const size_t nr_monitors;
 
+/* True for a monitor that has an object of its own: all that this version has, but switches. */
+static inline bool monitor__measures(const struct monitor *m)
+{
+	return m->elf;
+}
+
 /* True for a monitor that this version has. */
 static inline bool monitor__available(const struct monitor *m)
 {
-	return m->elf;
+	return m->elf || m->is_switch;
 }
 
 #endif

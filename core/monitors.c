@@ -6,23 +6,19 @@
 extern const struct monitor vm_exit_monitor;
 extern const struct monitor hypercall_monitor;
 extern const struct monitor kvm_ioctl_monitor;
+extern const struct monitor mark_page_dirty_monitor;
+extern const struct monitor kvmmmu_page_fault_monitor;
 
 /* Listed, so that their options are known; asking for one says that it is not here yet. */
 static const struct monitor kvm_irqchip = {
 	.name = "kvm_irqchip", .key = 'c', .help = "irqchip settings (PIC, IOAPIC, MSI)",
-};
-static const struct monitor mark_page_dirty = {
-	.name = "mark_page_dirty", .key = 'd', .help = "dirty pages",
-};
-static const struct monitor kvmmmu_page_fault = {
-	.name = "kvmmmu_page_fault", .key = 'f', .help = "KVM MMU page faults",
 };
 static const struct monitor irq_inject = {
 	.name = "irq_inject", .key = 'i', .help = "virtual interrupt injection",
 };
 static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
-	.with = "kvmmmu_page_fault",
+	.with = "kvmmmu_page_fault", .is_switch = true,
 };
 static const struct monitor halt_poll_ns = {
 	.name = "halt_poll_ns", .key = 'n', .help = "halt-polling time changes",
@@ -38,7 +34,7 @@ static const struct monitor vcpu_wakeup = {
 };
 
 const struct monitor *const monitors[] = {
-	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup, &halt_poll_ns,
+	&vm_exit_monitor, &kvmmmu_page_fault_monitor, &mmio, &mark_page_dirty_monitor, &vcpu_wakeup, &halt_poll_ns,
 	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall_monitor, &kvm_ioctl_monitor, &kvm_timer,
 };
 

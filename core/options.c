@@ -32,7 +32,9 @@ enum key {
 	KEY_VCPU,
 	KEY_HOOKS,
 	KEY_EVENTS,
+	KEY_SUMMARY,
 	KEY_TEMP_DIR,
+	KEY_BANDWIDTH,
 	KEY_CHECK,
 	KEY_LIST,
 	KEY_USAGE,
@@ -44,6 +46,7 @@ enum {
 	MAX_PID = 4194304,	/* the kernel's PID_MAX_LIMIT */
 	MAX_VCPU = 65535,
 	MAX_SECONDS = 1000000000,
+	MAX_MIB_PER_S = 1000000,
 };
 
 const char *argp_program_bug_address = "the project's issue tracker";
@@ -83,8 +86,12 @@ static const struct argp_option fixed_options[] = {
 	  .doc = "table (default), JSON lines or CSV" },
 	{ .name = "events", .key = KEY_EVENTS,
 	  .doc = "-h, -l: each call with its arguments, too" },
+	{ .name = "summary", .key = KEY_SUMMARY,
+	  .doc = "-d, -f: counters only instead of single events" },
 	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",
 	  .doc = "where monitors put files of their own (default temp)" },
+	{ .name = "migration-bandwidth", .key = KEY_BANDWIDTH, .arg = "MiB/s",
+	  .doc = "-d: estimate a live migration at this bandwidth" },
 	{ .name = "verbose", .key = 'v', .doc = "say more on stderr, libbpf's messages included" },
 
 	{ .doc = "Instead of watching:", .group = GROUP_OTHER },
@@ -283,6 +290,19 @@ static int parse_hooks(const char *arg, unsigned int *hooks)
 	}
 }
 
+static int parse_bandwidth(const char *arg, double *bytes_per_s)
+{
+	char *end;
+	double mib = strtod(arg, &end);
+
+	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
+	    mib > MAX_MIB_PER_S)
+		return usage_error("--migration-bandwidth: \"%s\" is not a number of MiB/s; "
+				   "give one such as 100, up to %d", arg, MAX_MIB_PER_S);
+	*bytes_per_s = mib * 1024 * 1024;
+	return 0;
+}
+
 static int parse_value(int key, const char *arg, struct options *opts)
 {
 	switch (key) {
@@ -302,6 +322,8 @@ static int parse_value(int key, const char *arg, struct options *opts)
 		return parse_hooks(arg, &opts->hooks);
 	case KEY_TEMP_DIR:
 		return parse_dir(arg, &opts->temp_dir);
+	case KEY_BANDWIDTH:
+		return parse_bandwidth(arg, &opts->migration_bandwidth);
 	}
 	return 0;
 }
@@ -317,6 +339,8 @@ static int set_flag(int key, struct options *opts)
 		opts->verbose = true;
 	else if (key == KEY_EVENTS)
 		opts->events = true;
+	else if (key == KEY_SUMMARY)
+		opts->summary = true;
 	else if (key == KEY_CHECK)
 		opts->check = true;
 	else if (key == KEY_LIST)
@@ -615,6 +639,16 @@ int options__parse(int argc, char **argv, struct options *opts)
 	free(parser.options);
 	free(text);
 	return code;
+}
+
+bool options__asks(const struct options *opts, const char *monitor)
+{
+	size_t i;
+
+	for (i = 0; i < nr_monitors; i++)
+		if (!strcmp(monitors[i]->name, monitor))
+			return is_asked(opts, i);
+	return false;
 }
 
 bool options__has_vcpu(const struct options *opts, uint32_t vcpu)

@@ -24,7 +24,9 @@ struct options {
 	size_t nr_vcpus;	/* --vcpu; 0: every vCPU */
 	unsigned int hooks;	/* --hooks: bit mask of enum hook_kind; 0: any */
 	const char *temp_dir;	/* --temp-dir; NULL: the default */
+	double migration_bandwidth;	/* bytes per second; 0: not asked for */
 	bool events;		/* --events */
+	bool summary;		/* --summary: no single events */
 	bool verbose;
 	bool check;
 	bool list;
@@ -35,6 +37,9 @@ struct options {
  * was printed (usage error: EXIT_USAGE; --help, --usage, --version: 0).
  */
 int options__parse(int argc, char **argv, struct options *opts);
+
+/* True when the monitor of that long name was asked for. */
+bool options__asks(const struct options *opts, const char *monitor);
 
 /* True when --vcpu was not given or names this vCPU. */
 bool options__has_vcpu(const struct options *opts, uint32_t vcpu);

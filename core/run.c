@@ -282,7 +282,7 @@ static int attach_all(struct run *run)
 		struct attachment *at = &run->attached[run->nr_attached];
 		int err;
 
-		if (!(run->opts->monitors & (1ULL << i)))
+		if (!(run->opts->monitors & (1ULL << i)) || !monitor__measures(monitors[i]))
 			continue;
 		err = attach__monitor(run, monitors[i], at);
 		say_what_is_missing(at);

@@ -52,6 +52,8 @@ static const struct {
 	[LOST_EXITS_UNTRACED] = { "exits_untraced",
 		"exits that KVM handled in its fast path without tracing them" },
 	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known" },
+	[LOST_PAGES_FULL] = { "pages_full",
+		"dirty or faulting pages whose own counters found no room; other counters have them" },
 	[LOST_SKIPPED] = { "programs_skipped",
 		"runs that the kernel skipped because it had preempted the same program on that CPU" },
 	[LOST_EVENTS] = { "events", "single events for which the ring had no room; counters have them" },

@@ -66,7 +66,7 @@ static const struct column columns[] = {
 	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
 	    .help = "the arguments as they are"),
-	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST,
+	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST | COL_BIG_HEX,
 	    .help = "what they mean"),
 	{}
 };

@@ -89,7 +89,7 @@ static const struct column columns[] = {
 	    .help = "that errno's name"),
 	COL(arg, NULL, COL_HEX, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
 	    .help = "the third argument as it is"),
-	COL(decoded, "ARGUMENT", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST,
+	COL(decoded, "ARGUMENT", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST | COL_BIG_HEX,
 	    .help = "what it means; output structures as the call left them"),
 	{}
 };

@@ -167,7 +167,7 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 			buf__printf(buf, "%" PRId64, value);
 		break;
 	case COL_OBJECT:
-		buf__object(&text, cell__object(col, row), true);
+		buf__object(&text, cell__object(col, row), col->flags & COL_BIG_HEX);
 		if (text.data)
 			add_text(buf, text.data);
 		buf->failed |= text.failed;

@@ -170,6 +170,21 @@ summary()
 	tail -n 1 "$TMP/watch.json" | jq -c "$1"
 }
 
+# preempted NAME WATCH_OPTION...: true, and a skip, when --hooks forced a kind of hook that this kernel preempts: runs of
+# programs are missing then, and counted.
+preempted()
+{
+	preempted_name=$1
+	shift
+	case "$*" in
+	*--hooks=*) ;;
+	*) return 1 ;;
+	esac
+	preempted_runs=$(summary .lost.programs_skipped)
+	test "${preempted_runs:-0}" -gt 0 || return 1
+	skip "$preempted_name" "this kernel preempts such programs: $preempted_runs runs were skipped, and counted"
+}
+
 no_loss()
 {
 	is "$1" 0 "$(summary '[.lost[]] | add')"

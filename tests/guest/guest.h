@@ -26,6 +26,9 @@ enum { EXIT_AS_EXPECTED = 0, EXIT_GUEST_FAILED = 1, EXIT_BAD_USAGE = 2 };
 
 enum mode { MODE_LONG, MODE_REAL };
 
+/* How the dirty log is read: KVM_GET_DIRTY_LOG, with KVM_CLEAR_DIRTY_LOG, or the rings. */
+enum log_kind { LOG_BITMAP, LOG_CLEAR, LOG_RING };
+
 enum {
 	MAX_OPS = 64,
 	MAX_VMS = 256,
@@ -33,6 +36,7 @@ enum {
 	PAGE = 4096,
 	PORT_END = 0xf4,	/* out: this vCPU is done */
 	PORT_SLEEP = 0xf5,	/* out of 4 bytes: sleep that many ms */
+	PORT_LOG = 0xf6,	/* out: read the dirty log */
 };
 
 /*
@@ -48,9 +52,14 @@ enum {
 	VCPU_AREA = 2 * PAGE,
 	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
 	GPA_TOUCH = 0x40000000,
+	PREFETCH = 8,		/* PTE_PREFETCH_NUM of arch/x86/kvm/mmu/mmu.c */
 	MAX_TOUCH_PAGES = 0x80000,	/* 2 GiB */
+	MAX_LOG_PAGES = 0x10000,	/* 256 MiB */
+	LOG_ROUNDS = 40,	/* what fits into a page of code */
+	LOG_RING_BYTES = 1 << 20,
 };
 
+#define GPA_LOG 0xc0000000ULL		/* the slot with dirty logging on */
 #define GPA_MMIO 0xd0000000ULL		/* no memory, no device: user space */
 
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
@@ -72,6 +81,7 @@ enum op_flags {
 	OP_XEN = 1 << 8,	/* the guest is one of Xen: so are all its hypercalls */
 	OP_LONG = 1 << 9,	/* long mode only */
 	OP_IOCTLS = 1 << 10,	/* ioctls of the vCPU's thread, before the guest runs */
+	OP_LOG = 1 << 11,	/* each count is a page of the logged slot, the argument rounds */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -106,7 +116,9 @@ struct plan {
 	unsigned int pause_ms;
 	unsigned int timeout;	/* seconds */
 	enum mode mode;
+	enum log_kind log;
 	bool separate;
+	bool huge;		/* the pages to touch are 2 MiB pages of the host */
 	bool same_thread;
 	const char *start_on;	/* a file: vCPUs start when it is there; NULL: at once */
 	bool probe;
@@ -116,7 +128,14 @@ struct plan {
 
 /* All op_flags of all ops of the plan. */
 unsigned int plan__flags(const struct plan *plan);
+/*
+ * Of one vCPU, in whole windows of PREFETCH pages: KVM maps pages ahead that
+ * lie between two mapped ones of a window, and those would not fault.
+ */
+uint64_t plan__vcpu_touch_pages(const struct plan *plan);
 uint64_t plan__touch_pages(const struct plan *plan);
+/* Pages of the logged slot: of each vCPU, every round the same. */
+uint64_t plan__log_pages(const struct plan *plan);
 /* Sum of the counts of one flag's ops. */
 uint64_t plan__count(const struct plan *plan, unsigned int flag);
 /* Adds what one vCPU's op list makes KVM_RUN return with. */
@@ -127,6 +146,8 @@ struct vcpu {
 	unsigned int id;
 	int fd;
 	struct kvm_run *run;
+	struct kvm_dirty_gfn *ring;
+	uint32_t ring_next;
 	pthread_t thread;
 	pid_t tid;
 	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
@@ -144,6 +165,11 @@ struct vm {
 	uint8_t *ram;
 	void *touch;
 	size_t touch_size;
+	void *log;
+	size_t log_size;
+	pthread_mutex_t log_lock;
+	uint64_t log_reads;
+	uint64_t log_pages;	/* dirty pages that all reads found */
 	unsigned int nr_tables;	/* used of GPA_TABLES */
 	struct vcpu vcpus[MAX_VCPUS];
 	pthread_t waker;
@@ -154,6 +180,9 @@ struct vm {
 };
 
 /* vm.c. Functions return 0 or -1 after a message. */
+void *vm__alloc(size_t size);
+int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size, uint32_t flags);
+int vm__failed(const struct vm *vm, const char *what);
 int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned int round);
 void vm__close(struct vm *vm);
 uint8_t *vm__ram(const struct vm *vm, uint64_t gpa);
@@ -161,6 +190,12 @@ uint64_t vcpu__code_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__data_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index);
 uint32_t vcpu__tsc_khz(const struct vcpu *vcpu);
+
+/* log.c: the slot with dirty logging on. */
+int log__setup_vm(struct vm *vm);
+int log__setup_vcpu(struct vcpu *vcpu);
+int log__read(struct vcpu *vcpu);
+void log__close(struct vm *vm);
 
 /* cpu.c: the registers a guest starts with, and its page tables. */
 int cpu__setup(struct vcpu *vcpu);

@@ -20,7 +20,9 @@ enum {
 	OPT_PAUSE,
 	OPT_TIMEOUT,
 	OPT_NAME,
-	OPT_PROBE
+	OPT_PROBE,
+	OPT_LOG,
+	OPT_HUGE
 };
 
 static const struct option options[] = {
@@ -34,6 +36,8 @@ static const struct option options[] = {
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "huge", no_argument, NULL, OPT_HUGE },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -46,6 +50,8 @@ static const char help_head[] =
 	"  --vms=N         VMs, all at the same time (1)\n"
 	"  --vcpus=N       vCPUs of each VM, a thread each (1)\n"
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
+	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
+	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
 	"  --separate      a process for each VM\n"
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
 	"  --start-on=FILE start the guests when FILE is there\n"
@@ -116,6 +122,17 @@ static enum mode option_mode(void)
 	usage_error("--mode must be long or real, not '%s'", optarg);
 }
 
+static enum log_kind option_log(void)
+{
+	if (!strcmp(optarg, "bitmap"))
+		return LOG_BITMAP;
+	if (!strcmp(optarg, "clear"))
+		return LOG_CLEAR;
+	if (!strcmp(optarg, "ring"))
+		return LOG_RING;
+	usage_error("--log must be bitmap, clear or ring, not '%s'", optarg);
+}
+
 static void parse_option(int opt, char **argv, struct plan *plan)
 {
 	switch (opt) {
@@ -127,6 +144,12 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_MODE:
 		plan->mode = option_mode();
+		break;
+	case OPT_LOG:
+		plan->log = option_log();
+		break;
+	case OPT_HUGE:
+		plan->huge = true;
 		break;
 	case OPT_SEPARATE:
 		plan->separate = true;
@@ -199,6 +222,7 @@ static bool is_taken(const struct plan *plan, uint64_t gpa)
 {
 	return gpa < RAM_SIZE ||
 	       (gpa >= GPA_TOUCH && gpa - GPA_TOUCH < plan__touch_pages(plan) * PAGE) ||
+	       (gpa >= GPA_LOG && gpa - GPA_LOG < plan__log_pages(plan) * PAGE) ||
 	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
 	       (plan__flags(plan) & OP_IRQCHIP && (gpa >> 12 == 0xfee00 || gpa >> 12 == 0xfec00));
 }
@@ -219,8 +243,10 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 			usage_error("%s: 0x%llx is not free, the guest has something there",
 				    use->op->name, arg);
 	}
+	if (use->op->flags & OP_LONG && plan->mode != MODE_LONG)
+		usage_error("%s needs --mode=long", use->op->name);
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
-	    (arg == PORT_END || arg == PORT_SLEEP))
+	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
 			    use->op->name, arg);
 }
@@ -238,10 +264,11 @@ static void check_plan(const struct plan *plan)
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
-	if (flags & OP_LONG && plan->mode != MODE_LONG)
-		usage_error("hv_call and xen_call need --mode=long");
 	if (flags & OP_HYPERV && flags & OP_XEN)
 		usage_error("hv_call and xen_call can't be in one VM");
+	if (plan__log_pages(plan) > MAX_LOG_PAGES ||
+	    (plan__log_pages(plan) && GPA_TOUCH + plan__touch_pages(plan) * PAGE > GPA_LOG))
+		usage_error("dirty: too many pages in one VM");
 	for (i = 0; i < plan->nr_uses; i++)
 		check_use(plan, &plan->uses[i]);
 }

@@ -242,6 +242,51 @@ static void emit_touch(struct code *c, struct vcpu *vcpu, const struct op_use *u
 	code__loop_esi(c, loop);
 }
 
+static void emit_touch_read(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	code__mov_edi_addr(c, vcpu->touch_gpa);
+	vcpu->touch_gpa += use->count * PAGE;
+	loop = loop_begin(c, use);
+	code__load_al(c);
+	code__add_edi(c, PAGE);
+	code__loop_esi(c, loop);
+}
+
+/* Each page begins with a RET. Real mode can't call that far. */
+static void emit_touch_exec(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint8_t *page = (uint8_t *)vcpu->vm->touch + (vcpu->touch_gpa - GPA_TOUCH);
+	size_t loop;
+
+	for (uint64_t i = 0; i < use->count; i++)
+		page[i * PAGE] = 0xc3;
+	code__mov_edi_addr(c, vcpu->touch_gpa);
+	vcpu->touch_gpa += use->count * PAGE;
+	loop = loop_begin(c, use);
+	code__raw(c, 0xff, 0xd7);
+	code__add_edi(c, PAGE);
+	code__loop_esi(c, loop);
+}
+
+/* A round writes every page once and then has user space read the log. */
+static void emit_dirty(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint64_t pages = plan__log_pages(vcpu->vm->plan) / vcpu->vm->plan->nr_vcpus;
+
+	for (uint64_t round = 0; round < use->arg; round++) {
+		size_t loop;
+
+		code__mov_edi_addr(c, GPA_LOG + vcpu->id * pages * PAGE);
+		loop = loop_begin(c, use);
+		code__store_al(c);
+		code__add_edi(c, PAGE);
+		code__loop_esi(c, loop);
+		code__out_eax(c, PORT_LOG);
+	}
+}
+
 /* One turn of the outer loop is a millisecond by the time stamp counter. */
 static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -308,6 +353,12 @@ const struct op ops[] = {
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,
 	  OP_TOUCH, USER_EXIT_NONE, emit_touch },
+	{ "touch_read", "1-byte reads, each of a fresh 4 KiB page of RAM", NULL, 0, 0,
+	  MAX_TOUCH_PAGES, OP_TOUCH, USER_EXIT_NONE, emit_touch_read },
+	{ "touch_exec", "calls, each of code in a fresh 4 KiB page of RAM (long mode)", NULL, 0, 0,
+	  MAX_TOUCH_PAGES, OP_TOUCH | OP_LONG, USER_EXIT_NONE, emit_touch_exec },
+	{ "dirty", "1-byte writes, each to a page with dirty logging on; then the log is read",
+	  "rounds", 1, LOG_ROUNDS, MAX_LOG_PAGES, OP_LOG, KVM_EXIT_IO, emit_dirty },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
 	  OP_MSEC, USER_EXIT_NONE, emit_spin },
 	{ "intr_user", "KVM_RUNs that return EINTR, before the guest's first instruction", NULL, 0,
@@ -348,9 +399,32 @@ uint64_t plan__count(const struct plan *plan, unsigned int flag)
 	return count;
 }
 
+uint64_t plan__vcpu_touch_pages(const struct plan *plan)
+{
+	return (plan__count(plan, OP_TOUCH) + PREFETCH - 1) / PREFETCH * PREFETCH;
+}
+
 uint64_t plan__touch_pages(const struct plan *plan)
 {
-	return plan__count(plan, OP_TOUCH) * plan->nr_vcpus;
+	return plan__vcpu_touch_pages(plan) * plan->nr_vcpus;
+}
+
+uint64_t plan__log_pages(const struct plan *plan)
+{
+	uint64_t most = 0;
+	size_t i;
+
+	for (i = 0; i < plan->nr_uses; i++)
+		if (plan->uses[i].op->flags & OP_LOG && plan->uses[i].count > most)
+			most = plan->uses[i].count;
+	return most * plan->nr_vcpus;
+}
+
+static uint64_t use__exits(const struct op_use *use)
+{
+	if (use->op->flags & OP_MSEC)
+		return 1;
+	return use->op->flags & OP_LOG ? use->arg : use->count;
 }
 
 void plan__expect(const struct plan *plan, uint64_t expect[NR_USER_EXITS])
@@ -359,6 +433,6 @@ void plan__expect(const struct plan *plan, uint64_t expect[NR_USER_EXITS])
 
 	for (use = plan->uses; use < plan->uses + plan->nr_uses; use++)
 		if (use->count && use->op->user_exit != USER_EXIT_NONE)
-			expect[use->op->user_exit] += use->op->flags & OP_MSEC ? 1 : use->count;
+			expect[use->op->user_exit] += use__exits(use);
 	expect[KVM_EXIT_IO]++; /* PORT_END */
 }

@@ -88,11 +88,24 @@ void report__vcpu(const struct vcpu *vcpu)
 	fflush(stdout);
 }
 
+/* Where a slot of the guest is: what a monitor says of it can be compared. */
+static void print_slot(const char *key, int slot, uint64_t gpa, const void *mem, size_t size)
+{
+	if (size)
+		printf(",\"%s\":{\"slot\":%d,\"gpa\":%llu,\"hva\":%llu,\"pages\":%zu}", key, slot,
+		       (unsigned long long)gpa, (unsigned long long)(uintptr_t)mem, size / PAGE);
+}
+
 void report__vm(const struct vm *vm)
 {
 	printf("{\"what\":\"vm\",\"round\":%u,\"vm\":%u,\"pid\":%d,\"vcpus\":%u,\"stats\":",
 	       vm->round, vm->id, getpid(), vm->plan->nr_vcpus);
 	stats__print(stdout, vm);
+	print_slot("ram_slot", 0, 0, vm->ram, RAM_SIZE);
+	print_slot("touch_slot", 1, GPA_TOUCH, vm->touch, vm->touch_size);
+	print_slot("log_slot", 2, GPA_LOG, vm->log, vm->log_size);
+	printf(",\"log\":{\"reads\":%llu,\"pages\":%llu}", (unsigned long long)vm->log_reads,
+	       (unsigned long long)vm->log_pages);
 	printf("}\n");
 	fflush(stdout);
 }

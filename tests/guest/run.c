@@ -85,6 +85,8 @@ static enum verdict handle_io(struct vcpu *vcpu)
 		memcpy(&msec, data, sizeof(msec));
 		vcpu_sleep(vcpu, msec);
 	}
+	if (run->io.port == PORT_LOG && log__read(vcpu))
+		return BROKEN;
 	return run->io.port == PORT_END ? ENDED : GO_ON;
 }
 

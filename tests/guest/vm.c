@@ -12,9 +12,10 @@
 
 /* VMX keeps a task state segment and a page table of its own in the guest. */
 enum { TSS_ADDR = 0xfffbd000, IDENTITY_MAP_ADDR = 0xfffbc000 };
+enum { HUGE = 2 << 20 };
 enum { MAX_CPUID = 256, APIC_SPIV = 0xf0 };
 
-static int failed(const struct vm *vm, const char *what)
+int vm__failed(const struct vm *vm, const char *what)
 {
 	fprintf(stderr, "kvm_guest: vm %u: %s: %s\n", vm->id, what, strerror(errno));
 	return -1;
@@ -56,7 +57,7 @@ uint32_t vcpu__tsc_khz(const struct vcpu *vcpu)
 }
 
 /* Small pages only: N touched pages are N faults on every machine. */
-static void *alloc_memory(size_t size)
+void *vm__alloc(size_t size)
 {
 	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -67,35 +68,59 @@ static void *alloc_memory(size_t size)
 	return mem;
 }
 
-static int add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size)
+int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size,
+		 uint32_t flags)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
+		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)mem,
 	};
 
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		return failed(vm, "KVM_SET_USER_MEMORY_REGION");
+		return vm__failed(vm, "KVM_SET_USER_MEMORY_REGION");
 	return 0;
+}
+
+/*
+ * The same with 2 MiB pages, as far as the host gives them: aligned, so that
+ * KVM can map them as such, and there before the guest asks.
+ */
+static void *alloc_huge(size_t size)
+{
+	char *mem = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t skip = -(uintptr_t)mem & (HUGE - 1);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	if (skip)
+		munmap(mem, skip);
+	if (HUGE - skip)
+		munmap(mem + skip + size, HUGE - skip);
+	mem += skip;
+	madvise(mem, size, MADV_HUGEPAGE);
+	memset(mem, 0, size);
+	return mem;
 }
 
 static int setup_memory(struct vm *vm)
 {
-	vm->ram = alloc_memory(RAM_SIZE);
+	vm->ram = vm__alloc(RAM_SIZE);
 	if (!vm->ram)
-		return failed(vm, "guest RAM");
-	if (add_slot(vm, 0, 0, vm->ram, RAM_SIZE))
+		return vm__failed(vm, "guest RAM");
+	if (vm__add_slot(vm, 0, 0, vm->ram, RAM_SIZE, 0))
 		return -1;
 	cpu__page_tables(vm);
 	vm->touch_size = plan__touch_pages(vm->plan) * PAGE;
 	if (!vm->touch_size)
 		return 0;
-	vm->touch = alloc_memory(vm->touch_size);
+	vm->touch = vm->plan->huge ? alloc_huge(vm->touch_size) : vm__alloc(vm->touch_size);
 	if (!vm->touch)
-		return failed(vm, "guest RAM to touch");
-	return add_slot(vm, 1, GPA_TOUCH, vm->touch, vm->touch_size);
+		return vm__failed(vm, "guest RAM to touch");
+	return vm__add_slot(vm, 1, GPA_TOUCH, vm->touch, vm->touch_size, 0);
 }
 
 static int map_mmio(struct vm *vm)
@@ -124,7 +149,7 @@ static int become_hyperv(struct vcpu *vcpu, struct kvm_cpuid2 *cpuid)
 	unsigned int kept = 0;
 
 	if (ioctl(vcpu->fd, KVM_GET_SUPPORTED_HV_CPUID, &hv) < 0)
-		return failed(vcpu->vm, "KVM_GET_SUPPORTED_HV_CPUID");
+		return vm__failed(vcpu->vm, "KVM_GET_SUPPORTED_HV_CPUID");
 	for (unsigned int i = 0; i < cpuid->nent; i++)
 		if (cpuid->entries[i].function < FIRST_LEAF ||
 		    cpuid->entries[i].function > LAST_LEAF)
@@ -133,9 +158,9 @@ static int become_hyperv(struct vcpu *vcpu, struct kvm_cpuid2 *cpuid)
 		cpuid->entries[kept++] = hv.entries[i];
 	cpuid->nent = kept;
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
-		return failed(vcpu->vm, "KVM_SET_CPUID2");
+		return vm__failed(vcpu->vm, "KVM_SET_CPUID2");
 	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msr) != 1)
-		return failed(vcpu->vm, "KVM_SET_MSRS of HV_X64_MSR_GUEST_OS_ID");
+		return vm__failed(vcpu->vm, "KVM_SET_MSRS of HV_X64_MSR_GUEST_OS_ID");
 	return 0;
 }
 
@@ -146,14 +171,14 @@ static int set_cpuid(struct vcpu *vcpu)
 
 	cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(cpuid->entries[0]));
 	if (!cpuid)
-		return failed(vcpu->vm, "CPUID table");
+		return vm__failed(vcpu->vm, "CPUID table");
 	cpuid->nent = MAX_CPUID;
 	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
-		failed(vcpu->vm, "KVM_GET_SUPPORTED_CPUID");
+		vm__failed(vcpu->vm, "KVM_GET_SUPPORTED_CPUID");
 	else if (plan__flags(vcpu->vm->plan) & OP_HYPERV)
 		err = become_hyperv(vcpu, cpuid);
 	else if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
-		failed(vcpu->vm, "KVM_SET_CPUID2");
+		vm__failed(vcpu->vm, "KVM_SET_CPUID2");
 	else
 		err = 0;
 	free(cpuid);
@@ -171,10 +196,10 @@ static int enable_apic(struct vcpu *vcpu)
 	struct kvm_lapic_state apic;
 
 	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &apic) < 0)
-		return failed(vcpu->vm, "KVM_GET_LAPIC");
+		return vm__failed(vcpu->vm, "KVM_GET_LAPIC");
 	memcpy(apic.regs + APIC_SPIV, &enabled, sizeof(enabled));
 	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &apic) < 0)
-		return failed(vcpu->vm, "KVM_SET_LAPIC");
+		return vm__failed(vcpu->vm, "KVM_SET_LAPIC");
 	return 0;
 }
 
@@ -186,7 +211,7 @@ static int setup_irqchip(struct vcpu *vcpu)
 	if (!(plan__flags(vcpu->vm->plan) & OP_IRQCHIP))
 		return 0;
 	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state) < 0)
-		return failed(vcpu->vm, "KVM_SET_MP_STATE");
+		return vm__failed(vcpu->vm, "KVM_SET_MP_STATE");
 	return enable_apic(vcpu);
 }
 
@@ -200,7 +225,7 @@ static int emit_code(struct vcpu *vcpu)
 
 	/* Written from the start, or the waker's reading first costs another fault. */
 	memset(vm__ram(vcpu->vm, vcpu__data_gpa(vcpu)), 0, PAGE);
-	vcpu->touch_gpa = GPA_TOUCH + vcpu->id * plan__count(plan, OP_TOUCH) * PAGE;
+	vcpu->touch_gpa = GPA_TOUCH + vcpu->id * plan__vcpu_touch_pages(plan) * PAGE;
 	for (i = 0; i < plan->nr_uses; i++)
 		if (plan->uses[i].count && plan->uses[i].op->emit)
 			plan->uses[i].op->emit(&code, vcpu, &plan->uses[i]);
@@ -219,13 +244,13 @@ static int open_vcpu(struct vm *vm, unsigned int id)
 	vcpu->id = id;
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
 	if (vcpu->fd < 0)
-		return failed(vm, "KVM_CREATE_VCPU");
+		return vm__failed(vm, "KVM_CREATE_VCPU");
 	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED) {
 		vcpu->run = NULL;
-		return failed(vm, "mapping kvm_run");
+		return vm__failed(vm, "mapping kvm_run");
 	}
-	if (set_cpuid(vcpu) || cpu__setup(vcpu) || setup_irqchip(vcpu))
+	if (log__setup_vcpu(vcpu) || set_cpuid(vcpu) || cpu__setup(vcpu) || setup_irqchip(vcpu))
 		return -1;
 	return emit_code(vcpu);
 }
@@ -236,18 +261,18 @@ static int open_kvm(struct vm *vm)
 
 	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vm->kvm_fd < 0)
-		return failed(vm, "/dev/kvm");
+		return vm__failed(vm, "/dev/kvm");
 	if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) <= 0) {
 		fprintf(stderr, "kvm_guest: this KVM lacks KVM_CAP_IMMEDIATE_EXIT\n");
 		return -1;
 	}
 	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < 0)
-		return failed(vm, "KVM_GET_VCPU_MMAP_SIZE");
+		return vm__failed(vm, "KVM_GET_VCPU_MMAP_SIZE");
 	vm->run_size = size;
 	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
 	if (vm->fd < 0)
-		return failed(vm, "KVM_CREATE_VM");
+		return vm__failed(vm, "KVM_CREATE_VM");
 	return 0;
 }
 
@@ -257,11 +282,11 @@ static int setup_vm(struct vm *vm)
 	uint64_t identity = IDENTITY_MAP_ADDR;
 
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
-		return failed(vm, "KVM_SET_TSS_ADDR");
+		return vm__failed(vm, "KVM_SET_TSS_ADDR");
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
-		return failed(vm, "KVM_SET_IDENTITY_MAP_ADDR");
+		return vm__failed(vm, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (plan__flags(vm->plan) & OP_IRQCHIP && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return failed(vm, "KVM_CREATE_IRQCHIP");
+		return vm__failed(vm, "KVM_CREATE_IRQCHIP");
 	if (plan__flags(vm->plan) & OP_XEN) {
 		/* KVM takes hypercalls for Xen's only when there is an MSR to set up their page. */
 		struct kvm_xen_hvm_config xen = {
@@ -269,7 +294,7 @@ static int setup_vm(struct vm *vm)
 		};
 
 		if (ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &xen) < 0)
-			return failed(vm, "KVM_XEN_HVM_CONFIG");
+			return vm__failed(vm, "KVM_XEN_HVM_CONFIG");
 	}
 	return 0;
 }
@@ -285,7 +310,7 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->kvm_fd = vm->fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
-	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || map_mmio(vm))
+	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || log__setup_vm(vm) || map_mmio(vm))
 		return -1;
 	for (i = 0; i < plan->nr_vcpus; i++)
 		if (open_vcpu(vm, i))
@@ -300,6 +325,8 @@ void vm__close(struct vm *vm)
 	for (i = 0; i < MAX_VCPUS; i++) {
 		if (vm->vcpus[i].run)
 			munmap(vm->vcpus[i].run, vm->run_size);
+		if (vm->vcpus[i].ring)
+			munmap(vm->vcpus[i].ring, LOG_RING_BYTES);
 		if (vm->vcpus[i].fd >= 0)
 			close(vm->vcpus[i].fd);
 	}
@@ -311,4 +338,5 @@ void vm__close(struct vm *vm)
 		munmap(vm->ram, RAM_SIZE);
 	if (vm->touch)
 		munmap(vm->touch, vm->touch_size);
+	log__close(vm);
 }

@@ -417,7 +417,7 @@ static void test_columns(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!monitor__available(monitors[i]))
+		if (!monitor__measures(monitors[i]))
 			continue;
 		for (const struct column *col = monitors[i]->columns; col->name; col++)
 			check_column(monitors[i], col);

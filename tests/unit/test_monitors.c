@@ -74,8 +74,8 @@ static void test_parts(void **state)
 	for (size_t i = 0; i < nr_monitors; i++) {
 		const struct monitor *m = monitors[i];
 
-		any |= monitor__available(m);
-		if (!monitor__available(m)) {
+		any |= monitor__measures(m);
+		if (!monitor__measures(m)) {
 			assert_true(!m->views && !m->columns && !m->hooks && !m->start &&
 				    !m->report && !m->stop);
 			continue;
@@ -115,7 +115,7 @@ static void test_columns(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!monitor__available(monitors[i]))
+		if (!monitor__measures(monitors[i]))
 			continue;
 		assert_non_null(monitors[i]->columns[0].name);
 		for (const struct column *col = monitors[i]->columns; col->name; col++)
@@ -149,7 +149,7 @@ static void test_hooks(void **state)
 		size_t nr_needs = 0;
 		bool primary = false;
 
-		if (!monitor__available(monitors[i]))
+		if (!monitor__measures(monitors[i]))
 			continue;
 		for (size_t first = 0; hooks[first].need; nr_needs++) {
 			/* The alternatives of a need are one block. */
@@ -214,7 +214,7 @@ static void test_programs(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__available(monitors[i]))
+		if (monitor__measures(monitors[i]))
 			check_programs(monitors[i]);
 }
 

@@ -19,6 +19,7 @@
 #define hook_kind__names test_kind_names
 #define options__parse test_parse
 #define options__has_vcpu test_has_vcpu
+#define options__asks test_asks
 #define argp_program_bug_address test_bug_address
 #include "../../core/options.c"
 
@@ -325,6 +326,28 @@ static void test_wrong_choices(void **state)
 	refuses("-e --temp-dir=", "--temp-dir: the name is empty; give a directory's");
 }
 
+static void test_memory_options(void **state)
+{
+	static const char *const rates[] = {
+		"_", "0", "-1", "x", "1e3", "0x10", "inf", "1000001", "10,5", NULL,
+	};
+	const struct options *opts = accepts("-f");
+
+	(void)state;
+	assert_false(opts->summary);
+	assert_null(opts->temp_dir);
+	assert_true(opts->migration_bandwidth == 0);
+	assert_true(options__asks(opts, "kvmmmu_page_fault"));
+	assert_false(options__asks(opts, "vm_exit"));
+	assert_false(options__asks(opts, "nothing"));
+	opts = accepts("-f --summary --temp-dir=/var/tmp --migration-bandwidth 12.5");
+	assert_true(opts->summary);
+	assert_string_equal(opts->temp_dir, "/var/tmp");
+	assert_true(opts->migration_bandwidth == 12.5 * 1024 * 1024);
+	refuses_each("-f --migration-bandwidth %s", rates, "--migration-bandwidth: \"%s\" is not a "
+		     "number of MiB/s; give one such as 100, up to 1000000");
+}
+
 static void test_help(void **state)
 {
 	static const char *const lines[] = {
@@ -437,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_words),
 		cmocka_unit_test(test_wrong_numbers),
 		cmocka_unit_test(test_wrong_choices),
+		cmocka_unit_test(test_memory_options),
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_real_keys_are_unique),

@@ -1,0 +1,711 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -f: KVM MMU page faults, and with -m the MMIO accesses among them.
+ *
+ * Fault: from kvm_page_fault, the first thing that the vendor's exit handler
+ *        does (handle_ept_violation() in arch/x86/kvm/vmx/vmx.c,
+ *        npf_interception() in arch/x86/kvm/svm/svm.c), to the next kvm_entry
+ *        of that vCPU, or to kvm_userspace_exit when that comes first.
+ * MMIO:  from the same begin, on VMX with a cached MMIO page from kvm_exit,
+ *        because handle_ept_misconfig() has no event of its own, to the
+ *        kvm_entry after the emulation. What user space took, from
+ *        kvm_userspace_exit to KVM_RUN, is told apart.
+ *
+ * What the fault became: kvm_mmu_spte_requested (the slow way, once it knows
+ * the page), fast_page_fault, kvm_mmio and kvm_fast_mmio, all in the thread of
+ * the vCPU between the two ends.
+ */
+#include "../bpf/events.bpf.h"
+#include "../bpf/pages.bpf.h"
+#include "../bpf/stat.bpf.h"
+#include "kvmmmu_page_fault.h"
+
+#define KVM_EXIT_MMIO 6
+#define VMX_EPT_MISCONFIG 49
+#define PAGE_SHIFT 12
+#define SPTE_LARGE (1ULL << 7)
+#define SPTE_PFN_MASK 0x000ffffffffff000ULL
+
+enum { MMIO_READ_UNSATISFIED, MMIO_READ, MMIO_WRITE };
+
+/* -m */
+const volatile __u32 with_mmio;
+/* This host's vendor: kvm_page_fault has an exit qualification on VMX, an error code on SVM. */
+const volatile __u32 vendor_is_vmx;
+/* Where the classic event's record has them; read from tracefs before loading. */
+const volatile __u32 fault_address_at, error_code_at, error_code_size;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct fault_state);
+} fault_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct fault_record);
+} fault_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct fault_key);
+	__type(value, u32);
+} fault_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_records SEC(".maps");
+
+static __always_inline bool chosen(void)
+{
+	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
+/* State of the vCPU that the current thread has loaded. */
+static __always_inline struct fault_state *current_state(u32 *slot)
+{
+	struct fault_state *state;
+
+	if (!chosen())
+		return NULL;
+	*slot = vcpus__current_slot();
+	if (!*slot)
+		return NULL;
+	state = bpf_map_lookup_elem(&fault_states, slot);
+	return state;
+}
+
+/* The same, when a fault is being handled. */
+static __always_inline struct fault_state *faulting_state(u32 *slot)
+{
+	struct fault_state *state = current_state(slot);
+
+	return state && state->start_ns ? state : NULL;
+}
+
+/* The error bits of KVM's own encoding, PFERR_* of arch/x86/include/asm/kvm_host.h. */
+static __always_inline u32 errors_of_pferr(u64 code)
+{
+	return (code & 1) << ERROR_PRESENT | (code >> 1 & 1) << ERROR_WRITE |
+	       (code >> 2 & 1) << ERROR_USER | (code >> 3 & 1) << ERROR_RESERVED |
+	       (code >> 4 & 1) << ERROR_EXEC | (code >> 5 & 1) << ERROR_PKEY |
+	       (code >> 15 & 1) << ERROR_SGX;
+}
+
+/* An EPT violation's exit qualification, the way handle_ept_violation() translates it. */
+static __always_inline u32 errors_of_ept(u64 code)
+{
+	return !!(code & 0x38) << ERROR_PRESENT | (code >> 1 & 1) << ERROR_WRITE |
+	       (code & 1) << ERROR_USER | (code >> 2 & 1) << ERROR_EXEC;
+}
+
+/* The record of key, made now if it is new. 0 when there is none left. */
+static __noinline u32 find_record(struct fault_key *key, u64 kvm)
+{
+	u32 *known = bpf_map_lookup_elem(&fault_index, key), index = 0;
+	struct fault_record *record;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_records, &index)) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	record = bpf_map_lookup_elem(&fault_records, &index);
+	if (!record)
+		return 0;
+	record->key = *key;
+	record->kvm = kvm;
+	record->in_use = 1;
+	bpf_map_update_elem(&fault_index, key, &index, BPF_ANY);
+	return index;
+}
+
+/* A fault that is over, as the events tell it. */
+struct result {
+	struct fault_event event;
+	struct fault_key key;
+};
+
+static __noinline void count(struct result *r, u64 userspace_addr)
+{
+	u32 index = find_record(&r->key, r->event.kvm);
+	struct fault_record *record = bpf_map_lookup_elem(&fault_records, &index);
+
+	if (!record || !index)
+		return;
+	record->userspace_addr = userspace_addr;
+	record->count++;
+	record->by_level[r->event.level & (NR_LEVELS - 1)]++;
+	for (int i = 0; i < NR_FAULT_ERRORS; i++)
+		record->by_error[i] += r->event.errors >> i & 1;
+	record->fast += r->event.fast;
+	record->writes += r->event.write;
+	if (r->event.vmm_ns != NO_ADDRESS)
+		record->vmm_ns += r->event.vmm_ns;
+	stat__add(&record->stat, r->event.delay_ns);
+}
+
+static __noinline void report(struct result *r)
+{
+	struct fault_event *event = event__reserve(sizeof(*event));
+
+	if (!event)
+		return;
+	__builtin_memcpy(event, &r->event, sizeof(*event));
+	event__head(&event->head, r->event.head.slot);
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline bool in_slot(const struct memslot_place *m, u64 gfn)
+{
+	return m->npages && gfn - m->base_gfn < m->npages;
+}
+
+/* The fault, or one of its MMIO accesses, is over. */
+static __noinline void finish(struct fault_state *state, u32 slot, u64 now)
+{
+	struct kvm_vcpu *vcpu = (void *)state->vcpu;
+	struct result r = {};
+	struct page_key page = {};
+	struct kvm *kvm = BPF_CORE_READ(vcpu, kvm);
+	u64 gpa = state->mmio ? state->mmio_gpa : state->gpa, gfn = gpa >> PAGE_SHIFT;
+	u64 since = state->mmio && state->mmio_ns ? state->mmio_ns : state->start_ns;
+	bool memory;
+
+	/* A misconfiguration without an access: no emulation came of it. */
+	if (gpa == NO_ADDRESS)
+		return;
+	if (!state->mapped)
+		memslot_read(memslot_find(kvm, gfn), &state->memslot);
+	memory = in_slot(&state->memslot, gfn) && !state->mmio;
+	if (!memory && !with_mmio)
+		return;
+	r.key.vcpu_slot = slot;
+	r.key.kind = memory ? FAULT_TDP : FAULT_MMIO;
+	r.key.slot = memory ? state->memslot.slot : NO_SLOT;
+	r.key.base = memory ? state->memslot.base_gfn : gpa;
+	r.key.npages = memory ? state->memslot.npages : 0;
+	r.event.head.slot = slot;
+	r.event.kvm = (u64)kvm;
+	r.event.gpa = gpa;
+	r.event.delay_ns = now - since;
+	r.event.vmm_ns = state->vmm_ns ? state->vmm_ns : NO_ADDRESS;
+	r.event.kind = r.key.kind;
+	r.event.slot = r.key.slot;
+	r.event.errors = state->errors;
+	r.event.hva = r.event.pfn = NO_ADDRESS;
+	if (memory) {
+		r.event.level = state->level;
+		r.event.fast = state->fast;
+		r.event.hva = state->memslot.userspace_addr +
+			      ((gfn - state->memslot.base_gfn) << PAGE_SHIFT);
+		if (state->level) {
+			u64 below = (1ULL << 9 * (state->level - 1)) - 1;
+
+			r.event.pfn = state->pfn | (gfn & below);
+		}
+	} else {
+		r.event.errors |= 1 << ERROR_RESERVED;
+		r.event.size = state->mmio_size;
+		r.event.write = state->mmio ? state->mmio_write : state->errors >> ERROR_WRITE & 1;
+		r.event.errors &= ~(1 << ERROR_WRITE);
+		r.event.errors |= r.event.write << ERROR_WRITE;
+	}
+	page.region = (u64)kvm;
+	page.owner = bpf_get_current_pid_tgid() >> 32;
+	page.slot = r.key.slot;
+	r.event.page_faults = pages__count(&page, gfn);
+	count(&r, state->memslot.userspace_addr);
+	report(&r);
+}
+
+static __always_inline void close_fault(struct fault_state *state, u32 slot, u64 now)
+{
+	finish(state, slot, now);
+	state->start_ns = 0;
+}
+
+static __always_inline void open_fault(struct fault_state *state, void *vcpu, u64 gpa, u32 errors,
+				       u64 now)
+{
+	__builtin_memset(state, 0, sizeof(*state));
+	state->vcpu = (u64)vcpu;
+	state->tid = (u32)bpf_get_current_pid_tgid();
+	state->start_ns = now;
+	state->gpa = gpa;
+	state->errors = errors;
+}
+
+/* fault: a vCPU has left the guest because of the address gpa. */
+static __noinline int on_fault(u64 gpa, u32 errors, u64 now)
+{
+	struct fault_state *state;
+	u32 slot;
+
+	state = current_state(&slot);
+	if (!state)
+		return 0;
+	/* Without an entry in between: KVM handled it and went on to the next exit. */
+	if (state->start_ns)
+		close_fault(state, slot, now);
+	open_fault(state, loaded_vcpu(), gpa, errors, now);
+	return 0;
+}
+
+/* entry: the vCPU goes back into the guest. */
+static __noinline int on_entry(void)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct fault_state *state;
+	u32 slot;
+
+	state = faulting_state(&slot);
+	if (state)
+		close_fault(state, slot, now);
+	return 0;
+}
+
+/* map: kvm_mmu_spte_requested, the slow way. The level may still be lowered for NX huge pages. */
+static __noinline int on_map(u64 arg0, u64 arg1, u64 arg2)
+{
+	struct fault_state *state;
+	u32 slot;
+
+	state = faulting_state(&slot);
+	if (!state)
+		return 0;
+	state->fast = 0;
+	state->mapped = 0;
+	if (page_fault_is_struct(arg0)) {
+		struct kvm_memory_slot *memslot = page_fault_slot(arg0);
+
+		state->level = page_fault_level(arg0);
+		state->pfn = page_fault_pfn(arg0);
+		state->mapped = !!memslot;
+		memslot_read(memslot, &state->memslot);
+	} else {
+		state->level = arg1;
+		state->pfn = arg2;
+	}
+	if (state->level >= NR_LEVELS)
+		state->level = LEVEL_UNKNOWN;
+	return 0;
+}
+
+/* fast: fast_page_fault has looked at the entry; sptep is its place, old what it was. */
+static __noinline int on_fast(u64 sptep, u64 old)
+{
+	struct fault_state *state;
+	u32 slot;
+
+	state = faulting_state(&slot);
+	if (!state)
+		return 0;
+	state->fast = 1;
+	if (old & SPTE_LARGE)
+		return 0;
+	state->level = LEVEL_4K;
+	state->pfn = (old & SPTE_PFN_MASK) >> PAGE_SHIFT;
+	return 0;
+}
+
+/* misconfig: on VMX a page that is known to be MMIO leaves the guest this way, its address untold. */
+static __always_inline int on_misconfig(u32 reason, u64 now)
+{
+	struct fault_state *state;
+	u32 slot;
+
+	if (!with_mmio || (reason & 0xffff) != VMX_EPT_MISCONFIG)
+		return 0;
+	state = current_state(&slot);
+	if (state && !state->start_ns)
+		open_fault(state, loaded_vcpu(), NO_ADDRESS, 1 << ERROR_RESERVED, now);
+	return 0;
+}
+
+/* mmio: one access that the emulator makes because of the fault. */
+static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct fault_state *state;
+	u32 slot;
+
+	state = faulting_state(&slot);
+	if (!state)
+		return 0;
+	if (type == MMIO_READ && state->mmio_waits) {
+		state->mmio_waits = 0;
+		return 0;
+	}
+	/* A string instruction makes several: the one before is over. */
+	if (state->mmio) {
+		finish(state, slot, now);
+		state->mmio_ns = now;
+		state->vmm_ns = 0;
+	}
+	state->mmio = 1;
+	state->mmio_waits = type == MMIO_READ_UNSATISFIED;
+	state->mmio_write = type == MMIO_WRITE;
+	state->mmio_size = size;
+	state->mmio_gpa = gpa;
+	return 0;
+}
+
+/* fast_mmio: a write that an ioeventfd took, without emulation. */
+static __noinline int on_fast_mmio(u64 gpa, u64 now)
+{
+	struct fault_state *state;
+	u32 slot;
+
+	state = current_state(&slot);
+	if (!state)
+		return 0;
+	if (!state->start_ns)
+		open_fault(state, loaded_vcpu(), gpa, 0, now);
+	state->mmio = 1;
+	state->mmio_write = 1;
+	state->mmio_gpa = gpa;
+	return 0;
+}
+
+/* leave: KVM_RUN returns; user space has the access, or the fault ends here. */
+static __noinline int on_leave(u32 reason)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), *known;
+	u64 now = bpf_ktime_get_ns();
+	struct fault_state *state;
+
+	if (!chosen())
+		return 0;
+	/* The vCPU is not loaded any more. */
+	known = bpf_map_lookup_elem(&thread_slots, &tid);
+	state = known ? bpf_map_lookup_elem(&fault_states, known) : NULL;
+	if (!state || !state->start_ns)
+		return 0;
+	if (state->mmio && reason == KVM_EXIT_MMIO)
+		state->left_ns = now;
+	else
+		close_fault(state, *known, now);
+	return 0;
+}
+
+/* run: KVM_RUN begins; remembers whose thread this is. */
+static __noinline int on_run(struct kvm_vcpu *vcpu)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), slot, *known;
+	u64 now = bpf_ktime_get_ns();
+	struct fault_state *state;
+
+	if (!vcpu || !chosen())
+		return 0;
+	slot = vcpus__find_slot(vcpu, true);
+	state = bpf_map_lookup_elem(&fault_states, &slot);
+	if (!state || !slot)
+		return 0;
+	known = bpf_map_lookup_elem(&thread_slots, &tid);
+	if (!known || *known != slot)
+		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	if (state->start_ns && state->left_ns) {
+		state->vmm_ns += now - state->left_ns;
+		state->left_ns = 0;
+	}
+	return 0;
+}
+
+/* fault: 5.10 (ulong addr, u32 code), 6.1+ (vcpu, u64 addr, u64 code). */
+static __always_inline int on_fault_args(u64 arg0, u64 arg1, u64 arg2, u64 now)
+{
+	/* A guest-physical address has no high bit, a kernel pointer does. */
+	bool named = (s64)arg0 < 0;
+	u64 gpa = named ? arg1 : arg0, code = named ? arg2 : arg1;
+
+	return on_fault(gpa, vendor_is_vmx ? errors_of_ept(code) : errors_of_pferr(code), now);
+}
+
+SEC("?raw_tp/kvm_page_fault")
+int fault_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_fault_args(ctx->args[0], ctx->args[1], untyped_arg(ctx, 2), bpf_ktime_get_ns());
+}
+
+SEC("?tp_btf/kvm_page_fault")
+int fault_tp_btf(u64 *ctx)
+{
+	return on_fault_args(untyped_arg(ctx, 0), ctx[1], ctx[2], bpf_ktime_get_ns());
+}
+
+SEC("?tp/kvm/kvm_page_fault")
+int fault_tracepoint(void *ctx)
+{
+	u64 now = bpf_ktime_get_ns(), gpa = 0, code = 0;
+
+	bpf_probe_read_kernel(&gpa, sizeof(gpa), ctx + fault_address_at);
+	bpf_probe_read_kernel(&code, sizeof(code), ctx + error_code_at);
+	if (error_code_size == 4)
+		code = (u32)code;
+	return on_fault(gpa, vendor_is_vmx ? errors_of_ept(code) : errors_of_pferr(code), now);
+}
+
+/* kvm_mmu_page_fault(vcpu, gpa, u64 code, ...): the code is KVM's own on both vendors. */
+SEC("?fentry/kvm_mmu_page_fault")
+int fault_fentry(u64 *ctx)
+{
+	return on_fault(ctx[1], errors_of_pferr(ctx[2]), bpf_ktime_get_ns());
+}
+
+SEC("?kprobe/kvm_mmu_page_fault")
+int fault_kprobe(struct pt_regs *ctx)
+{
+	return on_fault(ctx->si, errors_of_pferr(ctx->dx), bpf_ktime_get_ns());
+}
+
+SEC("?raw_tp/kvm_entry")
+int entry_raw_tp(void *ctx)
+{
+	return on_entry();
+}
+
+SEC("?tp_btf/kvm_entry")
+int entry_tp_btf(void *ctx)
+{
+	return on_entry();
+}
+
+SEC("?tp/kvm/kvm_entry")
+int entry_tracepoint(void *ctx)
+{
+	return on_entry();
+}
+
+SEC("?fentry/vmx_vcpu_run")
+int entry_fentry_vmx(void *ctx)
+{
+	return on_entry();
+}
+
+SEC("?fentry/svm_vcpu_run")
+int entry_fentry_svm(void *ctx)
+{
+	return on_entry();
+}
+
+SEC("?kprobe/vmx_vcpu_run")
+int entry_kprobe_vmx(void *ctx)
+{
+	return on_entry();
+}
+
+SEC("?kprobe/svm_vcpu_run")
+int entry_kprobe_svm(void *ctx)
+{
+	return on_entry();
+}
+
+/* map: 5.10 (gpa, int level, pfn); 6.1+ (fault); 7.2 (fault, u8 access). */
+SEC("?raw_tp/kvm_mmu_spte_requested")
+int map_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 fault = ctx->args[0];
+
+	if (page_fault_is_struct(fault))
+		return on_map(fault, 0, 0);
+	return on_map(fault, untyped_arg(ctx, 1), untyped_arg(ctx, 2));
+}
+
+SEC("?tp_btf/kvm_mmu_spte_requested")
+int map_tp_btf(u64 *ctx)
+{
+	return on_map(untyped_arg(ctx, 0), 0, 0);
+}
+
+SEC("?tp/kvmmmu/kvm_mmu_spte_requested")
+int map_tracepoint(void *ctx)
+{
+	u8 level = 0;
+	u64 pfn = 0;
+
+	/* gfn@8, pfn@16 and level@24 on all kernels. */
+	bpf_probe_read_kernel(&pfn, sizeof(pfn), ctx + 16);
+	bpf_probe_read_kernel(&level, sizeof(level), ctx + 24);
+	return on_map(0, level, pfn);
+}
+
+/* fast: 5.10 (vcpu, gpa, code, sptep, old, ret); 6.1+ (vcpu, fault, sptep, old, ret). */
+SEC("?raw_tp/fast_page_fault")
+int fast_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	/* Computed places in the context are refused, so they are read as memory. */
+	int old = page_fault_is_struct(ctx->args[1]) ? 3 : 4;
+
+	return on_fast(untyped_arg(ctx, old - 1), untyped_arg(ctx, old));
+}
+
+SEC("?tp_btf/fast_page_fault")
+int fast_tp_btf(u64 *ctx)
+{
+	return on_fast(untyped_arg(ctx, 2), ctx[3]);
+}
+
+SEC("?tp/kvmmmu/fast_page_fault")
+int fast_tracepoint(void *ctx)
+{
+	u64 sptep = 0, old = 0;
+
+	/* sptep@32 and old_spte@40 on all kernels. */
+	bpf_probe_read_kernel(&sptep, sizeof(sptep), ctx + 32);
+	bpf_probe_read_kernel(&old, sizeof(old), ctx + 40);
+	return on_fast(sptep, old);
+}
+
+/* misconfig: kvm_exit, whose reason vm_exit.bpf.c explains. */
+SEC("?raw_tp/kvm_exit")
+int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 now = bpf_ktime_get_ns(), arg0 = ctx->args[0];
+
+	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX), now);
+}
+
+SEC("?tp_btf/kvm_exit")
+int misconfig_tp_btf(u64 *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	return on_misconfig(exit_reason((void *)untyped_arg(ctx, 0), ISA_VMX), now);
+}
+
+SEC("?tp/kvm/kvm_exit")
+int misconfig_tracepoint(void *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	u32 reason = 0;
+
+	/* exit_reason@8 on all kernels. */
+	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + 8);
+	return on_misconfig(reason, now);
+}
+
+/* mmio: (int type, int len, u64 gpa, void *val) */
+SEC("?raw_tp/kvm_mmio")
+int mmio_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_mmio(ctx->args[0], ctx->args[1], ctx->args[2]);
+}
+
+SEC("?tp_btf/kvm_mmio")
+int mmio_tp_btf(u64 *ctx)
+{
+	return on_mmio(ctx[0], ctx[1], ctx[2]);
+}
+
+SEC("?tp/kvm/kvm_mmio")
+int mmio_tracepoint(void *ctx)
+{
+	struct {
+		u32 type;
+		u32 len;
+		u64 gpa;
+	} args = {};
+
+	/* type@8, len@12 and gpa@16 on all kernels. */
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_mmio(args.type, args.len, args.gpa);
+}
+
+/* fast_mmio: (u64 gpa) */
+SEC("?raw_tp/kvm_fast_mmio")
+int fast_mmio_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_fast_mmio(ctx->args[0], bpf_ktime_get_ns());
+}
+
+SEC("?tp_btf/kvm_fast_mmio")
+int fast_mmio_tp_btf(u64 *ctx)
+{
+	return on_fast_mmio(ctx[0], bpf_ktime_get_ns());
+}
+
+SEC("?tp/kvm/kvm_fast_mmio")
+int fast_mmio_tracepoint(void *ctx)
+{
+	u64 gpa = 0;
+
+	bpf_probe_read_kernel(&gpa, sizeof(gpa), ctx + 8);
+	return on_fast_mmio(gpa, bpf_ktime_get_ns());
+}
+
+/* leave: (u32 reason, int errno) */
+SEC("?raw_tp/kvm_userspace_exit")
+int leave_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_leave(ctx->args[0]);
+}
+
+SEC("?tp_btf/kvm_userspace_exit")
+int leave_tp_btf(u64 *ctx)
+{
+	return on_leave(ctx[0]);
+}
+
+SEC("?tp/kvm/kvm_userspace_exit")
+int leave_tracepoint(void *ctx)
+{
+	u32 reason = 0;
+
+	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + 8);
+	return on_leave(reason);
+}
+
+/* At its end the vCPU still is loaded on 5.10 and not any more later: by the thread. */
+SEC("?fexit/kvm_arch_vcpu_ioctl_run")
+int leave_fexit(u64 *ctx)
+{
+	struct kvm_vcpu *vcpu = (void *)untyped_arg(ctx, 0);
+
+	return on_leave(BPF_CORE_READ(vcpu, run, exit_reason));
+}
+
+/* run: kvm_fpu(load=1) after vcpu_load() in KVM_RUN. */
+SEC("?raw_tp/kvm_fpu")
+int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return ctx->args[0] ? on_run(loaded_vcpu()) : 0;
+}
+
+SEC("?tp_btf/kvm_fpu")
+int run_tp_btf(u64 *ctx)
+{
+	return ctx[0] ? on_run(loaded_vcpu()) : 0;
+}
+
+SEC("?tp/kvm/kvm_fpu")
+int run_tracepoint(void *ctx)
+{
+	u32 load = 0;
+
+	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
+	return load ? on_run(loaded_vcpu()) : 0;
+}
+
+SEC("?fentry/kvm_arch_vcpu_ioctl_run")
+int run_fentry(u64 *ctx)
+{
+	return on_run((void *)untyped_arg(ctx, 0));
+}
+
+SEC("?kprobe/kvm_arch_vcpu_ioctl_run")
+int run_kprobe(struct pt_regs *ctx)
+{
+	return on_run((void *)ctx->di);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

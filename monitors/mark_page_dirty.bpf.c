@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -d: pages marked dirty in memory slots that have dirty logging on.
+ *
+ * Kernel: mark_page_dirty_in_slot() in virt/kvm/kvm_main.c, which sets the
+ * page's bit in the slot's bitmap or pushes it into the vCPU's dirty ring. All
+ * ways lead through it since 5.12: the fault that makes a page writable
+ * (make_spte(), fast_page_fault()), a full PML buffer, the emulator, KVM's own
+ * writes, and vhost's. The VM is the function's, not the current task's.
+ */
+#include "../bpf/events.bpf.h"
+#include "../bpf/pages.bpf.h"
+#include "mark_page_dirty.h"
+
+#define KVM_MEM_LOG_DIRTY_PAGES 1
+
+/* Of the 128 buckets: consecutive ids spread evenly, and a VM rarely has a hundred slots. */
+enum { MOST_IN_BUCKET = 4 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct dirty_slot);
+} dirty_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct dirty_key);
+	__type(value, u32);
+} dirty_slot_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_dirty_slots SEC(".maps");
+
+/* One page that is being marked. */
+struct mark {
+	struct dirty_key key;
+	u64 gfn;
+	u64 rel_gfn;
+	u64 userspace_addr;
+	bool dirtied;		/* it was clean in the log */
+	bool ringed;
+};
+
+/* -p: a vCPU of another VM is of no interest; a thread without one may work for ours (vhost). */
+static __always_inline bool chosen(const struct kvm_vcpu *loaded)
+{
+	return !only_tgid || !loaded || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
+/* The record of key, made now if it is new. 0 when there is none left. */
+static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
+{
+	u32 *known = bpf_map_lookup_elem(&dirty_slot_index, &mark->key), index = 0, mine;
+	struct dirty_slot *slot;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_dirty_slots, &index)) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	slot = bpf_map_lookup_elem(&dirty_slots, &index);
+	if (!slot)
+		return 0;
+	slot->key = mark->key;
+	slot->userspace_addr = mark->userspace_addr;
+	slot->vcpu_slot = vcpu_slot;
+	mine = index;
+	index = enter_index(&dirty_slot_index, &mark->key, &free_dirty_slots, mine);
+	if (index == mine)
+		slot->in_use = 1;
+	return index;
+}
+
+static __noinline void report(struct mark *mark, u32 record, u32 vcpu_slot)
+{
+	struct dirty_event *event = event__reserve(sizeof(*event));
+
+	if (!event)
+		return;
+	event__head(&event->head, vcpu_slot);
+	event->kvm = mark->key.kvm;
+	event->gfn = mark->gfn;
+	event->rel_gfn = mark->rel_gfn;
+	event->npages = mark->key.npages;
+	event->userspace_addr = mark->userspace_addr;
+	event->record = record;
+	event->slot = mark->key.slot;
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline void count(struct mark *mark)
+{
+	u32 vcpu_slot = vcpus__current_slot(), index = find_slot(mark, vcpu_slot);
+	struct dirty_slot *slot = bpf_map_lookup_elem(&dirty_slots, &index);
+	struct page_key page = {};
+
+	if (slot && index) {
+		__sync_fetch_and_add(&slot->count, 1);
+		if (mark->dirtied)
+			__sync_fetch_and_add(&slot->dirtied, 1);
+		if (mark->ringed)
+			__sync_fetch_and_add(&slot->ringed, 1);
+		page.region = index;
+		pages__count(&page, mark->rel_gfn);
+	}
+	report(mark, index, vcpu_slot);
+}
+
+static __always_inline bool is_set(const unsigned long *bitmap, u64 bit)
+{
+	unsigned long word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), bitmap + bit / 64);
+	return word >> (bit & 63) & 1;
+}
+
+/* mark_page_dirty_in_slot() begins. */
+static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, u64 gfn)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct mark mark = {};
+	unsigned long *bitmap;
+
+	if (!memslot || !chosen(vcpu) ||
+	    !(BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES))
+		return 0;
+	if (!kvm && vcpu)
+		kvm = BPF_CORE_READ(vcpu, kvm);
+	if (!kvm) {
+		lose(LOST_THREAD_UNKNOWN);
+		return 0;
+	}
+	mark.key.kvm = (u64)kvm;
+	mark.key.creator = BPF_CORE_READ(kvm, userspace_pid);
+	mark.key.slot = (u32)BPF_CORE_READ(memslot, as_id) << 16 | (u16)BPF_CORE_READ(memslot, id);
+	mark.key.base_gfn = BPF_CORE_READ(memslot, base_gfn);
+	mark.key.npages = BPF_CORE_READ(memslot, npages);
+	mark.gfn = gfn;
+	mark.rel_gfn = gfn - mark.key.base_gfn;
+	mark.userspace_addr = BPF_CORE_READ(memslot, userspace_addr);
+	bitmap = BPF_CORE_READ(memslot, dirty_bitmap);
+	mark.ringed = vcpu && dirty_ring_size(kvm);
+	/* A dirty ring has an entry for every mark. */
+	mark.dirtied = mark.ringed || (bitmap && !is_set(bitmap, mark.rel_gfn));
+	count(&mark);
+	return 0;
+}
+
+/* mark: since 5.12 (kvm, slot, gfn); before (slot, gfn), which a gfn in the second place tells. */
+SEC("?fentry/mark_page_dirty_in_slot")
+int mark_fentry(u64 *ctx)
+{
+	return on_mark((void *)untyped_arg(ctx, 0), (void *)untyped_arg(ctx, 1), ctx[2]);
+}
+
+SEC("?kprobe/mark_page_dirty_in_slot")
+int mark_kprobe(struct pt_regs *ctx)
+{
+	if ((s64)ctx->si < 0)
+		return on_mark((void *)ctx->di, (void *)ctx->si, ctx->dx);
+	return on_mark(NULL, (void *)ctx->di, ctx->si);
+}
+
+/*
+ * Where the function above is inlined into its two callers (kernels whose
+ * memory slots are a sorted array): their (kvm, gfn) and (vcpu, gfn).
+ */
+SEC("?kprobe/mark_page_dirty")
+int mark_vm_kprobe(struct pt_regs *ctx)
+{
+	struct kvm *kvm = (void *)ctx->di;
+
+	return on_mark(kvm, memslot_in_array(kvm, 0, ctx->si), ctx->si);
+}
+
+SEC("?kprobe/kvm_vcpu_mark_page_dirty")
+int mark_vcpu_kprobe(struct pt_regs *ctx)
+{
+	struct kvm_vcpu *vcpu = (void *)ctx->di;
+	struct kvm *kvm = BPF_CORE_READ(vcpu, kvm);
+
+	return on_mark(kvm, memslot_in_array(kvm, in_smm(vcpu), ctx->si), ctx->si);
+}
+
+/*
+ * Partial, where functions can't be hooked: kvm_dirty_ring_push(ring, u32 slot,
+ * u64 offset) sees the VMs that have a dirty ring, in the vCPU's thread.
+ */
+static __noinline int on_push(u32 slot, u64 offset)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct mark mark = { .gfn = NO_GFN, .rel_gfn = offset, .dirtied = true, .ringed = true };
+	struct kvm *kvm;
+
+	if (!vcpu || !chosen(vcpu))
+		return 0;
+	kvm = BPF_CORE_READ(vcpu, kvm);
+	mark.key.kvm = (u64)kvm;
+	mark.key.creator = BPF_CORE_READ(kvm, userspace_pid);
+	mark.key.slot = slot;
+	mark.key.base_gfn = NO_GFN;
+	count(&mark);
+	return 0;
+}
+
+SEC("?raw_tp/kvm_dirty_ring_push")
+int push_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_push(ctx->args[1], ctx->args[2]);
+}
+
+SEC("?tp_btf/kvm_dirty_ring_push")
+int push_tp_btf(u64 *ctx)
+{
+	return on_push(ctx[1], ctx[2]);
+}
+
+SEC("?tp/kvm/kvm_dirty_ring_push")
+int push_tracepoint(void *ctx)
+{
+	u32 slot = 0;
+	u64 offset = 0;
+
+	/* slot@20 and offset@24 on all kernels that have the event. */
+	bpf_probe_read_kernel(&slot, sizeof(slot), ctx + 20);
+	bpf_probe_read_kernel(&offset, sizeof(offset), ctx + 24);
+	return on_push(slot, offset);
+}
+
+static __always_inline bool is_vm(const char name[7])
+{
+	static const char want[] = "kvm-vm";
+
+	for (int i = 0; i < 7; i++)
+		if (name[i] != want[i])
+			return false;
+	return true;
+}
+
+static __always_inline void look_at(struct kvm_memory_slot *memslot, struct logging_entry *entry)
+{
+	entry->pages += BPF_CORE_READ(memslot, npages);
+	if (BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES)
+		entry->logging = 1;
+}
+
+/* The VMs that exist now and whether they log: a struct logging_entry per descriptor. */
+SEC("?iter/task_file")
+int list_logging(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct logging_entry entry = {};
+	struct kvm_memslots *slots;
+	const unsigned char *name;
+	char text[7] = {};
+	struct kvm *kvm;
+
+	if (!file || !task || task->pid != task->tgid)
+		return 0;
+	name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
+	bpf_probe_read_kernel_str(text, sizeof(text), name);
+	if (!is_vm(text))
+		return 0;
+	kvm = BPF_CORE_READ(file, private_data);
+	slots = memslots_of(kvm, 0);
+	if (memslots_in_array()) {
+		u32 used = BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
+
+		for (u32 i = 0; i < MEMSLOT_ARRAY && i < used; i++)
+			look_at(memslot_at(slots, i), &entry);
+	} else {
+		for (u32 bucket = 0; bucket < MEMSLOT_BUCKETS; bucket++) {
+			struct hlist_node *node = memslot_bucket(slots, bucket);
+
+			for (int i = 0; i < MOST_IN_BUCKET && node; i++) {
+				look_at(memslot_of_node(slots, node), &entry);
+				node = BPF_CORE_READ(node, next);
+			}
+		}
+	}
+	entry.kvm = (u64)kvm;
+	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "pages.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../core/map.h"
+
+enum {
+	LEAST_CHUNKS = 4096,		/* 1 GiB of guest pages, in 1 MiB */
+	MOST_CHUNKS = 1 << 18,		/* 64 GiB */
+};
+
+/* Every page of the host's memory may be a page of a guest. */
+static size_t choose_chunks(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+	size_t want = pages > 0 ? pages / CHUNK_PAGES : 0, chunks = LEAST_CHUNKS;
+
+	while (chunks < want && chunks < MOST_CHUNKS)
+		chunks *= 2;
+	return chunks;
+}
+
+int pages__prepare(struct pages *pages, struct bpf_object *obj)
+{
+	int err;
+
+	pages->nr_chunks = choose_chunks();
+	err = map__resize(obj, "page_chunks", pages->nr_chunks);
+	if (!err)
+		err = map__resize(obj, "page_index", pages->nr_chunks);
+	if (!err)
+		err = map__resize(obj, "free_chunks", pages->nr_chunks);
+	return err;
+}
+
+int pages__open(struct pages *pages, const struct bpf_object *obj)
+{
+	pages->chunks = map__mmap_name(obj, "page_chunks", &pages->size);
+	if (!pages->chunks)
+		return -errno;
+	return map__fill_queue(obj, "free_chunks", 1, pages->nr_chunks - 1);
+}
+
+void pages__close(struct pages *pages)
+{
+	if (pages->chunks)
+		munmap(pages->chunks, pages->size);
+	pages->chunks = NULL;
+}
+
+const struct page_chunk *pages__get(const struct pages *pages, size_t index)
+{
+	const struct page_chunk *chunk = &pages->chunks[index];
+
+	return __atomic_load_n(&chunk->in_use, __ATOMIC_ACQUIRE) ? chunk : NULL;
+}
+
+void pages__free(struct pages *pages, const struct bpf_object *obj, size_t index)
+{
+	struct page_chunk *chunk = &pages->chunks[index];
+	uint32_t number = index;
+
+	bpf_map_delete_elem(map__fd(obj, "page_index"), &chunk->key);
+	memset(chunk, 0, sizeof(*chunk));
+	bpf_map_update_elem(map__fd(obj, "free_chunks"), NULL, &number, BPF_ANY);
+}

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# -d is exact: the generator writes N pages of a slot with dirty logging on in M
+# rounds and reads the log after each; -d counts N * M, page by page, whether
+# the log is a bitmap, a bitmap cleared by hand or a ring.
+. "$(dirname "$0")/lib.sh"
+
+# watched GUEST_OPTIONS... -- WATCH_OPTIONS...: one run; false when it could not be made
+watched()
+{
+	guest_options=
+	while test "$1" != --; do
+		guest_options="$guest_options $1"
+		shift
+	done
+	shift
+	rm -rf "$TMP/temp"
+	watch -d --temp-dir="$TMP/temp" "$@" || return
+	# shellcheck disable=SC2086
+	guest $guest_options
+	watch_end
+}
+
+# The checks, evaluated at once because jq is slow in the machines. "by_pid" gives "pid:N" lists. A
+# page is dirtied once more when another vCPU reads the log between its fault and the second attempt
+# at the write: the pages that the log showed are the truth, not pages times rounds.
+defs='
+def by_pid(n): map(select(n > 0) | "\(.pid):\(n)") | sort | join(" ");
+def is(name; expected; got): [name, expected, got] | map(tostring) | join("|");
+def vms: $guest | map(select(.what == "vm"));
+def rows: $watch | map(select(.scope == "total" and .slot == 2));
+def seen: $watch | map(select(.scope == "event" and .slot == 2));
+(vms | map({key: "\(.pid) \(.log_slot.hva)", value: .log_slot}) | from_entries) as $slots |
+is("pages that were clean, as the log has them"; vms | by_pid(.log.pages); rows | by_pid(.dirtied)),
+is("marked no more often than that"; vms | by_pid(.log.pages); rows | by_pid(.count)),
+is("different pages"; vms | by_pid(.log_slot.pages); rows | by_pid(.unique_pages)),
+is("the kind of log"; $log; rows | map(.log) | unique | join(" ")),
+if $events == 0 then is("no events"; 0; seen | length) else
+	is("an event each"; vms | by_pid(.log.pages);
+		seen | group_by(.pid) | map({pid: .[0].pid, n: length}) | by_pid(.n)) end,
+if $partial + $events != 1 then empty else
+	is("GFN, offset, size and address of every event"; 0; seen | map(
+		$slots["\(.pid) \(.userspace_addr)"] as $slot | select($slot == null or
+			.gfn != $slot.gpa / 4096 + .rel_gfn or .npages != $slot.pages or
+			.rel_gfn >= $slot.pages)) | length) end,
+is("the pages in the file"; vms | map(.log_slot.pages) | add;
+	$file | map(select(.slot == 2 and .count >= $rounds)) | length),
+is("the counts in the file"; vms | map(.log.pages) | add;
+	$file | map(select(.slot == 2) | .count) | add),
+is("the order in the file"; true; $file | map(.count) | . == (sort | reverse)),
+is("nothing lost"; 0; $watch[-1].lost | map(.) | add)'
+
+partial()
+{
+	grep -q 'partial' "$TMP/watch.err"
+}
+
+# exact LABEL ROUNDS LOG GUEST_OPTIONS... -- WATCH_OPTIONS...
+exact()
+{
+	label=$1 rounds=$2 log=$3 events=1 partial=0
+	shift 3
+	case "$*" in
+	*--summary*) events=0 ;;
+	esac
+	if ! watched "$@"; then
+		fail "$label: runs" "$(cat "$TMP/watch.err" "$TMP/guest.err")"
+		return
+	fi
+	! preempted "$label" "$@" || return
+	! partial || partial=1
+	jq -rn --slurpfile watch "$TMP/watch.json" --slurpfile guest "$TMP/guest.json" \
+		--slurpfile file "$(sed -n 's/.*mark_page_dirty: writing to //p' "$TMP/watch.err")" \
+		--argjson rounds "$rounds" --arg log "$log" --argjson events $events \
+		--argjson partial $partial "$defs" >"$TMP/checks" ||
+		fail "$label: the checks can't be evaluated"
+	while IFS='|' read -r name expected got; do
+		is "$label: $name" "$expected" "$got"
+	done <"$TMP/checks"
+}
+
+why=$(missing mark_page_dirty mark_page_dirty)
+if test -n "$why"; then
+	skip "dirty pages" "$why"
+	done_testing
+fi
+bitmap=
+if kvm_watcher --check --format=json 2>/dev/null |
+	jq -e '.monitors.mark_page_dirty.needs[] | select(.need == "mark_page_dirty") |
+		.hook | test("dirty_ring")' >/dev/null; then
+	skip "logs that are no ring" "functions can't be hooked here: only the dirty ring's event is left"
+else
+	bitmap=1
+	exact "one vCPU" 3 bitmap dirty=40:3 --
+	exact "4 vCPUs in 2 VMs" 5 bitmap --separate --vms=2 --vcpus=2 dirty=23:5 --
+	exact "KVM_CLEAR_DIRTY_LOG" 4 bitmap --log=clear --vcpus=2 dirty=17:4 --
+	exact "--summary" 3 bitmap dirty=19:3 -- --summary
+	for kind in fentry; do
+		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
+			jq -r '[.monitors.mark_page_dirty.needs[] | select(.state == "missing") |
+				"\(.need) \(.why)"][0] // empty')
+		if test -n "$why"; then
+			skip "--hooks=$kind" "$why"
+		else
+			exact "--hooks=$kind" 3 bitmap --separate --vms=2 --vcpus=2 dirty=11:3 -- \
+				--hooks=$kind,iter
+		fi
+	done
+fi
+
+if ! kvm_guest --log=ring dirty=1 >"$TMP/ring.out" 2>&1; then
+	skip "dirty rings" "$(head -n 1 "$TMP/ring.out")"
+else
+	exact "dirty rings" 3 ring --log=ring --separate --vms=2 --vcpus=2 dirty=29:3 --
+	for kind in raw_tp tp_btf tracepoint; do
+		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
+			jq -r '[.monitors.mark_page_dirty.needs[] |
+				select(.need == "mark_page_dirty" and .state == "missing") | "\(.need) \(.why)"][0] // empty')
+		if test -n "$why"; then
+			skip "--hooks=$kind" "$why"
+		else
+			exact "--hooks=$kind" 3 ring --log=ring --vcpus=2 dirty=13:3 -- --hooks=$kind,iter
+		fi
+	done
+fi
+
+# A VM without dirty logging is named at once, and nothing is switched on.
+kvm_guest --pause-ms=60000 out=1 >/dev/null 2>&1 &
+idle=$!
+sleep 1
+why=$(missing mark_page_dirty memory_slots)
+if test -n "$why"; then
+	skip "a VM without dirty logging is named" "$why"
+elif watch -d -p $idle; then
+	holds "a VM without dirty logging is named" grep -q "dirty logging is off in VM kvm_guest" \
+		"$TMP/watch.err"
+	watch_end
+else
+	fail "a VM without dirty logging is named"
+fi
+kill $idle
+wait $idle 2>/dev/null
+
+# The directory is made for this user only; a link in its place is not followed.
+log=ring
+test -z "$bitmap" || log=bitmap
+if kvm_guest --log=$log dirty=1 >/dev/null 2>&1; then
+	mkdir "$TMP/elsewhere"
+	ln -s "$TMP/elsewhere" "$TMP/link"
+	is "the directory is for this user only" drwx------ "$(ls -ld "$TMP/temp" | cut -c 1-10)"
+	watch -d --summary --temp-dir="$TMP/link"
+	guest --log=$log dirty=3
+	watch_end
+	is "a link in the directory's place is not followed" 0 "$(ls "$TMP/elsewhere" | wc -l)"
+	holds "... and that is said" grep -q "can't write into" "$TMP/watch.err"
+else
+	skip "the file" "the dirty ring is not there and nothing else can be seen here"
+fi
+done_testing
