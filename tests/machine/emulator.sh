@@ -59,15 +59,30 @@ write_bochs_files() {
 	END
 	# The debugger that is built in waits for a command: go on. When it comes back, that is the end.
 	printf 'c\nq\n' >"$work/bochs.rc"
-	# The display needs a terminal: script makes one. But what it draws goes nowhere: script has stopped reading
-	# in runs of some minutes, and Bochs then waited for ever to move its cursor. Bochs' own process id is noted
-	# for stopping it.
+	# Bochs' own process id is noted, for what draws and for stopping it.
 	cat >"$work/bochs" <<-END
 		#!/bin/sh
 		echo \$\$ >"$work/bochs.pid"
 		TERM=linux exec bochs -q -f "$work/bochsrc" -rc "$work/bochs.rc" </dev/null >/dev/null 2>&1
 	END
 	chmod +x "$work/bochs"
+}
+
+# drain_display: Bochs draws into a pseudo-terminal that it opens itself, for somebody to look at. What nobody
+# reads fills up, and Bochs then waits for ever to move its cursor.
+drain_display() {
+	local pid fd number=''
+	for ((;;)); do
+		sleep 0.2
+		kill -0 "$emulator_pid" 2>/dev/null || return 0
+		read -r pid 2>/dev/null <"$work/bochs.pid" || continue
+		for fd in /proc/"$pid"/fd/*; do
+			[ "$(readlink "$fd")" = /dev/ptmx ] || continue
+			number=$(sed -n 's/^tty-index:[[:space:]]*//p' "/proc/$pid/fdinfo/${fd##*/}" 2>/dev/null)
+		done
+		[ -z "$number" ] || break
+	done
+	stty raw -echo <"/dev/pts/$number" && exec cat "/dev/pts/$number" >/dev/null
 }
 
 # prepare_bochs COM2
@@ -83,12 +98,14 @@ start_bochs() {
 	prepare_bochs "mode=file, dev=$work/output" || return 1
 	setsid script -qfc "$work/bochs" /dev/null </dev/null >/dev/null 2>&1 &
 	emulator_pid=$!
+	drain_display 2>/dev/null &
 }
 
 shell_bochs() {
 	prepare_bochs "mode=term, dev=$(tty)" || return 1
 	setsid script -qfc "$work/bochs" /dev/null </dev/null >/dev/null 2>&1 &
 	emulator_pid=$!
+	drain_display 2>/dev/null &
 	wait "$emulator_pid"
 }
 
