@@ -167,6 +167,15 @@ static bool btf_has_member(const char *type, const char *member)
 	return found;
 }
 
+bool host__kretprobes_unlimited(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = btf_has_member("fprobe_hlist", "fp");
+	return known;
+}
+
 bool host__memslots_in_array(void)
 {
 	static int known = -1;

@@ -32,6 +32,12 @@ int host__field_offset(const char *event, const char *field);
 /* True in the PID namespace whose numbers the kernel's events carry. */
 bool host__initial_pid_namespace(void);
 
+/*
+ * True where kretprobe.multi remembers its calls on the task's shadow stack
+ * (Linux 6.14, fprobe on function graph): no call is missed because others wait.
+ */
+bool host__kretprobes_unlimited(void);
+
 /* True where KVM keeps memory slots in a sorted array (struct kvm_memslots until 5.16). */
 bool host__memslots_in_array(void);
 

@@ -351,8 +351,13 @@ uint64_t attach__skipped(const struct attachment *at)
 		if (!at->needs[i].hook)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, at->needs[i].hook->prog);
-		if (!bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size))
-			skipped += info.recursion_misses;
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size))
+			continue;
+		skipped += info.recursion_misses;
+		if (at->run->opts->verbose && info.recursion_misses)
+			say("%s: the kernel skipped %s on %s %llu times", at->monitor->name,
+			    info.name, at->needs[i].hook->target,
+			    (unsigned long long)info.recursion_misses);
 	}
 	return skipped;
 }

@@ -407,6 +407,21 @@ int enter_fentry(u64 *ctx)
 	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
 }
 
+/* fprobes, which do not take instances from a pool where they are on the function graph tracer. */
+SEC("?kprobe.multi/__x64_sys_ioctl")
+int enter_kprobe(struct pt_regs *ctx)
+{
+	struct pt_regs *regs = (void *)ctx->di;
+
+	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+}
+
+SEC("?kretprobe.multi/__x64_sys_ioctl")
+int return_kprobe(struct pt_regs *ctx)
+{
+	return on_return(ctx->ax);
+}
+
 SEC("?fexit/__x64_sys_ioctl")
 int return_fexit(u64 *ctx)
 {

@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 #include <json-c/json.h>
 
+#include "../compat/host.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
@@ -95,16 +96,22 @@ static const struct column columns[] = {
 };
 
 /*
- * A system call may be preempted, so the classic tracepoints come first (see
- * attach.h), though they cost every system call a little and fentry costs
- * ioctls alone.
+ * A system call may be preempted, and on Linux 7 so may the programs of its
+ * classic tracepoints (see attach.h); those of kprobes may not. A kretprobe is
+ * good only where the task's shadow stack holds what it has to remember: a
+ * vCPU stays in KVM_RUN as long as it likes. Next the tracepoints, though they
+ * cost every system call a little and fentry costs ioctls alone.
  */
 static const struct hook hooks[] = {
+	{ "ioctl_return", HOOK_KPROBE, "__x64_sys_ioctl", "return_kprobe",
+	  .gives = "everything", .primary = true, .applies = host__kretprobes_unlimited },
 	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", "return_tracepoint",
 	  .gives = "everything", .primary = true },
 	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit" },
 	{ "ioctl_return", HOOK_RAW_TP, "sys_exit", "return_raw_tp" },
 
+	{ "ioctl_enter", HOOK_KPROBE, "__x64_sys_ioctl", "enter_kprobe",
+	  .gives = "everything", .applies = host__kretprobes_unlimited },
 	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", "enter_tracepoint",
 	  .gives = "everything" },
 	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry" },
