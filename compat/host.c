@@ -62,21 +62,24 @@ const char *host__vendor_name(void)
 	return name;
 }
 
+/* The kernel's own types, read once; NULL when it has none. */
+static const struct btf *vmlinux(void)
+{
+	static struct btf *btf;
+
+	if (!btf)
+		btf = btf__load_vmlinux_btf();
+	return btf;
+}
+
 bool host__has_vendor_types(void)
 {
 	const char *type = host__vendors() & VENDOR_VMX ? "vcpu_vmx" : "vcpu_svm";
-	struct btf *btf;
-	bool found;
 
 	if (host__has_btf(host__vendor_name()))
 		return true;
 	/* KVM is built in, or its modules have no BTF. */
-	btf = btf__load_vmlinux_btf();
-	if (!btf)
-		return false;
-	found = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT) > 0;
-	btf__free(btf);
-	return found;
+	return vmlinux() && btf__find_by_name_kind(vmlinux(), type, BTF_KIND_STRUCT) > 0;
 }
 
 bool host__has_kvm(void)
@@ -152,7 +155,7 @@ bool host__has_btf(const char *module)
 
 static bool btf_has_member(const char *type, const char *member)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf *btf = vmlinux();
 	const struct btf_type *t;
 	bool found = false;
 	int id;
@@ -163,7 +166,6 @@ static bool btf_has_member(const char *type, const char *member)
 	t = id > 0 ? btf__type_by_id(btf, id) : NULL;
 	for (int i = 0; t && i < btf_vlen(t) && !found; i++)
 		found = !strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member);
-	btf__free(btf);
 	return found;
 }
 

@@ -10,6 +10,9 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "fill.h"
+#include "fill.skel.h"
+
 int map__resize(struct bpf_object *obj, const char *name, uint32_t entries)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
@@ -43,10 +46,37 @@ void *map__mmap_name(const struct bpf_object *obj, const char *name, size_t *siz
 	return map__mmap(map, size);
 }
 
+/* In the kernel. 0 or -errno; a kernel that refuses the program refuses it at once. */
+static int fill_by_program(int fd, uint32_t first, uint32_t last)
+{
+	struct fill_bpf *skel = fill_bpf__open();
+	uint64_t args[2] = { first, last };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+	int err;
+
+	if (!skel)
+		return -errno;
+	err = bpf_map__reuse_fd(skel->maps.queue, fd);
+	if (!err)
+		err = fill_bpf__load(skel);
+	for (; !err && args[0] <= last; args[0] += FILL_ROUND) {
+		err = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.fill), &opts);
+		if (!err && opts.retval)
+			err = -E2BIG;
+	}
+	fill_bpf__destroy(skel);
+	return err;
+}
+
 int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t first, uint32_t nr)
 {
-	int fd = map__fd(obj, name);
+	int fd = map__fd(obj, name), err;
 
+	if (nr >= FILL_LEAST) {
+		err = fill_by_program(fd, first, first + nr - 1);
+		if (!err || err == -E2BIG)
+			return err;
+	}
 	for (uint32_t i = first; i < first + nr; i++)
 		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
 			return -errno;
