@@ -92,12 +92,18 @@ $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $(GUEST_SOURCES) -lpthread
 
+# Runs inside the Linux guest.
+$(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
+	$(call say,GUEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $<
+
 # The cases call jq; gojq is the same language and starts ten times faster.
 $(OUTPUT)/tests/jq:
 	$(Q)mkdir -p $(@D)
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
-TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/jq
+TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))

@@ -47,7 +47,8 @@ struct hook {
 	bool vendor_types;	/* reads the vendor's vCPU structure: needs its BTF */
 	const char *gives;	/* first row of a need: what is lost without it */
 	bool primary;		/* first row of a need: one of these makes the monitor worth running */
-	bool (*applies)(void);	/* the row is there only where this is true; NULL: everywhere */
+	/* The row is there only where this is true; the next one then is the first of its need. NULL: everywhere. */
+	bool (*applies)(void);
 };
 
 enum { MAX_NEEDS = 16, WHY_LEN = 256 };

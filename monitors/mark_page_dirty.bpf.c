@@ -270,7 +270,8 @@ __noinline u64 pages_in_bucket(u64 address, u32 bucket)
 	struct hlist_node *node;
 	u64 pages = 0;
 
-	if (bucket >= MEMSLOT_BUCKETS)
+	/* Looked at alone, it has to say itself which kernels it is for. */
+	if (memslots_in_array() || bucket >= MEMSLOT_BUCKETS)
 		return 0;
 	node = memslot_bucket(slots, bucket);
 	for (int i = 0; i < MOST_IN_BUCKET && node; i++) {
@@ -282,7 +283,7 @@ __noinline u64 pages_in_bucket(u64 address, u32 bucket)
 
 __noinline u64 pages_in_array(u64 address, u32 index)
 {
-	return pages_of(memslot_at((void *)address, index));
+	return memslots_in_array() ? pages_of(memslot_at((void *)address, index)) : 0;
 }
 
 /* The VMs that exist now and whether they log: a struct logging_entry per descriptor. */

@@ -571,7 +571,7 @@ static void write_migration(struct run *run, struct series **rows, size_t nr)
 	struct migration m;
 
 	for (size_t i = 0; i < nr; i++)
-		in.rate += rows[i]->unique / seconds_of(run);
+		in.rate += rows[i]->new_dirtied / seconds_of(run);
 	m = migration__predict(&in);
 	struct dirty_row row = {
 		.converges = m.converges, .rounds = m.rounds, .memory_pages = in.memory,

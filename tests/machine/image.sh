@@ -120,6 +120,8 @@ guest_initramfs() (
 	mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/tmp"
 	ln -s busybox "$root/bin/sh"
 	install -m 755 "$here/guest-init" "$root/init"
+	[ ! -x "$here/../../build/tests/guest_writer" ] ||
+		install -m 755 "$here/../../build/tests/guest_writer" "$root/bin/guest_writer"
 	cd "$root" && pack
 )
 
