@@ -112,7 +112,7 @@ QUICK := unit native 6.1-svm 6.1-vmx
 MATRIX := 7.2-vmx 6.12-vmx 6.1-vmx 5.10-vmx 7.2-svm 6.12-svm 6.1-svm 5.10-svm
 
 test: $(TESTED) ## unit tests, this host, one SVM and one VMX machine
-	@tests/run.sh $(OWN_KERNEL) --jobs=2 $(QUICK)
+	@tests/run.sh $(OWN_KERNEL) --quick --jobs=2 $(QUICK)
 
 test-unit: $(UNIT_TESTS) ## unit tests alone
 	@tests/run.sh unit

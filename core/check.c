@@ -101,7 +101,6 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 {
 	struct json_object *all = json_object_new_object();
 	struct run run = { .opts = opts };
-
 	const char *why = NULL;
 
 	if (!host__has_kvm())
@@ -109,7 +108,8 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 	else if (vcpus__open(opts, &run.vcpus))
 		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__measures(monitors[i]))
+		if (monitor__measures(monitors[i]) &&
+		    (!opts->monitors || opts->monitors >> i & 1))
 			json_object_object_add(all, monitors[i]->name, why ? no_monitor(why) :
 					       check_monitor(&run, monitors[i], works));
 	vcpus__close(run.vcpus);

@@ -95,7 +95,7 @@ static const struct argp_option fixed_options[] = {
 	{ .name = "verbose", .key = 'v', .doc = "say more on stderr, libbpf's messages included" },
 
 	{ .doc = "Instead of watching:", .group = GROUP_OTHER },
-	{ .name = "check", .key = KEY_CHECK, .doc = "say what can be measured on this host" },
+	{ .name = "check", .key = KEY_CHECK, .doc = "say what can be measured on this host, with these monitors or all" },
 	{ .name = "list", .key = KEY_LIST, .doc = "list the VMs that run now" },
 	{ .name = "help", .key = '?', .doc = "print this help", .group = -1 },
 	{ .key = 'H', .flags = OPTION_ALIAS | OPTION_HIDDEN },

@@ -20,6 +20,7 @@ usage() {
 		name of a test machine (tests/cases/*.sh in it, in one boot): tests/machine/machine list
 
 		  --case=PATTERN     only the cases and unit tests whose name matches (a shell pattern)
+		  --quick            in the slow machines (Bochs) without single kinds of hook and Linux guests
 		  --jobs=N           so many machines at a time (1)
 		  --grid             end with a table of tests and machines
 		  --kernel=VMLINUZ   boot this kernel in the machines ...
@@ -33,12 +34,13 @@ fail() {
 }
 
 parse_options() {
-	groups=() jobs=1 grid='' pattern='*' machine_options=()
+	groups=() jobs=1 grid='' quick='' pattern='*' machine_options=()
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--case=*) pattern=${1#*=} ;;
 		--jobs=*) jobs=${1#*=} ;;
 		--grid) grid=1 ;;
+		--quick) quick=1 ;;
 		--kernel=* | --modules=*) machine_options+=("$1") ;;
 		-h | --help) usage; exit 0 ;;
 		-*) fail "unknown option $1" ;;
@@ -76,7 +78,8 @@ programs_of() {
 
 # The script that runs the cases named by its arguments; dash, bash and busybox's ash run it.
 # shellcheck disable=SC2016
-case_driver='limit=$1; shift
+case_driver='limit=$1 KVM_WATCHER_QUICK=$2; shift 2
+export KVM_WATCHER_QUICK
 for name; do
 	echo "@@case $name"
 	timeout "$limit" sh "tests/cases/$name.sh" </dev/null 2>&1
@@ -103,7 +106,7 @@ needs_linux_guest() {
 
 # launch GROUP NAME...: become the process that prints the group's TAP.
 launch() {
-	local group=$1
+	local group=$1 quick=$quick
 	shift
 	case $group in
 	unit)
@@ -112,17 +115,17 @@ launch() {
 		;;
 	native)
 		export PATH=$top:$top/build/tests:$PATH
-		exec setsid sh -c "$case_driver" native 120 "$@"
+		exec setsid sh -c "$case_driver" native 120 "" "$@"
 		;;
 	esac
 	local files=(--file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
-	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
-	if needs_linux_guest "$@"; then files+=(--qemu); fi
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300
-	[[ $group == *-vmx ]] && limit=600
-	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$@"
+	if [[ $group == *-vmx ]]; then limit=600; else quick=''; fi
+	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
+	if [ -z "$quick" ] && needs_linux_guest "$@"; then files+=(--qemu); fi
+	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$quick" "$@"
 }
 
 # record VERDICT NAME [DETAIL]: note a result and show it. Verdicts are passed, failed and skipped.

@@ -136,10 +136,8 @@ else
 fi
 
 restricted=1
-for kind in raw_tp tp_btf tracepoint; do
-	why=$(kvm_watcher --check --format=json --hooks=$kind 2>/dev/null | jq -r \
-		'[.monitors.hypercall.needs[] | select(.state == "missing" and .need != "kvm_xen_hypercall") | .why][0] // empty')
-	if test -n "$why"; then
+for kind in $(kinds raw_tp tp_btf tracepoint); do
+	if why=$(lacks hypercall $kind '^kvm_(entry|hypercall|hv_hypercall)$'); then
 		skip "--hooks=$kind" "$why"
 		continue
 	fi

@@ -72,10 +72,8 @@ exact "one vCPU" "ioctls=3 out=101 intr_user=7" --
 exact "4 vCPUs in 2 processes" "--vms=2 --vcpus=2 --separate ioctls=2 out=53" --
 exact "VMs one after the other" "--repeat=3 ioctls=1 out=11" --
 restricted=1
-for kind in fentry tracepoint raw_tp; do
-	why=$(kvm_watcher --check --format=json --hooks=$kind 2>/dev/null | jq -r \
-		'[.monitors.kvm_ioctl.needs[] | select(.state == "missing") | .why][0] // empty')
-	if test -n "$why"; then
+for kind in $(kinds kprobe fentry tracepoint raw_tp); do
+	if why=$(lacks kvm_ioctl $kind); then
 		skip "--hooks=$kind" "$why"
 	else
 		exact "--hooks=$kind" "--vcpus=2 ioctls=2 out=29" -- --hooks=$kind

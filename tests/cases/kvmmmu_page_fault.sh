@@ -89,16 +89,6 @@ run()
 	preempted "$label" "$@" || checks "$label" "$what"
 }
 
-# without KIND NEEDS: prints why a kind of hook alone can't do, false when it can
-without()
-{
-	why=$(kvm_watcher --check --format=json --hooks="$1" 2>/dev/null |
-		jq -r --arg needs "$2" '[.monitors.kvmmmu_page_fault.needs[] |
-			select(.state == "missing" and (.need | test($needs))) |
-			"it does not give \(.need)"][0] // empty')
-	test -n "$why"
-}
-
 why=$(missing kvmmmu_page_fault kvm_page_fault)
 if test -n "$why"; then
 	skip "page faults" "$why"
@@ -110,16 +100,16 @@ ops="touch=37 touch_read=23 touch_exec=17 mmio_read=13 mmio_write=11:0xd0001000"
 {
 run "one vCPU" "pages, mmio, details" $ops -- -m
 run "4 vCPUs in 2 VMs" "pages, mmio, details" --separate --vms=2 --vcpus=2 $ops -- -m
-for kind in raw_tp tp_btf; do
-	if without $kind '^(kvm_page_fault|kvm_entry|kvm_mmio)$'; then
+for kind in $(kinds raw_tp tp_btf); do
+	if why=$(lacks kvmmmu_page_fault $kind '^(kvm_page_fault|kvm_entry|kvm_mmio)$'); then
 		skip "--hooks=$kind" "$why"
 	else
 		run "--hooks=$kind" "pages, mmio" --vcpus=2 $ops -- -m --hooks=$kind
 	fi
 done
 # Functions alone know the faults, but not what they became.
-for kind in fentry kprobe; do
-	if without $kind '^(kvm_page_fault|kvm_entry)$'; then
+for kind in $(kinds fentry kprobe); do
+	if why=$(lacks kvmmmu_page_fault $kind '^(kvm_page_fault|kvm_entry)$'); then
 		skip "--hooks=$kind" "$why"
 	else
 		run "--hooks=$kind" pages $ops -- --hooks=$kind

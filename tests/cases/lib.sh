@@ -62,15 +62,36 @@ done_testing()
 	exit
 }
 
-# What this host can do, asked once. missing MONITOR NEED prints why a need is
-# missing, and is false when it is there.
+# needs MONITOR [KINDS]: what --check says of the monitor's needs, with these kinds of
+# hook or all; asked once.
+needs()
+{
+	needs_file=$TMP/check-$1-${2:-all}.json
+	test -s "$needs_file" || kvm_watcher --check "--$1" --format=json ${2:+--hooks="$2"} 2>/dev/null |
+		jq -c --arg m "$1" '.monitors[$m].needs' >"$needs_file"
+	cat "$needs_file"
+}
+
+# missing MONITOR NEED prints why a need is missing, and is false when it is there.
 missing()
 {
-	test -s "$TMP/check.json" || kvm_watcher --check --format=json >"$TMP/check.json" 2>/dev/null
-	missing_why=$(jq -r --arg m "$1" --arg n "$2" \
-		'.monitors[$m].needs[] | select(.need == $n and .state == "missing") | .why' \
-		"$TMP/check.json")
+	missing_why=$(needs "$1" | jq -r --arg n "$2" '.[] | select(.need == $n and .state == "missing") | .why')
 	test -n "$missing_why" && echo "$missing_why"
+}
+
+# lacks MONITOR KINDS [NEED_PATTERN] prints the first need that these kinds of hook can't
+# meet, and why; false when they can meet all (of those that match).
+lacks()
+{
+	lacks_why=$(needs "$1" "$2" | jq -r --arg n "${3:-.}" '[.[] | select(.state == "missing" and
+		(.need | test($n))) | "\(.need): \(.why)"][0] // empty')
+	test -n "$lacks_why" && echo "$lacks_why"
+}
+
+# kinds KIND...: the kinds of hook to try one by one; none where only the quick set runs
+kinds()
+{
+	test -n "$KVM_WATCHER_QUICK" || echo "$@"
 }
 
 # vmx, svm or none: of this host's KVM

@@ -84,9 +84,7 @@ if test -n "$why"; then
 	done_testing
 fi
 bitmap=
-if kvm_watcher --check --format=json 2>/dev/null |
-	jq -e '.monitors.mark_page_dirty.needs[] | select(.need == "mark_page_dirty") |
-		.hook | test("dirty_ring")' >/dev/null; then
+if needs mark_page_dirty | jq -e '.[] | select(.need == "mark_page_dirty") | .hook | test("dirty_ring")' >/dev/null; then
 	skip "logs that are no ring" "functions can't be hooked here: only the dirty ring's event is left"
 else
 	bitmap=1
@@ -94,11 +92,8 @@ else
 	exact "4 vCPUs in 2 VMs" 5 bitmap --separate --vms=2 --vcpus=2 dirty=23:5 --
 	exact "KVM_CLEAR_DIRTY_LOG" 4 bitmap --log=clear --vcpus=2 dirty=17:4 --
 	exact "--summary" 3 bitmap dirty=19:3 -- --summary
-	for kind in fentry; do
-		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
-			jq -r '[.monitors.mark_page_dirty.needs[] | select(.state == "missing") |
-				"\(.need) \(.why)"][0] // empty')
-		if test -n "$why"; then
+	for kind in $(kinds fentry); do
+		if why=$(lacks mark_page_dirty $kind,iter); then
 			skip "--hooks=$kind" "$why"
 		else
 			exact "--hooks=$kind" 3 bitmap --separate --vms=2 --vcpus=2 dirty=11:3 -- \
@@ -111,11 +106,8 @@ if ! kvm_guest --log=ring dirty=1 >"$TMP/ring.out" 2>&1; then
 	skip "dirty rings" "$(head -n 1 "$TMP/ring.out")"
 else
 	exact "dirty rings" 3 ring --log=ring --separate --vms=2 --vcpus=2 dirty=29:3 --
-	for kind in raw_tp tp_btf tracepoint; do
-		why=$(kvm_watcher --check --format=json --hooks=$kind,iter 2>/dev/null |
-			jq -r '[.monitors.mark_page_dirty.needs[] |
-				select(.need == "mark_page_dirty" and .state == "missing") | "\(.need) \(.why)"][0] // empty')
-		if test -n "$why"; then
+	for kind in $(kinds raw_tp tp_btf tracepoint); do
+		if why=$(lacks mark_page_dirty $kind,iter '^mark_page_dirty$'); then
 			skip "--hooks=$kind" "$why"
 		else
 			exact "--hooks=$kind" 3 ring --log=ring --vcpus=2 dirty=13:3 -- --hooks=$kind,iter

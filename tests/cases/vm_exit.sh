@@ -99,12 +99,9 @@ exact "4 vCPUs in 2 VMs" "--vms=2 --vcpus=2" --
 exact "real mode" "--mode=real --vcpus=2" --
 # A kprobe can't see the end of KVM_RUN: a tracepoint stands in there.
 restricted=yes
-for kind in raw_tp tp_btf fentry kprobe,tracepoint tracepoint; do
+for kind in $(kinds raw_tp tp_btf fentry kprobe,tracepoint tracepoint); do
 	# What this kind alone can't reach here, beyond what no kind can.
-	why=$(kvm_watcher --check --format=json --hooks=$kind 2>/dev/null |
-		jq -r --arg known "$no_exits" '[.monitors.vm_exit.needs[] | select(.state == "missing" and
-			($known == "" or (.need | test("^kvm_(exit|entry)$") | not))) | .why][0] // empty')
-	if test -n "$why"; then
+	if why=$(lacks vm_exit $kind "${no_exits:+^kvm_(run|userspace_exit)$}"); then
 		skip "--hooks=$kind" "$why"
 	else
 		exact "--hooks=$kind" "--vms=2 --vcpus=2" -- --hooks=$kind

@@ -6,6 +6,10 @@
 name="a Linux guest's exits per reason, as tracefs counts them"
 trigger=/sys/kernel/tracing/events/kvm/kvm_exit/trigger
 
+if test -n "$KVM_WATCHER_QUICK"; then
+	skip "$name" "left to make test-matrix: a Linux guest takes minutes in this machine"
+	done_testing
+fi
 if ! command -v start-linux-guest >/dev/null; then
 	skip "$name" "this machine carries no QEMU"
 	done_testing
