@@ -219,6 +219,18 @@ static int find_refused(struct run *run, struct attachment *at, struct refusals 
 	return found ? 0 : load_err;
 }
 
+static struct bpf_link *attach_program(const struct bpf_program *prog, const struct hook *hook)
+{
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .syms = (const char **)&hook->target, .cnt = 1);
+
+	if (bpf_program__expected_attach_type(prog) != BPF_TRACE_KPROBE_MULTI)
+		return bpf_program__attach(prog);
+	/* By name: libbpf would look through all of the kernel's symbols for a pattern. */
+	opts.retprobe = !strncmp(bpf_program__section_name(prog), "?kret", 5) ||
+			!strncmp(bpf_program__section_name(prog), "kret", 4);
+	return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
+}
+
 /* Attaches what was loaded; marks the first one that is refused. -EAGAIN then. */
 static int attach_chosen(struct attachment *at, struct refusals *no)
 {
@@ -229,7 +241,7 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 		if (!need->hook)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
-		at->links[i] = bpf_program__attach(prog);
+		at->links[i] = attach_program(prog, need->hook);
 		if (at->links[i])
 			continue;
 		refuse(need, need->hook, -errno);
