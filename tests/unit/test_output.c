@@ -189,6 +189,50 @@ static void write_two_monitors(struct output *out)
 	output__end(out);
 }
 
+struct call_row {
+	struct row row;
+	int64_t ret;
+	struct json_object *errors, *decoded;
+};
+
+static const struct view call_views[] = { { "KVM_IOCTL", .per_vcpu = true }, {} };
+
+static const struct column call_columns[] = {
+	COLUMN(struct call_row, ret, "RET", COL_S64, ROLE_GAUGE),
+	COLUMN(struct call_row, errors, "ERRORS", COL_OBJECT, ROLE_COUNTER),
+	COLUMN(struct call_row, decoded, "ARGUMENT", COL_OBJECT, ROLE_LABEL,
+	       .flags = COL_REST | COL_BIG_HEX),
+	{},
+};
+
+static const struct section call_events = {
+	"kvm_ioctl", call_columns, &call_views[0], 1, SCOPE_EVENT, 0,
+};
+
+static void write_call(struct output *out, int64_t ret, const char *errors, const char *decoded)
+{
+	struct call_row row = {
+		.row = { 5000001234, "web", 4242, 4243, 0 }, .ret = ret,
+		.errors = errors ? json_tokener_parse(errors) : NULL,
+		.decoded = decoded ? json_tokener_parse(decoded) : NULL,
+	};
+
+	output__row(out, &row.row, 0);
+	json_object_put(row.errors);
+	json_object_put(row.decoded);
+}
+
+/* Counts stay decimal, addresses do not; what is nested, empty or absent. */
+static void write_calls(struct output *out)
+{
+	output__begin(out, &call_events);
+	write_call(out, 0, "{\"EINVAL\":70000,\"EEXIST\":2}", "{\"slot\":1,\"gpa\":4294967296}");
+	write_call(out, -22, "{}", "{\"routes\":[{\"gsi\":65535},{\"gsi\":65536}],\"name\":\"a, b\"}");
+	write_call(out, INT64_MIN, NULL, NULL);
+	write_call(out, INT64_MAX, "[1,2]", "{\"flags\":\"\\u001b[31m\"}");
+	output__end(out);
+}
+
 static char *render(enum format format, int width, void (*write_rows)(struct output *),
 		    size_t *len)
 {
@@ -255,6 +299,7 @@ static void test_table(void **state)
 	compare("events.table", FORMAT_TABLE, 0, write_events);
 	compare("events-40.table", FORMAT_TABLE, 40, write_events);
 	compare("two-monitors.table", FORMAT_TABLE, 0, write_two_monitors);
+	compare("calls.table", FORMAT_TABLE, 0, write_calls);
 }
 
 static void test_json(void **state)
@@ -262,6 +307,7 @@ static void test_json(void **state)
 	(void)state;
 	compare("views.json", FORMAT_JSON, 0, write_both);
 	compare("two-monitors.json", FORMAT_JSON, 80, write_two_monitors);
+	compare("calls.json", FORMAT_JSON, 0, write_calls);
 }
 
 static void test_csv(void **state)
@@ -269,6 +315,7 @@ static void test_csv(void **state)
 	(void)state;
 	compare("views.csv", FORMAT_CSV, 0, write_both);
 	compare("two-monitors.csv", FORMAT_CSV, 80, write_two_monitors);
+	compare("calls.csv", FORMAT_CSV, 0, write_calls);
 }
 
 static int columns_of(const char *line, size_t len)
