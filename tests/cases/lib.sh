@@ -114,6 +114,46 @@ guest_can()
 		"$TMP/probe.json" >/dev/null
 }
 
+# no_linux_guest: why start-linux-guest can't run here; false when it can
+no_linux_guest()
+{
+	if test -n "$KVM_WATCHER_QUICK"; then
+		echo "left to make test-matrix: a Linux guest takes minutes in this machine"
+	elif ! command -v start-linux-guest >/dev/null; then
+		echo "this machine carries no QEMU"
+	else
+		return 1
+	fi
+}
+
+# another_linux_guest: the same for a second one, which is one too many in Bochs
+another_linux_guest()
+{
+	no_linux_guest && return
+	test "$KVM_WATCHER_EMULATOR" = bochs &&
+		echo "Bochs takes minutes for each Linux guest; vm_exit_linux_guest has one"
+}
+
+# hist_begin EVENT KEY: has the kernel itself count kvm's EVENT by KEY; false, with the
+# reason in $hist_refused, where it can't
+hist_begin()
+{
+	hist_event=/sys/kernel/tracing/events/kvm/$1 hist_key=$2 hist_refused=
+	if ! echo "hist:keys=$2:size=1024" 2>"$TMP/err" >"$hist_event/trigger"; then
+		hist_refused="this kernel refuses a hist trigger on $1: $(cat "$TMP/err")"
+		return 1
+	fi
+}
+
+# hist_end: ends that and prints "KEY COUNT" lines by key, of "{ key: 123 } hitcount: 456"
+hist_end()
+{
+	test -z "$hist_refused" || return 1
+	cat "$hist_event/hist" >"$TMP/hist"
+	echo "!hist:keys=$hist_key:size=1024" >"$hist_event/trigger"
+	sed -n "s/^{ $hist_key: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p" "$TMP/hist" | sort -n
+}
+
 # watch OPTION...: starts kvm_watcher in the background, with JSON into
 # $TMP/watch.json and messages into $TMP/watch.err, and returns when it watches.
 watch()

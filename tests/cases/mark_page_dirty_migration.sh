@@ -8,16 +8,7 @@
 name="the dirty rate"
 pages=4096 write_rate=2560 bandwidth=$((8 * 1024 * 1024)) seconds=30
 
-if test -n "$KVM_WATCHER_QUICK"; then
-	skip "$name" "left to make test-matrix: a Linux guest takes minutes in this machine"
-	done_testing
-fi
-if ! command -v start-linux-guest >/dev/null; then
-	skip "$name" "this machine carries no QEMU"
-	done_testing
-fi
-why=$(missing mark_page_dirty mark_page_dirty)
-if test -n "$why"; then
+if why=$(another_linux_guest) || why=$(missing mark_page_dirty mark_page_dirty); then
 	skip "$name" "$why"
 	done_testing
 fi

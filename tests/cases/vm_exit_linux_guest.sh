@@ -4,25 +4,12 @@
 . "$(dirname "$0")/lib.sh"
 
 name="a Linux guest's exits per reason, as tracefs counts them"
-trigger=/sys/kernel/tracing/events/kvm/kvm_exit/trigger
 
-if test -n "$KVM_WATCHER_QUICK"; then
-	skip "$name" "left to make test-matrix: a Linux guest takes minutes in this machine"
-	done_testing
-fi
-if ! command -v start-linux-guest >/dev/null; then
-	skip "$name" "this machine carries no QEMU"
-	done_testing
-fi
-why=$(missing vm_exit kvm_exit)
-if test -n "$why"; then
+if why=$(no_linux_guest) || why=$(missing vm_exit kvm_exit); then
 	skip "$name" "$why"
 	done_testing
 fi
-hist_refused=
-if ! echo 'hist:keys=exit_reason:size=1024' 2>"$TMP/err" >$trigger; then
-	hist_refused="this kernel refuses a hist trigger on kvm_exit: $(cat "$TMP/err")"
-fi
+hist_begin kvm_exit exit_reason
 
 # What both count begins and ends with the guest: there is no other VM.
 if ! watch -e --interval=5; then
@@ -36,19 +23,12 @@ else
 	fail "the Linux guest boots and ends" "$(tail -n 20 "$TMP/console")"
 fi
 watch_end
-if test -z "$hist_refused"; then
-	cat "$(dirname $trigger)/hist" >"$TMP/hist"
-	echo '!hist:keys=exit_reason:size=1024' >$trigger
-fi
-
-# { exit_reason:        123 } hitcount:        456
+hist_end >"$TMP/theirs"
 jq -rs 'map(select(.scope == "total" and .kind == "kvm")) | group_by(.reason_code) |
 	map("\(.[0].reason_code) \(map(.count) | add)") | .[]' "$TMP/watch.json" | sort -n >"$TMP/mine"
 if test -n "$hist_refused"; then
 	skip "$name" "$hist_refused"
 else
-	sed -n 's/^{ exit_reason: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p' "$TMP/hist" |
-		sort -n >"$TMP/theirs"
 	is "$name" "$(tr '\n' ',' <"$TMP/theirs")" "$(tr '\n' ',' <"$TMP/mine")"
 fi
 holds "there were thousands of exits" test "$(awk '{n += $2} END {print n}' "$TMP/mine")" -gt 2000

@@ -134,7 +134,7 @@ build_initramfs() {
 	install -m 755 "$here/init" "$root/init"
 	printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$root/etc/passwd"
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
-	printf '%s=%s\n' KVM_WATCHER_MACHINE "$name" marker "$marker" interactive "$interactive" tty "$tty" \
+	printf '%s=%s\n' KVM_WATCHER_MACHINE "$name" KVM_WATCHER_EMULATOR "$emulator" marker "$marker" interactive "$interactive" tty "$tty" \
 		rows "$rows" columns "$columns" >"$root/etc/machine"
 	[ "$vendor_label" = vmx ] && vendor=intel
 	: >"$root/modules/order"
