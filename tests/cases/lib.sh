@@ -225,6 +225,45 @@ guests()
 		map("\(.tid):\(.n)") | sort | join(" ")' "$TMP/guest.json"
 }
 
+# jq takes its time to start in the machines: ask collects questions, answers puts
+# them to one jq. In them $watch is what kvm_watcher wrote, $guest what the generator
+# did, $file the values of the file that answers is given; per_vcpu and guests are
+# what their namesakes above are; $ask_defs are the case's own definitions.
+ask_defs=
+ask_lib='def per_vcpu(f): $watch | map(select(.scope == "total" and (f))) | group_by(.tid) |
+	map("\(.[0].tid):\(map(.count) | add)") | sort | join(" ");
+def guests(f): $guest | map(select(.what == "vcpu") | {tid, n: (f // 0)} | select(.n > 0)) |
+	map("\(.tid):\(.n)") | sort | join(" ");
+def events(name): $watch | map(select(.scope == "event" and .name == name));
+def lost: $watch[-1].lost;'
+
+# ask NAME EXPECTED GOT: two jq expressions that must give the same, and not nothing
+ask()
+{
+	printf '["%s", (%s | tostring), (%s | tostring)],\n' "$1" "$2" "$3" >>"$TMP/asked"
+}
+
+# ask_true NAME JQ
+ask_true()
+{
+	ask "$1" true "$2"
+}
+
+# answers [FILE]
+answers()
+{
+	test -s "$TMP/guest.json" || echo '{}' >"$TMP/guest.json"
+	if ! jq -rn --slurpfile watch "$TMP/watch.json" --slurpfile guest "$TMP/guest.json" \
+		--slurpfile file "${1:-/dev/null}" \
+		"$ask_lib $ask_defs $(cat "$TMP/asked") empty | join(\"|\")" >"$TMP/answers" 2>"$TMP/err"; then
+		fail "the questions can be answered" "$(cat "$TMP/err" "$TMP/asked")"
+	fi
+	rm "$TMP/asked"
+	while IFS='|' read -r answer_name answer_expected answer_got; do
+		is "$answer_name" "$answer_expected" "$answer_got"
+	done <"$TMP/answers"
+}
+
 # the last line of the run
 summary()
 {

@@ -20,28 +20,13 @@ esac
 # kvm_total NAME REASON_FILTER GENERATOR_JQ
 kvm_total()
 {
-	is "$1" "$(guests "$3")" "$(per_vcpu ".kind == \"kvm\" and ($2)")"
+	ask "$1" "guests($3)" "per_vcpu(.kind == \"kvm\" and ($2))"
 }
 
-# With --hooks of a kind that this kernel preempts, skipped runs are missing and counted.
+# user_total NAME REASON
 user_total()
 {
-	skipped=$(summary .lost.programs_skipped)
-	if test -n "$restricted" && test "$skipped" -gt 0; then
-		skip "$1" "this kernel preempts such programs: $skipped runs were skipped, and counted"
-		return
-	fi
-	is "$1" "$(guests ".user_exits.$2")" \
-		"$(per_vcpu ".kind == \"userspace\" and .reason == \"$2\"")"
-}
-
-# KVM counts an exit in its fast path too, which some kernels do not trace; those are known.
-agrees_with_kvm()
-{
-	mine=$(jq -s 'map(select(.scope == "total" and .kind == "kvm") | .count) | add' "$TMP/watch.json")
-	untraced=$(summary .lost.exits_untraced)
-	kvms=$(jq -s 'map(select(.what == "vm") | .stats.exits) | add' "$TMP/guest.json")
-	is "$1" "$kvms" "$((mine + untraced))"
+	ask "$1" "guests(.user_exits.$2)" "per_vcpu(.kind == \"userspace\" and .reason == \"$2\")"
 }
 
 # exact LABEL GUEST_OPTIONS -- WATCH_OPTIONS: one run, every count
@@ -57,9 +42,13 @@ exact()
 	guest $options $ops && pass "$label: the generator does what it says" ||
 		fail "$label: the generator does what it says"
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
-	user_total "$label: user-space exits IO" IO
-	user_total "$label: user-space exits MMIO" MMIO
-	user_total "$label: user-space exits INTR" INTR
+	# Only exits to user space fire where the kernel may preempt the programs.
+	if ! preempted "$label: user-space exits" "$@"; then
+		user_total "$label: user-space exits IO" IO
+		user_total "$label: user-space exits MMIO" MMIO
+		user_total "$label: user-space exits INTR" INTR
+		ask "$label: nothing lost" 0 'lost | to_entries | map(select(.key != "exits_untraced") | .value) | add'
+	fi
 	if test -z "$no_exits"; then
 		kvm_total "$label: CPUID" "$cpuid" .ops.cpuid
 		kvm_total "$label: port I/O" "$io" .user_exits.IO
@@ -73,21 +62,16 @@ exact()
 		fi
 		# The guest's page tables and code fault too, and KVM may take a mapping away
 		# again: how often is in no generator's hand, but in the sum over all reasons below.
-		faults=$(jq -s "map(select(.scope == \"total\" and .kind == \"kvm\" and ($fault)) |
-			.count) | add" "$TMP/watch.json")
-		least=$(jq -s 'map(select(.what == "vcpu") | .ops.touch + .ops.mmio_read +
-			.ops.mmio_write) | add' "$TMP/guest.json")
-		holds "$label: page faults $faults: $least and the guest's own" test "$faults" -gt "$least"
-		agrees_with_kvm "$label: all exits, as KVM counts them"
+		ask_true "$label: page faults: those of the generator, and the guest's own" \
+			"(\$watch | map(select(.scope == \"total\" and .kind == \"kvm\" and ($fault)) | .count) | add) >
+			(\$guest | map(select(.what == \"vcpu\") | .ops.touch + .ops.mmio_read + .ops.mmio_write) | add)"
+		# KVM counts an exit in its fast path too, which some kernels do not trace; those are known.
+		ask "$label: all exits, as KVM counts them" '$guest | map(select(.what == "vm") | .stats.exits) | add' \
+			'($watch | map(select(.scope == "total" and .kind == "kvm") | .count) | add) + lost.exits_untraced'
 	fi
-	if test -n "$restricted" && test "$(summary .lost.programs_skipped)" -gt 0; then
-		return
-	fi
-	is "$label: nothing lost" 0 "$(summary '[.lost | to_entries[] |
-		select(.key != "exits_untraced") | .value] | add')"
+	answers
 }
 
-restricted=
 no_exits=$(missing vm_exit kvm_exit)
 test -z "$no_exits" || skip "exits to KVM" "$no_exits"
 
@@ -98,7 +82,6 @@ exact "one vCPU" "--vms=1 --vcpus=1" --
 exact "4 vCPUs in 2 VMs" "--vms=2 --vcpus=2" --
 exact "real mode" "--mode=real --vcpus=2" --
 # A kprobe can't see the end of KVM_RUN: a tracepoint stands in there.
-restricted=yes
 for kind in $(kinds raw_tp tp_btf fentry kprobe,tracepoint tracepoint); do
 	# What this kind alone can't reach here, beyond what no kind can.
 	if why=$(lacks vm_exit $kind "${no_exits:+^kvm_(run|userspace_exit)$}"); then
