@@ -2,6 +2,7 @@
 #include "map.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -81,6 +82,49 @@ int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t fir
 		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
 			return -errno;
 	return 0;
+}
+
+/* Not preempted by anything that could make events: how it was before, for calm__end(). */
+struct calm {
+	struct sched_param param;
+	int policy;
+};
+
+static struct calm calm__begin(void)
+{
+	const struct sched_param least = { .sched_priority = 1 };
+	struct calm calm = { .policy = sched_getscheduler(0) };
+
+	if (sched_getparam(0, &calm.param) || calm.policy == SCHED_FIFO || calm.policy == SCHED_RR ||
+	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &least))
+		calm.policy = -1;
+	return calm;
+}
+
+static void calm__end(const struct calm *calm)
+{
+	if (calm->policy >= 0)
+		sched_setscheduler(0, calm->policy, &calm->param);
+}
+
+void map__forget(const struct bpf_object *obj, const char *name, const void *key, uint32_t value)
+{
+	int fd = map__fd(obj, name);
+	struct calm calm = calm__begin();
+	uint32_t known;
+
+	if (!bpf_map_lookup_elem(fd, key, &known) && known == value)
+		bpf_map_delete_elem(fd, key);
+	calm__end(&calm);
+}
+
+void map__give_back(const struct bpf_object *obj, const char *queue, uint32_t index)
+{
+	int fd = map__fd(obj, queue);
+	struct calm calm = calm__begin();
+
+	bpf_map_update_elem(fd, NULL, &index, BPF_ANY);
+	calm__end(&calm);
 }
 
 int map__fd(const struct bpf_object *obj, const char *name)

@@ -19,6 +19,18 @@ void *map__mmap_name(const struct bpf_object *obj, const char *name, size_t *siz
 /* Pushes first .. first + nr - 1 into a queue of free indices. */
 int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t first, uint32_t nr);
 
+/*
+ * While programs run: removes a key, if its value (a u32) still is this one, and
+ * gives an index back to a queue of free ones.
+ *
+ * The kernel lets no classic tracepoint program or kprobe run on a CPU that is
+ * inside such a system call (bpf_disable_instrumentation()), and with Linux 7's
+ * preemption whatever runs there meanwhile misses events. So these two run
+ * with a real-time priority, where that is allowed.
+ */
+void map__forget(const struct bpf_object *obj, const char *name, const void *key, uint32_t value);
+void map__give_back(const struct bpf_object *obj, const char *queue, uint32_t index);
+
 /* File descriptor of a map of a loaded object, or -ENOENT. */
 int map__fd(const struct bpf_object *obj, const char *name);
 

@@ -356,17 +356,14 @@ static void release(struct vcpus *v, uint32_t slot)
 	struct bpf_object *obj = v->skel->obj;
 	struct vcpu_ref *ref = &v->refs[slot];
 	struct vcpu_key key = { .vcpu = ref->info.vcpu, .tid = ref->info.tid };
-	uint32_t known;
 
-	if (!bpf_map_lookup_elem(map__fd(obj, "vcpu_slots"), &key, &known) && known == slot)
-		bpf_map_delete_elem(map__fd(obj, "vcpu_slots"), &key);
-	if (!bpf_map_lookup_elem(map__fd(obj, "thread_slots"), &key.tid, &known) && known == slot)
-		bpf_map_delete_elem(map__fd(obj, "thread_slots"), &key.tid);
+	map__forget(obj, "vcpu_slots", &key, slot);
+	map__forget(obj, "thread_slots", &key.tid, slot);
 	if (v->cache[slot_cache__index(key.vcpu)] == slot)
 		v->cache[slot_cache__index(key.vcpu)] = 0;
 	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
 	memset(ref, 0, sizeof(*ref));
-	bpf_map_update_elem(map__fd(obj, "free_slots"), NULL, &slot, BPF_ANY);
+	map__give_back(obj, "free_slots", slot);
 	v->nr_used--;
 }
 

@@ -364,24 +364,22 @@ static bool thread_lives(const struct ioctl_key *key)
 
 static void retire_record(struct attachment *at, uint32_t index)
 {
-	bpf_map_delete_elem(map__fd(at->obj, "ioctl_index"), &self.records[index].key);
+	map__forget(at->obj, "ioctl_index", &self.records[index].key, index);
 	free(self.seen[index]);
 	self.seen[index] = NULL;
 	memset(&self.records[index], 0, sizeof(self.records[index]));
-	bpf_map_update_elem(map__fd(at->obj, "free_records"), NULL, &index, BPF_ANY);
+	map__give_back(at->obj, "free_records", index);
 }
 
 static void retire_owner(struct attachment *at, uint32_t index)
 {
 	struct ioctl_owner *owner = &self.owners[index];
 	struct owner_key key = { .kvm = owner->kvm, .tgid = owner->kvm ? 0 : owner->tgid };
-	uint32_t known;
 
-	if (!bpf_map_lookup_elem(map__fd(at->obj, "owner_index"), &key, &known) && known == index)
-		bpf_map_delete_elem(map__fd(at->obj, "owner_index"), &key);
+	map__forget(at->obj, "owner_index", &key, index);
 	self.vms[index] = NULL;
 	memset(owner, 0, sizeof(*owner));
-	bpf_map_update_elem(map__fd(at->obj, "free_owners"), NULL, &index, BPF_ANY);
+	map__give_back(at->obj, "free_owners", index);
 }
 
 /*

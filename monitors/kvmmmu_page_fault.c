@@ -690,9 +690,9 @@ static void retire(const struct attachment *at, uint32_t index)
 	if (keep_gone(self.live[index]))
 		return;
 	self.live[index] = NULL;
-	bpf_map_delete_elem(map__fd(at->obj, "fault_index"), &record->key);
+	map__forget(at->obj, "fault_index", &record->key, index);
 	memset(record, 0, sizeof(*record));
-	bpf_map_update_elem(map__fd(at->obj, "free_records"), NULL, &index, BPF_ANY);
+	map__give_back(at->obj, "free_records", index);
 }
 
 static void retire_ended(struct run *run, const struct attachment *at)

@@ -470,7 +470,7 @@ static void retire(const struct attachment *at, uint32_t index)
 		return;
 	self.gone[self.nr_gone++] = s;
 	self.live[index] = NULL;
-	bpf_map_delete_elem(map__fd(at->obj, "dirty_slot_index"), &slot->key);
+	map__forget(at->obj, "dirty_slot_index", &slot->key, index);
 	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&self.counts, i);
 
@@ -481,7 +481,7 @@ static void retire(const struct attachment *at, uint32_t index)
 		memset(self.before[i], 0, sizeof(self.before[i]));
 	}
 	memset(slot, 0, sizeof(*slot));
-	bpf_map_update_elem(map__fd(at->obj, "free_dirty_slots"), NULL, &index, BPF_ANY);
+	map__give_back(at->obj, "free_dirty_slots", index);
 }
 
 static void retire_ended(const struct attachment *at)

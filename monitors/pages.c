@@ -66,9 +66,8 @@ const struct page_chunk *pages__get(const struct pages *pages, size_t index)
 void pages__free(struct pages *pages, const struct bpf_object *obj, size_t index)
 {
 	struct page_chunk *chunk = &pages->chunks[index];
-	uint32_t number = index;
 
-	bpf_map_delete_elem(map__fd(obj, "page_index"), &chunk->key);
+	map__forget(obj, "page_index", &chunk->key, index);
 	memset(chunk, 0, sizeof(*chunk));
-	bpf_map_update_elem(map__fd(obj, "free_chunks"), NULL, &number, BPF_ANY);
+	map__give_back(obj, "free_chunks", index);
 }

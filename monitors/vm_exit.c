@@ -377,9 +377,9 @@ static void retire(struct attachment *at, uint32_t index)
 	if (keep_gone(self.live[index]))
 		return;
 	self.live[index] = NULL;
-	bpf_map_delete_elem(map__fd(at->obj, "exit_index"), &record->key);
+	map__forget(at->obj, "exit_index", &record->key, index);
 	memset(record, 0, sizeof(*record));
-	bpf_map_update_elem(map__fd(at->obj, "free_records"), NULL, &index, BPF_ANY);
+	map__give_back(at->obj, "free_records", index);
 }
 
 static void report_interval(struct run *run, struct attachment *at)
