@@ -96,7 +96,7 @@ static struct calm calm__begin(void)
 	struct calm calm = { .policy = sched_getscheduler(0) };
 
 	if (sched_getparam(0, &calm.param) || calm.policy == SCHED_FIFO || calm.policy == SCHED_RR ||
-	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &least))
+	    sched_setscheduler(0, SCHED_FIFO, &least))
 		calm.policy = -1;
 	return calm;
 }
