@@ -86,11 +86,10 @@ static __always_inline u32 slot_cache__index(u64 vcpu)
 	return (vcpu >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
 }
 
-/* Gives {vcpu, current thread} a slot. 0 when there is none left. */
-static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid)
+/* Gives {vcpu, thread} a slot. 0 when there is none left. */
+static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struct task_struct *task)
 {
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct vcpu_info *info;
 	u32 slot = 0;
@@ -131,10 +130,23 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 	known = bpf_map_lookup_elem(&vcpu_slots, &key);
 	slot = known ? *known : 0;
 	if (!slot && create)
-		slot = vcpus__new_slot(vcpu, pid_tgid);
+		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
 	if (slot)
 		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
 	return slot;
+}
+
+/* The same for a thread that is not the current one; the cache is left alone. */
+static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vcpu,
+							     struct task_struct *task)
+{
+	u32 tid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid), *known;
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = tid };
+
+	if (only_tgid && tgid != only_tgid)
+		return 0;
+	known = bpf_map_lookup_elem(&vcpu_slots, &key);
+	return known ? *known : vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
 }
 
 /*

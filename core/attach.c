@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
@@ -208,6 +209,19 @@ static int find_refused(struct run *run, struct attachment *at, struct refusals 
 	return found ? 0 : load_err;
 }
 
+/* An iterator runs once, when the hooks before it in the table are attached. */
+static void run_iterator(const struct bpf_link *link)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char nothing[64];
+
+	if (fd < 0)
+		return;
+	while (read(fd, nothing, sizeof(nothing)) > 0)
+		;
+	close(fd);
+}
+
 /* Attaches what was loaded; marks the first one that is refused. -EAGAIN then. */
 static int attach_chosen(struct attachment *at, struct refusals *no)
 {
@@ -219,6 +233,8 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
 		at->links[i] = bpf_program__attach(prog);
+		if (at->links[i] && need->hook->kind == HOOK_ITER)
+			run_iterator(at->links[i]);
 		if (at->links[i])
 			continue;
 		refuse(need, need->hook, -errno);

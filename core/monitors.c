@@ -4,6 +4,7 @@
 
 /* In this version: one file of that name in monitors/ each. */
 extern const struct monitor vm_exit_monitor;
+extern const struct monitor halt_poll_ns_monitor;
 
 /* Listed, so that their options are known; asking for one says that it is not here yet. */
 static const struct monitor kvm_irqchip = {
@@ -28,9 +29,6 @@ static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
 	.with = "kvmmmu_page_fault",
 };
-static const struct monitor halt_poll_ns = {
-	.name = "halt_poll_ns", .key = 'n', .help = "halt-polling time changes",
-};
 static const struct monitor vcpu_load = {
 	.name = "vcpu_load", .key = 'o', .help = "load of the vCPUs",
 };
@@ -42,7 +40,7 @@ static const struct monitor vcpu_wakeup = {
 };
 
 const struct monitor *const monitors[] = {
-	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup, &halt_poll_ns,
+	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup, &halt_poll_ns_monitor,
 	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall, &kvm_ioctl, &kvm_timer,
 };
 
