@@ -149,6 +149,20 @@ static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vc
 	return known ? *known : vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
 }
 
+/* Slot of a vCPU that the current thread has loaded, given out now if it is new; 0: not chosen. */
+static __always_inline u32 vcpus__slot(void *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu);
+	struct vcpu_info *info;
+	u32 *slot;
+
+	slot = bpf_map_lookup_elem(&slot_cache, &index);
+	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
+	if (info && info->vcpu == (u64)vcpu && info->tid == (u32)bpf_get_current_pid_tgid())
+		return *slot;
+	return vcpus__find_slot(vcpu, true);
+}
+
 /*
  * Slot of the vCPU that the current thread has loaded, given out now if it is
  * new; 0: none is loaded, or it is not chosen. For tracepoints that fire in a
@@ -157,17 +171,8 @@ static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vc
 static __always_inline u32 vcpus__current_slot(void)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
-	u32 index = slot_cache__index((u64)vcpu);
-	struct vcpu_info *info;
-	u32 *slot;
 
-	if (!vcpu)
-		return 0;
-	slot = bpf_map_lookup_elem(&slot_cache, &index);
-	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
-	if (info && info->vcpu == (u64)vcpu && info->tid == (u32)bpf_get_current_pid_tgid())
-		return *slot;
-	return vcpus__find_slot(vcpu, true);
+	return vcpu ? vcpus__slot(vcpu) : 0;
 }
 
 #endif

@@ -149,6 +149,17 @@ static __always_inline u32 task_state(struct task_struct *task)
 	return BPF_CORE_READ(old, state);
 }
 
+/* task_cpu(): task_struct.cpu moved into thread_info in 5.16. */
+static __always_inline u32 task_cpu(struct task_struct *task)
+{
+	struct task_struct___thread_info *now = (void *)task;
+	struct task_struct___cpu *old = (void *)task;
+
+	if (bpf_core_field_exists(now->thread_info.cpu))
+		return BPF_CORE_READ(now, thread_info.cpu);
+	return BPF_CORE_READ(old, cpu);
+}
+
 /* As loaded_vcpu(), for any task. */
 static __always_inline struct kvm_vcpu *task_vcpu(struct task_struct *task)
 {

@@ -75,6 +75,19 @@ struct task_struct {
 	u32 __state;			/* since 5.14 */
 };
 
+struct thread_info {
+	u32 cpu;
+};
+
+/* since 5.16 */
+struct task_struct___thread_info {
+	struct thread_info thread_info;
+};
+
+struct task_struct___cpu {
+	unsigned int cpu;
+};
+
 /* up to 5.13 */
 struct task_struct___state {
 	long state;

@@ -4,6 +4,8 @@
 
 /* In this version: one file of that name in monitors/ each. */
 extern const struct monitor vm_exit_monitor;
+extern const struct monitor vcpu_load_monitor;
+extern const struct monitor vcpu_wakeup_monitor;
 extern const struct monitor halt_poll_ns_monitor;
 
 /* Listed, so that their options are known; asking for one says that it is not here yet. */
@@ -29,19 +31,13 @@ static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
 	.with = "kvmmmu_page_fault",
 };
-static const struct monitor vcpu_load = {
-	.name = "vcpu_load", .key = 'o', .help = "load of the vCPUs",
-};
 static const struct monitor kvm_timer = {
 	.name = "kvm_timer", .key = 'T', .help = "hv and software timers",
 };
-static const struct monitor vcpu_wakeup = {
-	.name = "vcpu_wakeup", .key = 'w', .help = "vCPU wake-ups",
-};
 
 const struct monitor *const monitors[] = {
-	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup, &halt_poll_ns_monitor,
-	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall, &kvm_ioctl, &kvm_timer,
+	&vm_exit_monitor, &kvmmmu_page_fault, &mmio, &mark_page_dirty, &vcpu_wakeup_monitor, &halt_poll_ns_monitor,
+	&vcpu_load_monitor, &kvm_irqchip, &irq_inject, &hypercall, &kvm_ioctl, &kvm_timer,
 };
 
 const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);

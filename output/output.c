@@ -188,6 +188,11 @@ const char *const *cell__strings(const struct column *col, const struct row *row
 	return *(const char *const *const *)cell__at(col, row);
 }
 
+const struct task_time *cell__tasks(const struct column *col, const struct row *row)
+{
+	return *(const struct task_time *const *)cell__at(col, row);
+}
+
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value)
 {
 	const void *at = cell__at(col, row);
