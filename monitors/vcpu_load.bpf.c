@@ -327,8 +327,9 @@ static __noinline int rob_waiters(struct run_queue *rq, u32 cpu, u64 now)
 			continue;
 		r = bpf_map_lookup_elem(&load_records, &slot);
 		since = r ? waits_since(r) : 0;
-		/* It ran elsewhere, or it waits elsewhere now. */
-		if (!since || task_cpu((void *)r->task) != cpu) {
+		/* It ran elsewhere or waits elsewhere now, or here without a traced switch. */
+		if (!since || task_cpu((void *)r->task) != cpu ||
+		    r->tid == (u32)bpf_get_current_pid_tgid()) {
 			rq->waiters[i] = 0;
 			continue;
 		}
@@ -530,9 +531,9 @@ int entry_tracepoint(void *ctx)
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 vcpu = exit_args_old(ctx->args[0]) ? ctx->args[1] : ctx->args[0];
-
-	return on_border((void *)vcpu, IN_KVM);
+	if (exit_args_old(ctx->args[0]))
+		return on_border((void *)untyped_arg(ctx, 1), IN_KVM);
+	return on_border((void *)ctx->args[0], IN_KVM);
 }
 
 SEC("?tp_btf/kvm_exit")

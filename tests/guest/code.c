@@ -90,6 +90,14 @@ void code__inc_mem(struct code *c)
 	code__raw(c, 0xff, 0x07);
 }
 
+void code__set_mem(struct code *c, uint8_t offset, uint32_t value)
+{
+	prefix(c, ADDRESS_SIZE);
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0xc7, 0x47, offset);
+	u32(c, value);
+}
+
 void code__out_eax(struct code *c, uint8_t port)
 {
 	prefix(c, OPERAND_SIZE);

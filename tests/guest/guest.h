@@ -49,6 +49,9 @@ enum {
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
 enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 
+/* In a vCPU's data page: the counter of HLTs, and when to end each, in us. */
+enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4 };
+
 struct code;
 struct vcpu;
 struct op_use;
@@ -94,6 +97,7 @@ struct plan {
 	unsigned int repeat;
 	unsigned int pause_ms;
 	unsigned int timeout;	/* seconds */
+	int cpu;		/* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	bool separate;
 	bool probe;
@@ -118,6 +122,8 @@ struct vcpu {
 	pid_t tid;
 	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
 	uint64_t user_exits[NR_USER_EXITS];
+	uint64_t runs;		/* KVM_RUNs */
+	uint64_t run_delay_ns;	/* of the thread, as the scheduler counts it, from the first to the last */
 	bool failed;
 };
 

@@ -20,7 +20,8 @@ enum {
 	OPT_PAUSE,
 	OPT_TIMEOUT,
 	OPT_NAME,
-	OPT_PROBE
+	OPT_PROBE,
+	OPT_CPU
 };
 
 static const struct option options[] = {
@@ -32,6 +33,7 @@ static const struct option options[] = {
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -49,6 +51,7 @@ static const char help_head[] =
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
 	"  --timeout=SEC   stop guests that run longer (60)\n"
 	"  --name=TEXT     for whoever reads the command line\n"
+	"  --cpu=N         all vCPUs' threads run on that CPU\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -137,6 +140,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		plan->timeout = option_number("timeout", 1, 86400);
 		break;
 	case OPT_NAME:
+		break;
+	case OPT_CPU:
+		plan->cpu = option_number("cpu", 0, 1023);
 		break;
 	case OPT_PROBE:
 		plan->probe = true;
@@ -250,7 +256,7 @@ static void parse(int argc, char **argv, struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60 };
+	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60, .cpu = -1 };
 	struct timespec begin, end;
 	int err;
 

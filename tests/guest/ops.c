@@ -122,6 +122,7 @@ static void emit_hlt(struct code *c, struct vcpu *vcpu, const struct op_use *use
 	size_t loop;
 
 	code__mov_edi_addr(c, vcpu__data_gpa(vcpu));
+	code__set_mem(c, HLT_DELAY_AT, use->arg);
 	loop = loop_begin(c, use);
 	code__inc_mem(c);
 	code__raw(c, 0xf4);
@@ -193,8 +194,8 @@ const struct op ops[] = {
 	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
 	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,
 	  UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE, emit_vmcall },
-	{ "hlt", "HLTs that KVM handles, each ended from another thread", NULL, 0, 0, UINT32_MAX,
-	  OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
+	{ "hlt", "HLTs that KVM handles, each ended from another thread that many us after it is seen",
+	  "us", 0, 60000000, UINT32_MAX, OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
 	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,
