@@ -97,6 +97,7 @@ struct plan {
 	unsigned int repeat;
 	unsigned int pause_ms;
 	unsigned int timeout;	/* seconds */
+	int halt_poll_us;	/* -1: as the host has it */
 	int cpu;		/* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	bool separate;

@@ -21,7 +21,8 @@ enum {
 	OPT_TIMEOUT,
 	OPT_NAME,
 	OPT_PROBE,
-	OPT_CPU
+	OPT_CPU,
+	OPT_HALT_POLL
 };
 
 static const struct option options[] = {
@@ -33,6 +34,7 @@ static const struct option options[] = {
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "halt-poll", required_argument, NULL, OPT_HALT_POLL },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "help", no_argument, NULL, 'h' },
@@ -52,6 +54,7 @@ static const char help_head[] =
 	"  --timeout=SEC   stop guests that run longer (60)\n"
 	"  --name=TEXT     for whoever reads the command line\n"
 	"  --cpu=N         all vCPUs' threads run on that CPU\n"
+	"  --halt-poll=US  the VM's limit of halt-polling (KVM_CAP_HALT_POLL)\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -140,6 +143,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		plan->timeout = option_number("timeout", 1, 86400);
 		break;
 	case OPT_NAME:
+		break;
+	case OPT_HALT_POLL:
+		plan->halt_poll_us = option_number("halt-poll", 0, 4000000);
 		break;
 	case OPT_CPU:
 		plan->cpu = option_number("cpu", 0, 1023);
@@ -256,7 +262,7 @@ static void parse(int argc, char **argv, struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60, .cpu = -1 };
+	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60, .cpu = -1, .halt_poll_us = -1 };
 	struct timespec begin, end;
 	int err;
 
