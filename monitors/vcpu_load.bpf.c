@@ -8,9 +8,8 @@
  *	kvm_put_guest_fpu() in arch/x86/kvm/x86.c): between the VMM and KVM;
  *   kvm_entry, kvm_exit: between KVM and the guest;
  *   sched_switch: on and off a CPU (__schedule() in kernel/sched/core.c);
- *   sched_waking: from asleep to runnable (try_to_wake_up());
- *   sched_wakeup: on which run queue it waits (ttwu_do_wakeup(), under that
- *	queue's lock, as sched_switch is: the list of waiters needs no other);
+ *   sched_wakeup: from asleep onto a run queue (ttwu_do_wakeup(), under that
+ *	queue's lock, as sched_switch is: the list of its waiters needs no other);
  *   kvm_vcpu_wakeup: a halt has ended, and KVM has counted its polling.
  * A load period is what vcpu_load() and vcpu_put() bracket in KVM_RUN: the vCPU
  * is on a physical CPU.
@@ -287,7 +286,7 @@ static __always_inline u64 waits_since(const struct load_record *r)
 {
 	if (r->off == IN_STEAL)
 		return r->since_ns;
-	return r->off && r->waking_ns >= r->since_ns ? r->waking_ns : 0;
+	return r->off && r->woken_ns >= r->since_ns ? r->woken_ns : 0;
 }
 
 /* The current task has run for ns while the vCPU of that slot waited. */
@@ -421,8 +420,8 @@ static __noinline int switch_in(u32 slot, u32 tid, u32 cpu, u64 now)
 		credit(r, since, r->off);
 		credit(r, now, IN_STEAL);
 	} else {
-		/* Woken while it was still on its way to sleep; never: no hook there. */
-		credit(r, now, r->waking_ns ? IN_STEAL : r->off);
+		/* Its waking was not seen. */
+		credit(r, now, r->off);
 	}
 	r->off = 0;
 	if (cpu != r->cpu) {
@@ -462,18 +461,7 @@ static __always_inline int on_switch(bool preempt, struct task_struct *next)
 	return 0;
 }
 
-/* A sleeping task is about to become runnable. */
-static __always_inline int on_waking(struct task_struct *task)
-{
-	u32 slot = thread_slot(BPF_CORE_READ(task, pid));
-	struct load_record *r = slot ? bpf_map_lookup_elem(&load_records, &slot) : NULL;
-
-	if (r)
-		r->waking_ns = bpf_ktime_get_ns();
-	return 0;
-}
-
-/* It is on a run queue now, whose lock is held. */
+/* A task that slept is on a run queue now, whose lock is held. */
 static __always_inline int on_woken(struct task_struct *task)
 {
 	u32 slot = thread_slot(BPF_CORE_READ(task, pid)), cpu;
@@ -481,6 +469,7 @@ static __always_inline int on_woken(struct task_struct *task)
 
 	if (!r || !r->off)
 		return 0;
+	r->woken_ns = bpf_ktime_get_ns();
 	cpu = task_cpu(task);
 	return add_waiter(bpf_map_lookup_elem(&run_queues, &cpu), slot);
 }
@@ -577,19 +566,6 @@ SEC("?tp_btf/sched_switch")
 int switch_tp_btf(u64 *ctx)
 {
 	return on_switch(ctx[0] & 1, (void *)untyped_arg(ctx, 2));
-}
-
-/* sched_waking(struct task_struct *p) */
-SEC("?raw_tp/sched_waking")
-int waking_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_waking((void *)ctx->args[0]);
-}
-
-SEC("?tp_btf/sched_waking")
-int waking_tp_btf(u64 *ctx)
-{
-	return on_waking((void *)untyped_arg(ctx, 0));
 }
 
 /* sched_wakeup(struct task_struct *p) */

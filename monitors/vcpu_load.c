@@ -17,9 +17,10 @@
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "vcpu_budget.h"
 #include "vcpu_load.skel.h"
 
-enum { THIEVES_PER_SLOT = 32, TOP_THIEVES = 3, CPU_LIST_LEN = 64 };
+enum { THIEVES_PER_SLOT = 32, TOP_THIEVES = 3 };
 enum { VIEW_LOAD, VIEW_BUDGET, VIEW_THIEVES };
 
 struct load_row {
@@ -137,12 +138,8 @@ static const struct hook hooks[] = {
 	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint" },
 
 	{ "sched_wakeup", HOOK_RAW_TP, "sched_wakeup", "woken_raw_tp",
-	  .gives = "who ran while a woken vCPU waited" },
-	{ "sched_wakeup", HOOK_TP_BTF, "sched_wakeup", "woken_tp_btf" },
-
-	{ "sched_waking", HOOK_RAW_TP, "sched_waking", "waking_raw_tp",
 	  .gives = "the run-queue delay after a sleep (it counts as the sleep)" },
-	{ "sched_waking", HOOK_TP_BTF, "sched_waking", "waking_tp_btf" },
+	{ "sched_wakeup", HOOK_TP_BTF, "sched_wakeup", "woken_tp_btf" },
 
 	{ "sched_switch", HOOK_RAW_TP, "sched_switch", "switch_raw_tp",
 	  .gives = "sleep, steal and migrations: most of the budget" },
@@ -266,25 +263,12 @@ static uint64_t copy_record(struct load_record *copy, const struct load_record *
 	return now > copy->since_ns ? now : copy->since_ns;
 }
 
-/* Closes the open state at that moment, as the next event would. */
-static void close_state(struct look *look, const struct load_record *r, uint64_t now)
-{
-	uint64_t since = r->since_ns;
-
-	if (r->off && r->off != IN_STEAL && r->waking_ns >= since && r->waking_ns < now) {
-		look->ns[r->off % NR_BUDGET] += r->waking_ns - since;
-		look->ns[IN_STEAL] += now - r->waking_ns;
-	} else {
-		look->ns[(r->off ? r->off : r->state) % NR_BUDGET] += now - since;
-	}
-}
-
 static void take_look(struct look *look, const struct load_record *r, uint64_t now)
 {
 	look->at_ns = r->ended_ns ? r->ended_ns : now;
 	memcpy(look->ns, r->ns, sizeof(look->ns));
 	if (!r->ended_ns)
-		close_state(look, r, now);
+		budget__close(look->ns, r, now);
 	look->load = r->load;
 	look->open_ns = r->load_ns && now > r->load_ns ? now - r->load_ns : 0;
 	look->loaded_ns = r->load.total_ns + look->open_ns;
@@ -392,18 +376,6 @@ static uint64_t delta(const struct series *s, enum budget what, enum scope scope
 	return s->now.ns[what] - (scope == SCOPE_INTERVAL ? s->before.ns[what] : 0);
 }
 
-/*
- * Polling is known when the halt ends, and then taken from kvm_ns, perhaps of
- * an interval that was reported already: their sum is right in each.
- */
-static void settle(uint64_t *kvm, uint64_t *poll)
-{
-	if ((int64_t)*kvm < 0) {
-		*poll += *kvm;
-		*kvm = 0;
-	}
-}
-
 static void fill_budget(struct load_row *row, const struct series *s, enum scope scope,
 			bool knows_guest)
 {
@@ -416,7 +388,7 @@ static void fill_budget(struct load_row *row, const struct series *s, enum scope
 		row->kvm_ns += row->guest_ns;
 		row->guest_ns = 0;
 	}
-	settle(&row->kvm_ns, &row->poll_ns);
+	budget__settle(&row->kvm_ns, &row->poll_ns);
 	row->vmm_ns = delta(s, IN_VMM, scope);
 	row->halted_ns = delta(s, IN_HALT, scope);
 	row->steal_ns = delta(s, IN_STEAL, scope);
@@ -444,27 +416,6 @@ static void fill_percents(struct load_row *row)
 	row->steal = percent(row->steal_ns, row->wall_ns);
 	row->blocked = percent(row->blocked_ns, row->wall_ns);
 	row->unaccounted = percent(row->unaccounted_ns, row->wall_ns);
-}
-
-/* "0-2,5": what fits. */
-static const char *cpu_list(const uint64_t bits[CPU_WORDS], char text[CPU_LIST_LEN])
-{
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (unsigned int cpu = 0; cpu < MAX_CPUS && used + 12 < CPU_LIST_LEN; cpu++) {
-		unsigned int last = cpu;
-
-		if (!(bits[cpu / 64] >> cpu % 64 & 1))
-			continue;
-		while (last + 1 < MAX_CPUS && bits[(last + 1) / 64] >> (last + 1) % 64 & 1)
-			last++;
-		used += snprintf(text + used, CPU_LIST_LEN - used, "%s%u", used ? "," : "", cpu);
-		if (last > cpu)
-			used += snprintf(text + used, CPU_LIST_LEN - used, "-%u", last);
-		cpu = last;
-	}
-	return used ? text : NULL;
 }
 
 static void fill_load(struct load_row *row, const struct series *s, enum scope scope)
@@ -521,7 +472,7 @@ static void fill_row(struct run *run, const struct attachment *at, struct series
 	row->row = s->head.row;
 	row->row.ts_ns = run->now_ns;
 	fill_load(row, s, scope);
-	row->pcpus = cpu_list(scope == SCOPE_INTERVAL ? s->cpus : s->all_cpus, pcpus);
+	row->pcpus = cpu_list__write(scope == SCOPE_INTERVAL ? s->cpus : s->all_cpus, pcpus);
 	fill_budget(row, s, scope, knows_guest);
 	fill_percents(row);
 }

@@ -28,7 +28,7 @@ struct cpus_used {
 
 /*
  * Per slot. Written by the vCPU's thread, and by the CPU that switches to or
- * from it, which is never at the same time; waking_ns alone by who wakes it.
+ * from it, which is never at the same time; woken_ns alone by who wakes it.
  */
 struct load_record {
 	__u64 seq;		/* odd while it is being written */
@@ -38,7 +38,7 @@ struct load_record {
 	__u64 ended_ns;		/* the thread's end; 0: it lives */
 	__u64 since_ns;		/* begin of the present state */
 	__u64 ns[NR_BUDGET];	/* up to since_ns */
-	__u64 waking_ns;	/* its thread's last sched_waking */
+	__u64 woken_ns;	/* its thread's last sched_wakeup */
 	__u64 polled_ns;	/* KVM's count of polling at the last look */
 	__u64 handling_ns;	/* IN_KVM since the last exit: polling is part of it */
 	__u64 load_ns;		/* begin of the present load period; 0: not loaded */

@@ -48,7 +48,8 @@ polling_is_kvms()
 		"$(events halt_poll_ns '.type == "grow"')"
 	is "$label: every shrinking is an event" "$(total halt_poll_ns .shrinks)" \
 		"$(events halt_poll_ns '.type == "shrink"')"
-	# The first window of a vCPU is 0, then every one begins where the one before ended.
+	# The first window of a vCPU is 0, then every one begins where the one before ended. (KVM cuts
+	# one that grew beyond the limit silently; 2560 us is met exactly, by doubling 10 us.)
 	is "$label: the windows follow from each other" true "$(jq -s '
 		map(select(.monitor == "halt_poll_ns" and .scope == "event")) | group_by(.tid) |
 		map(reduce .[] as $e ({now: 0, good: true};
@@ -87,7 +88,7 @@ agrees()
 		fail "$label: kvm_watcher starts"
 		return
 	fi
-	guest --vcpus=2 --halt-poll=3000 hlt=$halts && pass "$label: the generator does what it says" ||
+	guest --vcpus=2 --halt-poll=2560 hlt=$halts && pass "$label: the generator does what it says" ||
 		fail "$label: the generator does what it says"
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
 	polling_is_kvms "$label"

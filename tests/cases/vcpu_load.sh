@@ -152,9 +152,9 @@ schedstat()
 already_there()
 {
 	cpu=$(a_cpu)
-	kvm_guest --timeout=90 hlt=1:9000000 >"$TMP/halted.json" 2>&1 &
+	kvm_guest --timeout=90 hlt=1:50000000 >"$TMP/halted.json" 2>&1 &
 	halted=$!
-	kvm_guest --timeout=90 --cpu="$cpu" --vcpus=2 spin=6000 >"$TMP/spinning.json" 2>&1 &
+	kvm_guest --timeout=90 --cpu="$cpu" --vcpus=2 spin=50000 >"$TMP/spinning.json" 2>&1 &
 	spinning=$!
 	sleep 1.5
 	kvm_watcher -o --format=json --interval=1 -t 3 >"$TMP/watch.json" 2>/dev/null
