@@ -6,14 +6,16 @@
 
 # Emulated machines are slow, and this host may be busy: times have bounds, the sum has none.
 case $(vendor) in
-none) slack=5 ;;
+none) slack=15 ;;
 *) slack=25 ;;
 esac
 
-# rows SCOPE: that monitor's rows as a jq array
+# rows SCOPE: the rows of the generator's VMs as a jq array; there may be others on this host
 rows()
 {
-	jq -cs "map(select(.monitor == \"vcpu_load\" and .scope == \"$1\"))" "$TMP/watch.json"
+	jq -cs --slurpfile guest "$TMP/guest.json" '[$guest[].pid] as $pids |
+		map(select(.monitor == "vcpu_load" and .scope == "'"$1"'" and
+			(.pid as $p | $pids | index($p))))' "$TMP/watch.json"
 }
 
 # adds_up LABEL SCOPE: guest + kvm + ... = wall within 1 %, and next to nothing is unaccounted for
@@ -158,6 +160,7 @@ already_there()
 	spinning=$!
 	sleep 1.5
 	kvm_watcher -o --format=json --interval=1 -t 3 >"$TMP/watch.json" 2>/dev/null
+	echo "{\"pid\":$halted} {\"pid\":$spinning}" >"$TMP/guest.json"
 	is "already there: three vCPUs in each interval" "3 3 3" "$(rows interval |
 		jq -r 'group_by(.ts_ns) | map(length | tostring) | join(" ")')"
 	adds_up "already there" interval
