@@ -9,6 +9,12 @@ case $(vendor) in
 none) slack=15 ;;
 *) slack=25 ;;
 esac
+# 1 %; the kernel of the development machine (kvm_pvm) leaves out single sched_switch events, in
+# tracefs too, and the time between the ones around them can't be accounted for.
+case $(vendor) in
+none) unaccounted=30 ;;
+*) unaccounted=10 ;;
+esac
 
 # rows SCOPE: the rows of the generator's VMs as a jq array; there may be others on this host
 rows()
@@ -26,7 +32,7 @@ adds_up()
 		 .blocked_ns + .unaccounted_ns - .wall_ns | fabs) <= .wall_ns / 1000)')"
 	worst=$(rows "$2" | jq 'map(if .wall_ns > 0 then .unaccounted_ns * 1000 / .wall_ns else 0 end) |
 		max | floor')
-	holds "$1: unaccounted: $worst per mille" test "$worst" -le 10
+	holds "$1: unaccounted: $worst per mille" test "$worst" -le "$unaccounted"
 }
 
 # sum PART: over all total rows, in us
@@ -116,15 +122,19 @@ rivals()
 {
 	cpu=$(a_cpu)
 	measure "two spinning vCPUs on CPU $cpu" --cpu="$cpu" --vcpus=2 spin=1500 || return
-	is "each names the other as a thief" true "$(rows total | jq '. as [$a, $b] | length == 2 and
-		any($a.thieves[]; .pid == $b.tid) and any($b.thieves[]; .pid == $a.tid)')"
+	# Among the top three, unless this host has three tasks that took even more of that CPU.
+	is "each names the other as a thief" true "$(rows total | jq '
+		def ran: (.guest_ns // 0) + .kvm_ns + .poll_ns;
+		. as [$a, $b] | length == 2 and ([[$a, $b], [$b, $a]] | all(.[]; . as [$x, $y] |
+			any($x.thieves[]; .pid == $y.tid) or
+			($x.thieves | length == 3 and (map(.ns) | min) >= ($y | ran) * 0.9)))')"
 	# While both live, each moment of one's running is a moment of the other's waiting.
 	is "what one lost to the other, the other had" true "$(rows total | jq '
 		def ran: (.guest_ns // 0) + .kvm_ns + .vmm_ns + .poll_ns;
 		def lost($to): [.thieves[] | select(.pid == $to.tid) | .ns] | add;
 		. as [$a, $b] | [[$a, $b], [$b, $a]] | all(.[]; . as [$x, $y] |
-			($x | lost($y)) <= ($y | ran) * 1.01 and
-			($x | lost($y)) >= ($y | ran) * 0.70)')"
+			($x | lost($y)) == null or (($x | lost($y)) <= ($y | ran) * 1.02 and
+			($x | lost($y)) >= ($y | ran) * 0.70))')"
 	is "both ran on that CPU only" true "$(rows total |
 		jq --arg cpu "$cpu" 'all(.[]; .pcpu == ($cpu | tonumber) and .migrations == 0)')"
 	# Alone on the CPU each would have half of it; what others took there is known too.
