@@ -89,7 +89,7 @@ static const struct hook hooks[] = {
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
 	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint" },
 
-	{ "vcpus at the start", HOOK_ITER, "task_file", "existing",
+	{ "task_file", HOOK_ITER, "task_file", "existing",
 	  .gives = "the first halt of vCPUs that were in KVM when watching started" },
 	{}
 };

@@ -145,7 +145,7 @@ static const struct hook hooks[] = {
 	  .gives = "sleep, steal and migrations: most of the budget" },
 	{ "sched_switch", HOOK_TP_BTF, "sched_switch", "switch_tp_btf" },
 
-	{ "vcpus at the start", HOOK_ITER, "task_file", "existing",
+	{ "task_file", HOOK_ITER, "task_file", "existing",
 	  .gives = "vCPUs that do nothing at all, before their first event" },
 	{}
 };

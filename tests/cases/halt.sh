@@ -126,6 +126,21 @@ known_length()
 		test "$p50" -gt 0 -a "$p50" -lt 10000000
 }
 
+# Woken by another vCPU's IPI, which waits a moment for the HLT; the IPI is not an interrupt, so the
+# halt ends and nothing else happens.
+woken_by_ipi()
+{
+	watch -n -w || { fail "IPI: kvm_watcher starts"; return; }
+	guest --vcpus=2 hlt_ipi=50 && pass "IPI: the generator does what it says" ||
+		fail "IPI: the generator does what it says"
+	watch_end
+	halts_are_kvms IPI 50
+	polling_is_kvms IPI
+	is "IPI: only the vCPU that was woken has halts" 0 "$(jq -s 'map(select(.scope == "total" and
+		.monitor == "vcpu_wakeup" and .vcpu == 1)) | length' "$TMP/watch.json")"
+	no_loss "IPI: nothing lost"
+}
+
 # -p: of two VMs the one that was asked for
 only_one()
 {
@@ -160,5 +175,6 @@ for kind in tp_btf tracepoint; do
 	fi
 done
 known_length
+woken_by_ipi
 only_one
 done_testing

@@ -50,7 +50,10 @@ enum {
 enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 
 /* In a vCPU's data page: the counter of HLTs, and when to end each, in us. */
-enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4 };
+enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
+
+/* The local APIC of each vCPU. */
+enum { APIC_ICR = 0xfee00300, APIC_ICR2 = 0xfee00310, APIC_REMOTE_READ = 3 << 8 };
 
 struct code;
 struct vcpu;
@@ -63,6 +66,7 @@ enum op_flags {
 	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
+	OP_PAIRS = 1 << 7,	/* needs an even number of vCPUs */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
 };
 

@@ -234,6 +234,8 @@ static void check_plan(const struct plan *plan)
 
 	if (flags & OP_IRQCHIP && flags & OP_NO_IRQCHIP)
 		usage_error("hlt and hlt_user can't be in one VM: only one of them has an irqchip");
+	if (flags & OP_PAIRS && plan->nr_vcpus % 2)
+		usage_error("hlt_ipi needs an even number of vCPUs: every second one ends the HLTs");
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
