@@ -54,8 +54,10 @@ polling_is_kvms()
 		"$(events halt_poll_ns '.type == "shrink"')"
 	# The first window of a vCPU is 0, then every one begins where the one before ended. (KVM cuts
 	# one that grew beyond the limit silently; 2560 us is met exactly, by doubling 10 us.)
-	is "$label: the windows follow from each other" true "$(jq -s '
-		map(select(.monitor == "halt_poll_ns" and .scope == "event")) | group_by(.tid) |
+	is "$label: the windows follow from each other" true "$(jq -s \
+		--slurpfile guest "$TMP/guest.json" '[$guest[].pid] as $pids |
+		map(select(.monitor == "halt_poll_ns" and .scope == "event" and
+			(.pid as $p | $pids | index($p)))) | group_by(.tid) |
 		map(reduce .[] as $e ({now: 0, good: true};
 			{now: $e.new_ns, good: (.good and .now == $e.old_ns)})) | all(.good)' \
 		"$TMP/watch.json")"
@@ -136,8 +138,8 @@ woken_by_ipi()
 	watch_end
 	halts_are_kvms IPI 50
 	polling_is_kvms IPI
-	is "IPI: only the vCPU that was woken has halts" 0 "$(jq -s 'map(select(.scope == "total" and
-		.monitor == "vcpu_wakeup" and .vcpu == 1)) | length' "$TMP/watch.json")"
+	is "IPI: only the vCPU that was woken has halts" 0 \
+		"$(total vcpu_wakeup 'if .vcpu == 1 then .count else 0 end')"
 	no_loss "IPI: nothing lost"
 }
 
