@@ -69,10 +69,28 @@ static __always_inline void credit(struct load_record *r, u64 now, u32 state)
 	r->since_ns = now;
 }
 
-/* An event in the thread itself: it is on a CPU, whatever was missed before. */
+
+/* Since when a vCPU on no CPU waits for one; 0: it does not. */
+static __always_inline u64 waits_since(const struct load_record *r)
+{
+	if (r->off == IN_STEAL)
+		return r->since_ns;
+	return r->off && r->woken_ns >= r->since_ns ? r->woken_ns : 0;
+}
+
+/*
+ * An event in the thread itself: it is on a CPU. If it was on none, a switch
+ * was not traced: what of the time since it was woken it ran nobody knows.
+ */
 static __always_inline void credit_running(struct load_record *r, u64 now)
 {
-	credit(r, now, r->off ? IN_UNKNOWN : r->state);
+	if (!r->off) {
+		credit(r, now, r->state);
+		return;
+	}
+	if (r->off != IN_STEAL && waits_since(r))
+		credit(r, r->woken_ns, r->off);
+	credit(r, now, IN_UNKNOWN);
 	r->off = 0;
 }
 
@@ -112,7 +130,7 @@ static __always_inline u64 polled_ns(void *vcpu)
 	return s.ok_ns + s.failed_ns;
 }
 
-/* The record of a slot begins here; what it says of the thread is up to the caller. */
+/* The record of a slot begins here, when the caller sets first_ns. */
 static __always_inline void open_record(struct load_record *r, struct kvm_vcpu *vcpu,
 					struct task_struct *task, u64 now)
 {
@@ -122,7 +140,6 @@ static __always_inline void open_record(struct load_record *r, struct kvm_vcpu *
 	r->polled_ns = polled_ns(vcpu);
 	r->cpu = task_cpu(task);
 	r->since_ns = now;
-	r->first_ns = now;
 }
 
 /* The record of a vCPU that the current thread has loaded, by the cache. */
@@ -135,7 +152,7 @@ static __always_inline struct load_record *cached_record(void *vcpu)
 	if (!slot)
 		return NULL;
 	r = bpf_map_lookup_elem(&load_records, slot);
-	return r && r->vcpu == (u64)vcpu ? r : NULL;
+	return r && r->vcpu == (u64)vcpu && r->first_ns ? r : NULL;
 }
 
 /* The same the slow way; the accounts of a new vCPU begin with this event. */
@@ -159,6 +176,7 @@ static __noinline struct load_record *find_record(struct kvm_vcpu *vcpu)
 	r->in_run = 1;
 	note_cpu(r, bpf_get_smp_processor_id());
 	load_begin(r, now);
+	r->first_ns = now;
 	write_end(r);
 	return r;
 }
@@ -279,14 +297,6 @@ static __always_inline u32 thread_slot(u32 tid)
 	u32 *slot = bpf_map_lookup_elem(&thread_slots, &tid);
 
 	return slot ? *slot : 0;
-}
-
-/* Since when a vCPU on no CPU waits for one; 0: it does not. */
-static __always_inline u64 waits_since(const struct load_record *r)
-{
-	if (r->off == IN_STEAL)
-		return r->since_ns;
-	return r->off && r->woken_ns >= r->since_ns ? r->woken_ns : 0;
 }
 
 /* The current task has run for ns while the vCPU of that slot waited. */
@@ -414,7 +424,11 @@ static __noinline int switch_in(u32 slot, u32 tid, u32 cpu, u64 now)
 		return 0;
 	write_begin(r);
 	since = waits_since(r);
-	if (!r->off) {
+	if (!r->off && r->state == IN_VMM && r->woken_ns >= r->since_ns) {
+		/* A switch to sleep was not traced; the VMM's time it is, running or asleep. */
+		credit(r, r->woken_ns, IN_VMM);
+		credit(r, now, IN_STEAL);
+	} else if (!r->off) {
 		credit(r, now, IN_UNKNOWN);
 	} else if (since) {
 		credit(r, since, r->off);
@@ -467,9 +481,11 @@ static __always_inline int on_woken(struct task_struct *task)
 	u32 slot = thread_slot(BPF_CORE_READ(task, pid)), cpu;
 	struct load_record *r = slot ? bpf_map_lookup_elem(&load_records, &slot) : NULL;
 
-	if (!r || !r->off)
+	if (!r)
 		return 0;
 	r->woken_ns = bpf_ktime_get_ns();
+	if (!r->off)
+		return 0;
 	cpu = task_cpu(task);
 	return add_waiter(bpf_map_lookup_elem(&run_queues, &cpu), slot);
 }
@@ -581,13 +597,23 @@ int woken_tp_btf(u64 *ctx)
 	return on_woken((void *)untyped_arg(ctx, 0));
 }
 
-/* A vCPU that exists: its thread may be running, preempted or asleep, in KVM or not. */
-static __always_inline void begin_as_it_is(struct load_record *r, struct kvm_vcpu *vcpu,
-					   struct task_struct *task)
+/*
+ * A vCPU that exists: its thread may be running, preempted or asleep, in KVM or
+ * not. Not inlined: the compiler would take field offsets that this kernel does
+ * not have out of the caller's loop, and the verifier would see them.
+ */
+static __noinline int begin_as_it_is(struct load_record *r, struct kvm_vcpu *vcpu,
+				     struct task_struct *task)
 {
 	u64 now = bpf_ktime_get_ns();
 
+	if (!r)
+		return 0;
+	write_begin(r);
 	open_record(r, vcpu, task, now);
+	r->off = 0;
+	r->load_ns = 0;
+	r->loads = 0;
 	r->in_run = task_vcpu(task) == vcpu;
 	r->state = !r->in_run ? IN_VMM : vcpu_in_guest(vcpu) ? IN_GUEST : IN_KVM;
 	if (BPF_CORE_READ(task, on_cpu)) {
@@ -602,6 +628,10 @@ static __always_inline void begin_as_it_is(struct load_record *r, struct kvm_vcp
 	}
 	if (r->off && r->state == IN_GUEST)
 		r->state = IN_KVM;
+	barrier();
+	r->first_ns = now;
+	write_end(r);
+	return 0;
 }
 
 SEC("?iter/task_file")
@@ -611,6 +641,7 @@ int existing(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
 	struct load_record *r;
 	u32 slot, tid;
+	u64 seq;
 
 	if (!task)
 		return 0;
@@ -619,11 +650,16 @@ int existing(struct bpf_iter__task_file *ctx)
 	/* One that the other hooks have seen in the meantime is known better to them. */
 	if (!r || r->first_ns)
 		return 0;
-	write_begin(r);
-	begin_as_it_is(r, vcpu, task);
-	write_end(r);
-	tid = r->tid;
+	tid = BPF_CORE_READ(task, pid);
 	bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_NOEXIST);
+	/* A switch in the middle of this was not noted in the record, but it shows in the task. */
+	for (int i = 0; i < 8; i++) {
+		begin_as_it_is(r, vcpu, task);
+		seq = r->seq;
+		barrier();
+		if (!BPF_CORE_READ(task, on_cpu) == !!r->off || r->seq != seq)
+			break;
+	}
 	return 0;
 }
 
