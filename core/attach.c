@@ -321,6 +321,8 @@ static int try_attach(struct run *run, struct attachment *at, struct refusals *n
 		err = at->monitor->start(run, at);
 	if (!err)
 		err = attach_chosen(at, no);
+	if (!err && at->monitor->attached)
+		at->monitor->attached(run, at);
 	if (err)
 		attach__close(run, at);
 	return err;

@@ -43,6 +43,9 @@ struct {
 	__type(value, struct thief);
 } thieves SEC(".maps");
 
+/* No account begins before every hook is attached: cleared then, by the iterator or by user space. */
+volatile __u64 closed = 1;
+
 #define barrier() asm volatile("" ::: "memory")
 
 /* User space reads a record again that changed while it did. */
@@ -170,6 +173,8 @@ static __noinline struct load_record *find_record(struct kvm_vcpu *vcpu)
 	r = bpf_map_lookup_elem(&load_records, &slot);
 	if (!r || r->first_ns)
 		return r;
+	if (closed)
+		return NULL;
 	write_begin(r);
 	open_record(r, vcpu, (void *)bpf_get_current_task(), now);
 	r->state = IN_KVM;
@@ -643,6 +648,7 @@ int existing(struct bpf_iter__task_file *ctx)
 	u32 slot, tid;
 	u64 seq;
 
+	closed = 0;
 	if (!task)
 		return 0;
 	slot = vcpus__slot_of(vcpu, task);

@@ -226,6 +226,17 @@ static int start(struct run *run, struct attachment *at)
 	return series__open(&self.set, vcpus__max(run->vcpus) + 1, sizeof(struct series));
 }
 
+/* Where no iterator could do it. */
+static void attached(struct run *run, struct attachment *at)
+{
+	struct bpf_map *map;
+	long offset = map__find_variable(at->obj, ".data", "closed", &map);
+
+	(void)run;
+	if (offset >= 0)
+		*(volatile uint64_t *)(at->data + offset) = 0;
+}
+
 static void free_thefts(void **list, size_t nr)
 {
 	for (size_t i = 0; list && i < nr; i++)
@@ -573,6 +584,7 @@ const struct monitor vcpu_load_monitor = {
 	.prepare = prepare,
 	.start = start,
 	.report = report,
+	.attached = attached,
 	.ending = ending,
 	.stop = stop,
 };

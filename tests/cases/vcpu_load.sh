@@ -6,7 +6,7 @@
 
 # Emulated machines are slow, and this host may be busy: times have bounds, the sum has none.
 case $(vendor) in
-none) slack=15 per_switch=20 ;;
+none) slack=25 per_switch=20 ;;
 *) slack=25 per_switch=150 ;;
 esac
 # 1 %; the kernel of the development machine (kvm_pvm) leaves out single sched_switch events, in
@@ -154,11 +154,12 @@ schedstat()
 		return
 	fi
 	mine=$(sum steal_ns)
-	# The scheduler's clock stands still in a switch, ours does not: hooks on the way count here.
+	# The scheduler's clock stands still in a switch, ours does not: hooks on the way count here. And
+	# the generator asks before its threads end, which on a busy host takes a time slice or two.
 	switches=$(rows total | jq 'map(.count) | add')
 	diff=$((mine - theirs))
 	holds "$1: run-queue delay $mine us, schedstat says $theirs" \
-		test "${diff#-}" -le $((theirs / 50 + 1000 + per_switch * switches))
+		test "${diff#-}" -le $((theirs / 50 + 15000 + per_switch * switches))
 }
 
 # VMs that halt, spin and wait for a CPU already when watching starts: three intervals.
