@@ -61,11 +61,14 @@ static __always_inline void write_end(struct load_record *r)
 	r->seq++;
 }
 
-/* The time up to now was spent in a state. */
+/* The time up to now was spent in a state. Time never goes back, whatever CPU tells it. */
 static __always_inline void credit(struct load_record *r, u64 now, u32 state)
 {
-	u64 ns = now > r->since_ns ? now - r->since_ns : 0;
+	u64 ns;
 
+	if (now <= r->since_ns)
+		return;
+	ns = now - r->since_ns;
 	r->ns[state & (NR_BUDGET - 1)] += ns;
 	if (state == IN_KVM)
 		r->handling_ns += ns;
