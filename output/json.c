@@ -32,9 +32,25 @@ static struct json_object *new_strings(const char *const *strings)
 	return array;
 }
 
+static struct json_object *new_tasks(const struct task_time *tasks)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (; array && tasks->comm; tasks++) {
+		struct json_object *task = json_object_new_object();
+
+		json_object_object_add(task, "comm", json_object_new_string(tasks->comm));
+		json_object_object_add(task, "pid", json_object_new_uint64(tasks->pid));
+		json_object_object_add(task, "ns", json_object_new_uint64(tasks->ns));
+		json_object_array_add(array, task);
+	}
+	return array;
+}
+
 /* NULL is json-c's null, which is also how an absent value is written. */
 static struct json_object *new_value(const struct column *col, const struct row *row)
 {
+	const struct task_time *tasks;
 	const char *const *strings;
 	const char *string;
 	uint64_t number;
@@ -48,6 +64,9 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	case COL_STRINGS:
 		strings = cell__strings(col, row);
 		return strings ? new_strings(strings) : NULL;
+	case COL_TASKS:
+		tasks = cell__tasks(col, row);
+		return tasks ? new_tasks(tasks) : NULL;
 	case COL_U32:
 	case COL_U64:
 	case COL_HEX:
@@ -96,7 +115,7 @@ static void json_row(struct output *out, const struct row *row, unsigned int fla
 	const struct section *section = &out->section;
 	struct json_object *obj;
 
-	if (out->err || (flags & ROW_DERIVED))
+	if (out->err || (flags & (ROW_DERIVED | ROW_AGAIN)))
 		return;
 	obj = json_object_new_object();
 	if (!obj) {
