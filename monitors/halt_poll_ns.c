@@ -74,20 +74,21 @@ static const struct column columns[] = {
 };
 
 static const struct hook hooks[] = {
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp",
+	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
 	  .gives = "the first halt of each vCPU" },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },
 	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" },
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint" },
 
-	{ "kvm_halt_poll_ns", HOOK_RAW_TP, "kvm_halt_poll_ns", "change_raw_tp",
+	{ "kvm_halt_poll_ns", HOOK_TRACEPOINT, "kvm_halt_poll_ns", "change_tracepoint",
 	  .gives = "the changes of the polling window", .primary = true },
+	{ "kvm_halt_poll_ns", HOOK_RAW_TP, "kvm_halt_poll_ns", "change_raw_tp" },
 	{ "kvm_halt_poll_ns", HOOK_TP_BTF, "kvm_halt_poll_ns", "change_tp_btf" },
-	{ "kvm_halt_poll_ns", HOOK_TRACEPOINT, "kvm_halt_poll_ns", "change_tracepoint" },
 
-	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp",
+	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint",
 	  .gives = "the polls and their times", .primary = true },
+	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
-	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint" },
 
 	{ "task_file", HOOK_ITER, "task_file", "existing",
 	  .gives = "the first halt of vCPUs that were in KVM when watching started" },

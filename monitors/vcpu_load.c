@@ -91,8 +91,6 @@ static const struct column columns[] = {
 	COL(blocked_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
 	    .help = "asleep in KVM_RUN, but not halted"),
 	COL(unaccounted_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "none of these"),
-	COL(wall_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
-	    .help = "the sum: of the interval, the time in which the thread was watched"),
 	COL(thieves, NULL, COL_TASKS, ROLE_GAUGE, DATA,
 	    .help = "who ran while the vCPU waited: the top three"),
 
@@ -106,7 +104,8 @@ static const struct column columns[] = {
 	    .help = "blocked_ns"),
 	COL(unaccounted, "UNACC%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6,
 	    .help = "unaccounted_ns"),
-	COL(wall_ns, "WALL", COL_NSEC, ROLE_COUNTER, BUDGET, .help = "what the percents are of"),
+	COL(wall_ns, "WALL", COL_NSEC, ROLE_COUNTER, .views = 1 << VIEW_LOAD | 1 << VIEW_BUDGET,
+	    .help = "their sum: of the interval, the time in which the thread was watched"),
 
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, THIEVES, .width = 15, .help = "the task"),
 	COL(thief, "THIEF", COL_U32, ROLE_LABEL, THIEVES, .width = 7, .help = "its thread id"),
@@ -117,10 +116,11 @@ static const struct column columns[] = {
 };
 
 static const struct hook hooks[] = {
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "fpu_raw_tp",
+	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "fpu_tracepoint",
 	  .gives = "KVM_RUN and the VMM told apart: the load", .primary = true },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "fpu_raw_tp" },
 	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "fpu_tp_btf" },
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "fpu_tracepoint" },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the time in the guest told from the time in KVM" },
@@ -132,10 +132,10 @@ static const struct hook hooks[] = {
 	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", "exit_tp_btf", VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", "exit_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp",
+	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint",
 	  .gives = "halt-polling told from other time in KVM" },
+	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
-	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint" },
 
 	{ "sched_wakeup", HOOK_RAW_TP, "sched_wakeup", "woken_raw_tp",
 	  .gives = "the run-queue delay after a sleep (it counts as the sleep)" },

@@ -103,6 +103,7 @@ static const struct column columns[] = {
 };
 
 static const struct hook hooks[] = {
+	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
 	{ "sched_waking", HOOK_RAW_TP, "sched_waking", "waking_raw_tp",
 	  .gives = "the latency of wake-ups of sleeping vCPUs" },
 	{ "sched_waking", HOOK_TP_BTF, "sched_waking", "waking_tp_btf" },
@@ -112,10 +113,10 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp",
+	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint",
 	  .gives = "the wake-ups", .primary = true },
+	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
-	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint" },
 	{}
 };
 
