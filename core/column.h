@@ -22,17 +22,9 @@ enum column_type {
 	COL_PERCENT,	/* double, 0..100; NAN is "absent" */
 	COL_DOUBLE,	/* double; NAN is "absent" */
 	COL_BOOL,	/* bool */
-	COL_TASKS,	/* const struct task_time *, its last comm is NULL: a JSON array */
 	COL_STRINGS,	/* const char *const *, NULL-terminated: a JSON array */
 	COL_S64,	/* int64_t; INT64_MIN is "absent" */
 	COL_OBJECT,	/* struct json_object *: an object or array; NULL is "absent" */
-};
-
-/* How long a task did something, for COL_TASKS. */
-struct task_time {
-	const char *comm;
-	uint32_t pid;
-	uint64_t ns;
 };
 
 /* LABEL names a series; COUNTER only grows over a run; GAUGE goes both ways. */

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include <bpf/bpf.h>
+#include <json-c/json.h>
 
 #include "../core/map.h"
 #include "../core/monitor.h"
@@ -42,7 +43,7 @@ struct load_row {
 	uint64_t blocked_ns;
 	uint64_t unaccounted_ns;
 	uint64_t wall_ns;
-	const struct task_time *thieves;
+	struct json_object *thieves;
 
 	double guest, kvm, vmm, poll, halted, steal, blocked, unaccounted;
 
@@ -91,7 +92,7 @@ static const struct column columns[] = {
 	COL(blocked_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
 	    .help = "asleep in KVM_RUN, but not halted"),
 	COL(unaccounted_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "none of these"),
-	COL(thieves, NULL, COL_TASKS, ROLE_GAUGE, DATA,
+	COL(thieves, NULL, COL_OBJECT, ROLE_GAUGE, DATA,
 	    .help = "who ran while the vCPU waited: the top three"),
 
 	COL(guest, "GUEST%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "guest_ns"),
@@ -452,6 +453,13 @@ static uint64_t stolen(const struct theft *t, enum scope scope)
 	return t->now - (scope == SCOPE_INTERVAL ? t->before : 0);
 }
 
+/* How long a task had the CPU that a vCPU waited for. */
+struct task_time {
+	const char *comm;
+	uint32_t pid;
+	uint64_t ns;
+};
+
 static void top_thieves(const struct series *s, enum scope scope,
 			struct task_time top[TOP_THIEVES + 1])
 {
@@ -488,9 +496,24 @@ static void fill_row(struct run *run, const struct attachment *at, struct series
 	fill_percents(row);
 }
 
-static void write_thieves(struct run *run, struct load_row *row)
+static struct json_object *thieves_array(const struct task_time *tasks)
 {
-	for (const struct task_time *t = row->thieves; t->comm; t++) {
+	struct json_object *array = json_object_new_array();
+
+	for (; array && tasks->comm; tasks++) {
+		struct json_object *task = json_object_new_object();
+
+		json_object_object_add(task, "comm", json_object_new_string(tasks->comm));
+		json_object_object_add(task, "pid", json_object_new_uint64(tasks->pid));
+		json_object_object_add(task, "ns", json_object_new_uint64(tasks->ns));
+		json_object_array_add(array, task);
+	}
+	return array;
+}
+
+static void write_thieves(struct run *run, struct load_row *row, const struct task_time *thieves)
+{
+	for (const struct task_time *t = thieves; t->comm; t++) {
 		row->comm = t->comm;
 		row->thief = t->pid;
 		row->stolen_ns = t->ns;
@@ -510,13 +533,14 @@ static void write_view(struct run *run, struct attachment *at, struct series **l
 	for (size_t i = 0; i < nr; i++) {
 		fill_row(run, at, list[i], scope, &row, pcpus);
 		top_thieves(list[i], scope, thieves);
-		row.thieves = thieves;
 		if (!row.wall_ns)
 			continue;
+		row.thieves = thieves_array(thieves);
 		if (view == VIEW_THIEVES)
-			write_thieves(run, &row);
+			write_thieves(run, &row, thieves);
 		else
 			output__row(run->out, &row.row, view == VIEW_LOAD ? 0 : ROW_AGAIN);
+		json_object_put(row.thieves);
 	}
 	output__end(run->out);
 }

@@ -30,20 +30,6 @@ static void add_text(struct buf *buf, const char *s)
 	buf__putc(buf, '"');
 }
 
-/* comm:pid:ns|... */
-static void add_tasks(struct buf *buf, const struct task_time *tasks)
-{
-	struct buf joined = {};
-
-	for (const struct task_time *task = tasks; task->comm; task++)
-		buf__printf(&joined, "%s%s:%" PRIu32 ":%" PRIu64, task == tasks ? "" : "|",
-			    task->comm, task->pid, task->ns);
-	if (joined.data)
-		add_text(buf, joined.data);
-	buf->failed |= joined.failed;
-	buf__free(&joined);
-}
-
 static void add_strings(struct buf *buf, const char *const *strings)
 {
 	struct buf joined = {};
@@ -71,7 +57,6 @@ static void add_real(struct buf *buf, double value)
 
 static void add_cell(struct buf *buf, const struct column *col, const struct row *row)
 {
-	const struct task_time *tasks;
 	const char *const *strings;
 	struct buf text = {};
 	const char *string;
@@ -89,11 +74,6 @@ static void add_cell(struct buf *buf, const struct column *col, const struct row
 		strings = cell__strings(col, row);
 		if (strings)
 			add_strings(buf, strings);
-		break;
-	case COL_TASKS:
-		tasks = cell__tasks(col, row);
-		if (tasks)
-			add_tasks(buf, tasks);
 		break;
 	case COL_U32:
 	case COL_U64:

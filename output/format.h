@@ -75,8 +75,6 @@ static inline const void *cell__at(const struct column *col, const struct row *r
 const char *cell__string(const struct column *col, const struct row *row);
 /* COL_STRINGS. NULL: absent. */
 const char *const *cell__strings(const struct column *col, const struct row *row);
-/* COL_TASKS. NULL: absent. */
-const struct task_time *cell__tasks(const struct column *col, const struct row *row);
 /* COL_U32, COL_U64, COL_HEX, COL_NSEC. False: absent. */
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value);
 /* COL_S64. False: absent. */

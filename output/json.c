@@ -32,25 +32,9 @@ static struct json_object *new_strings(const char *const *strings)
 	return array;
 }
 
-static struct json_object *new_tasks(const struct task_time *tasks)
-{
-	struct json_object *array = json_object_new_array();
-
-	for (; array && tasks->comm; tasks++) {
-		struct json_object *task = json_object_new_object();
-
-		json_object_object_add(task, "comm", json_object_new_string(tasks->comm));
-		json_object_object_add(task, "pid", json_object_new_uint64(tasks->pid));
-		json_object_object_add(task, "ns", json_object_new_uint64(tasks->ns));
-		json_object_array_add(array, task);
-	}
-	return array;
-}
-
 /* NULL is json-c's null, which is also how an absent value is written. */
 static struct json_object *new_value(const struct column *col, const struct row *row)
 {
-	const struct task_time *tasks;
 	const char *const *strings;
 	const char *string;
 	uint64_t number;
@@ -64,9 +48,6 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	case COL_STRINGS:
 		strings = cell__strings(col, row);
 		return strings ? new_strings(strings) : NULL;
-	case COL_TASKS:
-		tasks = cell__tasks(col, row);
-		return tasks ? new_tasks(tasks) : NULL;
 	case COL_U32:
 	case COL_U64:
 	case COL_HEX:

@@ -240,11 +240,6 @@ void buf__object(struct buf *buf, struct json_object *obj, bool hex)
 	}
 }
 
-const struct task_time *cell__tasks(const struct column *col, const struct row *row)
-{
-	return *(const struct task_time *const *)cell__at(col, row);
-}
-
 bool cell__number(const struct column *col, const struct row *row, uint64_t *value)
 {
 	const void *at = cell__at(col, row);

@@ -57,8 +57,7 @@ struct table {
 
 static bool is_text(const struct column *col)
 {
-	return col->type == COL_STRING || col->type == COL_STRINGS || col->type == COL_OBJECT ||
-	       col->type == COL_TASKS;
+	return col->type == COL_STRING || col->type == COL_STRINGS || col->type == COL_OBJECT;
 }
 
 static bool is_left(const struct column *col)
@@ -123,16 +122,6 @@ static void add_strings(struct buf *buf, const char *const *strings)
 	}
 }
 
-static void add_tasks(struct buf *buf, const struct task_time *tasks)
-{
-	for (const struct task_time *task = tasks; task->comm; task++) {
-		if (task != tasks)
-			buf__putc(buf, ',');
-		add_text(buf, task->comm);
-		buf__printf(buf, "/%" PRIu32, task->pid);
-	}
-}
-
 static void add_time(struct buf *buf, uint64_t ns, bool usec)
 {
 	double value = usec ? ns / 1e3 : ns / 1e6;
@@ -160,7 +149,6 @@ static void add_number(struct buf *buf, const struct column *col, uint64_t value
 /* Adds the text of a cell; nothing at all when the value is absent. */
 static void add_value(struct buf *buf, const struct column *col, const struct row *row)
 {
-	const struct task_time *tasks;
 	const char *const *strings;
 	struct buf text = {};
 	const char *string;
@@ -189,11 +177,6 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 		strings = cell__strings(col, row);
 		if (strings)
 			add_strings(buf, strings);
-		break;
-	case COL_TASKS:
-		tasks = cell__tasks(col, row);
-		if (tasks)
-			add_tasks(buf, tasks);
 		break;
 	case COL_U32:
 	case COL_U64:
