@@ -80,11 +80,10 @@ static __always_inline void lose(u32 what)
 		__sync_fetch_and_add(n, 1);
 }
 
-/* Gives {vcpu, current thread} a slot. 0 when there is none left. */
-static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid)
+/* Gives {vcpu, thread} a slot. 0 when there is none left. */
+static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struct task_struct *task)
 {
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct vcpu_info *info;
 	u32 slot = 0;
@@ -125,10 +124,23 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 	known = bpf_map_lookup_elem(&vcpu_slots, &key);
 	slot = known ? *known : 0;
 	if (!slot && create)
-		slot = vcpus__new_slot(vcpu, pid_tgid);
+		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
 	if (slot)
 		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
 	return slot;
+}
+
+/* The same for a thread that is not the current one; the cache is left alone. */
+static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vcpu,
+							     struct task_struct *task)
+{
+	u32 tid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid), *known;
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = tid };
+
+	if (only_tgid && tgid != only_tgid)
+		return 0;
+	known = bpf_map_lookup_elem(&vcpu_slots, &key);
+	return known ? *known : vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
 }
 
 /*
@@ -152,6 +164,20 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 	return true;
 }
 
+/* Slot of a vCPU that the current thread has loaded, given out now if it is new; 0: not chosen. */
+static __always_inline u32 vcpus__slot(struct kvm_vcpu *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu);
+	struct vcpu_info *info;
+	u32 *slot;
+
+	slot = bpf_map_lookup_elem(&slot_cache, &index);
+	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
+	if (info && !vcpus__stale(info, vcpu))
+		return *slot;
+	return vcpus__find_slot(vcpu, true);
+}
+
 /*
  * Slot of the vCPU that the current thread has loaded, given out now if it is
  * new; 0: none is loaded, or it is not chosen. For tracepoints that fire in a
@@ -160,17 +186,8 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 static __always_inline u32 vcpus__current_slot(void)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
-	u32 index = slot_cache__index((u64)vcpu);
-	struct vcpu_info *info;
-	u32 *slot;
 
-	if (!vcpu)
-		return 0;
-	slot = bpf_map_lookup_elem(&slot_cache, &index);
-	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
-	if (info && !vcpus__stale(info, vcpu))
-		return *slot;
-	return vcpus__find_slot(vcpu, true);
+	return vcpu ? vcpus__slot(vcpu) : 0;
 }
 
 #endif

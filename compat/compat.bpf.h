@@ -307,4 +307,89 @@ static __always_inline u64 page_fault_pfn(u64 arg)
 	return 0;
 }
 
+/* KVM's own count of what halt-polling did for a vCPU, at one moment. */
+struct halt_stats {
+	u64 attempted;
+	u64 ok;
+	u64 ok_ns;
+	u64 failed_ns;
+};
+
+/*
+ * Brought up to date in kvm_vcpu_halt() (kvm_vcpu_block() on 5.10) before the
+ * event kvm_vcpu_wakeup. They moved into stat.generic in 5.14.
+ */
+static __always_inline void read_halt_stats(void *vcpu, struct halt_stats *s)
+{
+	struct kvm_vcpu___generic *generic = vcpu;
+	struct kvm_vcpu___flat *flat = vcpu;
+
+	if (bpf_core_field_exists(generic->stat.generic.halt_attempted_poll)) {
+		s->attempted = BPF_CORE_READ(generic, stat.generic.halt_attempted_poll);
+		s->ok = BPF_CORE_READ(generic, stat.generic.halt_successful_poll);
+		s->ok_ns = BPF_CORE_READ(generic, stat.generic.halt_poll_success_ns);
+		s->failed_ns = BPF_CORE_READ(generic, stat.generic.halt_poll_fail_ns);
+	} else if (bpf_core_field_exists(flat->stat.halt_attempted_poll)) {
+		s->attempted = BPF_CORE_READ(flat, stat.halt_attempted_poll);
+		s->ok = BPF_CORE_READ(flat, stat.halt_successful_poll);
+		s->ok_ns = BPF_CORE_READ(flat, stat.halt_poll_success_ns);
+		s->failed_ns = BPF_CORE_READ(flat, stat.halt_poll_fail_ns);
+	}
+}
+
+/*
+ * The vCPU's thread waits in kvm_vcpu_block(): halted, or not started yet
+ * (virt/kvm/kvm_main.c, prepare_to_rcuwait(&vcpu->wait)).
+ */
+static __always_inline bool vcpu_waits(struct kvm_vcpu *vcpu)
+{
+	return BPF_CORE_READ(vcpu, wait.task);
+}
+
+/* vcpu->mode of include/linux/kvm_host.h: IN_GUEST_MODE is 1. */
+static __always_inline bool vcpu_in_guest(struct kvm_vcpu *vcpu)
+{
+	return BPF_CORE_READ(vcpu, mode) == 1;
+}
+
+/* task_struct.state became __state in 5.14. 0: running or ready to. */
+static __always_inline u32 task_state(struct task_struct *task)
+{
+	struct task_struct___state *old = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return BPF_CORE_READ(task, __state);
+	return BPF_CORE_READ(old, state);
+}
+
+/* task_cpu(): task_struct.cpu moved into thread_info in 5.16. */
+static __always_inline u32 task_cpu(struct task_struct *task)
+{
+	struct task_struct___cpu *old = (void *)task;
+
+	if (bpf_core_field_exists(task->thread_info.cpu))
+		return BPF_CORE_READ(task, thread_info.cpu);
+	return BPF_CORE_READ(old, cpu);
+}
+
+/* As loaded_vcpu(), for any task. */
+static __always_inline struct kvm_vcpu *task_vcpu(struct task_struct *task)
+{
+	struct hlist_node *node = BPF_CORE_READ(task, preempt_notifiers.first);
+
+	if (!node)
+		return NULL;
+	return (void *)node - bpf_core_field_offset(struct kvm_vcpu, preempt_notifier) -
+	       bpf_core_field_offset(struct preempt_notifier, link);
+}
+
+/* The thread that last ran the vCPU, or NULL: pid_task(vcpu->pid, PIDTYPE_PID). */
+static __always_inline struct task_struct *vcpu_task(struct kvm_vcpu *vcpu)
+{
+	struct pid *pid = BPF_CORE_READ(vcpu, pid);
+	struct hlist_node *node = pid ? BPF_CORE_READ(pid, tasks[0].first) : NULL;
+
+	return node ? (void *)node - bpf_core_field_offset(struct task_struct, pid_links[0]) : NULL;
+}
+
 #endif

@@ -43,11 +43,16 @@ struct preempt_notifier {
 	struct hlist_node link;
 };
 
+struct rcuwait {
+	struct task_struct *task;
+};
+
 struct upid {
 	int nr;
 };
 
 struct pid {
+	struct hlist_head tasks[1];	/* of more; PIDTYPE_PID is the first */
 	struct upid numbers[1];
 };
 
@@ -90,6 +95,7 @@ struct files_struct {
 
 struct thread_info {
 	u32 status;
+	u32 cpu;			/* since 5.16 */
 };
 
 struct task_struct {
@@ -101,6 +107,18 @@ struct task_struct {
 	struct hlist_head preempt_notifiers;
 	struct files_struct *files;
 	struct thread_info thread_info;
+	struct hlist_node pid_links[1];	/* of more */
+	int on_cpu;
+	u32 __state;			/* since 5.14 */
+};
+
+struct task_struct___cpu {
+	unsigned int cpu;
+};
+
+/* up to 5.13 */
+struct task_struct___state {
+	long state;
 };
 
 struct kvm_memory_slot {
@@ -160,11 +178,34 @@ struct kvm_vcpu {
 	struct kvm *kvm;
 	struct preempt_notifier preempt_notifier;
 	int vcpu_id;
+	int mode;
+	struct rcuwait wait;
+	unsigned int halt_poll_ns;
 	struct kvm_run *run;
 	struct pid *pid;
 	struct kvm_vcpu_stat stat;
 	struct kvm_vcpu_arch arch;
 	bool wants_to_run;		/* since 6.10, and in stable trees */
+};
+
+/* The halt counters are in stat.generic since 5.14, before that in stat itself. */
+struct kvm_vcpu_halt_stat {
+	u64 halt_successful_poll;
+	u64 halt_attempted_poll;
+	u64 halt_poll_success_ns;
+	u64 halt_poll_fail_ns;
+};
+
+struct kvm_vcpu___flat {
+	struct kvm_vcpu_halt_stat stat;
+};
+
+struct kvm_vcpu_stat___generic {
+	struct kvm_vcpu_halt_stat generic;
+};
+
+struct kvm_vcpu___generic {
+	struct kvm_vcpu_stat___generic stat;
 };
 
 union vmx_exit_reason {

@@ -231,6 +231,19 @@ static struct bpf_link *attach_program(const struct bpf_program *prog, const str
 	return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
 }
 
+/* An iterator runs once, when the hooks before it in the table are attached. */
+static void run_iterator(const struct bpf_link *link)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char nothing[64];
+
+	if (fd < 0)
+		return;
+	while (read(fd, nothing, sizeof(nothing)) > 0)
+		;
+	close(fd);
+}
+
 /* Attaches what was loaded; marks the first one that is refused. -EAGAIN then. */
 static int attach_chosen(struct attachment *at, struct refusals *no)
 {
@@ -242,6 +255,8 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
 		at->links[i] = attach_program(prog, need->hook);
+		if (at->links[i] && need->hook->kind == HOOK_ITER)
+			run_iterator(at->links[i]);
 		if (at->links[i])
 			continue;
 		refuse(need, need->hook, -errno);
@@ -328,6 +343,8 @@ static int try_attach(struct run *run, struct attachment *at, struct refusals *n
 		err = at->monitor->start(run, at);
 	if (!err)
 		err = attach_chosen(at, no);
+	if (!err && at->monitor->attached)
+		at->monitor->attached(run, at);
 	if (err)
 		attach__close(run, at);
 	return err;

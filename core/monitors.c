@@ -8,6 +8,9 @@ extern const struct monitor hypercall_monitor;
 extern const struct monitor kvm_ioctl_monitor;
 extern const struct monitor mark_page_dirty_monitor;
 extern const struct monitor kvmmmu_page_fault_monitor;
+extern const struct monitor vcpu_load_monitor;
+extern const struct monitor vcpu_wakeup_monitor;
+extern const struct monitor halt_poll_ns_monitor;
 
 /* Listed, so that their options are known; asking for one says that it is not here yet. */
 static const struct monitor kvm_irqchip = {
@@ -20,22 +23,14 @@ static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
 	.with = "kvmmmu_page_fault", .is_switch = true,
 };
-static const struct monitor halt_poll_ns = {
-	.name = "halt_poll_ns", .key = 'n', .help = "halt-polling time changes",
-};
-static const struct monitor vcpu_load = {
-	.name = "vcpu_load", .key = 'o', .help = "load of the vCPUs",
-};
 static const struct monitor kvm_timer = {
 	.name = "kvm_timer", .key = 'T', .help = "hv and software timers",
 };
-static const struct monitor vcpu_wakeup = {
-	.name = "vcpu_wakeup", .key = 'w', .help = "vCPU wake-ups",
-};
 
 const struct monitor *const monitors[] = {
-	&vm_exit_monitor, &kvmmmu_page_fault_monitor, &mmio, &mark_page_dirty_monitor, &vcpu_wakeup, &halt_poll_ns,
-	&vcpu_load, &kvm_irqchip, &irq_inject, &hypercall_monitor, &kvm_ioctl_monitor, &kvm_timer,
+	&vm_exit_monitor, &kvmmmu_page_fault_monitor, &mmio, &mark_page_dirty_monitor,
+	&vcpu_wakeup_monitor, &halt_poll_ns_monitor, &vcpu_load_monitor, &kvm_irqchip, &irq_inject,
+	&hypercall_monitor, &kvm_ioctl_monitor, &kvm_timer,
 };
 
 const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);

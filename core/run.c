@@ -360,6 +360,9 @@ static int measure(struct run *run, const sigset_t *signals)
 	err = loop__run(&loop, run);
 	/* While the hooks still are complete: half a pair is no loss after that. */
 	vcpus__losses(run->vcpus, run->lost);
+	for (size_t i = 0; i < run->nr_attached; i++)
+		if (run->attached[i].monitor->ending)
+			run->attached[i].monitor->ending(run, &run->attached[i]);
 	for (size_t i = 0; i < run->nr_attached; i++) {
 		run->lost[LOST_SKIPPED] += attach__skipped(&run->attached[i]);
 		attach__detach(&run->attached[i]);

@@ -159,7 +159,7 @@ static void csv_begin(struct output *out)
 
 static void csv_row(struct output *out, const struct row *row, unsigned int flags)
 {
-	if (flags & ROW_DERIVED)
+	if (flags & (ROW_DERIVED | ROW_AGAIN))
 		return;
 	buf__reset(&out->line);
 	add_text(&out->line, out->section.monitor);

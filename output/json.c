@@ -96,7 +96,7 @@ static void json_row(struct output *out, const struct row *row, unsigned int fla
 	const struct section *section = &out->section;
 	struct json_object *obj;
 
-	if (out->err || (flags & ROW_DERIVED))
+	if (out->err || (flags & (ROW_DERIVED | ROW_AGAIN)))
 		return;
 	obj = json_object_new_object();
 	if (!obj) {

@@ -22,6 +22,7 @@ enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
 
 enum row_flags {
 	ROW_DERIVED = 1 << 0,	/* computed from other rows: tables only, emphasised */
+	ROW_AGAIN = 1 << 1,	/* a part of another row, arranged for people: tables only */
 };
 
 struct section {

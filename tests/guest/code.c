@@ -102,6 +102,27 @@ void code__inc_mem(struct code *c)
 	code__raw(c, 0xff, 0x07);
 }
 
+void code__set_mem(struct code *c, uint8_t offset, uint32_t value)
+{
+	prefix(c, ADDRESS_SIZE);
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0xc7, 0x47, offset);
+	u32(c, value);
+}
+
+void code__load_eax(struct code *c)
+{
+	prefix(c, ADDRESS_SIZE);
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0x8b, 0x07);
+}
+
+void code__cmp_eax_ebx(struct code *c)
+{
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0x39, 0xd8);
+}
+
 void code__out_eax(struct code *c, uint8_t port)
 {
 	prefix(c, OPERAND_SIZE);
@@ -122,6 +143,18 @@ static void jump(struct code *c, uint8_t opcode, size_t label)
 void code__jb(struct code *c, size_t label)
 {
 	jump(c, 0x72, label);
+}
+
+void code__je(struct code *c, size_t label)
+{
+	jump(c, 0x74, label);
+}
+
+void code__loop_ecx(struct code *c, size_t label)
+{
+	prefix(c, OPERAND_SIZE);
+	code__raw(c, 0xff, 0xc8 + ECX);
+	jump(c, 0x75, label);
 }
 
 void code__loop_esi(struct code *c, size_t label)

@@ -65,6 +65,12 @@ enum {
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
 enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 
+/* In a vCPU's data page: the counter of HLTs, and when to end each, in us. */
+enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
+
+/* The local APIC of each vCPU. */
+enum { APIC_ICR = 0xfee00300, APIC_ICR2 = 0xfee00310, APIC_REMOTE_READ = 3 << 8 };
+
 struct code;
 struct vcpu;
 struct op_use;
@@ -76,6 +82,7 @@ enum op_flags {
 	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
+	OP_PAIRS = 1 << 7,	/* needs an even number of vCPUs */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
 	OP_HYPERV = 1 << 7,	/* the guest is one of Hyper-V: so are all its hypercalls */
 	OP_XEN = 1 << 8,	/* the guest is one of Xen: so are all its hypercalls */
@@ -115,6 +122,8 @@ struct plan {
 	unsigned int repeat;
 	unsigned int pause_ms;
 	unsigned int timeout;	/* seconds */
+	int halt_poll_us;	/* -1: as the host has it */
+	int cpu;		/* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	enum log_kind log;
 	bool separate;
@@ -152,6 +161,8 @@ struct vcpu {
 	pid_t tid;
 	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
 	uint64_t user_exits[NR_USER_EXITS];
+	uint64_t runs;		/* KVM_RUNs */
+	uint64_t run_delay_ns;	/* of the thread, as the scheduler counts it, from the first to the last */
 	bool failed;
 };
 

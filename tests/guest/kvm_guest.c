@@ -22,7 +22,9 @@ enum {
 	OPT_NAME,
 	OPT_PROBE,
 	OPT_LOG,
-	OPT_HUGE
+	OPT_HUGE,
+	OPT_CPU,
+	OPT_HALT_POLL
 };
 
 static const struct option options[] = {
@@ -38,6 +40,8 @@ static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "huge", no_argument, NULL, OPT_HUGE },
+	{ "halt-poll", required_argument, NULL, OPT_HALT_POLL },
+	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -59,6 +63,8 @@ static const char help_head[] =
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
 	"  --timeout=SEC   stop guests that run longer (60)\n"
 	"  --name=TEXT     for whoever reads the command line\n"
+	"  --cpu=N         all vCPUs' threads run on that CPU\n"
+	"  --halt-poll=US  the VM's limit of halt-polling (KVM_CAP_HALT_POLL)\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -171,6 +177,12 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_NAME:
 		break;
+	case OPT_HALT_POLL:
+		plan->halt_poll_us = option_number("halt-poll", 0, 4000000);
+		break;
+	case OPT_CPU:
+		plan->cpu = option_number("cpu", 0, 1023);
+		break;
 	case OPT_PROBE:
 		plan->probe = true;
 		break;
@@ -261,6 +273,8 @@ static void check_plan(const struct plan *plan)
 		usage_error("--same-thread is for one vCPU that nobody has to wake: no --vms, --vcpus, --separate, hlt");
 	if (flags & OP_IRQCHIP && flags & OP_NO_IRQCHIP)
 		usage_error("hlt and hlt_user can't be in one VM: only one of them has an irqchip");
+	if (flags & OP_PAIRS && plan->nr_vcpus % 2)
+		usage_error("hlt_ipi needs an even number of vCPUs: every second one ends the HLTs");
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
@@ -294,7 +308,7 @@ static void parse(int argc, char **argv, struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60 };
+	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60, .cpu = -1, .halt_poll_us = -1 };
 	struct timespec begin, end;
 	int err;
 

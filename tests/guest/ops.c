@@ -215,6 +215,49 @@ static void emit_hlt(struct code *c, struct vcpu *vcpu, const struct op_use *use
 	size_t loop;
 
 	code__mov_edi_addr(c, vcpu__data_gpa(vcpu));
+	code__set_mem(c, HLT_DELAY_AT, use->arg);
+	loop = loop_begin(c, use);
+	code__inc_mem(c);
+	code__raw(c, 0xf4);
+	code__loop_esi(c, loop);
+}
+
+/* Ends each HLT of the vCPU before this one: remote read, which wakes up and is no interrupt. */
+static void emit_send_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	const struct vcpu *target = vcpu - 1;
+	size_t loop, wait, delay;
+
+	code__mov(c, EAX, 0);
+	code__mov_ebx_eax(c);
+	loop = loop_begin(c, use);
+	code__mov_edi_addr(c, vcpu__data_gpa(target) + HLT_IPI_AT);
+	wait = code__label(c);
+	code__load_eax(c);
+	code__cmp_eax_ebx(c);
+	code__je(c, wait);
+	code__mov_ebx_eax(c);
+	/* The target should be asleep by then; if not, the wake-up waits for its HLT. */
+	code__mov(c, ECX, use->arg);
+	delay = code__label(c);
+	code__loop_ecx(c, delay);
+	code__mov_edi_addr(c, APIC_ICR2);
+	code__set_mem(c, 0, target->id << 24);
+	code__mov_edi_addr(c, APIC_ICR);
+	code__set_mem(c, 0, APIC_REMOTE_READ);
+	code__loop_esi(c, loop);
+}
+
+/* vCPUs 0, 2, ... halt, each woken by the one after it. */
+static void emit_hlt_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	if (vcpu->id % 2) {
+		emit_send_ipi(c, vcpu, use);
+		return;
+	}
+	code__mov_edi_addr(c, vcpu__data_gpa(vcpu) + HLT_IPI_AT);
 	loop = loop_begin(c, use);
 	code__inc_mem(c);
 	code__raw(c, 0xf4);
@@ -347,8 +390,11 @@ const struct op ops[] = {
 	  UINT32_MAX, OP_XEN | OP_LONG, KVM_EXIT_XEN, emit_xen_call },
 	{ "ioctls", "rounds of ioctls with known arguments and failures", NULL, 0, 0, 1000000,
 	  OP_IOCTLS | OP_IRQCHIP, USER_EXIT_NONE, NULL },
-	{ "hlt", "HLTs that KVM handles, each ended from another thread", NULL, 0, 0, UINT32_MAX,
-	  OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
+	{ "hlt", "HLTs that KVM handles, each ended from another thread that many us after it is seen",
+	  "us", 0, 60000000, UINT32_MAX, OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
+	{ "hlt_ipi", "HLTs of vCPUs 0, 2, ..., each ended by an IPI of the next vCPU, once per guest",
+	  "turns", 500, UINT32_MAX, UINT32_MAX, OP_IRQCHIP | OP_PAIRS, USER_EXIT_NONE,
+	  emit_hlt_ipi },
 	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,

@@ -19,7 +19,8 @@ static void try_op(const struct plan *plan, const struct op *op, int err_fd)
 
 	dup2(null, STDOUT_FILENO);
 	dup2(err_fd, STDERR_FILENO);
-	trial.nr_vms = trial.nr_vcpus = trial.repeat = 1;
+	trial.nr_vms = trial.repeat = 1;
+	trial.nr_vcpus = op->flags & OP_PAIRS ? 2 : 1;
 	trial.separate = false;
 	trial.pause_ms = 0;
 	trial.timeout = PROBE_SECONDS - 2;

@@ -84,6 +84,8 @@ void report__vcpu(const struct vcpu *vcpu)
 	print_ops(vm->plan);
 	print_exits("user_exits", vcpu->user_exits);
 	print_exits("expect", expect);
+	printf(",\"runs\":%llu,\"run_delay_ns\":%llu", (unsigned long long)vcpu->runs,
+	       (unsigned long long)vcpu->run_delay_ns);
 	printf("}\n");
 	fflush(stdout);
 }

@@ -2,6 +2,7 @@
 /* Runs guests: the vCPU threads, the thread that ends HLTs, the watchdog. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,14 @@ static void vcpu_sleep(struct vcpu *vcpu, uint64_t msec)
 		;
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
 static uint32_t *hlt_counter(struct vm *vm, unsigned int vcpu)
 {
 	return (uint32_t *)vm__ram(vm, vcpu__data_gpa(&vm->vcpus[vcpu]));
@@ -50,6 +59,7 @@ static uint32_t *hlt_counter(struct vm *vm, unsigned int vcpu)
 static void *waker(void *arg)
 {
 	uint32_t seen[MAX_VCPUS] = { 0 }, woken[MAX_VCPUS] = { 0 };
+	uint64_t since[MAX_VCPUS] = { 0 };
 	struct vm *vm = arg;
 	unsigned int i;
 
@@ -59,7 +69,10 @@ static void *waker(void *arg)
 					       .data = MSI_WAKE_UP };
 			uint32_t count = __atomic_load_n(hlt_counter(vm, i), __ATOMIC_ACQUIRE);
 
-			if (count == seen[i] && count != woken[i]) {
+			if (count != seen[i])
+				since[i] = now_us();
+			if (count == seen[i] && count != woken[i] &&
+			    now_us() - since[i] >= hlt_counter(vm, i)[HLT_DELAY_AT / 4]) {
 				woken[i]++;
 				if (ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) < 0)
 					perror("kvm_guest: KVM_SIGNAL_MSI");
@@ -133,6 +146,7 @@ static enum verdict handle_exit(struct vcpu *vcpu)
 
 static enum verdict run_once(struct vcpu *vcpu)
 {
+	vcpu->runs++;
 	if (ioctl(vcpu->fd, KVM_RUN, 0) >= 0)
 		return handle_exit(vcpu);
 	if (errno == EAGAIN)
@@ -162,22 +176,53 @@ static enum verdict run_interrupted(struct vcpu *vcpu, uint64_t count)
 	return verdict;
 }
 
+/* The scheduler's own count of how long this thread was runnable and not running. */
+static uint64_t run_delay(void)
+{
+	unsigned long long ran, delay = 0;
+	FILE *f = fopen("/proc/thread-self/schedstat", "re");
+
+	if (f && fscanf(f, "%llu %llu", &ran, &delay) != 2)
+		delay = 0;
+	if (f)
+		fclose(f);
+	return delay;
+}
+
+static void pin(struct vcpu *vcpu, int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set)) {
+		vcpu__error(vcpu, "not to be had on CPU %d: %s", cpu, strerror(errno));
+		vcpu->failed = true;
+	}
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	const struct plan *plan = vcpu->vm->plan;
 	enum verdict verdict;
+	uint64_t delay;
 
 	vcpu->tid = gettid();
+	pin(vcpu, plan->cpu);
 	pthread_barrier_wait(vcpu->vm->start);
 	while (plan->start_on && access(plan->start_on, F_OK) && !atomic_load(&vcpu->vm->stop))
 		sleep_us(10000);
 	vcpu_sleep(vcpu, plan->pause_ms);
+	delay = run_delay();
 	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
 	if (verdict == GO_ON)
 		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	while (verdict == GO_ON)
 		verdict = run_once(vcpu);
+	vcpu->run_delay_ns = run_delay() - delay;
 	if (verdict == BROKEN)
 		vcpu->failed = true;
 	return NULL;

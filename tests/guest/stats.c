@@ -42,18 +42,22 @@ static void add(struct stats *stats, const char *name, uint64_t value)
 	stats->counters[i].value += value;
 }
 
-/* Histograms have more than one value; they are left out. */
+/* Of a histogram, which has more than one value: how many were counted in it. */
 static void add_descriptor(struct stats *stats, int fd, const struct kvm_stats_header *head,
 			   size_t index)
 {
 	size_t size = sizeof(struct kvm_stats_desc) + head->name_size;
 	struct kvm_stats_desc *desc = calloc(1, size + 1);
-	uint64_t value;
+	uint64_t value, sum = 0;
+	unsigned int i;
 
-	if (desc && pread(fd, desc, size, head->desc_offset + index * size) == (ssize_t)size &&
-	    desc->size == 1 &&
-	    pread(fd, &value, sizeof(value), head->data_offset + desc->offset) == sizeof(value))
-		add(stats, desc->name, value);
+	if (desc && pread(fd, desc, size, head->desc_offset + index * size) == (ssize_t)size) {
+		for (i = 0; i < desc->size; i++)
+			if (pread(fd, &value, sizeof(value), head->data_offset + desc->offset +
+				  i * sizeof(value)) == sizeof(value))
+				sum += value;
+		add(stats, desc->name, sum);
+	}
 	free(desc);
 }
 

@@ -279,8 +279,12 @@ static int open_kvm(struct vm *vm)
 /* All of it has to precede the first vCPU. */
 static int setup_vm(struct vm *vm)
 {
+	struct kvm_enable_cap poll = { .cap = KVM_CAP_HALT_POLL };
 	uint64_t identity = IDENTITY_MAP_ADDR;
 
+	poll.args[0] = vm->plan->halt_poll_us * 1000ULL;
+	if (vm->plan->halt_poll_us >= 0 && ioctl(vm->fd, KVM_ENABLE_CAP, &poll) < 0)
+		return vm__failed(vm, "KVM_CAP_HALT_POLL");
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
 		return vm__failed(vm, "KVM_SET_TSS_ADDR");
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)

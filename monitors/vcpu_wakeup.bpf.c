@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -w: vCPU wake-ups.
+ *
+ * Halt: from the beginning of kvm_vcpu_halt() (kvm_vcpu_block() on 5.10) in
+ * virt/kvm/kvm_main.c to its end, polling included, as kvm_vcpu_wakeup tells.
+ * Wake-up latency: from sched_waking of the vCPU's sleeping thread
+ * (try_to_wake_up() in kernel/sched/core.c), or from kvm_vcpu_wakeup when
+ * polling caught the wake-up, to the next kvm_entry of the vCPU.
+ */
+#include "../bpf/events.bpf.h"
+#include "../bpf/stat.bpf.h"
+#include "vcpu_wakeup.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct wakeup_record);
+} wakeup_records SEC(".maps");
+
+static __always_inline struct wakeup_record *wakeup_record(u32 slot)
+{
+	return slot ? bpf_map_lookup_elem(&wakeup_records, &slot) : NULL;
+}
+
+/* A task is about to become runnable: only those that hold a vCPU matter. */
+static __noinline int on_waking(struct task_struct *task)
+{
+	struct kvm_vcpu *vcpu = task_vcpu(task);
+	struct wakeup_record *record;
+
+	if (!vcpu)
+		return 0;
+	record = wakeup_record(vcpus__slot_of(vcpu, task));
+	if (record)
+		record->waking_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* The current vCPU's halt of halt_ns has ended. */
+static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct wakeup_record *record;
+	struct wakeup_event *event;
+	u32 slot = vcpus__current_slot();
+
+	record = wakeup_record(slot);
+	if (!record)
+		return 0;
+	record->in_use = 1;
+	record->counts[waited]++;
+	record->invalid += !valid;
+	stat__add(&record->halt, halt_ns);
+	/* A waking from before this halt is not what ended it. */
+	if (!waited)
+		record->woken_ns = now;
+	else if (record->waking_ns && now - record->waking_ns <= halt_ns)
+		record->woken_ns = record->waking_ns;
+	else
+		record->woken_ns = 0;
+	event = event__reserve(sizeof(*event));
+	if (!event)
+		return 0;
+	event__head(&event->head, slot);
+	event->halt_ns = halt_ns;
+	event->waited = waited;
+	event->valid = valid;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* The vCPU enters the guest. */
+static __always_inline int on_entry(void *vcpu)
+{
+	struct wakeup_record *record = vcpu ? wakeup_record(vcpus__slot(vcpu)) : NULL;
+	u64 since;
+
+	if (!record || !record->woken_ns)
+		return 0;
+	since = record->woken_ns;
+	record->woken_ns = 0;
+	stat__add(&record->wake, bpf_ktime_get_ns() - since);
+	return 0;
+}
+
+/* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid) */
+SEC("?raw_tp/kvm_vcpu_wakeup")
+int wakeup_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_wakeup(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1);
+}
+
+SEC("?tp_btf/kvm_vcpu_wakeup")
+int wakeup_tp_btf(u64 *ctx)
+{
+	return on_wakeup(ctx[0], ctx[1] & 1, ctx[2] & 1);
+}
+
+SEC("?tp/kvm/kvm_vcpu_wakeup")
+int wakeup_tracepoint(void *ctx)
+{
+	struct {
+		u64 ns;
+		u8 waited;
+		u8 valid;
+	} args = {};
+
+	/* The same record on all kernels, after the common fields. */
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_wakeup(args.ns, args.waited & 1, args.valid & 1);
+}
+
+/* sched_waking(struct task_struct *p) */
+SEC("?raw_tp/sched_waking")
+int waking_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_waking((void *)ctx->args[0]);
+}
+
+SEC("?tp_btf/sched_waking")
+int waking_tp_btf(u64 *ctx)
+{
+	return on_waking((void *)untyped_arg(ctx, 0));
+}
+
+/* kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
+SEC("?raw_tp/kvm_entry")
+int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_entry((void *)ctx->args[0]);
+}
+
+SEC("?tp_btf/kvm_entry")
+int entry_tp_btf(u64 *ctx)
+{
+	return on_entry((void *)untyped_arg(ctx, 0));
+}
+
+SEC("?tp/kvm/kvm_entry")
+int entry_tracepoint(void *ctx)
+{
+	return on_entry(loaded_vcpu());
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
