@@ -362,6 +362,12 @@ static __always_inline u32 task_state(struct task_struct *task)
 	return BPF_CORE_READ(old, state);
 }
 
+/* Runs, or is being switched to or from. task_struct.on_cpu: an int, one byte since 7.2. */
+static __always_inline bool task_on_cpu(struct task_struct *task)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu);
+}
+
 /* task_cpu(): task_struct.cpu moved into thread_info in 5.16. */
 static __always_inline u32 task_cpu(struct task_struct *task)
 {

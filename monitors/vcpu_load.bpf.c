@@ -624,7 +624,7 @@ static __noinline int begin_as_it_is(struct load_record *r, struct kvm_vcpu *vcp
 	r->loads = 0;
 	r->in_run = task_vcpu(task) == vcpu;
 	r->state = !r->in_run ? IN_VMM : vcpu_in_guest(vcpu) ? IN_GUEST : IN_KVM;
-	if (BPF_CORE_READ(task, on_cpu)) {
+	if (task_on_cpu(task)) {
 		if (r->in_run)
 			load_begin(r, now);
 	} else if (!task_state(task)) {
@@ -666,7 +666,7 @@ int existing(struct bpf_iter__task_file *ctx)
 		begin_as_it_is(r, vcpu, task);
 		seq = r->seq;
 		barrier();
-		if (!BPF_CORE_READ(task, on_cpu) == !!r->off || r->seq != seq)
+		if (task_on_cpu(task) != !!r->off || r->seq != seq)
 			break;
 	}
 	return 0;
