@@ -44,6 +44,9 @@ enum {
  * vCPU, code and data; the pages of touch=N are a slot of their own.
  */
 enum {
+	GPA_IDT = 0,
+	GPA_GDT = 0x800,
+	GPA_HANDLER = 0x900,	/* of every interrupt: it returns */
 	GPA_PML4 = 0x1000,
 	GPA_PDPT = 0x2000,
 	GPA_PD = 0x3000,	/* four: 0..4 GiB */
@@ -69,7 +72,18 @@ enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
 
 /* The local APIC of each vCPU. */
-enum { APIC_ICR = 0xfee00300, APIC_ICR2 = 0xfee00310, APIC_REMOTE_READ = 3 << 8 };
+enum {
+	APIC_EOI = 0xfee000b0,
+	APIC_ICR = 0xfee00300,
+	APIC_ICR2 = 0xfee00310,
+	APIC_LVT_TIMER = 0xfee00320,
+	APIC_TIMER_COUNT = 0xfee00380,
+	APIC_TIMER_DIVIDE = 0xfee003e0,
+	APIC_REMOTE_READ = 3 << 8,
+	APIC_DIVIDE_BY_1 = 0xb,	/* of KVM's 1 GHz */
+};
+
+enum { TIMER_VECTOR = 0x40, NR_VECTORS = TIMER_VECTOR + 1 };
 
 struct code;
 struct vcpu;
@@ -82,13 +96,15 @@ enum op_flags {
 	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
-	OP_PAIRS = 1 << 7,	/* needs an even number of vCPUs */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
 	OP_HYPERV = 1 << 7,	/* the guest is one of Hyper-V: so are all its hypercalls */
 	OP_XEN = 1 << 8,	/* the guest is one of Xen: so are all its hypercalls */
 	OP_LONG = 1 << 9,	/* long mode only */
 	OP_IOCTLS = 1 << 10,	/* ioctls of the vCPU's thread, before the guest runs */
 	OP_LOG = 1 << 11,	/* each count is a page of the logged slot, the argument rounds */
+	OP_PAIRS = 1 << 12,	/* needs an even number of vCPUs */
+	OP_INTERRUPTS = 1 << 13, /* the guest takes interrupts */
+	OP_SLOW = 1 << 14,	/* the touch slot's pages come from user space, after a while */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -162,6 +178,7 @@ struct vcpu {
 	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
 	uint64_t user_exits[NR_USER_EXITS];
 	uint64_t runs;		/* KVM_RUNs */
+	uint64_t slept_ns;	/* in user space, as PORT_SLEEP asks for */
 	uint64_t run_delay_ns;	/* of the thread, as the scheduler counts it, from the first to the last */
 	bool failed;
 };
@@ -185,7 +202,11 @@ struct vm {
 	struct vcpu vcpus[MAX_VCPUS];
 	pthread_t waker;
 	bool waking;
-	atomic_bool ended;	/* the waker is to go */
+	int slow_fd;
+	pthread_t pager;
+	bool paging;
+	uint64_t slow_ns;	/* that pages were made to wait for */
+	atomic_bool ended;	/* the waker and the pager are to go */
 	atomic_bool stop;	/* the watchdog wants the vCPUs out */
 	pthread_barrier_t *start;
 };
@@ -208,14 +229,21 @@ int log__setup_vcpu(struct vcpu *vcpu);
 int log__read(struct vcpu *vcpu);
 void log__close(struct vm *vm);
 
+/* slow.c: the touch slot's pages as user space fills them in. */
+int slow__setup(struct vm *vm);
+void slow__close(struct vm *vm);
+
 /* cpu.c: the registers a guest starts with, and its page tables. */
 int cpu__setup(struct vcpu *vcpu);
 int cpu__map(struct vm *vm, uint64_t gpa);
 void cpu__page_tables(struct vm *vm);
+void cpu__interrupt_table(struct vm *vm);
 
-/* run.c: runs all of a round's VMs and waits for their end. */
+/* run.c: the clock; runs all of a round's VMs and waits for their end. */
 int run__vms(struct vm *vms, size_t nr, const struct plan *plan);
 int run__all(const struct plan *plan);
+uint64_t now_ns(void);
+void sleep_us(uint64_t us);
 
 /* probe.c */
 int probe(const struct plan *plan);

@@ -222,6 +222,12 @@ static void emit_hlt(struct code *c, struct vcpu *vcpu, const struct op_use *use
 	code__loop_esi(c, loop);
 }
 
+static void emit_apic_write(struct code *c, uint32_t reg, uint32_t value)
+{
+	code__mov_edi_addr(c, reg);
+	code__set_mem(c, 0, value);
+}
+
 /* Ends each HLT of the vCPU before this one: remote read, which wakes up and is no interrupt. */
 static void emit_send_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -241,10 +247,8 @@ static void emit_send_ipi(struct code *c, struct vcpu *vcpu, const struct op_use
 	code__mov(c, ECX, use->arg);
 	delay = code__label(c);
 	code__loop_ecx(c, delay);
-	code__mov_edi_addr(c, APIC_ICR2);
-	code__set_mem(c, 0, target->id << 24);
-	code__mov_edi_addr(c, APIC_ICR);
-	code__set_mem(c, 0, APIC_REMOTE_READ);
+	emit_apic_write(c, APIC_ICR2, target->id << 24);
+	emit_apic_write(c, APIC_ICR, APIC_REMOTE_READ);
 	code__loop_esi(c, loop);
 }
 
@@ -261,6 +265,21 @@ static void emit_hlt_ipi(struct code *c, struct vcpu *vcpu, const struct op_use 
 	loop = loop_begin(c, use);
 	code__inc_mem(c);
 	code__raw(c, 0xf4);
+	code__loop_esi(c, loop);
+}
+
+/* STI lets an interrupt in only after the HLT, so that none is missed. */
+static void emit_hlt_timer(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_apic_write(c, APIC_LVT_TIMER, TIMER_VECTOR);
+	emit_apic_write(c, APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_1);
+	loop = loop_begin(c, use);
+	emit_apic_write(c, APIC_TIMER_COUNT, use->arg * 1000);
+	code__raw(c, 0xfb, 0xf4, 0xfa);
+	emit_apic_write(c, APIC_EOI, 0);
 	code__loop_esi(c, loop);
 }
 
@@ -395,6 +414,9 @@ const struct op ops[] = {
 	{ "hlt_ipi", "HLTs of vCPUs 0, 2, ..., each ended by an IPI of the next vCPU, once per guest",
 	  "turns", 500, UINT32_MAX, UINT32_MAX, OP_IRQCHIP | OP_PAIRS, USER_EXIT_NONE,
 	  emit_hlt_ipi },
+	{ "hlt_timer", "HLTs, each ended by the APIC timer's interrupt that many us after it was started",
+	  "us", 1000, 4000000, UINT32_MAX, OP_IRQCHIP | OP_LONG | OP_INTERRUPTS, USER_EXIT_NONE,
+	  emit_hlt_timer },
 	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,
@@ -403,6 +425,8 @@ const struct op ops[] = {
 	  MAX_TOUCH_PAGES, OP_TOUCH, USER_EXIT_NONE, emit_touch_read },
 	{ "touch_exec", "calls, each of code in a fresh 4 KiB page of RAM (long mode)", NULL, 0, 0,
 	  MAX_TOUCH_PAGES, OP_TOUCH | OP_LONG, USER_EXIT_NONE, emit_touch_exec },
+	{ "touch_slow", "1-byte writes, each to a page that user space fills in that many ms later", "ms", 50,
+	  60000, 1000, OP_TOUCH | OP_SLOW, USER_EXIT_NONE, emit_touch },
 	{ "dirty", "1-byte writes, each to a page with dirty logging on; then the log is read",
 	  "rounds", 1, LOG_ROUNDS, MAX_LOG_PAGES, OP_LOG, KVM_EXIT_IO, emit_dirty },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,

@@ -84,7 +84,8 @@ void report__vcpu(const struct vcpu *vcpu)
 	print_ops(vm->plan);
 	print_exits("user_exits", vcpu->user_exits);
 	print_exits("expect", expect);
-	printf(",\"runs\":%llu,\"run_delay_ns\":%llu", (unsigned long long)vcpu->runs,
+	printf(",\"runs\":%llu,\"slept_ns\":%llu,\"run_delay_ns\":%llu",
+	       (unsigned long long)vcpu->runs, (unsigned long long)vcpu->slept_ns,
 	       (unsigned long long)vcpu->run_delay_ns);
 	printf("}\n");
 	fflush(stdout);
@@ -106,6 +107,7 @@ void report__vm(const struct vm *vm)
 	print_slot("ram_slot", 0, 0, vm->ram, RAM_SIZE);
 	print_slot("touch_slot", 1, GPA_TOUCH, vm->touch, vm->touch_size);
 	print_slot("log_slot", 2, GPA_LOG, vm->log, vm->log_size);
+	printf(",\"slow_ns\":%llu", (unsigned long long)vm->slow_ns);
 	printf(",\"log\":{\"reads\":%llu,\"pages\":%llu}", (unsigned long long)vm->log_reads,
 	       (unsigned long long)vm->log_pages);
 	printf("}\n");

@@ -20,7 +20,7 @@ enum { MSI_BASE = 0xfee00000, MSI_WAKE_UP = 3 << 8 };
 
 enum verdict { GO_ON, ENDED, BROKEN };
 
-static void sleep_us(uint64_t us)
+void sleep_us(uint64_t us)
 {
 	struct timespec ts = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
 
@@ -37,12 +37,12 @@ static void vcpu_sleep(struct vcpu *vcpu, uint64_t msec)
 		;
 }
 
-static uint64_t now_us(void)
+uint64_t now_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 static uint32_t *hlt_counter(struct vm *vm, unsigned int vcpu)
@@ -70,9 +70,9 @@ static void *waker(void *arg)
 			uint32_t count = __atomic_load_n(hlt_counter(vm, i), __ATOMIC_ACQUIRE);
 
 			if (count != seen[i])
-				since[i] = now_us();
+				since[i] = now_ns();
 			if (count == seen[i] && count != woken[i] &&
-			    now_us() - since[i] >= hlt_counter(vm, i)[HLT_DELAY_AT / 4]) {
+			    now_ns() - since[i] >= hlt_counter(vm, i)[HLT_DELAY_AT / 4] * 1000ULL) {
 				woken[i]++;
 				if (ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) < 0)
 					perror("kvm_guest: KVM_SIGNAL_MSI");
@@ -95,8 +95,11 @@ static enum verdict handle_io(struct vcpu *vcpu)
 		return GO_ON;
 	}
 	if (run->io.port == PORT_SLEEP) {
+		uint64_t since = now_ns();
+
 		memcpy(&msec, data, sizeof(msec));
 		vcpu_sleep(vcpu, msec);
+		vcpu->slept_ns += now_ns() - since;
 	}
 	if (run->io.port == PORT_LOG && log__read(vcpu))
 		return BROKEN;

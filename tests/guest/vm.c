@@ -114,12 +114,16 @@ static int setup_memory(struct vm *vm)
 	if (vm__add_slot(vm, 0, 0, vm->ram, RAM_SIZE, 0))
 		return -1;
 	cpu__page_tables(vm);
+	if (plan__flags(vm->plan) & OP_INTERRUPTS)
+		cpu__interrupt_table(vm);
 	vm->touch_size = plan__touch_pages(vm->plan) * PAGE;
 	if (!vm->touch_size)
 		return 0;
 	vm->touch = vm->plan->huge ? alloc_huge(vm->touch_size) : vm__alloc(vm->touch_size);
 	if (!vm->touch)
 		return vm__failed(vm, "guest RAM to touch");
+	if (slow__setup(vm))
+		return -1;
 	return vm__add_slot(vm, 1, GPA_TOUCH, vm->touch, vm->touch_size, 0);
 }
 
@@ -311,7 +315,7 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->plan = plan;
 	vm->id = id;
 	vm->round = round;
-	vm->kvm_fd = vm->fd = -1;
+	vm->kvm_fd = vm->fd = vm->slow_fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
 	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || log__setup_vm(vm) || map_mmio(vm))
@@ -326,6 +330,8 @@ void vm__close(struct vm *vm)
 {
 	unsigned int i;
 
+	atomic_store(&vm->ended, true);
+	slow__close(vm);
 	for (i = 0; i < MAX_VCPUS; i++) {
 		if (vm->vcpus[i].run)
 			munmap(vm->vcpus[i].run, vm->run_size);
