@@ -54,13 +54,9 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	record->counts[waited]++;
 	record->invalid += !valid;
 	stat__add(&record->halt, halt_ns);
-	/* A waking from before this halt is not what ended it. */
-	if (!waited)
-		record->woken_ns = now;
-	else if (record->waking_ns && now - record->waking_ns <= halt_ns)
-		record->woken_ns = record->waking_ns;
-	else
-		record->woken_ns = 0;
+	/* A thread that slept was woken last by what ended the halt. */
+	record->woken_ns = waited ? record->waking_ns : now;
+	record->waking_ns = 0;
 	event = event__reserve(sizeof(*event));
 	if (!event)
 		return 0;

@@ -42,22 +42,32 @@ static void add(struct stats *stats, const char *name, uint64_t value)
 	stats->counters[i].value += value;
 }
 
-/* Of a histogram, which has more than one value: how many were counted in it. */
+/* A histogram has a value per bucket: NAME is their sum, NAME.BUCKET what is in one. */
+static void add_value(struct stats *stats, const struct kvm_stats_desc *desc, unsigned int bucket,
+		      uint64_t value)
+{
+	char name[MAX_NAME];
+
+	add(stats, desc->name, value);
+	if (desc->size <= 1 || !value)
+		return;
+	snprintf(name, sizeof(name), "%.48s.%u", desc->name, bucket);
+	add(stats, name, value);
+}
+
 static void add_descriptor(struct stats *stats, int fd, const struct kvm_stats_header *head,
 			   size_t index)
 {
 	size_t size = sizeof(struct kvm_stats_desc) + head->name_size;
 	struct kvm_stats_desc *desc = calloc(1, size + 1);
-	uint64_t value, sum = 0;
+	uint64_t value;
 	unsigned int i;
 
-	if (desc && pread(fd, desc, size, head->desc_offset + index * size) == (ssize_t)size) {
+	if (desc && pread(fd, desc, size, head->desc_offset + index * size) == (ssize_t)size)
 		for (i = 0; i < desc->size; i++)
 			if (pread(fd, &value, sizeof(value), head->data_offset + desc->offset +
 				  i * sizeof(value)) == sizeof(value))
-				sum += value;
-		add(stats, desc->name, sum);
-	}
+				add_value(stats, desc, i, value);
 	free(desc);
 }
 
