@@ -257,6 +257,14 @@ ask_range()
 		"$2" "$3" "$4" "$1" >>"$TMP/asked"
 }
 
+# ask_range_where CONDITION REASON NAME LOW HIGH GOT
+ask_range_where()
+{
+	printf 'if %s then ' "$1" >>"$TMP/asked"
+	ask_range "$3" "$4" "$5" "$6"
+	printf 'empty else ["%s", "# SKIP", "%s"] end,\n' "$3" "$2" >>"$TMP/asked"
+}
+
 # ask_where CONDITION REASON NAME EXPECTED GOT: a skip for that reason where the jq condition is false
 ask_where()
 {
