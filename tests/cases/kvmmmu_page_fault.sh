@@ -108,7 +108,7 @@ for kind in $(kinds raw_tp tp_btf); do
 	fi
 done
 # Functions alone know the faults, but not what they became.
-for kind in $(kinds fentry kprobe); do
+for kind in $(vendor_kinds fentry kprobe); do
 	if why=$(lacks kvmmmu_page_fault $kind '^(kvm_page_fault|kvm_entry)$'); then
 		skip "--hooks=$kind" "$why"
 	else

@@ -88,10 +88,18 @@ lacks()
 	test -n "$lacks_why" && echo "$lacks_why"
 }
 
-# kinds KIND...: the kinds of hook to try one by one; none where only the quick set runs
-kinds()
+# vendor_kinds KIND...: the kinds of hook to try one by one, when some are on functions of the
+# vendor's module; none where only the quick set runs
+vendor_kinds()
 {
 	test -n "$KVM_WATCHER_QUICK" || echo "$@"
+}
+
+# kinds KIND...: the same of hooks that the vendors share: Bochs, which is slow, leaves them to the
+# machine in QEMU that has the same kernel
+kinds()
+{
+	test "$KVM_WATCHER_EMULATOR" = bochs || vendor_kinds "$@"
 }
 
 # vmx, svm or none: of this host's KVM

@@ -82,7 +82,7 @@ exact "one vCPU" "--vms=1 --vcpus=1" --
 exact "4 vCPUs in 2 VMs" "--vms=2 --vcpus=2" --
 exact "real mode" "--mode=real --vcpus=2" --
 # A kprobe can't see the end of KVM_RUN: a tracepoint stands in there.
-for kind in $(kinds raw_tp tp_btf fentry kprobe,tracepoint tracepoint); do
+for kind in $(vendor_kinds raw_tp tp_btf fentry kprobe,tracepoint tracepoint); do
 	# What this kind alone can't reach here, beyond what no kind can.
 	if why=$(lacks vm_exit $kind "${no_exits:+^kvm_(run|userspace_exit)$}"); then
 		skip "--hooks=$kind" "$why"
