@@ -381,12 +381,13 @@ static void look(struct series *s, const struct fault_record *record, uint64_t e
 {
 	struct fault_sums sums;
 
+	/* The times first: what is timed is counted, too. */
+	stat_series__look(&s->time, &record->stat, epoch);
 	read_sums(&sums, record);
 	s->key = record->key;
 	memset(&s->grown, 0, sizeof(s->grown));
 	add_sums(&s->grown, &sums, &s->sums);
 	s->sums = sums;
-	stat_series__look(&s->time, &record->stat, epoch);
 	s->head.quiet = !s->grown.count;
 }
 

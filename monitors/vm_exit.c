@@ -262,12 +262,14 @@ static void write_rows(struct run *run, const struct attachment *at, struct seri
 /* Takes what a record grew by since the last look. */
 static void look(struct series *s, const struct exit_record *record, uint64_t epoch)
 {
-	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	uint64_t count;
 
+	/* The times first: what is timed is counted, too. */
+	stat_series__look(&s->time, &record->stat, epoch);
+	count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 	s->key = record->key;
 	s->grown = counter__delta(count, s->count);
 	s->count = count;
-	stat_series__look(&s->time, &record->stat, epoch);
 	s->head.quiet = !s->grown && !s->time.grown.timed;
 }
 
