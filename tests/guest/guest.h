@@ -82,13 +82,13 @@ enum op_flags {
 	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
-	OP_PAIRS = 1 << 7,	/* needs an even number of vCPUs */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
 	OP_HYPERV = 1 << 7,	/* the guest is one of Hyper-V: so are all its hypercalls */
 	OP_XEN = 1 << 8,	/* the guest is one of Xen: so are all its hypercalls */
 	OP_LONG = 1 << 9,	/* long mode only */
 	OP_IOCTLS = 1 << 10,	/* ioctls of the vCPU's thread, before the guest runs */
 	OP_LOG = 1 << 11,	/* each count is a page of the logged slot, the argument rounds */
+	OP_PAIRS = 1 << 12,	/* needs an even number of vCPUs */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
