@@ -574,7 +574,8 @@ static void collect_pages(const struct attachment *at, bool all)
 
 static void write_hottest(struct run *run)
 {
-	qsort(self.kept, self.nr_kept, sizeof(*self.kept), by_vm_count);
+	if (self.kept)
+		qsort(self.kept, self.nr_kept, sizeof(*self.kept), by_vm_count);
 	run__begin(run, &kvmmmu_page_fault_monitor, SCOPE_TOTAL, VIEW_HOT);
 	for (size_t i = 0; i < self.nr_kept; i++) {
 		const struct hot_page *page = &self.kept[i];

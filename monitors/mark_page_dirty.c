@@ -607,6 +607,7 @@ static void write_pages(struct run *run)
 	struct output *out;
 	int err;
 
+	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
 	if (tempfile__open(&file, run->opts->temp_dir, mark_page_dirty_monitor.name,
 			   run->opts->format))
 		return;
@@ -667,7 +668,6 @@ static void report_total(struct run *run)
 	if (rows)
 		write_rows(run, rows, nr, SCOPE_TOTAL);
 	free(rows);
-	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
 	if (self.nr_pages)
 		write_pages(run);
 }
