@@ -146,12 +146,12 @@ woken_by_ipi()
 # -p: of two VMs the one that was asked for
 only_one()
 {
-	kvm_guest --pause-ms=4000 hlt=50 >"$TMP/one.json" 2>&1 &
-	one=$!
-	kvm_guest --pause-ms=4000 hlt=50 >"$TMP/two.json" 2>&1 &
-	two=$!
-	sleep 1
+	guest_at_gate 1 hlt=50
+	one=$gated
+	guest_at_gate 1 hlt=50
+	two=$gated
 	if watch -n -w -p $one; then
+		open_gate
 		wait $two
 		wait $one
 		watch_end
@@ -161,6 +161,7 @@ only_one()
 			"$TMP/watch.json")"
 	else
 		fail "-p: kvm_watcher starts"
+		open_gate
 		wait $one $two
 	fi
 }
