@@ -120,12 +120,13 @@ only_one()
 {
 	guest_at_gate 1 hlt=50
 	one=$gated
-	kvm_guest --start-on="$TMP/gate" hlt=50 >"$TMP/two.json" &
+	guest_at_gate 1 hlt=50
+	two=$gated
 	if watch -n -w -p $one; then
 		open_gate
+		wait $two
 		wait $one
 		watch_end
-		wait
 		cp "$TMP/$one.json" "$TMP/guest.json"
 		ask "-p: no other VM's rows" "[$one]" '$watch | map(select(has("pid")) | .pid) | unique'
 		ask_range "-p: its halts are there" 40 50 'event("vcpu_wakeup"; true)'
@@ -133,7 +134,7 @@ only_one()
 	else
 		fail "-p: kvm_watcher starts"
 		open_gate
-		wait
+		wait $one $two
 	fi
 }
 
