@@ -157,7 +157,6 @@ struct look {
 	uint64_t ns[NR_BUDGET];
 	uint64_t loaded_ns;
 	uint64_t loads, migrations, node_migrations;
-	struct timing load;
 	uint64_t open_ns;	/* length of the load period that is not over; 0: none */
 	uint32_t cpu;
 	bool on_cpu;
@@ -171,11 +170,9 @@ struct theft {
 
 struct series {
 	struct series_head head;
-	uint32_t slot;
 	uint64_t first_ns;
 	struct look now, before;
-	struct stat_delta load;			/* of the interval */
-	struct stat_delta extremes;		/* of the run: min_ns, max_ns only */
+	struct stat_series load;		/* periods that ended */
 	uint64_t cpus[CPU_WORDS];		/* of the interval */
 	uint64_t all_cpus[CPU_WORDS];		/* of the run */
 	struct theft *thefts;
@@ -301,7 +298,6 @@ static void take_look(struct look *look, const struct load_record *r, uint64_t n
 	memcpy(look->ns, r->ns, sizeof(look->ns));
 	if (!r->ended_ns)
 		budget__close(look->ns, r, now);
-	look->load = r->load;
 	look->open_ns = r->load_ns && now > r->load_ns ? now - r->load_ns : 0;
 	look->loaded_ns = r->load.total_ns + look->open_ns;
 	look->loads = r->loads;
@@ -340,16 +336,11 @@ static void look_at(struct run *run, uint32_t slot, uint64_t epoch)
 		s = series__of(&self.set, run, slot);
 		if (!s)
 			return;
-		s->slot = slot;
 		s->first_ns = r.first_ns;
 		s->before.at_ns = s->first_ns;
-		stat_delta__init(&s->extremes);
 	}
 	take_look(&s->now, &r, now);
-	stat_delta__init(&s->load);
-	stat_delta__set(&s->load, &s->now.load, &s->before.load);
-	stat_delta__extremes(&s->load, &s->now.load, epoch);
-	stat_delta__extremes(&s->extremes, &s->now.load, 0);
+	stat_series__look(&s->load, &r.load, epoch);
 	note_cpus(s, &r, epoch);
 }
 
@@ -454,7 +445,7 @@ static void fill_load(struct load_row *row, const struct series *s, enum scope s
 {
 	static const struct look none;
 	const struct look *from = scope == SCOPE_INTERVAL ? &s->before : &none;
-	const struct stat_delta *d = scope == SCOPE_INTERVAL ? &s->load : &s->extremes;
+	const struct stat_delta *d = scope == SCOPE_INTERVAL ? &s->load.grown : &s->load.run;
 
 	row->total_ns = s->now.loaded_ns - from->loaded_ns;
 	row->count = s->now.loads - from->loads;
