@@ -8,6 +8,15 @@
 
 #include "code.h"
 
+/*
+ * Around loops that go on for long without an exit: Bochs keeps the host's interrupts out of a guest
+ * that has its own switched off. Nobody sends any to these guests.
+ */
+static void emit_interrupts(struct code *c, bool on)
+{
+	code__raw(c, on ? 0xfb : 0xfa);
+}
+
 static size_t loop_begin(struct code *c, const struct op_use *use)
 {
 	code__mov(c, ESI, use->count);
@@ -234,6 +243,7 @@ static void emit_send_ipi(struct code *c, struct vcpu *vcpu, const struct op_use
 	const struct vcpu *target = vcpu - 1;
 	size_t loop, wait, delay;
 
+	emit_interrupts(c, true);
 	code__mov(c, EAX, 0);
 	code__mov_ebx_eax(c);
 	loop = loop_begin(c, use);
@@ -250,6 +260,7 @@ static void emit_send_ipi(struct code *c, struct vcpu *vcpu, const struct op_use
 	emit_apic_write(c, APIC_ICR2, target->id << 24);
 	emit_apic_write(c, APIC_ICR, APIC_REMOTE_READ);
 	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
 }
 
 /* vCPUs 0, 2, ... halt, each woken by the one after it. */
@@ -352,9 +363,10 @@ static void emit_dirty(struct code *c, struct vcpu *vcpu, const struct op_use *u
 /* One turn of the outer loop is a millisecond by the time stamp counter. */
 static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
-	size_t msec = loop_begin(c, use);
-	size_t loop;
+	size_t msec, loop;
 
+	emit_interrupts(c, true);
+	msec = loop_begin(c, use);
 	code__raw(c, 0x0f, 0x31);
 	code__mov_ebx_eax(c);
 	loop = code__label(c);
@@ -363,6 +375,7 @@ static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *us
 	code__cmp_eax(c, vcpu__tsc_khz(vcpu));
 	code__jb(c, loop);
 	code__loop_esi(c, msec);
+	emit_interrupts(c, false);
 }
 
 static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *use)
