@@ -98,6 +98,21 @@ $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $<
 
+# What a monitor costs at least: tests/bench.
+$(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(OUTPUT)/bench/empty.skel.h: $(OUTPUT)/bench/empty.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name empty_bpf > $@
+
+$(OUTPUT)/tests/empty_programs: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
+	$(call say,CC,$@)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/bench -o $@ $< \
+		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
+
 # The cases call jq; gojq is the same language and starts ten times faster.
 $(OUTPUT)/tests/jq:
 	$(Q)mkdir -p $(@D)
