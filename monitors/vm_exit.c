@@ -96,6 +96,8 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_cast", VENDOR_VMX | VENDOR_SVM, true,
+	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
 	  .gives = "the table KVM_EXIT", .primary = true },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_old", VENDOR_VMX | VENDOR_SVM },
@@ -126,9 +128,10 @@ struct growth {
 };
 
 static struct {
+	char *variables;		/* the BPF object's, and in it: */
 	struct exit_state *states;
 	struct exit_record *records;
-	size_t states_size, records_size, nr_records;
+	size_t variables_size, records_size, nr_records;
 	struct series **live;		/* by record */
 	struct series **gone;		/* of vCPUs that have ended */
 	size_t nr_gone, room_gone;
@@ -140,9 +143,7 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	int err, at;
 
 	self.nr_records = slots * RECORDS_PER_SLOT;
-	err = map__resize(obj, "exit_states", slots);
-	if (!err)
-		err = map__resize(obj, "exit_records", self.nr_records);
+	err = map__resize(obj, "exit_records", self.nr_records);
 	if (!err)
 		err = map__resize(obj, "exit_index", self.nr_records);
 	if (!err)
@@ -158,10 +159,16 @@ static int prepare(struct run *run, struct bpf_object *obj)
 
 static int start(struct run *run, struct attachment *at)
 {
+	struct bpf_map *map;
+	long offset = map__find_variable(at->obj, ".bss", "exit_states", &map);
+
 	(void)run;
-	self.states = map__mmap_name(at->obj, "exit_states", &self.states_size);
-	if (!self.states)
+	if (offset < 0)
+		return offset;
+	self.variables = map__mmap(map, &self.variables_size);
+	if (!self.variables)
 		return -errno;
+	self.states = (struct exit_state *)(self.variables + offset);
 	self.records = map__mmap_name(at->obj, "exit_records", &self.records_size);
 	if (!self.records)
 		return -errno;
@@ -175,8 +182,8 @@ static void stop(struct run *run, struct attachment *at)
 {
 	(void)run;
 	(void)at;
-	if (self.states)
-		munmap(self.states, self.states_size);
+	if (self.variables)
+		munmap(self.variables, self.variables_size);
 	if (self.records)
 		munmap(self.records, self.records_size);
 	for (size_t i = 0; self.live && i < self.nr_records; i++)
@@ -328,15 +335,37 @@ static void write_rows(struct run *run, const struct attachment *at, struct grow
 		write_view(run, rows + kvm, nr - kvm, scope, VIEW_USER);
 }
 
+/* 1 while an exit of this record is not over. */
+static unsigned int unfinished(const struct exit_record *record)
+{
+	const struct exit_state *state = &self.states[record->key.slot];
+	uint32_t index = record - self.records;
+
+	/* In this order: the programs write the record before the time. */
+	if (__atomic_load_n(&state->exit_ns, __ATOMIC_ACQUIRE) &&
+	    __atomic_load_n(&state->record, __ATOMIC_ACQUIRE) == index)
+		return 1;
+	return __atomic_load_n(&state->left_ns, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&state->left_record, __ATOMIC_ACQUIRE) == index;
+}
+
 /* What a record grew by since the last look, which this one becomes. */
 static bool look(struct series *s, const struct exit_record *record, uint64_t epoch,
 		 struct growth *g)
 {
 	struct timing now = record->stat;
-	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	struct stat_delta whole;
+	uint64_t count;
 
+	stat_delta__set(&whole, &now, NULL);
+	count = whole.timed + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
+	/* Last: an exit that ends meanwhile then is missing from both, and never in both. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	count += unfinished(record);
+	if (count < s->count)
+		count = s->count;
 	g->series = s;
-	g->count = counter__delta(count, s->count);
+	g->count = count - s->count;
 	stat_delta__init(&g->delta);
 	stat_delta__set(&g->delta, &now, &s->stat);
 	stat_delta__extremes(&g->delta, &now, epoch);
