@@ -42,7 +42,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: all bpf deps demo test test-unit test-matrix machine install clean help format-check
+.PHONY: all bpf deps demo test test-unit test-matrix bench machine install clean help format-check
 .SECONDARY:
 
 all bpf: kvm_watcher ## build (bpf is the original's name for it)
@@ -134,6 +134,9 @@ test-unit: $(UNIT_TESTS) ## unit tests alone
 
 test-matrix: $(TESTED) ## everything on all eight machines
 	@tests/run.sh --jobs=2 --grid unit native $(MATRIX)
+
+bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
+	@tests/bench/bench $(BENCH) $(addsuffix -vmx,$(KERNEL))
 
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)

@@ -84,11 +84,11 @@ with exit 'kvm_watcher -e -p OTHER' watching kvm_watcher --interval=3600 --forma
 kill "$other"
 
 if test -z "$quick"; then
-	watcher 'hypercall' -h
+	watcher 'exit hypercall' -h
 	watcher 'exit userspace_exit' -l
-	watcher 'page_fault' -f --summary
-	watcher 'mmio page_fault' -f -m --summary
-	watcher 'dirty_page' -d --summary
+	watcher 'exit page_fault' -f --summary
+	watcher 'mmio' -f -m --summary
+	watcher 'exit dirty_page' -d --summary
 	watcher 'exit userspace_exit' -o
 	watcher 'exit' -w
 	watcher 'exit' -n
