@@ -15,6 +15,9 @@ done
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 printf '# kernel\t%s\n' "$(uname -r)"
+# A standard input on which nothing ever comes, and which does not end.
+mkfifo "$tmp/nothing"
+exec 9<>"$tmp/nothing"
 
 # op EVENT: what the generator is to do for it.
 op() {
@@ -41,15 +44,24 @@ figure() {
 	}
 }
 
-# with EVENTS WHAT READY COMMAND...: while COMMAND runs; it is ready when its messages hold READY.
+# ready READY: does the program say READY, or (READY is perf) has it opened its counters?
+ready() {
+	if [ "$1" = perf ]; then
+		ls -l "/proc/$pid/fd" 2>/dev/null | grep -q perf_event && sleep 1
+	else
+		grep -q "$1" "$tmp/messages" "$tmp/output"
+	fi
+}
+
+# with EVENTS WHAT READY COMMAND...: the figures while COMMAND runs.
 with() {
 	events=$1 what=$2 ready=$3
 	shift 3
 	: >"$tmp/messages"
-	"$@" </dev/null >"$tmp/output" 2>"$tmp/messages" &
+	"$@" <"$tmp/nothing" >"$tmp/output" 2>"$tmp/messages" &
 	pid=$!
 	waited=0
-	while ! grep -q "$ready" "$tmp/messages" "$tmp/output"; do
+	while ! ready "$ready"; do
 		if ! kill -0 "$pid" 2>/dev/null || [ $waited -ge 1200 ]; then
 			kill "$pid" 2>/dev/null
 			sed "s/^/# $what: /" "$tmp/messages"
@@ -58,9 +70,19 @@ with() {
 		waited=$((waited + 1))
 		sleep 0.1
 	done
-	for event in $events; do figure "$event" "$what"; done
-	kill -INT "$pid"
-	wait "$pid"
+	for event in $events; do figure "$event" "$what" >>"$tmp/figures"; done
+	if kill -INT "$pid" 2>/dev/null; then
+		cat "$tmp/figures"
+	else
+		echo "# $what: it ended by itself"
+	fi
+	rm "$tmp/figures"
+	waited=0
+	while kill -0 "$pid" 2>/dev/null; do
+		waited=$((waited + 1))
+		test $waited -lt 300 || kill -KILL "$pid"
+		sleep 0.1
+	done
 	grep -E 'missing|lost: ' "$tmp/messages" | grep -v exits_untraced | sed "s/^/# $what: /"
 }
 
@@ -107,10 +129,9 @@ if test -n "$peers"; then
 	done
 fi
 if test -n "$peers" && test -x /peers/perf; then
-	with exit 'perf stat (counts only)' "$tmp" sh -c 'echo "$1"; exec /peers/perf stat -a -e kvm:kvm_exit -o "$1/stat" sleep 3000' perf "$tmp"
-	# Says nothing when it has started: its file grows.
-	with exit 'perf kvm stat record' "$tmp" sh -c 'echo "$1"; exec /peers/perf kvm stat record -a -o "$1/perf.data" sleep 3000' perf "$tmp"
-	with exit 'perf kvm stat live' "$tmp" sh -c 'echo "$1"; exec /peers/perf kvm stat live -a -d 3600' perf "$tmp"
+	with exit 'perf stat (counts only)' perf /peers/perf stat -a -e kvm:kvm_exit -o "$tmp/stat"
+	with exit 'perf kvm stat record' perf /peers/perf kvm stat record -a -o "$tmp/perf.data"
+	with exit 'perf kvm stat live' perf /peers/perf kvm stat live -a -d 3600
 fi
 if test -n "$peers" && test -x /peers/bpftrace; then
 	with exit 'bpftrace (stats and hist by pid, tid, reason)' Attaching /peers/bpftrace -e '

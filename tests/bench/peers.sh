@@ -25,7 +25,7 @@ add_peer() {
 	[ -n "$loader" ] && [ -n "$file" ] || return 1
 	install -m 755 "$file" "$into/bin/$3" && install -m 755 "$loader" "$into/lib/" || return 1
 	"$loader" --inhibit-cache --library-path "$(find "$tree" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)" --list "$file" |
-		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | while read -r file; do install -m 644 "$(readlink -f "$file")" "$into/lib/$(basename "$file")"; done
+		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | while read -r file; do install -m 755 "$(readlink -f "$file")" "$into/lib/$(basename "$file")"; done
 	cat >"$into/$3" <<-END
 		#!/bin/sh
 		exec /peers/lib/ld-linux-x86-64.so.2 --library-path /peers/lib /peers/bin/$3 "\$@"
