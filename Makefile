@@ -42,7 +42,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: all bpf deps demo test test-unit test-matrix machine install clean help format-check
+.PHONY: all bpf deps demo test test-unit test-matrix bench machine install clean help format-check
 .SECONDARY:
 
 all bpf: kvm_watcher ## build (bpf is the original's name for it)
@@ -98,6 +98,21 @@ $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $<
 
+# What a monitor costs at least: tests/bench.
+$(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(OUTPUT)/bench/empty.skel.h: $(OUTPUT)/bench/empty.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name empty_bpf > $@
+
+$(OUTPUT)/tests/empty_programs: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
+	$(call say,CC,$@)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/bench -o $@ $< \
+		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
+
 # The cases call jq; gojq is the same language and starts ten times faster.
 $(OUTPUT)/tests/jq:
 	$(Q)mkdir -p $(@D)
@@ -119,6 +134,9 @@ test-unit: $(UNIT_TESTS) ## unit tests alone
 
 test-matrix: $(TESTED) ## everything on all eight machines
 	@tests/run.sh --jobs=2 --grid unit native $(MATRIX)
+
+bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
+	@tests/bench/bench $(BENCH) $(addsuffix -vmx,$(KERNEL))
 
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)

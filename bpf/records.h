@@ -46,6 +46,9 @@ struct vcpu_info {
 	char comm[16];		/* of the VMM's process: a name when /proc is too late */
 };
 
+/* Slots at most, and 0 among them: what user space may choose, and who has arrays by slot counts on. */
+enum { MAX_VCPU_SLOTS = 1 << 14 };
+
 /* Size of the direct-mapped cache from a vCPU's address to its slot. */
 enum { SLOT_CACHE_BITS = 16 };
 

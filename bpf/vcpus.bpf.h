@@ -162,6 +162,20 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 	return true;
 }
 
+/*
+ * The slot that the cache has for vcpu, 0 if it is none of vcpu's. For a look at
+ * whether there is anything to do: it does not see that vcpu is a new one at an
+ * old address, which vcpus__slot() does.
+ */
+static __always_inline u32 vcpus__cached_slot(void *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu);
+	u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
+	struct vcpu_info *info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
+
+	return info && info->vcpu == (u64)vcpu ? *slot : 0;
+}
+
 /* Slot of a vCPU that the current thread has loaded, given out now if it is new; 0: not chosen. */
 static __always_inline u32 vcpus__slot(struct kvm_vcpu *vcpu)
 {

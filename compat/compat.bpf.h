@@ -19,11 +19,11 @@ enum { ISA_VMX = 1, ISA_SVM = 2 };
 /*
  * kvm_exit's arguments. Until 5.15: (u32 reason, vcpu, u32 isa); then
  * (vcpu, u32 isa) (0a62a0319abb "KVM: x86: Get exit_reason as part of kvm_x86_ops.get_exit_info").
- * A reason never reaches 2^32 and a kernel pointer always does.
+ * A reason never has the highest bit and a kernel pointer always does.
  */
 static __always_inline bool exit_args_old(u64 arg0)
 {
-	return !(arg0 >> 32);
+	return (s64)arg0 >= 0;
 }
 
 /*
@@ -39,6 +39,48 @@ static __always_inline u64 untyped_arg(void *ctx, int n)
 }
 
 /*
+ * The isa argument of kvm_exit. Where the types of only one vendor are known, as
+ * with one of the two modules loaded, it needs no look.
+ */
+static __always_inline u32 exit_isa(u32 isa)
+{
+	if (!bpf_core_type_exists(struct vcpu_svm))
+		return ISA_VMX;
+	if (!bpf_core_type_exists(struct vcpu_vmx))
+		return ISA_SVM;
+	return isa;
+}
+
+/*
+ * Since 6.2 an address can be read through without calling a helper, as a
+ * pointer to any type of vmlinux (a35b9af4ec2c "bpf: Add a kfunc to generic type
+ * cast"): so as one that begins with what is there. can_cast: this kernel has it.
+ */
+extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
+
+/* The helper itself makes what it can't read 0. */
+static __always_inline u32 read_u32(void *address, bool can_cast)
+{
+	u32 value;
+
+	if (can_cast)
+		return ((struct upid *)bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct upid)))->nr;
+	bpf_probe_read_kernel(&value, sizeof(value), address);
+	return value;
+}
+
+static __always_inline void *read_pointer(void *address, bool can_cast)
+{
+	void *value;
+
+	if (can_cast)
+		return ((struct hlist_node *)bpf_rdonly_cast(address,
+				bpf_core_type_id_kernel(struct hlist_node)))->next;
+	bpf_probe_read_kernel(&value, sizeof(value), address);
+	return value;
+}
+
+/*
  * Exit reason of the exit that just happened, from the vendor's part of the
  * vCPU, which begins with struct kvm_vcpu:
  *   VMX: vcpu_vmx.exit_reason.full, written in vmx_vcpu_run() before kvm_exit;
@@ -46,23 +88,31 @@ static __always_inline u64 untyped_arg(void *ctx, int n)
  *   SVM: the low half of vmcb->control.exit_code, always valid in memory.
  * The types are in the BTF of kvm_intel and kvm_amd, when that module is loaded.
  */
-static __always_inline u32 exit_reason(void *vcpu, u32 isa)
+static __always_inline u32 exit_reason_at_once(void *vcpu, u32 isa, bool can_cast)
 {
 	if (isa == ISA_VMX) {
 		struct vcpu_vmx___vt *vt = vcpu;
 		struct vcpu_vmx *vmx = vcpu;
 
 		if (bpf_core_field_exists(vt->vt))
-			return BPF_CORE_READ(vt, vt.exit_reason.full);
+			return read_u32(&vt->vt.exit_reason.full, can_cast);
 		if (bpf_core_field_exists(vmx->exit_reason))
-			return BPF_CORE_READ(vmx, exit_reason.full);
+			return read_u32(&vmx->exit_reason.full, can_cast);
 	} else if (isa == ISA_SVM) {
 		struct vcpu_svm *svm = vcpu;
+		struct vmcb *vmcb;
 
-		if (bpf_core_field_exists(svm->vmcb))
-			return BPF_CORE_READ(svm, vmcb, control.exit_code);
+		if (bpf_core_field_exists(svm->vmcb)) {
+			vmcb = read_pointer(&svm->vmcb, can_cast);
+			return read_u32(&vmcb->control.exit_code, can_cast);
+		}
 	}
 	return ~0U;
+}
+
+static __always_inline u32 exit_reason(void *vcpu, u32 isa)
+{
+	return exit_reason_at_once(vcpu, isa, false);
 }
 
 /* Memory slots looked at at most: VMMs have some tens. */

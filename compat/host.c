@@ -178,6 +178,11 @@ bool host__kretprobes_unlimited(void)
 	return known;
 }
 
+bool host__can_cast(void)
+{
+	return vmlinux() && btf__find_by_name_kind(vmlinux(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+}
+
 bool host__memslots_in_array(void)
 {
 	static int known = -1;

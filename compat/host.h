@@ -38,6 +38,9 @@ bool host__initial_pid_namespace(void);
  */
 bool host__kretprobes_unlimited(void);
 
+/* True where BPF programs have bpf_rdonly_cast(): since 6.2. */
+bool host__can_cast(void);
+
 /* True where KVM keeps memory slots in a sorted array (struct kvm_memslots until 5.16). */
 bool host__memslots_in_array(void);
 

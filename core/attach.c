@@ -368,19 +368,40 @@ int attach__monitor(struct run *run, const struct monitor *m, struct attachment 
 	return err;
 }
 
+/* What the kernel says of the program of a need; false when there is none. */
+static bool program_info(const struct attachment *at, const struct need_state *need,
+			 struct bpf_prog_info *info)
+{
+	__u32 size = sizeof(*info);
+	struct bpf_program *prog;
+
+	memset(info, 0, sizeof(*info));
+	if (!need->hook)
+		return false;
+	prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
+	return !bpf_obj_get_info_by_fd(bpf_program__fd(prog), info, &size);
+}
+
+void attach__read_runs(struct attachment *at)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct bpf_prog_info info;
+
+		if (!program_info(at, &at->needs[i], &info))
+			continue;
+		at->needs[i].runs = info.run_cnt;
+		at->needs[i].run_ns = info.run_time_ns;
+	}
+}
+
 uint64_t attach__skipped(const struct attachment *at)
 {
 	uint64_t skipped = 0;
 
 	for (size_t i = 0; i < at->nr_needs; i++) {
-		struct bpf_prog_info info = {};
-		__u32 size = sizeof(info);
-		struct bpf_program *prog;
+		struct bpf_prog_info info;
 
-		if (!at->needs[i].hook)
-			continue;
-		prog = bpf_object__find_program_by_name(at->obj, at->needs[i].hook->prog);
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size))
+		if (!program_info(at, &at->needs[i], &info))
 			continue;
 		skipped += info.recursion_misses;
 		if (at->run->opts->verbose && info.recursion_misses)

@@ -57,6 +57,7 @@ struct need_state {
 	const struct hook *first;	/* the preferred alternative */
 	const struct hook *hook;	/* the attached one, or NULL */
 	char why[WHY_LEN];		/* why not the first, or none at all */
+	uint64_t runs, run_ns;		/* of the program, by the kernel's statistics while they are on */
 };
 
 struct attachment {
@@ -78,6 +79,9 @@ struct attachment {
  * primary need is attached, else -errno; at->needs tells why in both cases.
  */
 int attach__monitor(struct run *run, const struct monitor *m, struct attachment *at);
+
+/* Fills in the needs' runs and run_ns, which begin when the statistics are enabled. */
+void attach__read_runs(struct attachment *at);
 
 /* Runs of this monitor's programs that the kernel skipped because one was active. */
 uint64_t attach__skipped(const struct attachment *at);

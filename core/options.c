@@ -33,6 +33,7 @@ enum key {
 	KEY_HOOKS,
 	KEY_EVENTS,
 	KEY_SUMMARY,
+	KEY_SELF_COST,
 	KEY_TEMP_DIR,
 	KEY_BANDWIDTH,
 	KEY_CHECK,
@@ -88,6 +89,8 @@ static const struct argp_option fixed_options[] = {
 	  .doc = "-h, -l: each call with its arguments, too" },
 	{ .name = "summary", .key = KEY_SUMMARY,
 	  .doc = "-d, -f: counters only instead of single events" },
+	{ .name = "self-cost", .key = KEY_SELF_COST,
+	  .doc = "at the end: what watching itself took" },
 	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",
 	  .doc = "where monitors put files of their own (default temp)" },
 	{ .name = "migration-bandwidth", .key = KEY_BANDWIDTH, .arg = "MiB/s",
@@ -341,6 +344,8 @@ static int set_flag(int key, struct options *opts)
 		opts->events = true;
 	else if (key == KEY_SUMMARY)
 		opts->summary = true;
+	else if (key == KEY_SELF_COST)
+		opts->self_cost = true;
 	else if (key == KEY_CHECK)
 		opts->check = true;
 	else if (key == KEY_LIST)

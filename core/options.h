@@ -27,6 +27,7 @@ struct options {
 	double migration_bandwidth;	/* bytes per second; 0: not asked for */
 	bool events;		/* --events */
 	bool summary;		/* --summary: no single events */
+	bool self_cost;
 	bool verbose;
 	bool check;
 	bool list;

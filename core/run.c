@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <json-c/json.h>
 
@@ -228,6 +229,10 @@ static struct json_object *need_object(const struct attachment *at, const struct
 	json_object_object_add(obj, "hook", json_object_new_string(text));
 	json_object_object_add(obj, "state", json_object_new_string(need_state__word(need)));
 	json_object_object_add(obj, "why", json_object_new_string(need->why));
+	if (at->run->stats_fd >= 0) {
+		json_object_object_add(obj, "runs", json_object_new_uint64(need->runs));
+		json_object_object_add(obj, "run_ns", json_object_new_uint64(need->run_ns));
+	}
 	return obj;
 }
 
@@ -240,8 +245,45 @@ static uint64_t self_cpu_ns(void)
 	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
 }
 
+/* --self-cost: from now on the kernel takes the time of every run of a BPF program. */
+static void enable_stats(struct run *run)
+{
+	run->stats_fd = run->opts->self_cost ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
+	if (run->opts->self_cost && run->stats_fd < 0)
+		say("--self-cost: the times of the BPF programs are missing, because the kernel's statistics of them can't be enabled: %s",
+		    strerror(errno));
+}
+
+static void say_self_cost(const struct run *run, uint64_t cpu_ns)
+{
+	double wall_ns = run->now_ns - run->start_ns;
+	uint64_t runs = 0, ns = 0;
+
+	for (size_t i = 0; i < run->nr_attached && run->stats_fd >= 0; i++) {
+		const struct attachment *at = &run->attached[i];
+
+		for (size_t j = 0; j < at->nr_needs; j++) {
+			const struct need_state *need = &at->needs[j];
+
+			if (!need->runs)
+				continue;
+			runs += need->runs;
+			ns += need->run_ns;
+			say("self-cost: %s: %s/%s: %" PRIu64 " events, %.0f ns each", at->monitor->name,
+			    hook_kind__name(need->hook->kind), need->hook->target, need->runs,
+			    (double)need->run_ns / need->runs);
+		}
+	}
+	if (run->stats_fd >= 0)
+		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)", runs,
+		    ns / 1e6, 100.0 * ns / wall_ns);
+	say("self-cost: user space: %.3f ms of CPU (%.2f %% of one CPU)", cpu_ns / 1e6,
+	    100.0 * cpu_ns / wall_ns);
+}
+
 static void write_summary(struct run *run)
 {
+	uint64_t cpu_ns = self_cpu_ns() - run->start_cpu_ns;
 	struct json_object *obj = json_object_new_object(), *lost = json_object_new_object();
 	struct json_object *hooks = json_object_new_array();
 
@@ -259,10 +301,13 @@ static void write_summary(struct run *run)
 	json_object_object_add(obj, "lost", lost);
 	json_object_object_add(obj, "hooks", hooks);
 	json_object_object_add(obj, "self_cpu_ns", json_object_new_uint64(self_cpu_ns()));
+	json_object_object_add(obj, "watching_cpu_ns", json_object_new_uint64(cpu_ns));
 	output__object(run->out, obj);
 	for (int i = 0; i < NR_LOST; i++)
 		if (run->lost[i])
 			say("lost: %" PRIu64 " %s (%s)", run->lost[i], lost__name(i), lost__help(i));
+	if (run->opts->self_cost)
+		say_self_cost(run, cpu_ns);
 }
 
 static void say_what_is_missing(const struct attachment *at)
@@ -350,6 +395,8 @@ static int measure(struct run *run, const sigset_t *signals)
 	struct loop loop;
 	int err;
 
+	enable_stats(run);
+	run->start_cpu_ns = self_cpu_ns();
 	run->start_ns = run->since_ns = run->now_ns = clock__ns();
 	err = loop__open(&loop, run, signals);
 	if (err) {
@@ -365,6 +412,7 @@ static int measure(struct run *run, const sigset_t *signals)
 			run->attached[i].monitor->ending(run, &run->attached[i]);
 	for (size_t i = 0; i < run->nr_attached; i++) {
 		run->lost[LOST_SKIPPED] += attach__skipped(&run->attached[i]);
+		attach__read_runs(&run->attached[i]);
 		attach__detach(&run->attached[i]);
 	}
 	if (err != -EPIPE) {
@@ -378,6 +426,8 @@ static int measure(struct run *run, const sigset_t *signals)
 		say("can't write the output: %s", strerror(-err));
 cleanup:
 	loop__close(&loop);
+	if (run->stats_fd >= 0)
+		close(run->stats_fd);
 	return err && err != -EPIPE ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 

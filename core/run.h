@@ -24,6 +24,8 @@ struct run {
 	uint64_t start_ns;	/* CLOCK_MONOTONIC: everything was attached */
 	uint64_t since_ns;	/* begin of what report() writes */
 	uint64_t now_ns;	/* its end */
+	uint64_t start_cpu_ns;	/* what the process had taken by then */
+	int stats_fd;		/* --self-cost: keeps the kernel's statistics enabled; or -1 */
 	uint64_t lost[NR_LOST];
 };
 

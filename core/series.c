@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <bpf/libbpf.h>
+
 #include "map.h"
 #include "run.h"
 #include "vcpus.h"
@@ -22,23 +24,37 @@ int series__prepare(struct series_set *set, const struct series_kind *kind,
 		err = map__resize(obj, kind->index, set->nr);
 	if (!err && kind->index)
 		err = map__resize(obj, kind->free_records, set->nr);
-	if (!err && kind->states)
+	if (!err && kind->states && bpf_object__find_map_by_name(obj, kind->states))
 		err = map__resize(obj, kind->states, nr_slots);
 	return err;
+}
+
+static int open_states(struct series_set *set, const struct bpf_object *obj)
+{
+	const char *name = set->kind->states;
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+	long offset = map ? 0 : map__find_variable(obj, ".bss", name, &map);
+
+	if (offset < 0)
+		return offset;
+	set->variables = map__mmap(map, &set->variables_size);
+	if (!set->variables)
+		return -errno;
+	set->states = (char *)set->variables + offset;
+	return 0;
 }
 
 int series__open(struct series_set *set, const struct bpf_object *obj)
 {
 	const struct series_kind *kind = set->kind;
+	int err;
 
 	set->records = map__mmap_name(obj, kind->records, &set->records_size);
 	if (!set->records)
 		return -errno;
-	if (kind->states) {
-		set->states = map__mmap_name(obj, kind->states, &set->states_size);
-		if (!set->states)
-			return -errno;
-	}
+	err = kind->states ? open_states(set, obj) : 0;
+	if (err)
+		return err;
 	set->live = calloc(set->nr, sizeof(*set->live));
 	if (!set->live)
 		return -ENOMEM;
@@ -49,8 +65,8 @@ void series__close(struct series_set *set)
 {
 	if (set->records)
 		munmap(set->records, set->records_size);
-	if (set->states)
-		munmap(set->states, set->states_size);
+	if (set->variables)
+		munmap(set->variables, set->variables_size);
 	for (size_t i = 0; set->live && i < set->nr; i++)
 		free(set->live[i]);
 	for (size_t i = 0; i < set->nr_gone; i++)

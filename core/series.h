@@ -35,7 +35,10 @@ struct series_kind {
 	const char *index;		/* hash: the key that a record begins with -> its number */
 	const char *free_records;	/* queue of the numbers that are free */
 	size_t slot_at;			/* where a record has the slot of its vCPU, a u32 */
-	/* Mapped array by slot: what else the kernel has of a vCPU; or NULL. */
+	/*
+	 * By slot: what else the kernel has of a vCPU; or NULL. A mapped array, or a variable
+	 * of MAX_VCPU_SLOTS, which costs programs less to reach.
+	 */
 	const char *states;
 	size_t state_size;
 	/* Called before a record is cleared: what else goes with its series; or NULL. */
@@ -45,7 +48,8 @@ struct series_kind {
 struct series_set {
 	const struct series_kind *kind;
 	void *records, *states;	/* the kernel's, mapped */
-	size_t records_size, states_size;
+	void *variables;	/* the mapping that has the states in it */
+	size_t records_size, variables_size;
 	size_t nr;		/* records, number 0 included, which nobody has */
 	void **live;		/* by record */
 	void **gone;

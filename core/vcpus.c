@@ -22,7 +22,7 @@
 
 enum {
 	LEAST_SLOTS = 256,
-	MOST_SLOTS = 16384,
+	MOST_SLOTS = MAX_VCPU_SLOTS,
 	SLOTS_PER_CPU = 16,
 	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
 };

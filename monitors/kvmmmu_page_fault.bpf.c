@@ -319,13 +319,15 @@ static __noinline int on_fast(u64 sptep, u64 old)
 }
 
 /* misconfig: on VMX a page that is known to be MMIO leaves the guest this way, its address untold. */
-static __always_inline int on_misconfig(u32 reason, u64 now)
+static __always_inline int on_misconfig(u32 reason)
 {
 	struct fault_state *state;
+	u64 now;
 	u32 slot;
 
 	if (!with_mmio || (reason & 0xffff) != VMX_EPT_MISCONFIG)
 		return 0;
+	now = bpf_ktime_get_ns();
 	state = current_state(&slot);
 	if (state && !state->start_ns)
 		open_fault(state, loaded_vcpu(), NO_ADDRESS, 1 << ERROR_RESERVED, now);
@@ -468,10 +470,14 @@ int fault_kprobe(struct pt_regs *ctx)
 	return on_fault(ctx->si, errors_of_pferr(ctx->dx), bpf_ktime_get_ns());
 }
 
+/* Most entries end no fault: this is seen without finding out which vCPU is loaded. */
 SEC("?raw_tp/kvm_entry")
-int entry_raw_tp(void *ctx)
+int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_entry();
+	u32 slot = vcpus__cached_slot((void *)ctx->args[0]);
+	struct fault_state *state = bpf_map_lookup_elem(&fault_states, &slot);
+
+	return slot && state && !state->start_ns ? 0 : on_entry();
 }
 
 SEC("?tp_btf/kvm_entry")
@@ -570,28 +576,27 @@ int fast_tracepoint(void *ctx)
 SEC("?raw_tp/kvm_exit")
 int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 now = bpf_ktime_get_ns(), arg0 = ctx->args[0];
+	u64 arg0 = ctx->args[0];
 
-	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX), now);
+	if (!with_mmio)
+		return 0;
+	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX));
 }
 
 SEC("?tp_btf/kvm_exit")
 int misconfig_tp_btf(u64 *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
-
-	return on_misconfig(exit_reason((void *)untyped_arg(ctx, 0), ISA_VMX), now);
+	return with_mmio ? on_misconfig(exit_reason((void *)untyped_arg(ctx, 0), ISA_VMX)) : 0;
 }
 
 SEC("?tp/kvm/kvm_exit")
 int misconfig_tracepoint(void *ctx)
 {
-	u64 now = bpf_ktime_get_ns();
 	u32 reason = 0;
 
 	/* exit_reason@8 on all kernels. */
 	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + 8);
-	return on_misconfig(reason, now);
+	return on_misconfig(reason);
 }
 
 /* mmio: (int type, int len, u64 gpa, void *val) */

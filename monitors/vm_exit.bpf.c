@@ -23,14 +23,6 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct exit_state);
-} exit_states SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
 	__type(value, struct exit_record);
 } exit_records SEC(".maps");
 
@@ -47,6 +39,12 @@ struct {
 	__type(value, u32);
 } free_records SEC(".maps");
 
+/* By slot; user space clears those of ended vCPUs. */
+struct exit_state exit_states[MAX_VCPU_SLOTS];
+
+/* As slot_cache, for this monitor alone: a variable costs less than a map. */
+static u16 exit_slots[1 << SLOT_CACHE_BITS];
+
 /* Where the classic event's record has them; read from tracefs before loading. */
 const volatile __u32 exit_reason_at, exit_isa_at;
 
@@ -55,31 +53,44 @@ static __always_inline bool chosen(void)
 	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
 }
 
-/* Takes the state of {vCPU, current thread} over, after the cache did not know it. */
-static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool create)
+static __always_inline struct exit_state *state_of(u64 slot)
 {
-	u32 slot = vcpus__find_slot(vcpu, create);
-	struct exit_state *state;
+	return &exit_states[opaque(slot) & (MAX_VCPU_SLOTS - 1)];
+}
 
-	if (!slot)
-		return NULL;
-	state = bpf_map_lookup_elem(&exit_states, &slot);
-	if (!state)
-		return NULL;
-	state->vcpu = (u64)vcpu;
+/* No two of the usual reasons of a vendor share a place: the factor was looked for. */
+static __always_inline u32 cache__index(u32 code)
+{
+	return code * 0x23c4cdbbU >> (32 - EXIT_CACHE_BITS);
+}
+
+/* The state of vcpu is that of slot from now on. */
+static __always_inline struct exit_state *take_state(struct kvm_vcpu *vcpu, u32 slot)
+{
+	struct exit_state *state = state_of(slot);
+
+	exit_slots[slot_cache__index((u64)vcpu)] = slot;
+	if (state->vcpu != (u64)vcpu) {
+		/* Else all zero would be an entry for code 0. */
+		state->cache[cache__index(0)] = ~0U;
+		state->slot = slot;
+		state->vcpu = (u64)vcpu;
+	}
 	return state;
 }
 
+/* The state of {vCPU, current thread}, after the cache did not know it; NULL: none. */
+static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool create)
+{
+	u32 slot = vcpus__find_slot(vcpu, create);
+
+	return slot ? take_state(vcpu, slot) : NULL;
+}
+
+/* Where the cache says that vcpu's state is: right when it is of vcpu. */
 static __always_inline struct exit_state *cached_state(void *vcpu)
 {
-	u32 index = slot_cache__index((u64)vcpu);
-	u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
-	struct exit_state *state;
-
-	if (!slot)
-		return NULL;
-	state = bpf_map_lookup_elem(&exit_states, slot);
-	return state && state->vcpu == (u64)vcpu ? state : NULL;
+	return state_of(exit_slots[slot_cache__index((u64)vcpu)]);
 }
 
 /* The record of key, made now if it is new. 0 when there is none left. */
@@ -103,53 +114,79 @@ static __noinline u32 find_record(struct exit_key *key)
 	return index;
 }
 
-/* SVM's codes from 0x400 on (npf) are moved to where no other reason is. */
-static __always_inline u32 cache__index(u32 code)
+/* The record of code: the slow way, and for the cache. */
+static __noinline u32 cache_record(struct exit_state *state, u32 isa, u32 code)
 {
-	return (code ^ (code >> 8) * 12) & (EXIT_CACHE_SIZE - 1);
-}
+	struct exit_key key = { .slot = state->slot, .kind = isa, .code = code };
+	u32 record = find_record(&key);
 
-static __noinline u32 cache_record(struct exit_state *state, struct exit_key *key)
-{
-	u32 record, index = cache__index(key->code), at = slot_cache__index(state->vcpu);
-	u32 *slot = bpf_map_lookup_elem(&slot_cache, &at);
-
-	if (!slot)
-		return 0;
-	key->slot = *slot;
-	record = find_record(key);
-	state->cache[index].code = key->code;
-	state->cache[index].record = record;
+	if (record && !(code >> (32 - EXIT_RECORD_BITS)))
+		state->cache[cache__index(code)] = code << EXIT_RECORD_BITS | record;
 	state->seen_exit = 1;
 	return record;
 }
 
-/* A vCPU left the guest for code. now: as early as the hook can tell. */
-static __always_inline int on_exit(void *vcpu, u32 code, u32 isa, u64 now)
+/* The exit before this one was not followed by an entry: it counts, and has no time. */
+static __noinline int end_untimed(struct exit_state *state)
+{
+	struct exit_record *record = bpf_map_lookup_elem(&exit_records, &state->record);
+
+	lose(LOST_EXITS_UNTIMED);
+	if (record)
+		record->untimed++;
+	return 0;
+}
+
+/*
+ * A vCPU left the guest for code. now: as early as the hook can tell. isa is an
+ * expression that is looked at when it has to be.
+ */
+#define ON_EXIT(vcpu, code, isa, now)						\
+({										\
+	u32 code_ = code;							\
+	struct exit_state *state_ = begin_exit(vcpu);				\
+	u64 record_;								\
+										\
+	if (state_) {								\
+		record_ = cached_record(state_, code_);			\
+		if (record_ >> EXIT_RECORD_BITS)				\
+			record_ = cache_record(state_, isa, code_);	\
+		end_exit(state_, record_, now);					\
+	}									\
+	0;									\
+})
+
+static __always_inline struct exit_state *begin_exit(void *vcpu)
 {
 	struct exit_state *state = cached_state(vcpu);
-	u32 index = cache__index(code), at;
-	struct exit_record *record;
 
-	if (!state) {
+	if (state->vcpu != (u64)vcpu) {
 		state = claim_state(vcpu, true);
 		if (!state)
-			return 0;
+			return NULL;
 	}
 	if (state->exit_ns)
-		lose(LOST_EXITS_UNTIMED);
-	at = state->cache[index].record;
-	if (!at || state->cache[index].code != code) {
-		struct exit_key key = { .kind = isa, .code = code };
+		end_untimed(state);
+	return state;
+}
 
-		at = cache_record(state, &key);
-	}
-	record = bpf_map_lookup_elem(&exit_records, &at);
-	if (record)
-		record->count++;
-	state->record = at;
+/* No record's index when the cache does not have it. */
+static __always_inline u64 cached_record(const struct exit_state *state, u32 code)
+{
+	return state->cache[cache__index(code)] ^ (u64)code << EXIT_RECORD_BITS;
+}
+
+static __always_inline void end_exit(struct exit_state *state, u32 record, u64 now)
+{
+	state->record = record;
+	/* Last: who sees the time sees its record. */
+	asm volatile("" : : : "memory");
 	state->exit_ns = now;
-	return 0;
+}
+
+static __noinline int on_exit(void *vcpu, u32 code, u32 isa, u64 now)
+{
+	return ON_EXIT(vcpu, code, isa, now);
 }
 
 /* The vCPU goes back into the guest. */
@@ -159,7 +196,7 @@ static __always_inline int on_entry(void *vcpu)
 	struct exit_record *record;
 	u64 since;
 
-	if (!state) {
+	if (state->vcpu != (u64)vcpu) {
 		state = claim_state(vcpu, false);
 		if (!state)
 			return 0;
@@ -209,10 +246,7 @@ static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 	slot = vcpus__slot(vcpu);
 	if (!slot)
 		return 0;
-	state = bpf_map_lookup_elem(&exit_states, &slot);
-	if (!state)
-		return 0;
-	state->vcpu = (u64)vcpu;
+	state = take_state(vcpu, slot);
 	bind_thread(slot);
 	state->run_ns = now;
 	if (state->left_ns && certain)
@@ -242,7 +276,7 @@ static __always_inline struct exit_state *thread_state(u32 *slot)
 		return NULL;
 	}
 	*slot = *known;
-	return bpf_map_lookup_elem(&exit_states, known);
+	return state_of(*known);
 }
 
 /* KVM_RUN returns to user space with reason, or with a negative errno. */
@@ -251,7 +285,6 @@ static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reas
 	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = reason };
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 	struct kvm_vcpu *vcpu = (void *)state->vcpu;
-	struct exit_record *record;
 
 	/* What vcpus__stale() compares with: this may have been the vCPU's only KVM_RUN. */
 	if (info)
@@ -263,9 +296,6 @@ static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reas
 	else if (error < 0)
 		key.code = EXIT_ERRNO | -error;
 	state->left_record = find_record(&key);
-	record = bpf_map_lookup_elem(&exit_records, &state->left_record);
-	if (record)
-		record->count++;
 	state->left_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -297,26 +327,39 @@ static __noinline int leave_returning(int error)
 	return on_leave(state, slot, BPF_CORE_READ(vcpu, run, exit_reason), error);
 }
 
+/* The arguments of kvm_exit until 5.15. */
+static __noinline int exit_old(struct bpf_raw_tracepoint_args *ctx, u64 now)
+{
+	/* The third is not read as an argument: kernels that have two would refuse the program. */
+	return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2), now);
+}
+
 /* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int exit_raw(struct bpf_raw_tracepoint_args *ctx, bool can_cast)
 {
 	void *vcpu = (void *)ctx->args[0];
-	u32 isa = ctx->args[1], code;
 	u64 now;
 
 	if (!chosen())
 		return 0;
 	now = bpf_ktime_get_ns();
-	if (exit_args_old((u64)vcpu)) {
-		code = (u64)vcpu;
-		vcpu = (void *)ctx->args[1];
-		/* Not read as an argument: kernels that have two would refuse the program. */
-		isa = untyped_arg(ctx, 2);
-	} else {
-		code = exit_reason(vcpu, isa);
-	}
-	return on_exit(vcpu, code, isa, now);
+	if (exit_args_old((u64)vcpu))
+		return exit_old(ctx, now);
+	return ON_EXIT(vcpu, exit_reason_at_once(vcpu, exit_isa(ctx->args[1]), can_cast),
+		       exit_isa(ctx->args[1]), now);
+}
+
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return exit_raw(ctx, false);
+}
+
+/* Where reading the reason needs no helper; the verifier says whether it may. */
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
+{
+	return exit_raw(ctx, true);
 }
 
 /* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
@@ -339,7 +382,7 @@ int exit_tp_btf(u64 *ctx)
 		return 0;
 	now = bpf_ktime_get_ns();
 	vcpu = (void *)untyped_arg(ctx, 0);
-	return on_exit(vcpu, exit_reason(vcpu, ctx[1]), ctx[1], now);
+	return ON_EXIT(vcpu, exit_reason(vcpu, exit_isa(ctx[1])), exit_isa(ctx[1]), now);
 }
 
 SEC("?tp/kvm/kvm_exit")

@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "../compat/host.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
@@ -93,6 +94,8 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_cast", VENDOR_VMX | VENDOR_SVM, true,
+	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
 	  .gives = "the table KVM_EXIT", .primary = true },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_old", VENDOR_VMX | VENDOR_SVM },
@@ -259,16 +262,34 @@ static void write_rows(struct run *run, const struct attachment *at, struct seri
 		write_view(run, rows + kvm, nr - kvm, scope, VIEW_USER);
 }
 
+/* 1 while an exit of this record is not over. */
+static unsigned int unfinished(const struct exit_record *record)
+{
+	const struct exit_state *state = (struct exit_state *)set.states + record->key.slot;
+	uint32_t index = record - (struct exit_record *)set.records;
+
+	/* In this order: the programs write the record before the time. */
+	if (__atomic_load_n(&state->exit_ns, __ATOMIC_ACQUIRE) &&
+	    __atomic_load_n(&state->record, __ATOMIC_ACQUIRE) == index)
+		return 1;
+	return __atomic_load_n(&state->left_ns, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&state->left_record, __ATOMIC_ACQUIRE) == index;
+}
+
 /* Takes what a record grew by since the last look. */
 static void look(struct series *s, const struct exit_record *record, uint64_t epoch)
 {
 	uint64_t count;
 
-	/* The times first: what is timed is counted, too. */
 	stat_series__look(&s->time, &record->stat, epoch);
-	count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	count = s->time.run.timed + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
+	/* Last: an exit that ends meanwhile then is missing from both, and never in both. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	count += unfinished(record);
+	if (count < s->count)
+		count = s->count;
 	s->key = record->key;
-	s->grown = counter__delta(count, s->count);
+	s->grown = count - s->count;
 	s->count = count;
 	s->head.quiet = !s->grown && !s->time.grown.timed;
 }

@@ -17,30 +17,39 @@ struct exit_key {
 	__u32 code;
 };
 
-/* One (vCPU thread, kind, reason). count may be ahead of the timed events in stat. */
+/*
+ * One (vCPU thread, kind, reason). It counts when an exit ends: all exits are
+ * those timed in stat, the untimed, and the one that the vCPU's state says is
+ * not over.
+ */
 struct exit_record {
 	struct exit_key key;
 	__u32 in_use;
-	__u64 count;
+	__u64 untimed;		/* ended without being seen to */
 	struct timing stat;
 };
 
-enum { EXIT_CACHE_SIZE = 128 };
+/*
+ * Per slot, written by the vCPU's thread only. The array of them is a variable
+ * of the BPF program and not a map, which makes it the cheapest to reach; so
+ * its size is fixed.
+ */
+enum {
+	EXIT_CACHE_BITS = 4,
+	EXIT_RECORD_BITS = 18,	/* of a cache entry: the record; above it the code */
+};
 
-/* Per slot, written by the vCPU's thread only. */
 struct exit_state {
 	__u64 vcpu;		/* whose state this is: a stale slot cache shows here */
 	__u64 exit_ns;		/* the exit that has not been followed by an entry; 0: none */
-	__u32 record;		/* its record; record 0 takes what found no place */
-	__u32 pad;
 	__u64 left_ns;		/* the exit to user space that is not over; 0: none */
 	__u64 run_ns;		/* last time KVM_RUN was entered */
+	__u32 record;		/* of exit_ns; record 0 takes what found no place */
 	__u32 left_record;
 	__u32 seen_exit;	/* from here on an entry without an exit is a loss */
-	struct {		/* direct-mapped: reason -> record */
-		__u32 code;
-		__u32 record;
-	} cache[EXIT_CACHE_SIZE];
+	__u32 slot;
+	__u32 cache[1 << EXIT_CACHE_BITS];	/* direct-mapped: reason -> record */
+	__u64 pad2[2];
 };
 
 #endif

@@ -118,7 +118,7 @@ launch() {
 		exec setsid sh -c "$case_driver" native 120 "" "$@"
 		;;
 	esac
-	local files=(--file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases)
+	local files=(--file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases --tree=tests/bench:/work/tests/bench)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300

@@ -36,6 +36,23 @@ is "the summary tells every kind of loss as a number" true \
 	"$(tail -n 1 "$TMP/out" | jq '[.lost[]] | length > 0 and all(type == "number")')"
 is "and every hook's state" true "$(tail -n 1 "$TMP/out" |
 	jq '.hooks | length > 0 and all(.state == "attached" or .state == "replaced" or .state == "missing")')"
+if watch -e --self-cost && guest out=2000 && watch_end; then
+	if grep -q "statistics of them can't be enabled" "$TMP/watch.err"; then
+		is "--self-cost: without the kernel's statistics no hook has times" 0 \
+			"$(summary '[.hooks[] | select(has("runs"))] | length')"
+	else
+		is "--self-cost: the events that the generator made" 2001 \
+			"$(summary '.hooks[] | select(.need == "kvm_userspace_exit") | .runs')"
+		is "--self-cost: each took time" true \
+			"$(summary '[.hooks[] | select(.runs > 0)] | length > 0 and all(.run_ns > .runs)')"
+		is "--self-cost: each is said on standard error" "$(summary '[.hooks[] | select(.runs > 0)] | length')" \
+			"$(grep -c 'self-cost: vm_exit: .* events, [0-9]* ns each' "$TMP/watch.err")"
+	fi
+	holds "--self-cost: and what user space took" \
+		grep -q 'self-cost: user space: [0-9.]* ms' "$TMP/watch.err"
+else
+	fail "--self-cost: kvm_watcher runs"
+fi
 kvm_watcher -e -t 0.2 --format=csv >"$TMP/out" 2>/dev/null
 is "CSV begins with its header" "monitor,scope,ts_ns,vm,pid,tid,vcpu" \
 	"$(head -n 1 "$TMP/out" | cut -d, -f1-7)"

@@ -157,8 +157,47 @@ void code__loop_ecx(struct code *c, size_t label)
 	jump(c, 0x75, label);
 }
 
+void code__times_at(struct code *c, uint64_t addr)
+{
+	code__raw(c, 0x49, 0xbc);
+	u32(c, addr);
+	u32(c, addr >> 32);
+}
+
+/* r14, r15 = rax, rdx; edx:eax = the counter */
+static void read_counter(struct code *c)
+{
+	code__raw(c, 0x49, 0x89, 0xc6, 0x49, 0x89, 0xd7, 0x0f, 0x31);
+}
+
+/* rax, rdx = r14, r15 */
+static void restore(struct code *c)
+{
+	code__raw(c, 0x4c, 0x89, 0xf0, 0x4c, 0x89, 0xfa);
+}
+
+void code__turn(struct code *c)
+{
+	if (!c->timed)
+		return;
+	read_counter(c);
+	code__raw(c, 0x41, 0x89, 0xc5);	/* r13d = eax */
+	restore(c);
+}
+
+/* The word at r12 = what the counter grew by; r12 += 4. */
+static void end_turn(struct code *c)
+{
+	if (!c->timed)
+		return;
+	read_counter(c);
+	code__raw(c, 0x44, 0x29, 0xe8, 0x41, 0x89, 0x04, 0x24, 0x49, 0x83, 0xc4, 0x04);
+	restore(c);
+}
+
 void code__loop_esi(struct code *c, size_t label)
 {
+	end_turn(c);
 	prefix(c, OPERAND_SIZE);
 	code__raw(c, 0xff, 0xc8 + ESI);
 	jump(c, 0x75, label);

@@ -16,6 +16,7 @@ struct code {
 	size_t size;
 	enum mode mode;
 	bool overflow;
+	bool timed;
 };
 
 /* Raw instruction bytes that are the same in both modes. */
@@ -46,6 +47,10 @@ void code__out_eax(struct code *c, uint8_t port);
 /* Where the next instruction will be. */
 size_t code__label(const struct code *c);
 void code__jb(struct code *c, size_t label);
+/* Where the times of timed loops go: r12 = addr, and r13 to r15 are taken from then on. */
+void code__times_at(struct code *c, uint64_t addr);
+/* Begins a turn: reads the time stamp counter, if the code is timed. */
+void code__turn(struct code *c);
 /* --esi, and back to label unless it became 0: the end of each op's loop. */
 void code__loop_esi(struct code *c, size_t label);
 

@@ -60,9 +60,11 @@ enum {
 	MAX_LOG_PAGES = 0x10000,	/* 256 MiB */
 	LOG_ROUNDS = 40,	/* what fits into a page of code */
 	LOG_RING_BYTES = 1 << 20,
+	MAX_TIMES = 1 << 20,	/* of one vCPU */
 };
 
 #define GPA_LOG 0xc0000000ULL		/* the slot with dirty logging on */
+#define GPA_TIMES 0xe0000000ULL		/* the slot for the times of each turn, 32 bits each */
 #define GPA_MMIO 0xd0000000ULL		/* no memory, no device: user space */
 
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
@@ -147,6 +149,7 @@ struct plan {
 	bool same_thread;
 	const char *start_on;	/* a file: vCPUs start when it is there; NULL: at once */
 	bool probe;
+	bool time;		/* the guest takes the time of every turn of its loops */
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;
 };
@@ -161,6 +164,8 @@ uint64_t plan__vcpu_touch_pages(const struct plan *plan);
 uint64_t plan__touch_pages(const struct plan *plan);
 /* Pages of the logged slot: of each vCPU, every round the same. */
 uint64_t plan__log_pages(const struct plan *plan);
+/* Turns of one vCPU's loops, when they are timed; in whole pages. */
+uint64_t plan__times(const struct plan *plan);
 /* Sum of the counts of one flag's ops. */
 uint64_t plan__count(const struct plan *plan, unsigned int flag);
 /* Adds what one vCPU's op list makes KVM_RUN return with. */
@@ -195,6 +200,8 @@ struct vm {
 	size_t touch_size;
 	void *log;
 	size_t log_size;
+	void *times;
+	size_t times_size;
 	pthread_mutex_t log_lock;
 	uint64_t log_reads;
 	uint64_t log_pages;	/* dirty pages that all reads found */
@@ -220,6 +227,7 @@ void vm__close(struct vm *vm);
 uint8_t *vm__ram(const struct vm *vm, uint64_t gpa);
 uint64_t vcpu__code_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__data_gpa(const struct vcpu *vcpu);
+uint64_t vcpu__times_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index);
 uint32_t vcpu__tsc_khz(const struct vcpu *vcpu);
 

@@ -24,7 +24,8 @@ enum {
 	OPT_LOG,
 	OPT_HUGE,
 	OPT_CPU,
-	OPT_HALT_POLL
+	OPT_HALT_POLL,
+	OPT_TIME
 };
 
 static const struct option options[] = {
@@ -43,6 +44,7 @@ static const struct option options[] = {
 	{ "halt-poll", required_argument, NULL, OPT_HALT_POLL },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
+	{ "time", no_argument, NULL, OPT_TIME },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -65,6 +67,7 @@ static const char help_head[] =
 	"  --name=TEXT     for whoever reads the command line\n"
 	"  --cpu=N         all vCPUs' threads run on that CPU\n"
 	"  --halt-poll=US  the VM's limit of halt-polling (KVM_CAP_HALT_POLL)\n"
+	"  --time          the guest takes the time of each single OP, in ticks of its TSC\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -183,6 +186,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_CPU:
 		plan->cpu = option_number("cpu", 0, 1023);
 		break;
+	case OPT_TIME:
+		plan->time = true;
+		break;
 	case OPT_PROBE:
 		plan->probe = true;
 		break;
@@ -234,6 +240,7 @@ static bool is_taken(const struct plan *plan, uint64_t gpa)
 {
 	return gpa < RAM_SIZE ||
 	       (gpa >= GPA_TOUCH && gpa - GPA_TOUCH < plan__touch_pages(plan) * PAGE) ||
+	       (gpa >= GPA_TIMES && gpa - GPA_TIMES < plan__times(plan) * plan->nr_vcpus * sizeof(uint32_t)) ||
 	       (gpa >= GPA_LOG && gpa - GPA_LOG < plan__log_pages(plan) * PAGE) ||
 	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
 	       (plan__flags(plan) & OP_IRQCHIP && (gpa >> 12 == 0xfee00 || gpa >> 12 == 0xfec00));
@@ -278,6 +285,10 @@ static void check_plan(const struct plan *plan)
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
+	if (plan->time && plan->mode != MODE_LONG)
+		usage_error("--time needs --mode=long");
+	if (plan__times(plan) * plan->nr_vcpus > MAX_TIMES)
+		usage_error("--time: more than %d turns", MAX_TIMES);
 	if (flags & OP_HYPERV && flags & OP_XEN)
 		usage_error("hv_call and xen_call can't be in one VM");
 	if (plan__log_pages(plan) > MAX_LOG_PAGES ||

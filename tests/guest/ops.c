@@ -19,8 +19,12 @@ static void emit_interrupts(struct code *c, bool on)
 
 static size_t loop_begin(struct code *c, const struct op_use *use)
 {
+	size_t label;
+
 	code__mov(c, ESI, use->count);
-	return code__label(c);
+	label = code__label(c);
+	code__turn(c);
+	return label;
 }
 
 static void emit_cpuid(struct code *c, struct vcpu *vcpu, const struct op_use *use)
@@ -501,6 +505,18 @@ uint64_t plan__log_pages(const struct plan *plan)
 		if (plan->uses[i].op->flags & OP_LOG && plan->uses[i].count > most)
 			most = plan->uses[i].count;
 	return most * plan->nr_vcpus;
+}
+
+uint64_t plan__times(const struct plan *plan)
+{
+	uint64_t turns = 0, page = PAGE / sizeof(uint32_t);
+	size_t i;
+
+	if (!plan->time)
+		return 0;
+	for (i = 0; i < plan->nr_uses; i++)
+		turns += plan->uses[i].count * (plan->uses[i].op->flags & OP_LOG ? plan->uses[i].arg : 1);
+	return (turns + page - 1) / page * page;
 }
 
 static uint64_t use__exits(const struct op_use *use)

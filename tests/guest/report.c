@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #define _GNU_SOURCE
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -73,6 +74,29 @@ static void print_ops(const struct plan *plan)
 	printf("}");
 }
 
+static int by_value(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* What the guest measured itself: ticks of the TSC from the beginning to the end of each turn. */
+static void print_times(const struct vcpu *vcpu)
+{
+	uint32_t *times = (uint32_t *)((char *)vcpu->vm->times + (vcpu__times_gpa(vcpu) - GPA_TIMES));
+	size_t nr = 0, most = plan__times(vcpu->vm->plan);
+	uint64_t sum = 0;
+
+	while (nr < most && times[nr])
+		sum += times[nr++];
+	if (!nr)
+		return;
+	qsort(times, nr, sizeof(*times), by_value);
+	printf(",\"ticks\":{\"turns\":%zu,\"min\":%u,\"p10\":%u,\"median\":%u,\"p90\":%u,\"mean\":%.1f}", nr,
+	       times[0], times[nr / 10], times[nr / 2], times[nr * 9 / 10], (double)sum / nr);
+}
+
 void report__vcpu(const struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
@@ -87,6 +111,7 @@ void report__vcpu(const struct vcpu *vcpu)
 	printf(",\"runs\":%llu,\"slept_ns\":%llu,\"run_delay_ns\":%llu",
 	       (unsigned long long)vcpu->runs, (unsigned long long)vcpu->slept_ns,
 	       (unsigned long long)vcpu->run_delay_ns);
+	print_times(vcpu);
 	printf("}\n");
 	fflush(stdout);
 }

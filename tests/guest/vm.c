@@ -36,6 +36,11 @@ uint64_t vcpu__data_gpa(const struct vcpu *vcpu)
 	return vcpu__code_gpa(vcpu) + PAGE;
 }
 
+uint64_t vcpu__times_gpa(const struct vcpu *vcpu)
+{
+	return GPA_TIMES + vcpu->id * plan__times(vcpu->vm->plan) * sizeof(uint32_t);
+}
+
 /* 0 for an MSR that KVM does not have. */
 uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index)
 {
@@ -104,6 +109,17 @@ static void *alloc_huge(size_t size)
 	madvise(mem, size, MADV_HUGEPAGE);
 	memset(mem, 0, size);
 	return mem;
+}
+
+static int setup_times(struct vm *vm)
+{
+	vm->times_size = plan__times(vm->plan) * vm->plan->nr_vcpus * sizeof(uint32_t);
+	if (!vm->times_size)
+		return 0;
+	vm->times = vm__alloc(vm->times_size);
+	if (!vm->times)
+		return vm__failed(vm, "guest RAM for times");
+	return vm__add_slot(vm, 3, GPA_TIMES, vm->times, vm->times_size, 0);
 }
 
 static int setup_memory(struct vm *vm)
@@ -224,12 +240,15 @@ static int emit_code(struct vcpu *vcpu)
 	const struct plan *plan = vcpu->vm->plan;
 	struct code code = { .buf = vm__ram(vcpu->vm, vcpu__code_gpa(vcpu)),
 			     .size = PAGE,
-			     .mode = plan->mode };
+			     .mode = plan->mode,
+			     .timed = plan->time };
 	size_t i;
 
 	/* Written from the start, or the waker's reading first costs another fault. */
 	memset(vm__ram(vcpu->vm, vcpu__data_gpa(vcpu)), 0, PAGE);
 	vcpu->touch_gpa = GPA_TOUCH + vcpu->id * plan__vcpu_touch_pages(plan) * PAGE;
+	if (plan->time)
+		code__times_at(&code, vcpu__times_gpa(vcpu));
 	for (i = 0; i < plan->nr_uses; i++)
 		if (plan->uses[i].count && plan->uses[i].op->emit)
 			plan->uses[i].op->emit(&code, vcpu, &plan->uses[i]);
@@ -318,7 +337,7 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->kvm_fd = vm->fd = vm->slow_fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
-	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || log__setup_vm(vm) || map_mmio(vm))
+	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) || log__setup_vm(vm) || map_mmio(vm))
 		return -1;
 	for (i = 0; i < plan->nr_vcpus; i++)
 		if (open_vcpu(vm, i))
@@ -348,5 +367,7 @@ void vm__close(struct vm *vm)
 		munmap(vm->ram, RAM_SIZE);
 	if (vm->touch)
 		munmap(vm->touch, vm->touch_size);
+	if (vm->times)
+		munmap(vm->times, vm->times_size);
 	log__close(vm);
 }

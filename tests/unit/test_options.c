@@ -148,7 +148,7 @@ static void test_defaults(void **state)
 	assert_int_equal(opts->nr_vcpus, 0);
 	assert_int_equal(opts->hooks, 0);
 	assert_null(opts->temp_dir);
-	assert_false(opts->verbose || opts->check || opts->list || opts->events);
+	assert_false(opts->verbose || opts->check || opts->list || opts->events || opts->self_cost);
 }
 
 static void test_values(void **state)
@@ -340,6 +340,7 @@ static void test_memory_options(void **state)
 	assert_true(options__asks(opts, "kvmmmu_page_fault"));
 	assert_false(options__asks(opts, "vm_exit"));
 	assert_false(options__asks(opts, "nothing"));
+	assert_true(accepts("-e --self-cost")->self_cost);
 	opts = accepts("-f --summary --temp-dir=/var/tmp --migration-bandwidth 12.5");
 	assert_true(opts->summary);
 	assert_string_equal(opts->temp_dir, "/var/tmp");

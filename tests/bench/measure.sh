@@ -1,0 +1,145 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Runs in a test machine: what each monitor adds to the round trip of the event it watches. The guest reads the time
+# stamp counter around every single event; the figure is the median. A line for each measurement, separated by tabs:
+#	event	what	median	10th percentile	90th percentile	events
+#
+#	measure.sh [quick] [peers]
+quick='' peers=''
+for word; do
+	case $word in
+	quick) quick=1 ;;
+	peers) peers=1 ;;
+	esac
+done
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+printf '# kernel\t%s\n' "$(uname -r)"
+# A standard input on which nothing ever comes, and which does not end.
+mkfifo "$tmp/nothing"
+exec 9<>"$tmp/nothing"
+
+# op EVENT: what the generator is to do for it.
+op() {
+	case $1 in
+	exit) echo cpuid=2000 ;;
+	hypercall) echo vmcall=1000 ;;
+	userspace_exit) echo out=1000 ;;
+	page_fault) echo touch=1000 ;;
+	mmio) echo mmio_read=1000 ;;
+	dirty_page) echo dirty=500:4 ;;
+	esac
+}
+
+# figure EVENT WHAT
+figure() {
+	if ! kvm_guest --time "$(op "$1")" >"$tmp/guest" 2>"$tmp/guest.err"; then
+		sed "s/^/# $2: /" "$tmp/guest.err"
+		return
+	fi
+	sed -n 's/.*"ticks":{"turns":\([0-9]*\),"min":[0-9]*,"p10":\([0-9]*\),"median":\([0-9]*\),"p90":\([0-9]*\).*/\3 \2 \4 \1/p' \
+		"$tmp/guest" | {
+		read -r median p10 p90 turns
+		printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$median" "$p10" "$p90" "$turns"
+	}
+}
+
+# ready READY: does the program say READY, or (READY is perf) has it opened its counters?
+ready() {
+	if [ "$1" = perf ]; then
+		ls -l "/proc/$pid/fd" 2>/dev/null | grep -q perf_event && sleep 1
+	else
+		grep -q "$1" "$tmp/messages" "$tmp/output"
+	fi
+}
+
+# with EVENTS WHAT READY COMMAND...: the figures while COMMAND runs.
+with() {
+	events=$1 what=$2 ready=$3
+	shift 3
+	: >"$tmp/messages"
+	"$@" <"$tmp/nothing" >"$tmp/output" 2>"$tmp/messages" &
+	pid=$!
+	waited=0
+	while ! ready "$ready"; do
+		if ! kill -0 "$pid" 2>/dev/null || [ $waited -ge 1200 ]; then
+			kill "$pid" 2>/dev/null
+			sed "s/^/# $what: /" "$tmp/messages"
+			return
+		fi
+		waited=$((waited + 1))
+		sleep 0.1
+	done
+	for event in $events; do figure "$event" "$what" >>"$tmp/figures"; done
+	if kill -INT "$pid" 2>/dev/null; then
+		cat "$tmp/figures"
+	else
+		echo "# $what: it ended by itself"
+	fi
+	rm "$tmp/figures"
+	waited=0
+	while kill -0 "$pid" 2>/dev/null; do
+		waited=$((waited + 1))
+		test $waited -lt 300 || kill -KILL "$pid"
+		sleep 0.1
+	done
+	grep -E 'missing|lost: ' "$tmp/messages" | grep -v exits_untraced | sed "s/^/# $what: /"
+}
+
+# watcher EVENTS OPTION...
+watcher() {
+	watcher_events=$1
+	shift
+	with "$watcher_events" "kvm_watcher $*" watching kvm_watcher --interval=3600 --format=json "$@"
+}
+
+all_events='exit hypercall userspace_exit page_fault mmio dirty_page'
+test -z "$quick" || all_events=exit
+for event in $all_events; do figure "$event" nothing; done
+with exit 'empty programs' watching empty_programs
+watcher "exit$(test -n "$quick" || echo ' userspace_exit')" -e
+
+kvm_guest sleep=3000000 --timeout=3600 >/dev/null 2>&1 &
+other=$!
+sleep 0.5
+with exit 'kvm_watcher -e -p OTHER' watching kvm_watcher --interval=3600 --format=json -e -p "$other"
+kill "$other"
+
+if test -z "$quick"; then
+	watcher 'exit hypercall' -h
+	watcher 'exit userspace_exit' -l
+	watcher 'exit page_fault' -f --summary
+	watcher 'mmio' -f -m --summary
+	watcher 'exit dirty_page' -d --summary
+	watcher 'exit userspace_exit' -o
+	watcher 'exit' -w
+	watcher 'exit' -n
+	watcher "$all_events" -e -f -m -d -w -n -o -h -l --summary
+fi
+
+# The alternatives, as far as they are here.
+if test -n "$peers"; then
+	trigger=/sys/kernel/tracing/events/kvm/kvm_exit/trigger
+	if echo 'hist:keys=exit_reason:size=1024' 2>/dev/null >$trigger; then
+		figure exit 'ftrace hist (counts only)'
+		echo '!hist:keys=exit_reason:size=1024' >$trigger
+	fi
+	for tool in perf bpftrace; do
+		test -x /peers/$tool || echo "# $tool: not in this machine"
+	done
+fi
+if test -n "$peers" && test -x /peers/perf; then
+	with exit 'perf stat (counts only)' perf /peers/perf stat -a -e kvm:kvm_exit -o "$tmp/stat"
+	with exit 'perf kvm stat record' perf /peers/perf kvm stat record -a -o "$tmp/perf.data"
+	with exit 'perf kvm stat live' perf /peers/perf kvm stat live -a -d 3600
+fi
+if test -n "$peers" && test -x /peers/bpftrace; then
+	with exit 'bpftrace (stats and hist by pid, tid, reason)' Attaching /peers/bpftrace -e '
+		tracepoint:kvm:kvm_exit { @at[tid] = nsecs; @reason[tid] = args->exit_reason; }
+		tracepoint:kvm:kvm_entry /@at[tid]/ {
+			$ns = nsecs - @at[tid];
+			@stats[pid, tid, @reason[tid]] = stats($ns);
+			@hist[pid, tid, @reason[tid]] = hist($ns);
+			delete(@at[tid]);
+		}'
+fi
