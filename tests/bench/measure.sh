@@ -47,7 +47,8 @@ figure() {
 # ready READY: does the program say READY, or (READY is perf) has it opened its counters?
 ready() {
 	if [ "$1" = perf ]; then
-		ls -l "/proc/$pid/fd" 2>/dev/null | grep -q perf_event && sleep 1
+		# shellcheck disable=SC2010
+		ls -l "/proc/$pid/fd" 2>/dev/null | grep -q perf_event && sleep 5
 	else
 		grep -q "$1" "$tmp/messages" "$tmp/output"
 	fi
@@ -94,7 +95,7 @@ watcher() {
 }
 
 all_events='exit hypercall userspace_exit page_fault mmio dirty_page'
-test -z "$quick" || all_events=exit
+test -z "$quick" || all_events='exit'
 for event in $all_events; do figure "$event" nothing; done
 with exit 'empty programs' watching empty_programs
 watcher "exit$(test -n "$quick" || echo ' userspace_exit')" -e
