@@ -53,7 +53,7 @@ static uint64_t next_table(struct vm *vm, uint64_t *entry)
 
 	if (*entry & PTE_PRESENT)
 		return *entry & ~(uint64_t)(PAGE - 1);
-	if (gpa >= GPA_VCPUS)
+	if (gpa >= GPA_HANDLER)
 		return 0;
 	vm->nr_tables++;
 	*entry = gpa | TABLE;
@@ -113,13 +113,14 @@ static void set_long(struct kvm_sregs *s)
 	s->efer = EFER_LME | EFER_LMA;
 }
 
-/* No interrupt table: whatever faults ends in KVM_EXIT_SHUTDOWN. */
+/* No interrupt table for most guests: whatever faults ends in KVM_EXIT_SHUTDOWN. */
 int cpu__setup(struct vcpu *vcpu)
 {
 	uint64_t code = vcpu__code_gpa(vcpu), data = vcpu__data_gpa(vcpu);
 	bool real = vcpu->vm->plan->mode == MODE_REAL;
 	struct kvm_regs regs = { .rflags = 2,
 				 .rip = real ? 0 : code,
+				 .rbp = data,
 				 .rsp = real ? PAGE : data + PAGE };
 	struct kvm_sregs sregs;
 
@@ -132,6 +133,12 @@ int cpu__setup(struct vcpu *vcpu)
 	sregs.es = sregs.fs = sregs.gs = sregs.ds;
 	sregs.idt.base = 0;
 	sregs.idt.limit = 0;
+	if (plan__flags(vcpu->vm->plan) & OP_TAKES) {
+		sregs.idt.base = GPA_IDT;
+		sregs.idt.limit = PAGE - 1;
+		sregs.gdt.base = GPA_GDT;
+		sregs.gdt.limit = 3 * 8 - 1;
+	}
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
 		goto error;
 	return 0;

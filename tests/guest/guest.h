@@ -37,6 +37,7 @@ enum {
 	PORT_END = 0xf4,	/* out: this vCPU is done */
 	PORT_SLEEP = 0xf5,	/* out of 4 bytes: sleep that many ms */
 	PORT_LOG = 0xf6,	/* out: read the dirty log */
+	PORT_IRQ = 0xf7,	/* out of 4 bytes: raise that interrupt */
 };
 
 /*
@@ -48,6 +49,9 @@ enum {
 	GPA_PDPT = 0x2000,
 	GPA_PD = 0x3000,	/* four: 0..4 GiB */
 	GPA_TABLES = 0x7000,	/* further tables, for an MMIO address above */
+	GPA_HANDLER = 0xe000,	/* of interrupts; the segments behind it */
+	GPA_GDT = GPA_HANDLER + 0x800,
+	GPA_IDT = 0xf000,
 	GPA_VCPUS = 0x10000,
 	VCPU_AREA = 2 * PAGE,
 	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
@@ -67,9 +71,19 @@ enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 
 /* In a vCPU's data page: the counter of HLTs, and when to end each, in us. */
 enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
+/* There too: interrupts that the guest took. */
+enum { IRQ_COUNT_AT = 12 };
 
-/* The local APIC of each vCPU. */
-enum { APIC_ICR = 0xfee00300, APIC_ICR2 = 0xfee00310, APIC_REMOTE_READ = 3 << 8 };
+/* The local APIC of each vCPU, and the I/O APIC. */
+enum {
+	APIC_EOI = 0xfee000b0, APIC_SPURIOUS = 0xfee000f0, APIC_ICR = 0xfee00300,
+	APIC_ICR2 = 0xfee00310, APIC_LVTT = 0xfee00320, APIC_TMICT = 0xfee00380,
+	APIC_TDCR = 0xfee003e0, APIC_REMOTE_READ = 3 << 8, APIC_ASSERT = 1 << 14,
+	IOAPIC_SELECT = 0xfec00000, IOAPIC_WINDOW = 0xfec00010,
+};
+
+/* How GSIs are routed in VMs of OP_IRQS: 16 pins of the PICs, then those of the I/O APIC. */
+enum { ROUTE_IOAPIC = 16 };
 
 struct code;
 struct vcpu;
@@ -82,13 +96,16 @@ enum op_flags {
 	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
 	OP_MSEC = 1 << 5,	/* the count is milliseconds, the op happens once */
-	OP_PAIRS = 1 << 7,	/* needs an even number of vCPUs */
 	OP_GPA = 1 << 6,	/* the argument is a guest-physical address */
 	OP_HYPERV = 1 << 7,	/* the guest is one of Hyper-V: so are all its hypercalls */
 	OP_XEN = 1 << 8,	/* the guest is one of Xen: so are all its hypercalls */
 	OP_LONG = 1 << 9,	/* long mode only */
 	OP_IOCTLS = 1 << 10,	/* ioctls of the vCPU's thread, before the guest runs */
 	OP_LOG = 1 << 11,	/* each count is a page of the logged slot, the argument rounds */
+	OP_PAIRS = 1 << 12,	/* needs an even number of vCPUs */
+	OP_IRQS = 1 << 13,	/* routes interrupts pin by pin */
+	OP_TAKES = 1 << 14,	/* takes interrupts */
+	OP_TSC_TIMER = 1 << 15,	/* the guest's CPUID has the TSC-deadline timer */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -102,6 +119,8 @@ struct op {
 	unsigned int flags;
 	int user_exit;		/* what each one makes KVM_RUN return with */
 	void (*emit)(struct code *c, struct vcpu *vcpu, const struct op_use *use);
+	/* Done by the vCPU's thread before the guest runs. 0 or -1 after a message. */
+	int (*call)(struct vcpu *vcpu, const struct op_use *use);
 };
 
 extern const struct op ops[];
@@ -222,6 +241,14 @@ int probe(const struct plan *plan);
 
 /* ioctls.c: count rounds of ioctls with known arguments. 0 or -1 after a message. */
 int ioctls__call(struct vcpu *vcpu, uint64_t count);
+
+/* irqs.c: interrupts raised by user space, and what a guest needs to take some. */
+int irqs__route(struct vm *vm);
+void irqs__tables(struct vm *vm);
+int irqs__ask(struct vcpu *vcpu, uint32_t what);
+int irqs__lines(struct vcpu *vcpu, const struct op_use *use);
+int irqs__msis(struct vcpu *vcpu, const struct op_use *use);
+int irqs__irqfd(struct vcpu *vcpu, const struct op_use *use);
 
 /* stats.c: KVM's own counters of one VM as a JSON object, or null. */
 void stats__print(FILE *out, const struct vm *vm);

@@ -354,6 +354,162 @@ static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *u
 }
 
 /*
+ * What a guest does that takes interrupts: the handler (irqs.c) counts them at
+ * rbp + IRQ_COUNT_AT; ebx has what was seen so far.
+ */
+static void emit_irqs_on(struct code *c)
+{
+	code__raw(c, 0x8b, 0x5d, IRQ_COUNT_AT, 0xfb);	/* mov ebx, [rbp + ..]; sti */
+}
+
+static void emit_irqs_off(struct code *c)
+{
+	code__raw(c, 0xfa);
+}
+
+/* Halts until there is one more. */
+static void emit_wait_irq(struct code *c)
+{
+	size_t again = code__label(c);
+
+	code__raw(c, 0xfa, 0x8b, 0x45, IRQ_COUNT_AT);	/* cli; mov eax, [rbp + ..] */
+	code__cmp_eax_ebx(c);
+	code__raw(c, 0x75, 4, 0xfb, 0xf4);		/* jne + 4; sti; hlt */
+	code__raw(c, 0xeb, (uint8_t)(again - (code__label(c) + 2)));
+	code__mov_ebx_eax(c);
+	code__raw(c, 0xfb);				/* sti */
+}
+
+static void emit_set(struct code *c, uint32_t addr, uint32_t value)
+{
+	code__mov_edi_addr(c, addr);
+	code__set_mem(c, 0, value);
+}
+
+/* The guest programs its I/O APIC and has user space move the pin: an interrupt and an EOI each. */
+static void emit_ioapic_irq(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint32_t pin = 20 + vcpu->id % 4;
+	size_t loop;
+
+	emit_set(c, APIC_SPURIOUS, 0x1ff);
+	emit_set(c, IOAPIC_SELECT, 0x11 + 2 * pin);
+	emit_set(c, IOAPIC_WINDOW, vcpu->id << 24);
+	emit_set(c, IOAPIC_SELECT, 0x10 + 2 * pin);
+	emit_set(c, IOAPIC_WINDOW, use->arg);
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	code__mov(c, EAX, ROUTE_IOAPIC + pin);
+	code__out_eax(c, PORT_IRQ);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_irqs_off(c);
+}
+
+/* No chips in the kernel: user space injects each with KVM_INTERRUPT. */
+static void emit_interrupt(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop, wait;
+
+	(void)vcpu;
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	code__mov(c, EAX, use->arg);
+	code__out_eax(c, PORT_IRQ);
+	wait = code__label(c);
+	code__raw(c, 0x8b, 0x45, IRQ_COUNT_AT);
+	code__cmp_eax_ebx(c);
+	code__je(c, wait);
+	code__mov_ebx_eax(c);
+	code__loop_esi(c, loop);
+	emit_irqs_off(c);
+}
+
+/* Two vCPUs to and fro: the odd one begins, the even one answers. */
+static void emit_pair_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	if (vcpu->id % 2 == 0)
+		emit_wait_irq(c);
+	emit_set(c, APIC_ICR2, (vcpu->id ^ 1) << 24);
+	emit_set(c, APIC_ICR, APIC_ASSERT | use->arg);
+	if (vcpu->id % 2)
+		emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_irqs_off(c);
+}
+
+enum { TIMER_VECTOR = 0x61, LVTT_PERIODIC = 1 << 17, LVTT_TSC = 2 << 17, TDCR_BY_1 = 0xb };
+
+static void emit_timer(struct code *c, uint32_t mode)
+{
+	emit_set(c, APIC_LVTT, mode | TIMER_VECTOR);
+	emit_set(c, APIC_TDCR, TDCR_BY_1);
+	emit_irqs_on(c);
+}
+
+static void emit_timer_oneshot(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_timer(c, 0);
+	loop = loop_begin(c, use);
+	emit_set(c, APIC_TMICT, use->arg * 1000);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_irqs_off(c);
+}
+
+static void emit_timer_periodic(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_timer(c, LVTT_PERIODIC);
+	emit_set(c, APIC_TMICT, use->arg * 1000);
+	loop = loop_begin(c, use);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_set(c, APIC_TMICT, 0);
+	emit_irqs_off(c);
+}
+
+static void emit_timer_tsc(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint32_t ticks = (uint64_t)use->arg * vcpu__tsc_khz(vcpu) / 1000;
+	size_t loop;
+
+	emit_timer(c, LVTT_TSC);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x31);				/* rdtsc */
+	code__raw(c, 0x05, ticks, ticks >> 8, ticks >> 16, ticks >> 24);
+	code__raw(c, 0x83, 0xd2, 0);				/* add eax; adc edx, 0 */
+	code__mov(c, ECX, 0x6e0);
+	code__raw(c, 0x0f, 0x30);				/* wrmsr IA32_TSC_DEADLINE */
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_irqs_off(c);
+}
+
+/* Each is armed before the last one could fire, and none ever does. */
+static void emit_timer_dropped(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_timer(c, 0);
+	emit_irqs_off(c);
+	loop = loop_begin(c, use);
+	emit_set(c, APIC_TMICT, use->arg * 1000);
+	code__loop_esi(c, loop);
+	emit_set(c, APIC_TMICT, 0);
+}
+
+/*
  * The default MSRs leave the guest on every vendor and are handled inside KVM:
  * IA32_APIC_BASE is never passed through, nor is IA32_MTRR_DEF_TYPE.
  */
@@ -395,6 +551,28 @@ const struct op ops[] = {
 	{ "hlt_ipi", "HLTs of vCPUs 0, 2, ..., each ended by an IPI of the next vCPU, once per guest",
 	  "turns", 500, UINT32_MAX, UINT32_MAX, OP_IRQCHIP | OP_PAIRS, USER_EXIT_NONE,
 	  emit_hlt_ipi },
+	{ "irq_lines", "rounds: each pin of PICs and IOAPIC is raised thrice and lowered twice", NULL,
+	  0, 0, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__lines },
+	{ "msi", "rounds of KVM_SIGNAL_MSI, 64 to nobody in all modes, 2 to vCPU 0",
+	  "1: 32-bit ids", 0, 1, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__msis },
+	{ "irqfd", "MSIs to vCPU 0 by an irqfd that another process writes", "1: broadcasts", 0, 1,
+	  32, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__irqfd },
+	{ "ioapic_irq", "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI",
+	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
+	  emit_ioapic_irq },
+	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector", 0x56,
+	  0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
+	{ "ipi", "IPIs from each vCPU of a pair to the other one", "vector", 0x60, 0xff, UINT32_MAX,
+	  OP_IRQCHIP | OP_PAIRS | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_pair_ipi },
+	{ "timer_oneshot", "APIC timers, each waited for", "us", 2000, 4000000, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_timer_oneshot },
+	{ "timer_periodic", "periods of one APIC timer", "us", 20000, 4000000, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_timer_periodic },
+	{ "timer_tsc", "TSC-deadline timers, each waited for", "us", 2000, 1000000, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG | OP_TSC_TIMER, USER_EXIT_NONE, emit_timer_tsc },
+	{ "timer_dropped", "APIC timers, each armed before the last one fires", "us", 4000000,
+	  4000000, UINT32_MAX, OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE,
+	  emit_timer_dropped },
 	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,

@@ -86,6 +86,7 @@ void report__vcpu(const struct vcpu *vcpu)
 	print_exits("expect", expect);
 	printf(",\"runs\":%llu,\"run_delay_ns\":%llu", (unsigned long long)vcpu->runs,
 	       (unsigned long long)vcpu->run_delay_ns);
+	printf(",\"irqs_taken\":%u", *(uint32_t *)vm__ram(vm, vcpu__data_gpa(vcpu) + IRQ_COUNT_AT));
 	printf("}\n");
 	fflush(stdout);
 }

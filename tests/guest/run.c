@@ -88,7 +88,7 @@ static enum verdict handle_io(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
-	uint32_t msec;
+	uint32_t msec, what;
 
 	if (run->io.direction == KVM_EXIT_IO_IN) {
 		memset(data, 0, (size_t)run->io.size * run->io.count);
@@ -100,6 +100,13 @@ static enum verdict handle_io(struct vcpu *vcpu)
 	}
 	if (run->io.port == PORT_LOG && log__read(vcpu))
 		return BROKEN;
+	if (run->io.port == PORT_IRQ) {
+		memcpy(&what, data, sizeof(what));
+		if (irqs__ask(vcpu, what)) {
+			vcpu__error(vcpu, "interrupt %u: %s", what, strerror(errno));
+			return BROKEN;
+		}
+	}
 	return run->io.port == PORT_END ? ENDED : GO_ON;
 }
 
@@ -218,6 +225,9 @@ static void *vcpu_thread(void *arg)
 	vcpu_sleep(vcpu, plan->pause_ms);
 	delay = run_delay();
 	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
+	for (size_t i = 0; i < plan->nr_uses && verdict == GO_ON; i++)
+		if (plan->uses[i].op->call && plan->uses[i].op->call(vcpu, &plan->uses[i]))
+			verdict = BROKEN;
 	if (verdict == GO_ON)
 		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	while (verdict == GO_ON)
