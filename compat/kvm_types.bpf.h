@@ -106,6 +106,7 @@ struct task_struct {
 	char comm[16];
 	struct hlist_head preempt_notifiers;
 	struct files_struct *files;
+	void *stack;
 	struct thread_info thread_info;
 	struct hlist_node pid_links[1];	/* of more */
 	int on_cpu;
@@ -164,14 +165,56 @@ struct kvm_run {
 	u32 exit_reason;
 };
 
+struct timerqueue_node {
+	s64 expires;
+};
+
+struct hrtimer {
+	struct timerqueue_node node;
+};
+
+struct kvm_timer {
+	struct hrtimer timer;
+	s64 target_expiration;
+	u32 timer_mode;
+	u64 tscdeadline;
+	u32 timer_advance_ns;
+	bool hv_timer_in_use;
+};
+
+/* In the BTF of kvm, which 5.10 has not. */
+struct kvm_lapic {
+	struct kvm_timer lapic_timer;
+	struct kvm_vcpu *vcpu;
+	void *regs;
+	bool apicv_active;		/* since 5.17 */
+};
+
 struct kvm_vcpu_stat {
 	u64 exits;
 	u64 hypercalls;
+	u64 irq_injections;
+};
+
+struct kvm_queued_interrupt {
+	bool soft;
 };
 
 struct kvm_vcpu_arch {
 	u64 efer;
 	u32 hflags;
+	struct kvm_lapic *apic;
+	struct kvm_queued_interrupt interrupt;
+	u32 virtual_tsc_khz;
+};
+
+/* Until 5.16, then in the APIC. */
+struct kvm_vcpu_arch___apicv {
+	bool apicv_active;
+};
+
+struct kvm_vcpu___apicv {
+	struct kvm_vcpu_arch___apicv arch;
 };
 
 struct kvm_vcpu {

@@ -72,7 +72,7 @@ enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 /* In a vCPU's data page: the counter of HLTs, and when to end each, in us. */
 enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
 /* There too: interrupts that the guest took. */
-enum { IRQ_COUNT_AT = 12 };
+enum { IRQ_COUNT_AT = 12, IRQ_READY_AT = 16, IRQ_RUNS_AT = 20, MAX_IOAPIC_VCPUS = 8 };
 
 /* The local APIC of each vCPU, and the I/O APIC. */
 enum {

@@ -386,20 +386,50 @@ static void emit_set(struct code *c, uint32_t addr, uint32_t value)
 	code__set_mem(c, 0, value);
 }
 
-/* The guest programs its I/O APIC and has user space move the pin: an interrupt and an EOI each. */
+/* Until the word at that address is not 0. */
+static void emit_wait_word(struct code *c, uint32_t addr)
+{
+	size_t wait;
+
+	code__mov_edi_addr(c, addr);
+	wait = code__label(c);
+	code__load_eax(c);
+	code__cmp_eax(c, 0);
+	code__je(c, wait);
+}
+
+/* The pin of a vCPU: those from 16 on are of the I/O APIC alone. */
+static uint32_t own_pin(unsigned int id)
+{
+	return 16 + id % (MAX_IOAPIC_VCPUS);
+}
+
+/* The first vCPU programs the I/O APIC for all, as its two registers are for one at a time. */
+static void emit_program_ioapic(struct code *c, struct vcpu *vcpu, uint32_t vector)
+{
+	if (vcpu->id) {
+		emit_wait_word(c, vcpu__data_gpa(&vcpu->vm->vcpus[0]) + IRQ_READY_AT);
+		return;
+	}
+	for (unsigned int id = 0; id < vcpu->vm->plan->nr_vcpus; id++) {
+		emit_set(c, IOAPIC_SELECT, 0x11 + 2 * own_pin(id));
+		emit_set(c, IOAPIC_WINDOW, id << 24);
+		emit_set(c, IOAPIC_SELECT, 0x10 + 2 * own_pin(id));
+		emit_set(c, IOAPIC_WINDOW, vector);
+	}
+	emit_set(c, vcpu__data_gpa(vcpu) + IRQ_READY_AT, 1);
+}
+
+/* Has user space move the pin: an interrupt and an EOI each. */
 static void emit_ioapic_irq(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
-	uint32_t pin = 20 + vcpu->id % 4;
 	size_t loop;
 
 	emit_set(c, APIC_SPURIOUS, 0x1ff);
-	emit_set(c, IOAPIC_SELECT, 0x11 + 2 * pin);
-	emit_set(c, IOAPIC_WINDOW, vcpu->id << 24);
-	emit_set(c, IOAPIC_SELECT, 0x10 + 2 * pin);
-	emit_set(c, IOAPIC_WINDOW, use->arg);
+	emit_program_ioapic(c, vcpu, use->arg);
 	emit_irqs_on(c);
 	loop = loop_begin(c, use);
-	code__mov(c, EAX, ROUTE_IOAPIC + pin);
+	code__mov(c, EAX, ROUTE_IOAPIC + own_pin(vcpu->id));
 	code__out_eax(c, PORT_IRQ);
 	emit_wait_irq(c);
 	code__loop_esi(c, loop);
@@ -425,11 +455,27 @@ static void emit_interrupt(struct code *c, struct vcpu *vcpu, const struct op_us
 	emit_irqs_off(c);
 }
 
-/* Two vCPUs to and fro: the odd one begins, the even one answers. */
+/* Software interrupts. The first one finds tables that are not mapped yet: an exit breaks it off. */
+static void emit_int_n(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0xcd, use->arg);
+	code__loop_esi(c, loop);
+}
+
+/*
+ * Two vCPUs to and fro: the odd one begins, the even one answers. To come first:
+ * one that is early would be taken for another op's interrupt.
+ */
 static void emit_pair_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
+	const struct vcpu *partner = vcpu->vm->vcpus + (vcpu->id ^ 1);
 	size_t loop;
 
+	emit_set(c, vcpu__data_gpa(vcpu) + IRQ_RUNS_AT, 1);
+	emit_wait_word(c, vcpu__data_gpa(partner) + IRQ_RUNS_AT);
 	emit_irqs_on(c);
 	loop = loop_begin(c, use);
 	if (vcpu->id % 2 == 0)
@@ -557,12 +603,14 @@ const struct op ops[] = {
 	  "1: 32-bit ids", 0, 1, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__msis },
 	{ "irqfd", "MSIs to vCPU 0 by an irqfd that another process writes", "1: broadcasts", 0, 1,
 	  32, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__irqfd },
-	{ "ioapic_irq", "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI",
+	{ "ioapic_irq", "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI (up to 8 vCPUs)",
 	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
 	  emit_ioapic_irq },
 	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector", 0x56,
 	  0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
-	{ "ipi", "IPIs from each vCPU of a pair to the other one", "vector", 0x60, 0xff, UINT32_MAX,
+	{ "int_n", "software interrupts", "vector", 0x57, 0xff, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_int_n },
+	{ "ipi", "IPIs from each vCPU of a pair to the other one; the first OP", "vector", 0x60, 0xff, UINT32_MAX,
 	  OP_IRQCHIP | OP_PAIRS | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_pair_ipi },
 	{ "timer_oneshot", "APIC timers, each waited for", "us", 2000, 4000000, UINT32_MAX,
 	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_timer_oneshot },

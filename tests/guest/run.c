@@ -225,11 +225,11 @@ static void *vcpu_thread(void *arg)
 	vcpu_sleep(vcpu, plan->pause_ms);
 	delay = run_delay();
 	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
+	if (verdict == GO_ON)
+		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	for (size_t i = 0; i < plan->nr_uses && verdict == GO_ON; i++)
 		if (plan->uses[i].op->call && plan->uses[i].op->call(vcpu, &plan->uses[i]))
 			verdict = BROKEN;
-	if (verdict == GO_ON)
-		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
 	while (verdict == GO_ON)
 		verdict = run_once(vcpu);
 	vcpu->run_delay_ns = run_delay() - delay;
