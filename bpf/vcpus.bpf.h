@@ -14,8 +14,6 @@
 #include "../compat/compat.bpf.h"
 #include "records.h"
 
-
-
 /* Only this VMM's process (-p); 0: all. */
 const volatile __u32 only_tgid;
 

@@ -11,6 +11,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "../compat/host.h"
 #include "fill.h"
 #include "fill.skel.h"
 
@@ -169,4 +170,12 @@ int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t 
 		return offset;
 	memcpy((char *)bpf_map__initial_value(map, &size) + offset, &value, sizeof(value));
 	return 0;
+}
+
+int map__set_offset(const struct bpf_object *obj, const char *variable, const char *event,
+		    const char *field)
+{
+	int at = host__field_offset(event, field);
+
+	return at > 0 ? map__set_const(obj, variable, at) : 0;
 }

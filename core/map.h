@@ -44,4 +44,8 @@ long map__find_variable(const struct bpf_object *obj, const char *section, const
 /* Sets a u32 constant before the object is loaded. 0 or -ENOENT. */
 int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t value);
 
+/* The same with a field's host__field_offset(); left alone where there is none. */
+int map__set_offset(const struct bpf_object *obj, const char *variable, const char *event,
+		    const char *field);
+
 #endif

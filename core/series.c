@@ -4,24 +4,54 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "map.h"
 #include "run.h"
 #include "vcpus.h"
 
-int series__open(struct series_set *set, size_t nr_slots, size_t size)
+int series__prepare(struct series_set *set, const struct series_kind *kind,
+		    struct bpf_object *obj, size_t nr_slots)
 {
-	memset(set, 0, sizeof(*set));
-	set->live = calloc(nr_slots, sizeof(*set->live));
+	int err;
+
+	set->kind = kind;
+	set->nr = nr_slots * kind->per_slot;
+	err = map__resize(obj, kind->records, set->nr);
+	if (!err && kind->index)
+		err = map__resize(obj, kind->index, set->nr);
+	if (!err && kind->index)
+		err = map__resize(obj, kind->free_records, set->nr);
+	if (!err && kind->states)
+		err = map__resize(obj, kind->states, nr_slots);
+	return err;
+}
+
+int series__open(struct series_set *set, const struct bpf_object *obj)
+{
+	const struct series_kind *kind = set->kind;
+
+	set->records = map__mmap_name(obj, kind->records, &set->records_size);
+	if (!set->records)
+		return -errno;
+	if (kind->states) {
+		set->states = map__mmap_name(obj, kind->states, &set->states_size);
+		if (!set->states)
+			return -errno;
+	}
+	set->live = calloc(set->nr, sizeof(*set->live));
 	if (!set->live)
 		return -ENOMEM;
-	set->nr_slots = nr_slots;
-	set->size = size;
-	return 0;
+	return kind->index ? map__fill_queue(obj, kind->free_records, 1, set->nr - 1) : 0;
 }
 
 void series__close(struct series_set *set)
 {
-	for (size_t i = 0; i < set->nr_slots; i++)
+	if (set->records)
+		munmap(set->records, set->records_size);
+	if (set->states)
+		munmap(set->states, set->states_size);
+	for (size_t i = 0; set->live && i < set->nr; i++)
 		free(set->live[i]);
 	for (size_t i = 0; i < set->nr_gone; i++)
 		free(set->gone[i]);
@@ -30,43 +60,117 @@ void series__close(struct series_set *set)
 	memset(set, 0, sizeof(*set));
 }
 
-void *series__of(struct series_set *set, const struct run *run, uint32_t slot)
+static void *record_at(const struct series_set *set, uint32_t index)
 {
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-	struct series_head *s;
+	return (char *)set->records + index * set->kind->record_size;
+}
 
-	if (slot >= set->nr_slots || set->live[slot] || !ref)
-		return slot < set->nr_slots ? set->live[slot] : NULL;
-	s = calloc(1, set->size);
+static const struct vcpu_ref *vcpu_of(const struct series_set *set, const struct run *run,
+				      uint32_t index)
+{
+	uint32_t slot = index;
+
+	if (set->kind->index)
+		memcpy(&slot, (char *)record_at(set, index) + set->kind->slot_at, sizeof(slot));
+	return vcpus__get(run->vcpus, slot);
+}
+
+void *series__add(struct series_set *set, uint32_t index)
+{
+	set->live[index] = calloc(1, set->kind->size);
+	return set->live[index];
+}
+
+void *series__of(struct series_set *set, const struct run *run, uint32_t index)
+{
+	struct series_head *s = set->live[index];
+	const struct vcpu_ref *ref;
+
+	if (s)
+		return s;
+	ref = vcpu_of(set, run, index);
+	s = ref ? series__add(set, index) : NULL;
 	if (!s)
 		return NULL;
+	s->vm = ref->vm;
 	s->chosen = ref->chosen;
 	vcpu_ref__row(ref, 0, &s->row);
-	set->live[slot] = s;
 	return s;
 }
 
-bool series__retire(struct series_set *set, const struct run *run, uint32_t slot)
+static int keep_gone(struct series_set *set, void *s)
 {
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-
-	if (!ref || !ref->ended || !set->live[slot])
-		return ref && ref->ended;
 	if (set->nr_gone == set->room_gone) {
 		size_t room = set->room_gone ? set->room_gone * 2 : 64;
 		void **more = realloc(set->gone, room * sizeof(*more));
 
 		if (!more)
-			return false;
+			return -ENOMEM;
 		set->gone = more;
 		set->room_gone = room;
 	}
-	set->gone[set->nr_gone++] = set->live[slot];
-	set->live[slot] = NULL;
-	return true;
+	set->gone[set->nr_gone++] = s;
+	return 0;
 }
 
-static int by_vcpu(const void *a, const void *b)
+void series__retire(struct series_set *set, const struct bpf_object *obj, uint32_t index)
+{
+	const struct series_kind *kind = set->kind;
+	void *record = record_at(set, index), *s = set->live[index];
+
+	if (s && keep_gone(set, s))
+		return;
+	set->live[index] = NULL;
+	if (kind->index)
+		map__forget(obj, kind->index, record, index);
+	if (s && kind->forget)
+		kind->forget(obj, s, index);
+	memset(record, 0, kind->record_size);
+	if (kind->index)
+		map__give_back(obj, kind->free_records, index);
+}
+
+void series__retire_ended(struct series_set *set, const struct run *run,
+			  const struct bpf_object *obj)
+{
+	const struct series_kind *kind = set->kind;
+	const struct vcpu_ref *ref;
+
+	for (size_t i = 1; i < set->nr; i++) {
+		/* A slot may have things in its record before it has a series. */
+		if (kind->index && !set->live[i])
+			continue;
+		ref = vcpu_of(set, run, i);
+		if (ref && ref->ended)
+			series__retire(set, obj, i);
+	}
+	for (size_t slot = 1; kind->states && slot <= vcpus__max(run->vcpus); slot++) {
+		ref = vcpus__get(run->vcpus, slot);
+		if (ref && ref->ended)
+			memset((char *)set->states + slot * kind->state_size, 0, kind->state_size);
+	}
+}
+
+void **series__list(const struct series_set *set, bool with_gone, size_t *nr)
+{
+	void **list = calloc(set->nr + set->nr_gone, sizeof(*list));
+
+	*nr = 0;
+	if (!list)
+		return NULL;
+	for (size_t i = 0; with_gone && i < set->nr_gone; i++)
+		if (((struct series_head *)set->gone[i])->chosen)
+			list[(*nr)++] = set->gone[i];
+	for (size_t i = 1; i < set->nr; i++) {
+		const struct series_head *s = set->live[i];
+
+		if (s && s->chosen && (with_gone || !s->quiet))
+			list[(*nr)++] = set->live[i];
+	}
+	return list;
+}
+
+int series__by_vcpu(const void *a, const void *b)
 {
 	const struct row *x = &(*(const struct series_head *const *)a)->row;
 	const struct row *y = &(*(const struct series_head *const *)b)->row;
@@ -82,17 +186,9 @@ static int by_vcpu(const void *a, const void *b)
 
 void **series__sorted(const struct series_set *set, bool with_gone, size_t *nr)
 {
-	void **list = calloc(set->nr_slots + set->nr_gone + 1, sizeof(*list));
+	void **list = series__list(set, with_gone, nr);
 
-	*nr = 0;
-	if (!list)
-		return NULL;
-	for (size_t i = 0; i < set->nr_slots; i++)
-		if (set->live[i] && ((struct series_head *)set->live[i])->chosen)
-			list[(*nr)++] = set->live[i];
-	for (size_t i = 0; with_gone && i < set->nr_gone; i++)
-		if (((struct series_head *)set->gone[i])->chosen)
-			list[(*nr)++] = set->gone[i];
-	qsort(list, *nr, sizeof(*list), by_vcpu);
+	if (list)
+		qsort(list, *nr, sizeof(*list), series__by_vcpu);
 	return list;
 }

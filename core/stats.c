@@ -16,14 +16,21 @@ void stat_delta__init(struct stat_delta *d)
 	d->max_ns = UINT64_MAX;
 }
 
-void stat_delta__set(struct stat_delta *d, const struct timing *now, const struct timing *before)
+/* hist_before may be NULL: since the beginning. */
+static void set_growth(struct stat_delta *d, const struct timing *now, uint64_t total_before,
+		       const __u64 *hist_before)
 {
-	d->total_ns = counter__delta(now->total_ns, before ? before->total_ns : 0);
+	d->total_ns = counter__delta(now->total_ns, total_before);
 	d->timed = 0;
 	for (int i = 0; i < STAT_BUCKETS; i++) {
-		d->hist[i] = counter__delta(now->hist[i], before ? before->hist[i] : 0);
+		d->hist[i] = counter__delta(now->hist[i], hist_before ? hist_before[i] : 0);
 		d->timed += d->hist[i];
 	}
+}
+
+void stat_delta__set(struct stat_delta *d, const struct timing *now, const struct timing *before)
+{
+	set_growth(d, now, before ? before->total_ns : 0, before ? before->hist : NULL);
 }
 
 static void take_extremes(struct stat_delta *d, uint64_t min_ns, uint64_t max_ns)
@@ -53,6 +60,19 @@ void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b)
 		a->hist[i] += b->hist[i];
 	if (b->max_ns != UINT64_MAX)
 		take_extremes(a, b->min_ns, b->max_ns);
+}
+
+void stat_series__look(struct stat_series *s, const struct timing *record, uint64_t epoch)
+{
+	const struct timing now = *record;
+
+	if (!s->run.timed)
+		s->run.min_ns = s->run.max_ns = UINT64_MAX;
+	stat_delta__init(&s->grown);
+	set_growth(&s->grown, &now, s->run.total_ns, s->run.hist);
+	set_growth(&s->run, &now, 0, NULL);
+	stat_delta__extremes(&s->grown, &now, epoch);
+	stat_delta__extremes(&s->run, &now, 0);
 }
 
 uint64_t stat_bucket__low(unsigned int bucket)

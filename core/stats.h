@@ -16,7 +16,7 @@ struct stat_delta {
 	uint64_t total_ns;
 	uint64_t min_ns;	/* UINT64_MAX while there is none */
 	uint64_t max_ns;	/* UINT64_MAX while there is none */
-	uint64_t hist[STAT_BUCKETS];
+	__u64 hist[STAT_BUCKETS];
 };
 
 void stat_delta__init(struct stat_delta *d);
@@ -26,6 +26,15 @@ void stat_delta__set(struct stat_delta *d, const struct timing *now, const struc
 void stat_delta__extremes(struct stat_delta *d, const struct timing *now, uint64_t epoch);
 /* Adds b to a. */
 void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b);
+
+/* A record's times as user space follows them. Begins with zeros. */
+struct stat_series {
+	struct stat_delta run;		/* until the last look */
+	struct stat_delta grown;	/* from the look before to the last one */
+};
+
+/* Once per interval, with the epoch that has ended. */
+void stat_series__look(struct stat_series *s, const struct timing *record, uint64_t epoch);
 
 /*
  * Nearest-rank percentile (0 < percent <= 100) from the histogram: the middle

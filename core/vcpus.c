@@ -34,7 +34,6 @@ struct vcpus {
 	struct vm_ref *vms;
 	struct vcpu_ref *refs;
 	size_t nr_slots;		/* slot 0 included */
-	size_t nr_used;
 	struct vcpu_info *infos;	/* the kernel's, mapped */
 	uint32_t *cache;
 	uint64_t *losses;
@@ -221,14 +220,19 @@ size_t vcpus__max(const struct vcpus *v)
 	return v->nr_slots - 1;
 }
 
-size_t vcpus__count(const struct vcpus *v)
-{
-	return v->nr_used;
-}
-
 const struct vcpu_ref *vcpus__get(const struct vcpus *v, uint32_t slot)
 {
 	return slot && slot < v->nr_slots && v->refs[slot].known ? &v->refs[slot] : NULL;
+}
+
+const struct vcpu_ref *vcpus__get_new(struct vcpus *v, uint32_t slot)
+{
+	const struct vcpu_ref *ref = vcpus__get(v, slot);
+
+	if (ref || !slot)
+		return ref;
+	vcpus__learn(v);
+	return vcpus__get(v, slot);
 }
 
 void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
@@ -323,7 +327,6 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	ref->chosen = vm->chosen && options__has_vcpu(v->opts, ref->info.vcpu_id);
 	ref->ended = false;
 	ref->known = true;
-	v->nr_used++;
 }
 
 /* The thread exists: sends it no signal, only asks. */
@@ -364,7 +367,6 @@ static void release(struct vcpus *v, uint32_t slot)
 	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
 	memset(ref, 0, sizeof(*ref));
 	map__give_back(obj, "free_slots", slot);
-	v->nr_used--;
 }
 
 void vcpus__release_ended(struct vcpus *v)
@@ -381,6 +383,15 @@ void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row)
 	row->pid = ref->info.tgid;
 	row->tid = ref->info.tid;
 	row->vcpu = ref->info.vcpu_id;
+}
+
+void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row)
+{
+	row->ts_ns = ts_ns;
+	row->vm = vm ? vm->label : NULL;
+	row->pid = vm ? vm->tgid : UINT32_MAX;
+	row->tid = UINT32_MAX;
+	row->vcpu = UINT32_MAX;
 }
 
 static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)

@@ -58,6 +58,8 @@ void vcpus__release_ended(struct vcpus *vcpus);
 /* Slots are 1 .. vcpus__max(); NULL for a slot that is not in use. */
 size_t vcpus__max(const struct vcpus *vcpus);
 const struct vcpu_ref *vcpus__get(const struct vcpus *vcpus, uint32_t slot);
+/* For a single event: its vCPU may have come since the last look. */
+const struct vcpu_ref *vcpus__get_new(struct vcpus *vcpus, uint32_t slot);
 
 /*
  * The VM with that struct kvm *, for events that carry no vCPU; looks through
@@ -72,15 +74,13 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
  */
 const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *info);
 
-/* vCPUs in use now. */
-size_t vcpus__count(const struct vcpus *vcpus);
-
 void vcpus__losses(const struct vcpus *vcpus, uint64_t lost[NR_LOST]);
 const char *lost__name(enum lost what);
 const char *lost__help(enum lost what);
 
-/* Fills the head of a row. */
+/* Fills the head of a row; the second one of a VM's, which may be NULL: not known. */
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row);
+void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row);
 
 /* The vCPUs that exist now, by the BPF iterator. *entries is to be freed. 0 or -errno. */
 int vcpus__list(struct vcpu_entry **entries, size_t *nr);

@@ -11,7 +11,7 @@ struct reason {
 	const char *name;
 };
 
-/* The tables are written by scripts/gen-reasons.sh. */
+/* The tables are written by scripts/gen-names.sh. */
 static const struct reason vmx_reasons[] = {
 #include "vmx_reasons.h"
 };

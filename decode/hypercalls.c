@@ -16,7 +16,7 @@ struct call {
 	const char *name;
 };
 
-/* Written by scripts/gen-calls.sh. */
+/* Written by scripts/gen-names.sh. */
 static const struct call kvm_calls[] = {
 #include "kvm_hypercalls.h"
 };

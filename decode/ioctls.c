@@ -15,7 +15,7 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* The tables are written by scripts/gen-calls.sh. */
+/* The tables are written by scripts/gen-names.sh. */
 struct number_name {
 	uint32_t nr;
 	const char *name;

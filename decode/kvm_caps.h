@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Written by scripts/gen-calls.sh from the headers of Linux 7.2. */
+/* Written by scripts/gen-names.sh from the headers of Linux 7.2. */
 { 0, "IRQCHIP" },
 { 1, "HLT" },
 { 2, "MMU_SHADOW_CACHE_CONTROL" },

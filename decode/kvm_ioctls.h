@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Written by scripts/gen-calls.sh from the headers of Linux 7.2. */
+/* Written by scripts/gen-names.sh from the headers of Linux 7.2. */
 { 0x0000ae00, "KVM_GET_API_VERSION" },
 { 0x0000ae01, "KVM_CREATE_VM" },
 { 0xc004ae02, "KVM_GET_MSR_INDEX_LIST" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Written by scripts/gen-reasons.sh from the headers of Linux 7.2. */
+/* Written by scripts/gen-names.sh from the headers of Linux 7.2. */
 { 0x000, "read_cr0" },
 { 0x002, "read_cr2" },
 { 0x003, "read_cr3" },

@@ -2,12 +2,9 @@
 /* -n: halt-polling. The kernel half is halt_poll_ns.bpf.c. */
 #include "halt_poll_ns.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
 #include "../core/series.h"
@@ -101,33 +98,29 @@ struct series {
 	struct poll_record now;
 };
 
-static struct {
-	struct series_set set;
-	struct poll_record *records;
-	size_t records_size;
-} self;
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "poll_records", .record_size = sizeof(struct poll_record), .per_slot = 1,
+};
+
+static struct series_set set;
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	return map__resize(obj, "poll_records", vcpus__max(run->vcpus) + 1);
+	return series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
 }
 
 static int start(struct run *run, struct attachment *at)
 {
-	self.records = map__mmap_name(at->obj, "poll_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	return series__open(&self.set, vcpus__max(run->vcpus) + 1, sizeof(struct series));
+	(void)run;
+	return series__open(&set, at->obj);
 }
 
 static void stop(struct run *run, struct attachment *at)
 {
 	(void)run;
 	(void)at;
-	if (self.records)
-		munmap(self.records, self.records_size);
-	series__close(&self.set);
-	memset(&self, 0, sizeof(self));
+	series__close(&set);
 }
 
 static void event(struct run *run, struct attachment *at, const void *data, size_t size)
@@ -185,14 +178,13 @@ static void write_row(struct run *run, const struct series *s, enum scope scope)
 
 static void look(struct run *run)
 {
-	for (size_t slot = 1; slot < self.set.nr_slots; slot++) {
-		struct series *s;
+	const struct poll_record *records = set.records;
 
-		if (!self.records[slot].in_use)
-			continue;
-		s = series__of(&self.set, run, slot);
+	for (size_t slot = 1; slot < set.nr; slot++) {
+		struct series *s = records[slot].in_use ? series__of(&set, run, slot) : NULL;
+
 		if (s)
-			s->now = self.records[slot];
+			s->now = records[slot];
 	}
 }
 
@@ -201,10 +193,9 @@ static void report(struct run *run, struct attachment *at, enum scope scope)
 	struct series **list;
 	size_t nr;
 
-	(void)at;
 	if (scope == SCOPE_INTERVAL)
 		look(run);
-	list = (struct series **)series__sorted(&self.set, scope == SCOPE_TOTAL, &nr);
+	list = (struct series **)series__sorted(&set, scope == SCOPE_TOTAL, &nr);
 	run__begin(run, &halt_poll_ns_monitor, scope, VIEW_POLLS);
 	for (size_t i = 0; list && i < nr; i++)
 		write_row(run, list[i], scope);
@@ -212,9 +203,8 @@ static void report(struct run *run, struct attachment *at, enum scope scope)
 	for (size_t i = 0; list && i < nr; i++)
 		list[i]->base = list[i]->now;
 	free(list);
-	for (size_t slot = 1; scope == SCOPE_INTERVAL && slot < self.set.nr_slots; slot++)
-		if (series__retire(&self.set, run, slot))
-			memset(&self.records[slot], 0, sizeof(self.records[slot]));
+	if (scope == SCOPE_INTERVAL)
+		series__retire_ended(&set, run, at->obj);
 }
 
 const struct monitor halt_poll_ns_monitor = {

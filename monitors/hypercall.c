@@ -2,26 +2,23 @@
 /* -h: hypercalls. The kernel half is hypercall.bpf.c. */
 #include "hypercall.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <json-c/json.h>
 
-#include "../compat/host.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
+#include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/tempfile.h"
 #include "../core/vcpus.h"
 #include "../decode/hypercalls.h"
 #include "hypercall.skel.h"
 
-enum { RECORDS_PER_SLOT = 8 };
 enum { VIEW_CALLS, VIEW_EVENTS };
 
 struct call_row {
@@ -107,73 +104,48 @@ static const struct hook hooks[] = {
 
 /* What one kernel record has become over the run. */
 struct series {
+	struct series_head head;
 	struct hypercall_key key;
-	struct row row;
-	bool chosen;
-	uint64_t count;			/* at the last look */
-	uint64_t vcpu_total;		/* at the last look */
-	uint64_t grown;			/* in the interval */
-	struct timing stat;		/* at the last look */
-	struct stat_delta delta;	/* of the interval */
-	struct stat_delta total;	/* of the whole run */
+	uint64_t count;		/* at the last look */
+	uint64_t vcpu_total;	/* at the last look */
+	uint64_t grown;		/* since the look before */
+	struct stat_series time;
+};
+
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "hypercall_records", .record_size = sizeof(struct hypercall_record),
+	.per_slot = 8,
+	.index = "hypercall_index", .free_records = "free_records",
+	.slot_at = offsetof(struct hypercall_record, key.slot),
+	.states = "hypercall_states", .state_size = sizeof(struct hypercall_state),
 };
 
 static struct {
-	struct hypercall_state *states;
-	struct hypercall_record *records;
-	size_t states_size, records_size, nr_records;
-	struct series **live;		/* by record */
-	struct series **gone;		/* of vCPUs that have ended */
-	size_t nr_gone, room_gone;
+	struct series_set set;
 	/* The calls one by one, unless --events has them in the output. */
 	struct tempfile file;
 	struct output *calls;
 	bool no_file;
 } self;
 
-static int set_offset(struct bpf_object *obj, const char *constant, const char *event,
-		      const char *field)
-{
-	int at = host__field_offset(event, field);
-
-	return at > 0 ? map__set_const(obj, constant, at) : 0;
-}
-
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err;
+	int err = series__prepare(&self.set, &kind, obj, vcpus__max(run->vcpus) + 1);
 
-	self.nr_records = slots * RECORDS_PER_SLOT;
-	err = map__resize(obj, "hypercall_states", slots);
 	if (!err)
-		err = map__resize(obj, "hypercall_records", self.nr_records);
+		err = map__set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
 	if (!err)
-		err = map__resize(obj, "hypercall_index", self.nr_records);
+		err = map__set_offset(obj, "hv_var_cnt_at", "kvm/kvm_hv_hypercall", "var_cnt");
 	if (!err)
-		err = map__resize(obj, "free_records", self.nr_records);
-	if (!err)
-		err = set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
-	if (!err)
-		err = set_offset(obj, "hv_var_cnt_at", "kvm/kvm_hv_hypercall", "var_cnt");
-	if (!err)
-		err = set_offset(obj, "xen_nr_at", "kvm/kvm_xen_hypercall", "nr");
-	return err ? err : set_offset(obj, "xen_a0_at", "kvm/kvm_xen_hypercall", "a0");
+		err = map__set_offset(obj, "xen_nr_at", "kvm/kvm_xen_hypercall", "nr");
+	return err ? err : map__set_offset(obj, "xen_a0_at", "kvm/kvm_xen_hypercall", "a0");
 }
 
 static int start(struct run *run, struct attachment *at)
 {
 	(void)run;
-	self.states = map__mmap_name(at->obj, "hypercall_states", &self.states_size);
-	if (!self.states)
-		return -errno;
-	self.records = map__mmap_name(at->obj, "hypercall_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	self.live = calloc(self.nr_records, sizeof(*self.live));
-	if (!self.live)
-		return -ENOMEM;
-	return map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
+	return series__open(&self.set, at->obj);
 }
 
 static void close_file(void)
@@ -190,61 +162,30 @@ static void stop(struct run *run, struct attachment *at)
 	(void)run;
 	(void)at;
 	close_file();
-	if (self.states)
-		munmap(self.states, self.states_size);
-	if (self.records)
-		munmap(self.records, self.records_size);
-	for (size_t i = 0; self.live && i < self.nr_records; i++)
-		free(self.live[i]);
-	for (size_t i = 0; i < self.nr_gone; i++)
-		free(self.gone[i]);
-	free(self.live);
-	free(self.gone);
+	series__close(&self.set);
 	memset(&self, 0, sizeof(self));
-}
-
-static struct series *series_of(struct run *run, size_t index)
-{
-	const struct hypercall_record *record = &self.records[index];
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, record->key.slot);
-	struct series *s = self.live[index];
-
-	if (s || !ref)
-		return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->key = record->key;
-	s->chosen = ref->chosen;
-	vcpu_ref__row(ref, 0, &s->row);
-	stat_delta__init(&s->total);
-	self.live[index] = s;
-	return s;
 }
 
 /* Takes what a record grew by since the last look. */
 static void look(struct series *s, const struct hypercall_record *record, uint64_t epoch)
 {
+	const struct hypercall_state *states = self.set.states;
 	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
-	struct timing now = record->stat;
 
-	stat_delta__init(&s->delta);
-	stat_delta__set(&s->delta, &now, &s->stat);
-	stat_delta__merge(&s->total, &s->delta);
-	stat_delta__extremes(&s->total, &now, 0);
-	stat_delta__extremes(&s->delta, &now, epoch);
+	s->key = record->key;
 	s->grown = counter__delta(count, s->count);
 	s->count = count;
-	s->stat = now;
-	s->vcpu_total = self.states[record->key.slot].total;
+	s->vcpu_total = states[record->key.slot].total;
+	stat_series__look(&s->time, &record->stat, epoch);
+	s->head.quiet = !s->grown;
 }
 
 static void write_series(struct run *run, const struct series *s, enum scope scope)
 {
-	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->total : &s->delta;
+	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->time.run : &s->time.grown;
 	char name[HYPERCALL_NAME_LEN];
 	struct call_row row = {
-		.row = s->row,
+		.row = s->head.row,
 		.abi = hypercall__abi(s->key.abi),
 		.name = hypercall__name(s->key.abi, s->key.nr, name, sizeof(name)),
 		.nr = s->key.nr,
@@ -261,15 +202,10 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 static int by_vcpu_count(const void *a, const void *b)
 {
 	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
+	int order = series__by_vcpu(a, b);
 
-	if (s->row.pid != t->row.pid)
-		return s->row.pid < t->row.pid ? -1 : 1;
-	if (s->row.vm != t->row.vm)
-		return strcmp(s->row.vm, t->row.vm) < 0 ? -1 : 1;
-	if (s->row.vcpu != t->row.vcpu)
-		return s->row.vcpu < t->row.vcpu ? -1 : 1;
-	if (s->row.tid != t->row.tid)
-		return s->row.tid < t->row.tid ? -1 : 1;
+	if (order)
+		return order;
 	if (s->count != t->count)
 		return s->count > t->count ? -1 : 1;
 	if (s->key.abi != t->key.abi)
@@ -286,78 +222,24 @@ static void write_rows(struct run *run, struct series **rows, size_t nr, enum sc
 	output__end(run->out);
 }
 
-static int keep_gone(struct series *s)
-{
-	if (self.nr_gone == self.room_gone) {
-		size_t room = self.room_gone ? self.room_gone * 2 : 64;
-		struct series **more = realloc(self.gone, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		self.gone = more;
-		self.room_gone = room;
-	}
-	self.gone[self.nr_gone++] = s;
-	return 0;
-}
-
-/* The vCPU has ended: its series is kept for the total, its record is free again. */
-static void retire(struct attachment *at, uint32_t index)
-{
-	struct hypercall_record *record = &self.records[index];
-
-	if (keep_gone(self.live[index]))
-		return;
-	self.live[index] = NULL;
-	map__forget(at->obj, "hypercall_index", &record->key, index);
-	memset(record, 0, sizeof(*record));
-	map__give_back(at->obj, "free_records", index);
-}
-
-static void retire_ended(struct run *run, struct attachment *at)
-{
-	for (size_t i = 1; i < self.nr_records; i++) {
-		const struct vcpu_ref *ref;
-
-		if (!self.live[i])
-			continue;
-		ref = vcpus__get(run->vcpus, self.live[i]->key.slot);
-		if (ref && ref->ended)
-			retire(at, i);
-	}
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-
-		if (ref && ref->ended)
-			memset(&self.states[slot], 0, sizeof(self.states[slot]));
-	}
-}
-
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	struct series **rows = calloc(self.nr_gone + self.nr_records, sizeof(*rows));
-	size_t nr = 0;
+	const struct hypercall_record *records = self.set.records;
+	struct series **rows;
+	size_t nr;
 
-	if (!rows)
-		return;
-	if (scope == SCOPE_TOTAL)
-		for (size_t i = 0; i < self.nr_gone; i++)
-			if (self.gone[i]->chosen)
-				rows[nr++] = self.gone[i];
-	for (size_t i = 1; i < self.nr_records; i++) {
-		struct series *s = self.records[i].in_use ? series_of(run, i) : NULL;
+	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
 
-		if (!s)
-			continue;
-		if (scope == SCOPE_INTERVAL)
-			look(s, &self.records[i], at->ended_epoch);
-		if (s->chosen && (scope == SCOPE_TOTAL || s->grown))
-			rows[nr++] = s;
+		if (s)
+			look(s, &records[i], at->ended_epoch);
 	}
-	write_rows(run, rows, nr, scope);
+	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
+	if (rows)
+		write_rows(run, rows, nr, scope);
 	free(rows);
 	if (scope == SCOPE_INTERVAL) {
-		retire_ended(run, at);
+		series__retire_ended(&self.set, run, at->obj);
 		if (self.calls)
 			output__flush(self.calls);
 	}

@@ -2,23 +2,19 @@
 /* -i: interrupts of the vCPUs. The kernel half is irq_inject.bpf.c. */
 #include "irq_inject.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#include <bpf/libbpf.h>
 
 #include "../compat/host.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
+#include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "irq_inject.skel.h"
 #include "lapics.h"
 
-enum { RECORDS_PER_SLOT = 8 };
 enum { VIEW_EVENTS, VIEW_VECTORS };
 
 struct irq_row {
@@ -156,50 +152,38 @@ struct counts {
 
 /* What one kernel record has become over the run. */
 struct series {
-	struct irq_key key;
-	struct row row;
-	bool chosen;
-	uint64_t injections;			/* KVM's, at the last look */
+	struct series_head head;
+	uint32_t vector;
+	uint64_t injections;		/* KVM's, at the last look */
 	struct counts now, before;
-	struct timing inject, eoi;		/* at the last look */
-	struct stat_delta inject_delta, eoi_delta;
-	struct stat_delta inject_total, eoi_total;
+	struct stat_series inject, eoi;
+};
+
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "irq_records", .record_size = sizeof(struct irq_record), .per_slot = 8,
+	.index = "irq_index", .free_records = "free_records",
+	.slot_at = offsetof(struct irq_record, key.slot),
+	.states = "irq_states", .state_size = sizeof(struct irq_state),
 };
 
 static struct {
 	struct lapics lapics;
-	struct irq_state *states;
-	struct irq_record *records;
-	size_t states_size, records_size, nr_records;
-	struct series **live;		/* by record */
-	struct series **gone;		/* of vCPUs that have ended */
-	size_t nr_gone, room_gone;
+	struct series_set set;
 } self;
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
 	size_t slots = vcpus__max(run->vcpus) + 1;
-	int soft = host__field_offset("kvm/kvm_inj_virq", "soft");
-	int reinjected = host__field_offset("kvm/kvm_inj_virq", "reinjected");
-	int err;
+	int err = series__prepare(&self.set, &kind, obj, slots);
 
-	self.nr_records = slots * RECORDS_PER_SLOT;
-	err = lapics__prepare(obj, slots);
 	if (!err)
-		err = map__resize(obj, "irq_states", slots);
-	if (!err)
-		err = map__resize(obj, "irq_records", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "irq_index", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "free_records", self.nr_records);
+		err = lapics__prepare(obj, slots);
 	if (!err)
 		err = map__set_const(obj, "no_injections", !host__vendors());
-	if (!err && soft > 0)
-		err = map__set_const(obj, "soft_at", soft);
-	if (!err && reinjected > 0)
-		err = map__set_const(obj, "reinjected_at", reinjected);
-	return err;
+	if (!err)
+		err = map__set_offset(obj, "soft_at", "kvm/kvm_inj_virq", "soft");
+	return err ? err : map__set_offset(obj, "reinjected_at", "kvm/kvm_inj_virq", "reinjected");
 }
 
 static int start(struct run *run, struct attachment *at)
@@ -207,18 +191,7 @@ static int start(struct run *run, struct attachment *at)
 	int err = lapics__open(&self.lapics, at->obj);
 
 	(void)run;
-	if (err)
-		return err;
-	self.states = map__mmap_name(at->obj, "irq_states", &self.states_size);
-	if (!self.states)
-		return -errno;
-	self.records = map__mmap_name(at->obj, "irq_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	self.live = calloc(self.nr_records, sizeof(*self.live));
-	if (!self.live)
-		return -ENOMEM;
-	return map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
+	return err ? err : series__open(&self.set, at->obj);
 }
 
 static void stop(struct run *run, struct attachment *at)
@@ -226,16 +199,7 @@ static void stop(struct run *run, struct attachment *at)
 	(void)run;
 	(void)at;
 	lapics__close(&self.lapics);
-	if (self.states)
-		munmap(self.states, self.states_size);
-	if (self.records)
-		munmap(self.records, self.records_size);
-	for (size_t i = 0; self.live && i < self.nr_records; i++)
-		free(self.live[i]);
-	for (size_t i = 0; i < self.nr_gone; i++)
-		free(self.gone[i]);
-	free(self.live);
-	free(self.gone);
+	series__close(&self.set);
 	memset(&self, 0, sizeof(self));
 }
 
@@ -248,7 +212,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get(run->vcpus, e->head.slot);
+	ref = vcpus__get_new(run->vcpus, e->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
@@ -261,51 +225,21 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	output__row(run->out, &row.row, 0);
 }
 
-static struct series *series_of(struct run *run, size_t index)
-{
-	const struct irq_record *record = &self.records[index];
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, record->key.slot);
-	struct series *s = self.live[index];
-
-	if (s || !ref)
-		return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->key = record->key;
-	s->chosen = ref->chosen;
-	vcpu_ref__row(ref, 0, &s->row);
-	stat_delta__init(&s->inject_total);
-	stat_delta__init(&s->eoi_total);
-	self.live[index] = s;
-	return s;
-}
-
-/* Takes what a stage grew by since the last look. */
-static void look_at_stage(const struct timing *stage, struct timing *before, struct stat_delta *delta,
-			  struct stat_delta *total, uint64_t epoch)
-{
-	struct timing now = *stage;
-
-	stat_delta__init(delta);
-	stat_delta__set(delta, &now, before);
-	stat_delta__merge(total, delta);
-	stat_delta__extremes(total, &now, 0);
-	stat_delta__extremes(delta, &now, epoch);
-	*before = now;
-}
-
 static void look(struct series *s, const struct irq_record *record, uint64_t epoch)
 {
+	const struct irq_state *states = self.set.states;
+
+	s->vector = record->key.vector;
 	s->before = s->now;
 	s->now = (struct counts){
 		.raised = record->raised, .merged = record->merged, .posted = record->posted,
 		.injected = record->count, .reinjected = record->reinjected,
 		.soft = record->soft, .eois = record->eois, .pv_eois = record->pv_eois,
 	};
-	s->injections = self.states[s->key.slot].injections;
-	look_at_stage(&record->inject, &s->inject, &s->inject_delta, &s->inject_total, epoch);
-	look_at_stage(&record->eoi, &s->eoi, &s->eoi_delta, &s->eoi_total, epoch);
+	s->injections = states[record->key.slot].injections;
+	stat_series__look(&s->inject, &record->inject, epoch);
+	stat_series__look(&s->eoi, &record->eoi, epoch);
+	s->head.quiet = !memcmp(&s->now, &s->before, sizeof(s->now));
 }
 
 static uint64_t mean(const struct stat_delta *d)
@@ -329,11 +263,11 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 {
 	static const struct counts none;
 	const struct counts *from = scope == SCOPE_TOTAL ? &none : &s->before, *to = &s->now;
-	const struct stat_delta *inject = scope == SCOPE_TOTAL ? &s->inject_total : &s->inject_delta;
-	const struct stat_delta *eoi = scope == SCOPE_TOTAL ? &s->eoi_total : &s->eoi_delta;
+	const struct stat_delta *inject = scope == SCOPE_TOTAL ? &s->inject.run : &s->inject.grown;
+	const struct stat_delta *eoi = scope == SCOPE_TOTAL ? &s->eoi.run : &s->eoi.grown;
 	struct irq_row row = {
-		.row = s->row,
-		.vector = s->key.vector,
+		.row = s->head.row,
+		.vector = s->vector,
 		.injections = s->injections,
 		.raised = counter__delta(to->raised, from->raised),
 		.merged = counter__delta(to->merged, from->merged),
@@ -365,100 +299,36 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 static int by_vcpu_vector(const void *a, const void *b)
 {
 	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
+	int order = series__by_vcpu(a, b);
 
-	if (s->row.pid != t->row.pid)
-		return s->row.pid < t->row.pid ? -1 : 1;
-	if (s->row.vm != t->row.vm)
-		return strcmp(s->row.vm, t->row.vm) < 0 ? -1 : 1;
-	if (s->row.vcpu != t->row.vcpu)
-		return s->row.vcpu < t->row.vcpu ? -1 : 1;
-	if (s->row.tid != t->row.tid)
-		return s->row.tid < t->row.tid ? -1 : 1;
-	return s->key.vector < t->key.vector ? -1 : s->key.vector > t->key.vector;
-}
-
-static int keep_gone(struct series *s)
-{
-	if (self.nr_gone == self.room_gone) {
-		size_t room = self.room_gone ? self.room_gone * 2 : 64;
-		struct series **more = realloc(self.gone, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		self.gone = more;
-		self.room_gone = room;
-	}
-	self.gone[self.nr_gone++] = s;
-	return 0;
-}
-
-/* The vCPU has ended: its series is kept for the total, its record is free again. */
-static void retire(struct attachment *at, uint32_t index)
-{
-	struct irq_record *record = &self.records[index];
-
-	if (keep_gone(self.live[index]))
-		return;
-	self.live[index] = NULL;
-	map__forget(at->obj, "irq_index", &record->key, index);
-	memset(record, 0, sizeof(*record));
-	map__give_back(at->obj, "free_records", index);
-}
-
-static void retire_ended(struct run *run, struct attachment *at)
-{
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-
-		if (!ref || !ref->ended)
-			continue;
-		lapics__forget(&self.lapics, at->obj, slot);
-		memset(&self.states[slot], 0, sizeof(self.states[slot]));
-	}
-	for (size_t i = 1; i < self.nr_records; i++) {
-		const struct vcpu_ref *ref;
-
-		if (!self.live[i])
-			continue;
-		ref = vcpus__get(run->vcpus, self.live[i]->key.slot);
-		if (ref && ref->ended)
-			retire(at, i);
-	}
-}
-
-static bool has_grown(const struct series *s)
-{
-	return memcmp(&s->now, &s->before, sizeof(s->now));
+	return order ? order : (int)s->vector - (int)t->vector;
 }
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	struct series **rows = calloc(self.nr_gone + self.nr_records, sizeof(*rows));
-	size_t nr = 0;
+	const struct irq_record *records = self.set.records;
+	struct series **rows;
+	size_t nr;
 
+	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
+
+		if (s)
+			look(s, &records[i], at->ended_epoch);
+	}
+	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
 	if (!rows)
 		return;
-	for (size_t i = 0; scope == SCOPE_TOTAL && i < self.nr_gone; i++)
-		if (self.gone[i]->chosen)
-			rows[nr++] = self.gone[i];
-	for (size_t i = 1; i < self.nr_records; i++) {
-		struct series *s = self.records[i].in_use ? series_of(run, i) : NULL;
-
-		if (!s)
-			continue;
-		if (scope == SCOPE_INTERVAL)
-			look(s, &self.records[i], at->ended_epoch);
-		if (s->chosen && (scope == SCOPE_TOTAL || has_grown(s)))
-			rows[nr++] = s;
-	}
 	qsort(rows, nr, sizeof(*rows), by_vcpu_vector);
 	run__begin(run, &irq_inject_monitor, scope, VIEW_VECTORS);
 	for (size_t i = 0; i < nr; i++)
 		write_series(run, rows[i], scope);
 	output__end(run->out);
 	free(rows);
-	if (scope == SCOPE_INTERVAL)
-		retire_ended(run, at);
+	if (scope == SCOPE_TOTAL)
+		return;
+	lapics__forget_ended(&self.lapics, run, at->obj);
+	series__retire_ended(&self.set, run, at->obj);
 }
 
 const struct monitor irq_inject_monitor = {

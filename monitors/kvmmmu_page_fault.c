@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -16,12 +15,13 @@
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
+#include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "kvmmmu_page_fault.skel.h"
 #include "pages.h"
 
-enum { RECORDS_PER_SLOT = 16, HOTTEST = 10, PAGE_SHIFT = 12 };
+enum { HOTTEST = 10, PAGE_SHIFT = 12 };
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MMIO, VIEW_HOT };
 
 #define IN(view) (1U << (view))
@@ -220,19 +220,23 @@ struct fault_sums {
 
 /* What one kernel record has become over the run. */
 struct series {
+	struct series_head head;
 	struct fault_key key;
-	const struct vm_ref *vm;
-	bool chosen;
 	struct fault_sums sums;		/* at the last look */
-	struct timing stat;		/* at the last look */
-	struct stat_delta extremes;	/* of the whole run: min_ns and max_ns only */
+	/*
+	 * Since the look before; in the end of the whole run. Of several series of
+	 * the same slot or address the first one's gets what all of them grew by.
+	 */
+	struct fault_sums grown;
+	struct stat_series time;	/* in the same way */
 };
 
-/* What a series grew by, or several of the same slot or address. */
-struct growth {
-	const struct series *series;
-	struct fault_sums sums;
-	struct stat_delta delta;
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "fault_records", .record_size = sizeof(struct fault_record), .per_slot = 16,
+	.index = "fault_index", .free_records = "free_records",
+	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
+	.states = "fault_states", .state_size = sizeof(struct fault_state),
 };
 
 /* A page and how often it faulted. */
@@ -244,13 +248,8 @@ struct hot_page {
 };
 
 static struct {
-	struct fault_state *states;
-	struct fault_record *records;
-	size_t states_size, records_size, nr_records;
+	struct series_set set;
 	struct pages pages;
-	struct series **live;		/* by record */
-	struct series **gone;		/* of vCPUs that have ended */
-	size_t nr_gone, room_gone;
 	struct hot_page *kept;		/* the hottest of VMs whose process has ended */
 	size_t nr_kept;
 } self;
@@ -262,32 +261,21 @@ static bool asks_for_mmio(const struct options *opts)
 
 static int set_record_offsets(struct bpf_object *obj)
 {
-	int at = host__field_offset("kvm/kvm_page_fault", "fault_address"), err = 0;
+	static const char event[] = "kvm/kvm_page_fault";
+	int err = map__set_offset(obj, "fault_address_at", event, "fault_address");
 
-	if (at > 0)
-		err = map__set_const(obj, "fault_address_at", at);
-	at = host__field_offset("kvm/kvm_page_fault", "error_code");
-	if (!err && at > 0)
-		err = map__set_const(obj, "error_code_at", at);
+	if (!err)
+		err = map__set_offset(obj, "error_code_at", event, "error_code");
 	/* 32 bits until 5.19, when the record began to name the vCPU. */
-	if (!err && at > 0 && host__field_offset("kvm/kvm_page_fault", "vcpu_id") < 0)
+	if (!err && host__field_offset(event, "vcpu_id") < 0)
 		err = map__set_const(obj, "error_code_size", 4);
 	return err;
 }
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err;
+	int err = series__prepare(&self.set, &kind, obj, vcpus__max(run->vcpus) + 1);
 
-	self.nr_records = slots * RECORDS_PER_SLOT;
-	err = map__resize(obj, "fault_states", slots);
-	if (!err)
-		err = map__resize(obj, "fault_records", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "fault_index", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "free_records", self.nr_records);
 	if (!err)
 		err = pages__prepare(&self.pages, obj);
 	if (!err)
@@ -299,37 +287,18 @@ static int prepare(struct run *run, struct bpf_object *obj)
 
 static int start(struct run *run, struct attachment *at)
 {
-	int err;
+	int err = series__open(&self.set, at->obj);
 
 	(void)run;
-	self.states = map__mmap_name(at->obj, "fault_states", &self.states_size);
-	if (!self.states)
-		return -errno;
-	self.records = map__mmap_name(at->obj, "fault_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	self.live = calloc(self.nr_records, sizeof(*self.live));
-	if (!self.live)
-		return -ENOMEM;
-	err = pages__open(&self.pages, at->obj);
-	return err ? err : map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
+	return err ? err : pages__open(&self.pages, at->obj);
 }
 
 static void stop(struct run *run, struct attachment *at)
 {
 	(void)run;
 	(void)at;
-	if (self.states)
-		munmap(self.states, self.states_size);
-	if (self.records)
-		munmap(self.records, self.records_size);
+	series__close(&self.set);
 	pages__close(&self.pages);
-	for (size_t i = 0; self.live && i < self.nr_records; i++)
-		free(self.live[i]);
-	for (size_t i = 0; i < self.nr_gone; i++)
-		free(self.gone[i]);
-	free(self.live);
-	free(self.gone);
 	free(self.kept);
 	memset(&self, 0, sizeof(self));
 }
@@ -356,17 +325,6 @@ static void fill_errors(const char **names, uint32_t errors)
 	*names = NULL;
 }
 
-static const struct vcpu_ref *vcpu_of(struct run *run, uint32_t slot)
-{
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-
-	if (ref)
-		return ref;
-	/* It has come since the last look. */
-	vcpus__learn(run->vcpus);
-	return vcpus__get(run->vcpus, slot);
-}
-
 static void event(struct run *run, struct attachment *at, const void *data, size_t size)
 {
 	const char *errors[NR_FAULT_ERRORS + 1];
@@ -376,7 +334,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpu_of(run, e->head.slot);
+	ref = vcpus__get_new(run->vcpus, e->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	fill_errors(errors, e->errors);
@@ -395,25 +353,6 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 		row.change = NULL;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
 	output__row(run->out, &row.row, 0);
-}
-
-static struct series *series_of(struct run *run, size_t index)
-{
-	const struct fault_record *record = &self.records[index];
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, record->key.vcpu_slot);
-	struct series *s = self.live[index];
-
-	if (s || !ref)
-		return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->key = record->key;
-	s->vm = ref->vm;
-	s->chosen = ref->chosen;
-	stat_delta__init(&s->extremes);
-	self.live[index] = s;
-	return s;
 }
 
 static void read_sums(struct fault_sums *sums, const struct fault_record *record)
@@ -437,32 +376,19 @@ static void add_sums(struct fault_sums *to, const struct fault_sums *now,
 		sum[i] += counter__delta(a[i], b ? b[i] : 0);
 }
 
-/* What a record grew by since the last look, which this one becomes. */
-static bool look(struct series *s, const struct fault_record *record, uint64_t epoch,
-		 struct growth *g)
+/* Takes what a record grew by since the last look. */
+static void look(struct series *s, const struct fault_record *record, uint64_t epoch)
 {
-	struct timing now = record->stat;
 	struct fault_sums sums;
 
+	/* The times first: what is timed is counted, too. */
+	stat_series__look(&s->time, &record->stat, epoch);
 	read_sums(&sums, record);
-	memset(g, 0, sizeof(*g));
-	g->series = s;
-	add_sums(&g->sums, &sums, &s->sums);
-	stat_delta__init(&g->delta);
-	stat_delta__set(&g->delta, &now, &s->stat);
-	stat_delta__extremes(&g->delta, &now, epoch);
-	stat_delta__extremes(&s->extremes, &now, 0);
+	s->key = record->key;
+	memset(&s->grown, 0, sizeof(s->grown));
+	add_sums(&s->grown, &sums, &s->sums);
 	s->sums = sums;
-	s->stat = now;
-	return g->sums.count;
-}
-
-static void whole_run(const struct series *s, struct growth *g)
-{
-	g->series = s;
-	g->sums = s->sums;
-	g->delta = s->extremes;
-	stat_delta__set(&g->delta, &s->stat, NULL);
+	s->head.quiet = !s->grown.count;
 }
 
 static int compare(uint64_t a, uint64_t b)
@@ -473,14 +399,13 @@ static int compare(uint64_t a, uint64_t b)
 /* By kind, VM, slot and place: what is the same becomes one row. */
 static int by_place(const void *a, const void *b)
 {
-	const struct series *x = ((const struct growth *)a)->series;
-	const struct series *y = ((const struct growth *)b)->series;
+	const struct series *x = *(struct series *const *)a, *y = *(struct series *const *)b;
 	int order = compare(x->key.kind, y->key.kind);
 
 	if (!order)
-		order = compare(x->vm->tgid, y->vm->tgid);
+		order = compare(x->head.vm->tgid, y->head.vm->tgid);
 	if (!order)
-		order = compare((uintptr_t)x->vm, (uintptr_t)y->vm);
+		order = compare((uintptr_t)x->head.vm, (uintptr_t)y->head.vm);
 	if (!order)
 		order = compare(x->key.slot, y->key.slot);
 	if (!order)
@@ -488,7 +413,7 @@ static int by_place(const void *a, const void *b)
 	return order ? order : compare(x->key.npages, y->key.npages);
 }
 
-static size_t merge(struct growth *rows, size_t nr)
+static size_t merge(struct series **rows, size_t nr)
 {
 	size_t to = 0;
 
@@ -500,19 +425,10 @@ static size_t merge(struct growth *rows, size_t nr)
 			rows[++to] = rows[i];
 			continue;
 		}
-		add_sums(&rows[to].sums, &rows[i].sums, NULL);
-		stat_delta__merge(&rows[to].delta, &rows[i].delta);
+		add_sums(&rows[to]->grown, &rows[i]->grown, NULL);
+		stat_delta__merge(&rows[to]->time.grown, &rows[i]->time.grown);
 	}
 	return to + 1;
-}
-
-static void fill_vm(struct row *row, const struct vm_ref *vm, uint64_t ts_ns)
-{
-	row->ts_ns = ts_ns;
-	row->vm = vm->label;
-	row->pid = vm->tgid;
-	row->tid = UINT32_MAX;
-	row->vcpu = UINT32_MAX;
 }
 
 /* Name by name what was counted; zeros are left out. */
@@ -526,46 +442,47 @@ static struct json_object *counts_object(const char *const *names, const uint64_
 	return obj;
 }
 
-static void write_row(struct run *run, const struct growth *g)
+static void write_row(struct run *run, const struct series *s)
 {
-	const struct fault_key *key = &g->series->key;
-	bool mmio = key->kind == FAULT_MMIO;
+	const struct stat_delta *d = &s->time.grown;
+	const struct fault_key *key = &s->key;
 	struct fault_row row = {
-		.kind = mmio ? "mmio" : "tdp", .gpa = key->base, .device = device_at(key->base),
+		.kind = key->kind == FAULT_MMIO ? "mmio" : "tdp",
+		.gpa = key->base, .device = device_at(key->base),
 		.slot = key->slot & 0xffff, .as_id = key->slot >> 16,
-		.count = g->sums.count, .writes = g->sums.writes,
-		.reads = g->sums.count - g->sums.writes, .fast_faults = g->sums.fast,
-		.vmm_ns = g->sums.vmm_ns, 
-		.by_error = counts_object(error_names, g->sums.by_error, NR_FAULT_ERRORS),
-		.by_level = counts_object(level_names + LEVEL_4K, g->sums.by_level + LEVEL_4K,
+		.count = s->grown.count, .writes = s->grown.writes,
+		.reads = s->grown.count - s->grown.writes, .fast_faults = s->grown.fast,
+		.vmm_ns = s->grown.vmm_ns,
+		.by_error = counts_object(error_names, s->grown.by_error, NR_FAULT_ERRORS),
+		.by_level = counts_object(level_names + LEVEL_4K, s->grown.by_level + LEVEL_4K,
 					  NR_LEVELS - LEVEL_4K),
-		.total_ns = g->delta.total_ns, .min_ns = g->delta.min_ns, .max_ns = g->delta.max_ns,
-		.p50_ns = stat_delta__percentile(&g->delta, 50),
-		.p90_ns = stat_delta__percentile(&g->delta, 90),
-		.p99_ns = stat_delta__percentile(&g->delta, 99),
+		.total_ns = d->total_ns, .min_ns = d->min_ns, .max_ns = d->max_ns,
+		.p50_ns = stat_delta__percentile(d, 50),
+		.p90_ns = stat_delta__percentile(d, 90),
+		.p99_ns = stat_delta__percentile(d, 99),
 	};
 
-	fill_vm(&row.row, g->series->vm, run->now_ns);
+	vm_ref__row(s->head.vm, run->now_ns, &row.row);
 	output__row(run->out, &row.row, 0);
 	json_object_put(row.by_error);
 	json_object_put(row.by_level);
 }
 
-static void write_view(struct run *run, const struct growth *rows, size_t nr, enum scope scope,
+static void write_view(struct run *run, struct series **rows, size_t nr, enum scope scope,
 		       unsigned int view)
 {
 	run__begin(run, &kvmmmu_page_fault_monitor, scope, view);
 	for (size_t i = 0; i < nr; i++)
-		write_row(run, &rows[i]);
+		write_row(run, rows[i]);
 	output__end(run->out);
 }
 
-static void write_rows(struct run *run, struct growth *rows, size_t nr, enum scope scope)
+static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
 {
 	size_t memory = 0;
 
 	nr = merge(rows, nr);
-	while (memory < nr && rows[memory].series->key.kind == FAULT_TDP)
+	while (memory < nr && rows[memory]->key.kind == FAULT_TDP)
 		memory++;
 	write_view(run, rows, memory, scope, VIEW_SLOT);
 	if (asks_for_mmio(run->opts))
@@ -619,17 +536,22 @@ static void take_chunk(const struct page_chunk *chunk, const struct vm_ref *vm)
 						chunk->key.slot, chunk->counts[i] });
 }
 
+static bool is_of(const struct page_chunk *chunk, const struct series_head *s)
+{
+	return s && s->vm->kvm == chunk->key.region && s->vm->tgid == chunk->key.owner;
+}
+
 /* The VM of a chunk: the one of the series with its address and creator. */
 static const struct vm_ref *vm_of(const struct page_chunk *chunk)
 {
-	for (size_t i = 0; i < self.nr_gone; i++)
-		if (self.gone[i]->vm->kvm == chunk->key.region &&
-		    self.gone[i]->vm->tgid == chunk->key.owner)
-			return self.gone[i]->vm;
-	for (size_t i = 1; i < self.nr_records; i++)
-		if (self.live[i] && self.live[i]->vm->kvm == chunk->key.region &&
-		    self.live[i]->vm->tgid == chunk->key.owner)
-			return self.live[i]->vm;
+	const struct series_head *s;
+
+	for (size_t i = 0; i < self.set.nr_gone; i++)
+		if (is_of(chunk, s = self.set.gone[i]))
+			return s->vm;
+	for (size_t i = 1; i < self.set.nr; i++)
+		if (is_of(chunk, s = self.set.live[i]))
+			return s->vm;
 	return NULL;
 }
 
@@ -652,7 +574,8 @@ static void collect_pages(const struct attachment *at, bool all)
 
 static void write_hottest(struct run *run)
 {
-	qsort(self.kept, self.nr_kept, sizeof(*self.kept), by_vm_count);
+	if (self.kept)
+		qsort(self.kept, self.nr_kept, sizeof(*self.kept), by_vm_count);
 	run__begin(run, &kvmmmu_page_fault_monitor, SCOPE_TOTAL, VIEW_HOT);
 	for (size_t i = 0; i < self.nr_kept; i++) {
 		const struct hot_page *page = &self.kept[i];
@@ -661,113 +584,37 @@ static void write_hottest(struct run *run)
 			.slot = page->slot & 0xffff, .as_id = page->slot >> 16,
 		};
 
-		fill_vm(&row.row, page->vm, run->now_ns);
+		vm_ref__row(page->vm, run->now_ns, &row.row);
 		output__row(run->out, &row.row, 0);
 	}
 	output__end(run->out);
 }
 
-static int keep_gone(struct series *s)
-{
-	if (self.nr_gone == self.room_gone) {
-		size_t room = self.room_gone ? self.room_gone * 2 : 64;
-		struct series **more = realloc(self.gone, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		self.gone = more;
-		self.room_gone = room;
-	}
-	self.gone[self.nr_gone++] = s;
-	return 0;
-}
-
-/* The vCPU has ended: its series is kept for the total, its record is free again. */
-static void retire(const struct attachment *at, uint32_t index)
-{
-	struct fault_record *record = &self.records[index];
-
-	if (keep_gone(self.live[index]))
-		return;
-	self.live[index] = NULL;
-	map__forget(at->obj, "fault_index", &record->key, index);
-	memset(record, 0, sizeof(*record));
-	map__give_back(at->obj, "free_records", index);
-}
-
-static void retire_ended(struct run *run, const struct attachment *at)
-{
-	for (size_t i = 1; i < self.nr_records; i++) {
-		const struct vcpu_ref *ref;
-
-		if (!self.live[i])
-			continue;
-		ref = vcpus__get(run->vcpus, self.live[i]->key.vcpu_slot);
-		if (ref && ref->ended)
-			retire(at, i);
-	}
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-
-		if (ref && ref->ended)
-			memset(&self.states[slot], 0, sizeof(self.states[slot]));
-	}
-}
-
-static void report_interval(struct run *run, struct attachment *at)
-{
-	struct growth *rows = NULL, *more, one;
-	size_t nr = 0, room = 0;
-
-	for (size_t i = 1; i < self.nr_records; i++) {
-		struct series *s = self.records[i].in_use ? series_of(run, i) : NULL;
-
-		if (!s || !look(s, &self.records[i], at->ended_epoch, &one) || !s->chosen)
-			continue;
-		if (nr == room) {
-			room = room ? room * 2 : 32;
-			more = realloc(rows, room * sizeof(*rows));
-			if (!more)
-				break;
-			rows = more;
-		}
-		rows[nr++] = one;
-	}
-	if (run->opts->summary)
-		write_rows(run, rows, nr, SCOPE_INTERVAL);
-	free(rows);
-	retire_ended(run, at);
-	collect_pages(at, false);
-}
-
-static void report_total(struct run *run, struct attachment *at)
-{
-	size_t nr = 0, room = self.nr_gone;
-	struct growth *rows;
-
-	for (size_t i = 1; i < self.nr_records; i++)
-		room += !!self.live[i];
-	rows = calloc(room + 1, sizeof(*rows));
-	if (!rows)
-		return;
-	for (size_t i = 0; i < self.nr_gone; i++)
-		if (self.gone[i]->chosen)
-			whole_run(self.gone[i], &rows[nr++]);
-	for (size_t i = 1; i < self.nr_records; i++)
-		if (self.live[i] && self.live[i]->chosen)
-			whole_run(self.live[i], &rows[nr++]);
-	write_rows(run, rows, nr, SCOPE_TOTAL);
-	free(rows);
-	collect_pages(at, true);
-	write_hottest(run);
-}
-
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
+	const struct fault_record *records = self.set.records;
+	struct series **rows;
+	size_t nr;
+
+	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
+
+		if (s)
+			look(s, &records[i], at->ended_epoch);
+	}
+	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
+	for (size_t i = 0; scope == SCOPE_TOTAL && i < nr; i++) {
+		rows[i]->grown = rows[i]->sums;
+		rows[i]->time.grown = rows[i]->time.run;
+	}
+	if (rows && (scope == SCOPE_TOTAL || run->opts->summary))
+		write_rows(run, rows, nr, scope);
+	free(rows);
 	if (scope == SCOPE_INTERVAL)
-		report_interval(run, at);
-	else
-		report_total(run, at);
+		series__retire_ended(&self.set, run, at->obj);
+	collect_pages(at, scope == SCOPE_TOTAL);
+	if (scope == SCOPE_TOTAL)
+		write_hottest(run);
 }
 
 const struct monitor kvmmmu_page_fault_monitor = {

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 
 #include "../core/map.h"
+#include "../core/run.h"
+#include "../core/vcpus.h"
 
 int lapics__prepare(struct bpf_object *obj, size_t slots)
 {
@@ -27,7 +29,7 @@ void lapics__close(struct lapics *lapics)
 	memset(lapics, 0, sizeof(*lapics));
 }
 
-void lapics__forget(struct lapics *lapics, const struct bpf_object *obj, uint32_t slot)
+static void forget(struct lapics *lapics, const struct bpf_object *obj, uint32_t slot)
 {
 	struct lapic_state *state = &lapics->states[slot];
 	struct lapic_key key = { .object = state->lapic, .id = LAPIC_OBJECT };
@@ -39,4 +41,15 @@ void lapics__forget(struct lapics *lapics, const struct bpf_object *obj, uint32_
 	key.id = state->vcpu_id;
 	map__forget(obj, "lapics", &key, slot);
 	memset(state, 0, sizeof(*state));
+}
+
+void lapics__forget_ended(struct lapics *lapics, const struct run *run,
+			  const struct bpf_object *obj)
+{
+	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
+		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
+
+		if (ref && ref->ended)
+			forget(lapics, obj, slot);
+	}
 }

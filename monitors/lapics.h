@@ -9,6 +9,7 @@
 #include "../bpf/lapics.h"
 
 struct bpf_object;
+struct run;
 
 struct lapics {
 	struct lapic_state *states;	/* the kernel's, mapped; by slot */
@@ -21,8 +22,9 @@ int lapics__prepare(struct bpf_object *obj, size_t slots);
 int lapics__open(struct lapics *lapics, const struct bpf_object *obj);
 void lapics__close(struct lapics *lapics);
 
-/* The vCPU of that slot has ended. */
-void lapics__forget(struct lapics *lapics, const struct bpf_object *obj, uint32_t slot);
+/* Those of vCPUs that have ended. */
+void lapics__forget_ended(struct lapics *lapics, const struct run *run,
+			  const struct bpf_object *obj);
 
 /* The rows of a monitor's hooks that enter vCPUs; the iterator's has to be the last of all. */
 #define LAPICS_RUN_HOOKS(_gives)							\

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -14,9 +13,9 @@
 
 #include "../compat/host.h"
 #include "../core/log.h"
-#include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
+#include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/tempfile.h"
 #include "../core/vcpus.h"
@@ -150,8 +149,8 @@ struct page_count {
 
 /* What one kernel record has become over the run. */
 struct series {
+	struct series_head head;
 	struct dirty_key key;
-	const struct vm_ref *vm;
 	uint64_t userspace_addr;
 	uint64_t count, dirtied, ringed;	/* at the last look */
 	/* What it grew by since the look before, then of the whole run. */
@@ -159,14 +158,19 @@ struct series {
 	uint64_t unique, first_time;
 };
 
+static void forget_pages(const struct bpf_object *obj, void *series, uint32_t index);
+
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "dirty_slots", .record_size = sizeof(struct dirty_slot), .per_slot = 1,
+	.index = "dirty_slot_index", .free_records = "free_dirty_slots",
+	.forget = forget_pages,
+};
+
 static struct {
-	struct dirty_slot *slots;
+	struct series_set set;			/* gone: of processes that have ended */
 	struct pages counts;
-	size_t slots_size;
 	uint32_t (*before)[CHUNK_PAGES];	/* the chunks' counts at the last look */
-	struct series **live;			/* by record */
-	struct series **gone;			/* of processes that have ended */
-	size_t nr_gone, room_gone;
 	struct page_count *pages;		/* of those that are gone, then of all */
 	size_t nr_pages, room_pages;
 	struct bpf_link *list;
@@ -194,17 +198,10 @@ static int make_room(void *array, size_t nr, size_t *room, size_t size)
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	int err;
+	int err = series__prepare(&self.set, &kind, obj, MAX_DIRTY_SLOTS);
 
 	(void)run;
-	err = map__resize(obj, "dirty_slots", MAX_DIRTY_SLOTS);
-	if (!err)
-		err = map__resize(obj, "dirty_slot_index", MAX_DIRTY_SLOTS);
-	if (!err)
-		err = map__resize(obj, "free_dirty_slots", MAX_DIRTY_SLOTS);
-	if (!err)
-		err = pages__prepare(&self.counts, obj);
-	return err;
+	return err ? err : pages__prepare(&self.counts, obj);
 }
 
 /* Reads the VMs with the iterator into self.vms, again each time. */
@@ -286,20 +283,15 @@ static void say_what_is_partial(const struct attachment *at)
 static int start(struct run *run, struct attachment *at)
 {
 	struct bpf_program *list = bpf_object__find_program_by_name(at->obj, "list_logging");
-	int err;
+	int err = series__open(&self.set, at->obj);
 
-	self.slots = map__mmap_name(at->obj, "dirty_slots", &self.slots_size);
-	if (!self.slots)
-		return -errno;
-	self.live = calloc(MAX_DIRTY_SLOTS, sizeof(*self.live));
-	self.before = calloc(self.counts.nr_chunks, sizeof(*self.before));
-	if (!self.live || !self.before)
-		return -ENOMEM;
-	err = map__fill_queue(at->obj, "free_dirty_slots", 1, MAX_DIRTY_SLOTS - 1);
 	if (!err)
 		err = pages__open(&self.counts, at->obj);
 	if (err)
 		return err;
+	self.before = calloc(self.counts.nr_chunks, sizeof(*self.before));
+	if (!self.before)
+		return -ENOMEM;
 	if (list && bpf_program__fd(list) >= 0)
 		self.list = bpf_program__attach_iter(list, NULL);
 	say_what_is_off(run);
@@ -312,16 +304,9 @@ static void stop(struct run *run, struct attachment *at)
 	(void)run;
 	(void)at;
 	bpf_link__destroy(self.list);
-	if (self.slots)
-		munmap(self.slots, self.slots_size);
+	series__close(&self.set);
 	pages__close(&self.counts);
-	for (size_t i = 0; self.live && i < MAX_DIRTY_SLOTS; i++)
-		free(self.live[i]);
-	for (size_t i = 0; i < self.nr_gone; i++)
-		free(self.gone[i]);
 	free(self.before);
-	free(self.live);
-	free(self.gone);
 	free(self.pages);
 	free(self.vms);
 	free(self.told);
@@ -338,41 +323,34 @@ static const struct vm_ref *find_vm(struct run *run, uint64_t kvm, uint32_t vcpu
 	return vcpus__find_vm(run->vcpus, kvm);
 }
 
-static struct series *series_of(struct run *run, size_t index)
-{
-	const struct dirty_slot *slot = &self.slots[index];
-	struct series *s = self.live[index];
-
-	if (!s && __atomic_load_n(&slot->in_use, __ATOMIC_ACQUIRE)) {
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return NULL;
-		s->key = slot->key;
-		s->userspace_addr = slot->userspace_addr;
-		self.live[index] = s;
-	}
-	if (s && !s->vm)
-		s->vm = find_vm(run, s->key.kvm, slot->vcpu_slot);
-	return s;
-}
-
 /* A VM that ended before anybody could look is shown unless others were asked for. */
 static bool is_chosen(const struct run *run, const struct vm_ref *vm)
 {
 	return vm ? vm->chosen : !run->opts->pid && !run->opts->vm;
 }
 
-static void fill_vm(struct row *row, const struct vm_ref *vm)
+static struct series *series_of(struct run *run, size_t index)
 {
-	row->vm = vm ? vm->label : NULL;
-	row->pid = vm ? vm->tgid : UINT32_MAX;
-	row->tid = UINT32_MAX;
-	row->vcpu = UINT32_MAX;
+	const struct dirty_slot *slot = (struct dirty_slot *)self.set.records + index;
+	struct series *s = self.set.live[index];
+
+	if (!s && __atomic_load_n(&slot->in_use, __ATOMIC_ACQUIRE)) {
+		s = series__add(&self.set, index);
+		if (!s)
+			return NULL;
+		s->key = slot->key;
+		s->userspace_addr = slot->userspace_addr;
+	}
+	if (s && !s->head.vm) {
+		s->head.vm = find_vm(run, s->key.kvm, slot->vcpu_slot);
+		s->head.chosen = is_chosen(run, s->head.vm);
+	}
+	return s;
 }
 
-static void fill_slot(struct dirty_row *row, const struct series *s)
+static void fill_slot(const struct run *run, struct dirty_row *row, const struct series *s)
 {
-	fill_vm(&row->row, s->vm);
+	vm_ref__row(s->head.vm, run->now_ns, &row->row);
 	row->slot = s->key.slot & 0xffff;
 	row->as_id = s->key.slot >> 16;
 	row->npages = s->key.npages ? s->key.npages : UINT64_MAX;
@@ -389,14 +367,9 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get(run->vcpus, e->head.slot);
-	if (!ref && e->head.slot) {
-		/* Its vCPU has come since the last look. */
-		vcpus__learn(run->vcpus);
-		ref = vcpus__get(run->vcpus, e->head.slot);
-	}
+	ref = vcpus__get_new(run->vcpus, e->head.slot);
 	s = e->record < MAX_DIRTY_SLOTS && e->record ? series_of(run, e->record) : NULL;
-	vm = s ? s->vm : find_vm(run, e->kvm, e->head.slot);
+	vm = s ? s->head.vm : find_vm(run, e->kvm, e->head.slot);
 	if (!is_chosen(run, vm) || (ref && !ref->chosen) || (!ref && run->opts->nr_vcpus))
 		return;
 
@@ -406,8 +379,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 		.userspace_addr = e->userspace_addr,
 		.slot = e->slot & 0xffff, .as_id = e->slot >> 16,
 	};
-	fill_vm(&row.row, vm);
-	row.row.ts_ns = e->head.ts_ns;
+	vm_ref__row(vm, e->head.ts_ns, &row.row);
 	row.row.tid = e->head.tid;
 	if (ref)
 		row.row.vcpu = ref->info.vcpu_id;
@@ -418,7 +390,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 static void look_at_pages(size_t index)
 {
 	const struct page_chunk *chunk = pages__get(&self.counts, index);
-	struct series *s = chunk ? self.live[chunk->key.region] : NULL;
+	struct series *s = chunk ? self.set.live[chunk->key.region] : NULL;
 
 	for (int i = 0; s && i < CHUNK_PAGES; i++) {
 		uint32_t now = __atomic_load_n(&chunk->counts[i], __ATOMIC_RELAXED);
@@ -426,6 +398,7 @@ static void look_at_pages(size_t index)
 		if (now != self.before[index][i]) {
 			s->unique++;
 			s->first_time += !self.before[index][i];
+			s->head.quiet = false;
 		}
 		self.before[index][i] = now;
 	}
@@ -439,6 +412,7 @@ static void look(struct series *s, const struct dirty_slot *slot)
 	s->new_count = counter__delta(count, s->count);
 	s->new_dirtied = counter__delta(dirtied, s->dirtied);
 	s->unique = s->first_time = 0;
+	s->head.quiet = !s->new_count;
 	s->count = count;
 	s->dirtied = dirtied;
 	s->ringed = __atomic_load_n(&slot->ringed, __ATOMIC_RELAXED);
@@ -460,37 +434,27 @@ static void keep_pages(const struct series *s, const struct page_chunk *chunk)
 			add_page(s, first + i, chunk->counts[i]);
 }
 
-/* The VMM's process has ended: its series and pages are kept, its records are free again. */
-static void retire(const struct attachment *at, uint32_t index)
+/* The VMM's process has ended: its pages are kept, their counters are free again. */
+static void forget_pages(const struct bpf_object *obj, void *series, uint32_t index)
 {
-	struct dirty_slot *slot = &self.slots[index];
-	struct series *s = self.live[index];
-
-	if (make_room(&self.gone, self.nr_gone, &self.room_gone, sizeof(*self.gone)))
-		return;
-	self.gone[self.nr_gone++] = s;
-	self.live[index] = NULL;
-	map__forget(at->obj, "dirty_slot_index", &slot->key, index);
 	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&self.counts, i);
 
 		if (!chunk || chunk->key.region != index)
 			continue;
-		keep_pages(s, chunk);
-		pages__free(&self.counts, at->obj, i);
+		keep_pages(series, chunk);
+		pages__free(&self.counts, obj, i);
 		memset(self.before[i], 0, sizeof(self.before[i]));
 	}
-	memset(slot, 0, sizeof(*slot));
-	map__give_back(at->obj, "free_dirty_slots", index);
 }
 
 static void retire_ended(const struct attachment *at)
 {
-	for (size_t i = 1; i < MAX_DIRTY_SLOTS; i++) {
-		const struct series *s = self.live[i];
+	for (size_t i = 1; i < self.set.nr; i++) {
+		const struct series_head *s = self.set.live[i];
 
 		if (s && s->vm && kill(s->vm->tgid, 0) && errno == ESRCH)
-			retire(at, i);
+			series__retire(&self.set, at->obj, i);
 	}
 }
 
@@ -498,13 +462,14 @@ static int by_vm_slot(const void *a, const void *b)
 {
 	const struct series *x = *(const struct series *const *)a;
 	const struct series *y = *(const struct series *const *)b;
+	const struct vm_ref *vm = x->head.vm, *vm2 = y->head.vm;
 
-	if (x->vm != y->vm) {
-		if (!x->vm || !y->vm)
-			return x->vm ? -1 : 1;
-		if (x->vm->tgid != y->vm->tgid)
-			return x->vm->tgid < y->vm->tgid ? -1 : 1;
-		return strcmp(x->vm->label, y->vm->label);
+	if (vm != vm2) {
+		if (!vm || !vm2)
+			return vm ? -1 : 1;
+		if (vm->tgid != vm2->tgid)
+			return vm->tgid < vm2->tgid ? -1 : 1;
+		return strcmp(vm->label, vm2->label);
 	}
 	if (x->key.slot != y->key.slot)
 		return x->key.slot < y->key.slot ? -1 : 1;
@@ -526,8 +491,7 @@ static void write_slot(struct run *run, const struct series *s)
 		.pages_per_s = seconds > 0 ? s->new_dirtied / seconds : NAN,
 	};
 
-	fill_slot(&row, s);
-	row.row.ts_ns = run->now_ns;
+	fill_slot(run, &row, s);
 	row.mib_per_s = row.pages_per_s / PAGES_PER_MIB;
 	output__row(run->out, &row.row, 0);
 }
@@ -553,7 +517,7 @@ static double working_set(struct series **rows, size_t nr)
 
 	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&self.counts, i);
-		const struct series *s = chunk ? self.live[chunk->key.region] : NULL;
+		const struct series *s = chunk ? self.set.live[chunk->key.region] : NULL;
 
 		for (size_t j = 0; s && j < nr; j++)
 			for (int k = 0; rows[j] == s && k < CHUNK_PAGES; k++)
@@ -578,8 +542,7 @@ static void write_migration(struct run *run, struct series **rows, size_t nr)
 		.migration_ns = m.converges ? m.seconds * NSEC_PER_SEC : UINT64_MAX,
 		.downtime_ns = m.converges ? m.downtime * NSEC_PER_SEC : UINT64_MAX,
 	};
-	fill_vm(&row.row, rows[0]->vm);
-	row.row.ts_ns = run->now_ns;
+	vm_ref__row(rows[0]->head.vm, run->now_ns, &row.row);
 	output__row(run->out, &row.row, 0);
 }
 
@@ -595,7 +558,7 @@ static void write_rows(struct run *run, struct series **rows, size_t nr, enum sc
 	list_vms();
 	run__begin(run, &mark_page_dirty_monitor, scope, VIEW_MIGRATION);
 	for (size_t i = 0, group; i < nr; i += group) {
-		for (group = 1; i + group < nr && rows[i + group]->vm == rows[i]->vm; group++)
+		for (group = 1; i + group < nr && rows[i + group]->head.vm == rows[i]->head.vm; group++)
 			;
 		write_migration(run, rows + i, group);
 	}
@@ -604,20 +567,16 @@ static void write_rows(struct run *run, struct series **rows, size_t nr, enum sc
 
 static void report_interval(struct run *run, struct attachment *at)
 {
-	struct series **rows = calloc(MAX_DIRTY_SLOTS, sizeof(*rows));
-	size_t nr = 0;
+	const struct dirty_slot *slots = self.set.records;
+	struct series **rows;
+	size_t nr;
 
-	for (size_t i = 1; i < MAX_DIRTY_SLOTS; i++)
+	for (size_t i = 1; i < self.set.nr; i++)
 		if (series_of(run, i))
-			look(self.live[i], &self.slots[i]);
+			look(self.set.live[i], &slots[i]);
 	for (size_t i = 1; i < self.counts.nr_chunks; i++)
 		look_at_pages(i);
-	for (size_t i = 1; rows && i < MAX_DIRTY_SLOTS; i++) {
-		struct series *s = self.live[i];
-
-		if (s && is_chosen(run, s->vm) && (s->new_count || s->unique))
-			rows[nr++] = s;
-	}
+	rows = (struct series **)series__list(&self.set, false, &nr);
 	if (rows)
 		write_rows(run, rows, nr, SCOPE_INTERVAL);
 	free(rows);
@@ -648,6 +607,7 @@ static void write_pages(struct run *run)
 	struct output *out;
 	int err;
 
+	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
 	if (tempfile__open(&file, run->opts->temp_dir, mark_page_dirty_monitor.name,
 			   run->opts->format))
 		return;
@@ -658,8 +618,7 @@ static void write_pages(struct run *run)
 			const struct page_count *page = &self.pages[i];
 			struct dirty_row row = { .rel_gfn = page->rel_gfn, .count = page->count };
 
-			fill_slot(&row, page->series);
-			row.row.ts_ns = run->now_ns;
+			fill_slot(run, &row, page->series);
 			row.gfn = page->series->key.base_gfn == NO_GFN ? UINT64_MAX :
 				  page->series->key.base_gfn + page->rel_gfn;
 			output__row(out, &row.row, 0);
@@ -672,32 +631,29 @@ static void write_pages(struct run *run)
 		say("mark_page_dirty: %s: %s", file.path, strerror(out ? err : ENOMEM));
 }
 
-static void drop_unchosen_pages(const struct run *run)
+static void drop_unchosen_pages(void)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < self.nr_pages; i++)
-		if (is_chosen(run, self.pages[i].series->vm))
+		if (self.pages[i].series->head.chosen)
 			self.pages[kept++] = self.pages[i];
 	self.nr_pages = kept;
 }
 
 static void report_total(struct run *run)
 {
-	struct series **rows = calloc(MAX_DIRTY_SLOTS + self.nr_gone, sizeof(*rows));
-	size_t nr = 0;
+	struct series **rows;
+	size_t nr;
 
 	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&self.counts, i);
 
-		if (chunk && self.live[chunk->key.region])
-			keep_pages(self.live[chunk->key.region], chunk);
+		if (chunk && self.set.live[chunk->key.region])
+			keep_pages(self.set.live[chunk->key.region], chunk);
 	}
-	for (size_t i = 0; rows && i < self.nr_gone; i++)
-		rows[nr++] = self.gone[i];
-	for (size_t i = 1; rows && i < MAX_DIRTY_SLOTS; i++)
-		if (self.live[i])
-			rows[nr++] = self.live[i];
+	drop_unchosen_pages();
+	rows = (struct series **)series__list(&self.set, true, &nr);
 	for (size_t i = 0; i < nr; i++) {
 		rows[i]->new_count = rows[i]->count;
 		rows[i]->new_dirtied = rows[i]->dirtied;
@@ -709,16 +665,9 @@ static void report_total(struct run *run)
 		s->unique++;
 		s->first_time += self.pages[i].count == 1;
 	}
-	drop_unchosen_pages(run);
-	for (size_t i = 0; i < nr;)
-		if (is_chosen(run, rows[i]->vm))
-			i++;
-		else
-			rows[i] = rows[--nr];
 	if (rows)
 		write_rows(run, rows, nr, SCOPE_TOTAL);
 	free(rows);
-	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
 	if (self.nr_pages)
 		write_pages(run);
 }

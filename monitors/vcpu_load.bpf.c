@@ -75,7 +75,6 @@ static __always_inline void credit(struct load_record *r, u64 now, u32 state)
 	r->since_ns = now;
 }
 
-
 /* Since when a vCPU on no CPU waits for one; 0: it does not. */
 static __always_inline u64 waits_since(const struct load_record *r)
 {

@@ -182,18 +182,37 @@ struct series {
 	size_t nr_thefts;
 };
 
+/* The vCPU's thread is gone: its slot's thieves go, too. */
+static void forget_thieves(const struct bpf_object *obj, void *series, uint32_t slot)
+{
+	int fd = map__fd(obj, "thieves");
+	const struct series *s = series;
+
+	for (size_t i = 0; i < s->nr_thefts; i++) {
+		struct thief_key key = { .slot = slot, .tid = s->thefts[i].tid };
+
+		bpf_map_delete_elem(fd, &key);
+	}
+}
+
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "load_records", .record_size = sizeof(struct load_record), .per_slot = 1,
+	.forget = forget_thieves,
+};
+
 static struct {
 	struct series_set set;
 	struct load_record *records;
 	struct run_queue *queues;
-	size_t records_size, queues_size;
+	size_t queues_size;
 	bool frozen;		/* ending() has taken the last look */
 } self;
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
 	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err = map__resize(obj, "load_records", slots);
+	int err = series__prepare(&self.set, &kind, obj, slots);
 
 	return err ? err : map__resize(obj, "thieves", slots * THIEVES_PER_SLOT);
 }
@@ -217,14 +236,17 @@ static void read_nodes(void)
 
 static int start(struct run *run, struct attachment *at)
 {
-	self.records = map__mmap_name(at->obj, "load_records", &self.records_size);
-	if (!self.records)
-		return -errno;
+	int err = series__open(&self.set, at->obj);
+
+	(void)run;
+	if (err)
+		return err;
+	self.records = self.set.records;
 	self.queues = map__mmap_name(at->obj, "run_queues", &self.queues_size);
 	if (!self.queues)
 		return -errno;
 	read_nodes();
-	return series__open(&self.set, vcpus__max(run->vcpus) + 1, sizeof(struct series));
+	return 0;
 }
 
 /* Where no iterator could do it. */
@@ -249,11 +271,9 @@ static void stop(struct run *run, struct attachment *at)
 {
 	(void)run;
 	(void)at;
-	if (self.records)
-		munmap(self.records, self.records_size);
 	if (self.queues)
 		munmap(self.queues, self.queues_size);
-	free_thefts(self.set.live, self.set.nr_slots);
+	free_thefts(self.set.live, self.set.nr);
 	free_thefts(self.set.gone, self.set.nr_gone);
 	series__close(&self.set);
 	memset(&self, 0, sizeof(self));
@@ -360,7 +380,7 @@ static void look_at_thieves(struct attachment *at)
 
 	while (!bpf_map_get_next_key(fd, last, &key)) {
 		last = &key;
-		if (key.slot >= self.set.nr_slots || !self.set.live[key.slot] ||
+		if (key.slot >= self.set.nr || !self.set.live[key.slot] ||
 		    bpf_map_lookup_elem(fd, &key, &thief))
 			continue;
 		theft = theft_of(self.set.live[key.slot], &thief);
@@ -371,7 +391,7 @@ static void look_at_thieves(struct attachment *at)
 
 static void look(struct run *run, struct attachment *at, uint64_t epoch)
 {
-	for (uint32_t slot = 1; slot < self.set.nr_slots; slot++)
+	for (uint32_t slot = 1; slot < self.set.nr; slot++)
 		look_at(run, slot, epoch);
 	look_at_thieves(at);
 }
@@ -559,23 +579,9 @@ static void write_views(struct run *run, struct attachment *at, enum scope scope
 	free(list);
 }
 
-/* The vCPU's thread is gone: its slot's record and thieves are cleared. */
-static void clear(struct attachment *at, uint32_t slot)
-{
-	int fd = map__fd(at->obj, "thieves");
-	const struct series *s = self.set.gone[self.set.nr_gone - 1];
-
-	for (size_t i = 0; i < s->nr_thefts; i++) {
-		struct thief_key key = { .slot = slot, .tid = s->thefts[i].tid };
-
-		bpf_map_delete_elem(fd, &key);
-	}
-	memset(&self.records[slot], 0, sizeof(self.records[slot]));
-}
-
 static void end_interval(struct run *run, struct attachment *at)
 {
-	for (uint32_t slot = 1; slot < self.set.nr_slots; slot++) {
+	for (uint32_t slot = 1; slot < self.set.nr; slot++) {
 		struct series *s = self.set.live[slot];
 
 		if (!s)
@@ -583,9 +589,8 @@ static void end_interval(struct run *run, struct attachment *at)
 		s->before = s->now;
 		for (size_t i = 0; i < s->nr_thefts; i++)
 			s->thefts[i].before = s->thefts[i].now;
-		if (series__retire(&self.set, run, slot))
-			clear(at, slot);
 	}
+	series__retire_ended(&self.set, run, at->obj);
 }
 
 static void report(struct run *run, struct attachment *at, enum scope scope)

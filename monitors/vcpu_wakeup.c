@@ -2,12 +2,9 @@
 /* -w: vCPU wake-ups. The kernel half is vcpu_wakeup.bpf.c. */
 #include "vcpu_wakeup.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
 #include "../core/series.h"
@@ -120,47 +117,41 @@ static const struct hook hooks[] = {
 	{}
 };
 
-/* Counters and both distributions at one moment. */
+/* Counters at one moment. */
 struct look {
 	uint64_t counts[NR_HALT_MODES];
 	uint64_t invalid;
-	struct timing halt, wake;
 };
 
 struct series {
 	struct series_head head;
 	struct look now, before;
-	struct stat_delta halt, wake;			/* of the interval */
-	struct stat_delta halt_extremes, wake_extremes;	/* of the run: min_ns, max_ns only */
+	struct stat_series halt, wake;
 };
 
-static struct {
-	struct series_set set;
-	struct wakeup_record *records;
-	size_t records_size;
-} self;
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "wakeup_records", .record_size = sizeof(struct wakeup_record), .per_slot = 1,
+};
+
+static struct series_set set;
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	return map__resize(obj, "wakeup_records", vcpus__max(run->vcpus) + 1);
+	return series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
 }
 
 static int start(struct run *run, struct attachment *at)
 {
-	self.records = map__mmap_name(at->obj, "wakeup_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	return series__open(&self.set, vcpus__max(run->vcpus) + 1, sizeof(struct series));
+	(void)run;
+	return series__open(&set, at->obj);
 }
 
 static void stop(struct run *run, struct attachment *at)
 {
 	(void)run;
 	(void)at;
-	if (self.records)
-		munmap(self.records, self.records_size);
-	series__close(&self.set);
-	memset(&self, 0, sizeof(self));
+	series__close(&set);
 }
 
 static void event(struct run *run, struct attachment *at, const void *data, size_t size)
@@ -210,31 +201,18 @@ static void write_row(struct run *run, const struct series *s, const struct look
 	output__row(run->out, &row.row, 0);
 }
 
-/* The delta of the whole run. */
-static struct stat_delta whole(const struct timing *now, const struct stat_delta *extremes)
-{
-	struct stat_delta d = *extremes;
-
-	stat_delta__set(&d, now, NULL);
-	return d;
-}
-
 static void write_summary(struct run *run, struct series **list, size_t nr, enum scope scope)
 {
 	static const struct look none;
 
 	run__begin(run, &vcpu_wakeup_monitor, scope, VIEW_SUMMARY);
 	for (size_t i = 0; i < nr; i++) {
-		struct series *s = list[i];
-		struct stat_delta halt, wake;
+		const struct series *s = list[i];
 
-		if (scope == SCOPE_INTERVAL) {
-			write_row(run, s, &s->before, &s->halt, &s->wake);
-			continue;
-		}
-		halt = whole(&s->now.halt, &s->halt_extremes);
-		wake = whole(&s->now.wake, &s->wake_extremes);
-		write_row(run, s, &none, &halt, &wake);
+		if (scope == SCOPE_INTERVAL)
+			write_row(run, s, &s->before, &s->halt.grown, &s->wake.grown);
+		else
+			write_row(run, s, &none, &s->halt.run, &s->wake.run);
 	}
 	output__end(run->out);
 }
@@ -248,8 +226,8 @@ static void write_histogram_of(struct run *run, const struct series *s)
 	struct wakeup_row row = { .row = s->head.row };
 
 	for (int i = 0; i < STAT_BUCKETS; i++) {
-		halts[i / STEP] += s->now.halt.hist[i];
-		wakes[i / STEP] += s->now.wake.hist[i];
+		halts[i / STEP] += s->halt.run.hist[i];
+		wakes[i / STEP] += s->wake.run.hist[i];
 	}
 	for (int i = 0; i < ROWS; i++)
 		most = halts[i] > most ? halts[i] : most;
@@ -274,39 +252,21 @@ static void write_histogram(struct run *run, struct series **list, size_t nr, en
 	output__end(run->out);
 }
 
-static void take_delta(struct stat_delta *d, struct stat_delta *run, const struct timing *now,
-		       const struct timing *before, uint64_t epoch)
-{
-	stat_delta__init(d);
-	stat_delta__set(d, now, before);
-	stat_delta__extremes(d, now, epoch);
-	stat_delta__extremes(run, now, 0);
-}
-
 static void look(struct run *run, struct attachment *at)
 {
-	for (size_t slot = 1; slot < self.set.nr_slots; slot++) {
-		const struct wakeup_record *record = &self.records[slot];
-		struct series *s = self.set.live[slot];
+	const struct wakeup_record *records = set.records;
 
-		if (!record->in_use)
+	for (size_t slot = 1; slot < set.nr; slot++) {
+		const struct wakeup_record *record = &records[slot];
+		struct series *s = record->in_use ? series__of(&set, run, slot) : NULL;
+
+		if (!s)
 			continue;
-		if (!s) {
-			s = series__of(&self.set, run, slot);
-			if (!s)
-				continue;
-			stat_delta__init(&s->halt_extremes);
-			stat_delta__init(&s->wake_extremes);
-		}
 		s->before = s->now;
 		memcpy(s->now.counts, record->counts, sizeof(s->now.counts));
 		s->now.invalid = record->invalid;
-		s->now.halt = record->halt;
-		s->now.wake = record->wake;
-		take_delta(&s->halt, &s->halt_extremes, &s->now.halt, &s->before.halt,
-			   at->ended_epoch);
-		take_delta(&s->wake, &s->wake_extremes, &s->now.wake, &s->before.wake,
-			   at->ended_epoch);
+		stat_series__look(&s->halt, &record->halt, at->ended_epoch);
+		stat_series__look(&s->wake, &record->wake, at->ended_epoch);
 	}
 }
 
@@ -317,16 +277,15 @@ static void report(struct run *run, struct attachment *at, enum scope scope)
 
 	if (scope == SCOPE_INTERVAL)
 		look(run, at);
-	list = (struct series **)series__sorted(&self.set, scope == SCOPE_TOTAL, &nr);
+	list = (struct series **)series__sorted(&set, scope == SCOPE_TOTAL, &nr);
 	if (!list)
 		return;
 	write_summary(run, list, nr, scope);
 	if (scope == SCOPE_TOTAL)
 		write_histogram(run, list, nr, scope);
 	free(list);
-	for (size_t slot = 1; scope == SCOPE_INTERVAL && slot < self.set.nr_slots; slot++)
-		if (series__retire(&self.set, run, slot))
-			memset(&self.records[slot], 0, sizeof(self.records[slot]));
+	if (scope == SCOPE_INTERVAL)
+		series__retire_ended(&set, run, at->obj);
 }
 
 const struct monitor vcpu_wakeup_monitor = {

@@ -200,19 +200,13 @@ static __noinline int bind_thread(u32 slot)
 /* KVM_RUN begins: which vCPU this thread runs, and the end of a user-space exit. */
 static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 {
-	u32 index = slot_cache__index((u64)vcpu), slot = 0, *known;
 	u64 now = bpf_ktime_get_ns();
 	struct exit_state *state;
-	struct vcpu_info *info;
+	u32 slot;
 
 	if (!vcpu || !chosen())
 		return 0;
-	known = bpf_map_lookup_elem(&slot_cache, &index);
-	info = known ? bpf_map_lookup_elem(&vcpus, known) : NULL;
-	if (info && !vcpus__stale(info, vcpu))
-		slot = *known;
-	else
-		slot = vcpus__find_slot(vcpu, true);
+	slot = vcpus__slot(vcpu);
 	if (!slot)
 		return 0;
 	state = bpf_map_lookup_elem(&exit_states, &slot);

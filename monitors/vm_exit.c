@@ -2,26 +2,23 @@
 /* -e: VM exits, to KVM and to user space. The kernel half is vm_exit.bpf.c. */
 #include "vm_exit.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/kvm.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "../compat/host.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
+#include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "../decode/exit_reasons.h"
 #include "vm_exit.skel.h"
 
-enum { RECORDS_PER_SLOT = 16, REASON_LEN = 48 };
+enum { REASON_LEN = 48 };
 enum { VIEW_KVM, VIEW_USER };
 
 struct exit_row {
@@ -110,101 +107,43 @@ static const struct hook hooks[] = {
 
 /* What one kernel record has become over the run. */
 struct series {
+	struct series_head head;
 	struct exit_key key;
-	struct row row;
-	bool chosen;
-	uint64_t count;			/* at the last look */
-	struct timing stat;		/* at the last look */
-	struct stat_delta extremes;	/* of the whole run: min_ns and max_ns only */
+	uint64_t count;		/* at the last look */
+	uint64_t grown;		/* since the look before; in the end: in the whole run */
+	struct stat_series time;	/* in the same way */
 };
 
-/* A row to be: the series and what it grew by. */
-struct growth {
-	const struct series *series;
-	uint64_t count;
-	struct stat_delta delta;
+static const struct series_kind kind = {
+	.size = sizeof(struct series),
+	.records = "exit_records", .record_size = sizeof(struct exit_record), .per_slot = 16,
+	.index = "exit_index", .free_records = "free_records",
+	.slot_at = offsetof(struct exit_record, key.slot),
+	.states = "exit_states", .state_size = sizeof(struct exit_state),
 };
 
-static struct {
-	struct exit_state *states;
-	struct exit_record *records;
-	size_t states_size, records_size, nr_records;
-	struct series **live;		/* by record */
-	struct series **gone;		/* of vCPUs that have ended */
-	size_t nr_gone, room_gone;
-} self;
+static struct series_set set;
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err, at;
+	int err = series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
 
-	self.nr_records = slots * RECORDS_PER_SLOT;
-	err = map__resize(obj, "exit_states", slots);
 	if (!err)
-		err = map__resize(obj, "exit_records", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "exit_index", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "free_records", self.nr_records);
-	at = host__field_offset("kvm/kvm_exit", "exit_reason");
-	if (!err && at > 0)
-		err = map__set_const(obj, "exit_reason_at", at);
-	at = host__field_offset("kvm/kvm_exit", "isa");
-	if (!err && at > 0)
-		err = map__set_const(obj, "exit_isa_at", at);
-	return err;
+		err = map__set_offset(obj, "exit_reason_at", "kvm/kvm_exit", "exit_reason");
+	return err ? err : map__set_offset(obj, "exit_isa_at", "kvm/kvm_exit", "isa");
 }
 
 static int start(struct run *run, struct attachment *at)
 {
 	(void)run;
-	self.states = map__mmap_name(at->obj, "exit_states", &self.states_size);
-	if (!self.states)
-		return -errno;
-	self.records = map__mmap_name(at->obj, "exit_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	self.live = calloc(self.nr_records, sizeof(*self.live));
-	if (!self.live)
-		return -ENOMEM;
-	return map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
+	return series__open(&set, at->obj);
 }
 
 static void stop(struct run *run, struct attachment *at)
 {
 	(void)run;
 	(void)at;
-	if (self.states)
-		munmap(self.states, self.states_size);
-	if (self.records)
-		munmap(self.records, self.records_size);
-	for (size_t i = 0; self.live && i < self.nr_records; i++)
-		free(self.live[i]);
-	for (size_t i = 0; i < self.nr_gone; i++)
-		free(self.gone[i]);
-	free(self.live);
-	free(self.gone);
-	memset(&self, 0, sizeof(self));
-}
-
-static struct series *series_of(struct run *run, size_t index)
-{
-	const struct exit_record *record = &self.records[index];
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, record->key.slot);
-	struct series *s = self.live[index];
-
-	if (s || !ref)
-		return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->key = record->key;
-	s->chosen = ref->chosen;
-	vcpu_ref__row(ref, 0, &s->row);
-	stat_delta__init(&s->extremes);
-	self.live[index] = s;
-	return s;
+	series__close(&set);
 }
 
 static bool is_halt(const struct exit_key *key)
@@ -228,31 +167,23 @@ static const char *reason_name(const struct exit_key *key, char *buf, size_t siz
 
 static int by_view_vcpu_time(const void *a, const void *b)
 {
-	const struct growth *x = a, *y = b;
-	const struct series *s = x->series, *t = y->series;
+	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
 	bool user = s->key.kind == EXIT_TO_USER, user2 = t->key.kind == EXIT_TO_USER;
+	int order = user != user2 ? user - user2 : series__by_vcpu(a, b);
 
-	if (user != user2)
-		return user - user2;
-	if (s->row.pid != t->row.pid)
-		return s->row.pid < t->row.pid ? -1 : 1;
-	if (s->row.vm != t->row.vm)
-		return strcmp(s->row.vm, t->row.vm) < 0 ? -1 : 1;
-	if (s->row.vcpu != t->row.vcpu)
-		return s->row.vcpu < t->row.vcpu ? -1 : 1;
-	if (s->row.tid != t->row.tid)
-		return s->row.tid < t->row.tid ? -1 : 1;
-	if (x->delta.total_ns != y->delta.total_ns)
-		return x->delta.total_ns > y->delta.total_ns ? -1 : 1;
-	if (x->count != y->count)
-		return x->count > y->count ? -1 : 1;
+	if (order)
+		return order;
+	if (s->time.grown.total_ns != t->time.grown.total_ns)
+		return s->time.grown.total_ns > t->time.grown.total_ns ? -1 : 1;
+	if (s->grown != t->grown)
+		return s->grown > t->grown ? -1 : 1;
 	return s->key.code < t->key.code ? -1 : s->key.code > t->key.code;
 }
 
-static bool same_vcpu(const struct growth *a, const struct growth *b)
+static bool same_vcpu(const struct series *a, const struct series *b)
 {
-	return a->series->row.tid == b->series->row.tid &&
-	       a->series->row.vcpu == b->series->row.vcpu && a->series->row.vm == b->series->row.vm;
+	return a->head.row.tid == b->head.row.tid && a->head.row.vcpu == b->head.row.vcpu &&
+	       a->head.row.vm == b->head.row.vm;
 }
 
 static void fill_times(struct exit_row *row, const struct stat_delta *d)
@@ -266,35 +197,35 @@ static void fill_times(struct exit_row *row, const struct stat_delta *d)
 	row->p99_ns = stat_delta__percentile(d, 99);
 }
 
-static void write_row(struct run *run, const struct growth *g)
+static void write_row(struct run *run, const struct series *s)
 {
 	uint64_t wall = run->now_ns - run->since_ns;
-	struct exit_row row = { .row = g->series->row };
+	struct exit_row row = { .row = s->head.row };
 	char reason[REASON_LEN];
 
 	row.row.ts_ns = run->now_ns;
-	row.kind = g->series->key.kind == EXIT_TO_USER ? "userspace" : "kvm";
-	row.reason = reason_name(&g->series->key, reason, sizeof(reason));
-	row.reason_code = g->series->key.code;
-	row.count = g->count;
-	row.share = is_halt(&g->series->key) || !wall ? NAN : 100.0 * g->delta.total_ns / wall;
-	fill_times(&row, &g->delta);
+	row.kind = s->key.kind == EXIT_TO_USER ? "userspace" : "kvm";
+	row.reason = reason_name(&s->key, reason, sizeof(reason));
+	row.reason_code = s->key.code;
+	row.count = s->grown;
+	row.share = is_halt(&s->key) || !wall ? NAN : 100.0 * s->time.grown.total_ns / wall;
+	fill_times(&row, &s->time.grown);
 	output__row(run->out, &row.row, 0);
 }
 
 /* The line over all reasons of a vCPU; halts would drown the rest in it. */
-static void write_all(struct run *run, const struct growth *first, size_t nr)
+static void write_all(struct run *run, struct series **rows, size_t nr)
 {
 	uint64_t wall = run->now_ns - run->since_ns;
-	struct exit_row row = { .row = first->series->row, .reason = "(all but halts)" };
+	struct exit_row row = { .row = rows[0]->head.row, .reason = "(all but halts)" };
 	struct stat_delta sum;
 
 	stat_delta__init(&sum);
 	for (size_t i = 0; i < nr; i++) {
-		if (is_halt(&first[i].series->key))
+		if (is_halt(&rows[i]->key))
 			continue;
-		stat_delta__merge(&sum, &first[i].delta);
-		row.count += first[i].count;
+		stat_delta__merge(&sum, &rows[i]->time.grown);
+		row.count += rows[i]->grown;
 	}
 	row.row.ts_ns = run->now_ns;
 	row.share = wall ? 100.0 * sum.total_ns / wall : NAN;
@@ -302,25 +233,25 @@ static void write_all(struct run *run, const struct growth *first, size_t nr)
 	output__row(run->out, &row.row, ROW_DERIVED);
 }
 
-static void write_view(struct run *run, struct growth *rows, size_t nr, enum scope scope, int view)
+static void write_view(struct run *run, struct series **rows, size_t nr, enum scope scope, int view)
 {
 	run__begin(run, &vm_exit_monitor, scope, view);
 	for (size_t i = 0, group; i < nr; i += group) {
-		for (group = 0; i + group < nr && same_vcpu(&rows[i], &rows[i + group]); group++)
-			write_row(run, &rows[i + group]);
+		for (group = 0; i + group < nr && same_vcpu(rows[i], rows[i + group]); group++)
+			write_row(run, rows[i + group]);
 		if (group > 1)
 			write_all(run, &rows[i], group);
 	}
 	output__end(run->out);
 }
 
-static void write_rows(struct run *run, const struct attachment *at, struct growth *rows, size_t nr,
+static void write_rows(struct run *run, const struct attachment *at, struct series **rows, size_t nr,
 		       enum scope scope)
 {
 	size_t kvm = 0;
 
 	qsort(rows, nr, sizeof(*rows), by_view_vcpu_time);
-	while (kvm < nr && rows[kvm].series->key.kind != EXIT_TO_USER)
+	while (kvm < nr && rows[kvm]->key.kind != EXIT_TO_USER)
 		kvm++;
 	if (attach__has(at, "kvm_exit"))
 		write_view(run, rows, kvm, scope, VIEW_KVM);
@@ -328,125 +259,42 @@ static void write_rows(struct run *run, const struct attachment *at, struct grow
 		write_view(run, rows + kvm, nr - kvm, scope, VIEW_USER);
 }
 
-/* What a record grew by since the last look, which this one becomes. */
-static bool look(struct series *s, const struct exit_record *record, uint64_t epoch,
-		 struct growth *g)
+/* Takes what a record grew by since the last look. */
+static void look(struct series *s, const struct exit_record *record, uint64_t epoch)
 {
-	struct timing now = record->stat;
-	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	uint64_t count;
 
-	g->series = s;
-	g->count = counter__delta(count, s->count);
-	stat_delta__init(&g->delta);
-	stat_delta__set(&g->delta, &now, &s->stat);
-	stat_delta__extremes(&g->delta, &now, epoch);
-	stat_delta__extremes(&s->extremes, &now, 0);
+	/* The times first: what is timed is counted, too. */
+	stat_series__look(&s->time, &record->stat, epoch);
+	count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	s->key = record->key;
+	s->grown = counter__delta(count, s->count);
 	s->count = count;
-	s->stat = now;
-	return g->count || g->delta.timed;
-}
-
-static void whole_run(const struct series *s, struct growth *g)
-{
-	g->series = s;
-	g->count = s->count;
-	g->delta = s->extremes;
-	stat_delta__set(&g->delta, &s->stat, NULL);
-}
-
-static int keep_gone(struct series *s)
-{
-	if (self.nr_gone == self.room_gone) {
-		size_t room = self.room_gone ? self.room_gone * 2 : 64;
-		struct series **more = realloc(self.gone, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		self.gone = more;
-		self.room_gone = room;
-	}
-	self.gone[self.nr_gone++] = s;
-	return 0;
-}
-
-/* The vCPU has ended: its series is kept for the total, its record is free again. */
-static void retire(struct attachment *at, uint32_t index)
-{
-	struct exit_record *record = &self.records[index];
-
-	if (keep_gone(self.live[index]))
-		return;
-	self.live[index] = NULL;
-	map__forget(at->obj, "exit_index", &record->key, index);
-	memset(record, 0, sizeof(*record));
-	map__give_back(at->obj, "free_records", index);
-}
-
-static void report_interval(struct run *run, struct attachment *at)
-{
-	struct growth *rows = NULL, *more;
-	size_t nr = 0, room = 0;
-
-	for (size_t i = 1; i < self.nr_records; i++) {
-		struct series *s = self.records[i].in_use ? series_of(run, i) : NULL;
-
-		if (!s)
-			continue;
-		if (nr == room) {
-			room = room ? room * 2 : 128;
-			more = realloc(rows, room * sizeof(*rows));
-			if (!more)
-				break;
-			rows = more;
-		}
-		if (look(s, &self.records[i], at->ended_epoch, &rows[nr]) && s->chosen)
-			nr++;
-	}
-	write_rows(run, at, rows, nr, SCOPE_INTERVAL);
-	free(rows);
-	for (size_t i = 1; i < self.nr_records; i++) {
-		const struct vcpu_ref *ref;
-
-		if (!self.live[i])
-			continue;
-		ref = vcpus__get(run->vcpus, self.live[i]->key.slot);
-		if (ref && ref->ended)
-			retire(at, i);
-	}
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-
-		if (ref && ref->ended)
-			memset(&self.states[slot], 0, sizeof(self.states[slot]));
-	}
-}
-
-static void report_total(struct run *run, struct attachment *at)
-{
-	size_t nr = 0, room = self.nr_gone;
-	struct growth *rows;
-
-	for (size_t i = 1; i < self.nr_records; i++)
-		room += !!self.live[i];
-	rows = calloc(room + 1, sizeof(*rows));
-	if (!rows)
-		return;
-	for (size_t i = 0; i < self.nr_gone; i++)
-		if (self.gone[i]->chosen)
-			whole_run(self.gone[i], &rows[nr++]);
-	for (size_t i = 1; i < self.nr_records; i++)
-		if (self.live[i] && self.live[i]->chosen)
-			whole_run(self.live[i], &rows[nr++]);
-	write_rows(run, at, rows, nr, SCOPE_TOTAL);
-	free(rows);
+	s->head.quiet = !s->grown && !s->time.grown.timed;
 }
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
+	const struct exit_record *records = set.records;
+	struct series **rows;
+	size_t nr;
+
+	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
+		struct series *s = records[i].in_use ? series__of(&set, run, i) : NULL;
+
+		if (s)
+			look(s, &records[i], at->ended_epoch);
+	}
+	rows = (struct series **)series__list(&set, scope == SCOPE_TOTAL, &nr);
+	for (size_t i = 0; scope == SCOPE_TOTAL && i < nr; i++) {
+		rows[i]->grown = rows[i]->count;
+		rows[i]->time.grown = rows[i]->time.run;
+	}
+	if (rows)
+		write_rows(run, at, rows, nr, scope);
+	free(rows);
 	if (scope == SCOPE_INTERVAL)
-		report_interval(run, at);
-	else
-		report_total(run, at);
+		series__retire_ended(&set, run, at->obj);
 }
 
 const struct monitor vm_exit_monitor = {

@@ -176,7 +176,7 @@ static void check_section(const struct hook *hook, const char *section)
 {
 	static const char *const words[NR_HOOK_KINDS][4] = {
 		[HOOK_RAW_TP] = { "raw_tp/" }, [HOOK_TP_BTF] = { "tp_btf/" },
-		[HOOK_FENTRY] = { "fentry/", "fexit/" }, 
+		[HOOK_FENTRY] = { "fentry/", "fexit/" },
 		[HOOK_KPROBE] = { "kprobe/", "kretprobe/", "kprobe.multi/", "kretprobe.multi/" },
 		[HOOK_TRACEPOINT] = { "tp/", "tracepoint/" }, [HOOK_ITER] = { "iter/" },
 	};

@@ -353,6 +353,37 @@ static void test_merge(void **state)
 	assert_int_equal(sum.timed, 6);
 }
 
+/* Three looks: with times, with none, with times again. */
+static void test_series(void **state)
+{
+	static const uint64_t first[] = { 900, 100, 5000 }, last[] = { 70000, 100, 3000 };
+	static const uint64_t all[] = { 900, 100, 5000, 70000, 100, 3000 };
+	struct stat_delta none = delta_of(NULL, 0), want = delta_of(first, 3);
+	struct stat_series s = {};
+	struct timing stat = {};
+
+	(void)state;
+	stat_series__look(&s, &stat, epoch++);
+	assert_memory_equal(&s.grown, &none, sizeof(none));
+	assert_memory_equal(&s.run, &none, sizeof(none));
+	for (int i = 0; i < 3; i++)
+		stat__add(&stat, first[i]);
+	stat_series__look(&s, &stat, epoch++);
+	assert_memory_equal(&s.grown, &want, sizeof(want));
+	assert_memory_equal(&s.run, &want, sizeof(want));
+	stat_series__look(&s, &stat, epoch++);
+	assert_memory_equal(&s.grown, &none, sizeof(none));
+	assert_memory_equal(&s.run, &want, sizeof(want));
+	for (int i = 0; i < 3; i++)
+		stat__add(&stat, last[i]);
+	stat_series__look(&s, &stat, epoch++);
+	want = delta_of(last, 3);
+	assert_memory_equal(&s.grown, &want, sizeof(want));
+	want = delta_of(all, 6);
+	assert_memory_equal(&s.run, &want, sizeof(want));
+	epoch = 1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_delta),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_series),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
