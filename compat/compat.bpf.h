@@ -496,4 +496,41 @@ static __always_inline bool apicv_active(struct kvm_vcpu *vcpu, struct kvm_lapic
 	return false;
 }
 
+/*
+ * The VM of kvm_pic_set_irq() and kvm_ioapic_set_irq() from their first two
+ * arguments: (chip, int pin, ..) until 6.16, then (routing entry, kvm, ..). A
+ * pin is never a pointer. A chip points to its VM; without the BTF of kvm
+ * (5.10) at the offsets of 5.10's irq.h and ioapic.h; in any case the VM has to
+ * point back.
+ */
+enum { PIC_KVM = 16, IOAPIC_KVM = 416 };
+
+static __always_inline u64 pic_kvm(u64 first, u64 second)
+{
+	struct kvm_pic *pic = (void *)first;
+	struct kvm *kvm = NULL;
+
+	if (second >> 32)
+		return second;
+	if (bpf_core_field_exists(pic->kvm))
+		kvm = BPF_CORE_READ(pic, kvm);
+	else
+		bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + PIC_KVM);
+	return kvm && BPF_CORE_READ(kvm, arch.vpic) == pic ? (u64)kvm : 0;
+}
+
+static __always_inline u64 ioapic_kvm(u64 first, u64 second)
+{
+	struct kvm_ioapic *ioapic = (void *)first;
+	struct kvm *kvm = NULL;
+
+	if (second >> 32)
+		return second;
+	if (bpf_core_field_exists(ioapic->kvm))
+		kvm = BPF_CORE_READ(ioapic, kvm);
+	else
+		bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + IOAPIC_KVM);
+	return kvm && BPF_CORE_READ(kvm, arch.vioapic) == ioapic ? (u64)kvm : 0;
+}
+
 #endif

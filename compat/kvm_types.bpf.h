@@ -147,7 +147,21 @@ struct kvm_memslots___array {
 	short used_slots;
 };
 
+struct kvm_arch {
+	struct kvm_pic *vpic;
+	struct kvm_ioapic *vioapic;
+};
+
+struct kvm_pic {
+	struct kvm *kvm;
+};
+
+struct kvm_ioapic {
+	struct kvm *kvm;
+};
+
 struct kvm {
+	struct kvm_arch arch;
 	struct kvm_memslots *memslots[2];	/* by address space: 0 normal, 1 SMM */
 	int userspace_pid;
 	u32 dirty_ring_size;		/* since 5.11 */
@@ -283,6 +297,7 @@ struct vcpu_svm {
 
 /* Arguments and return value of a probed function, x86-64. */
 struct pt_regs {
+	unsigned long cx;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

@@ -16,6 +16,7 @@
 #include "lapics.h"
 
 enum { VIEW_EVENTS, VIEW_VECTORS };
+_Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");
 
 struct irq_row {
 	struct row row;
@@ -221,7 +222,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.vector = e->vector;
 	row.injections = e->injections;
 	row.type = e->soft ? "Soft/INTn" : "IRQ";
-	row.reinjected = e->reinjected == FLAG_UNKNOWN ? BOOL_ABSENT : e->reinjected;
+	row.reinjected = e->reinjected;
 	output__row(run->out, &row.row, 0);
 }
 

@@ -601,7 +601,7 @@ const struct op ops[] = {
 	  0, 0, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__lines },
 	{ "msi", "rounds of KVM_SIGNAL_MSI, 64 to nobody in all modes, 2 to vCPU 0",
 	  "1: 32-bit ids", 0, 1, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__msis },
-	{ "irqfd", "MSIs to vCPU 0 by an irqfd that another process writes", "1: broadcasts", 0, 1,
+	{ "irqfd", "MSIs to vCPU 0 by an irqfd that another process writes, after two by KVM_SIGNAL_MSI", "1: broadcasts", 0, 1,
 	  32, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__irqfd },
 	{ "ioapic_irq", "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI (up to 8 vCPUs)",
 	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
