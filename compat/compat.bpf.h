@@ -473,6 +473,43 @@ static __always_inline bool lapic_known(struct kvm_lapic *lapic, struct kvm_vcpu
 	return back && back == vcpu;
 }
 
+/* An APIC's timer at one moment. */
+struct apic_timer {
+	u64 expires;		/* of its hrtimer */
+	u64 target_expiration;
+	u64 tscdeadline;
+	u64 deadline;		/* the one of these that counts; the caller's */
+	u32 advance_ns;
+	u32 mode;		/* the LVT's bits */
+	u32 hv;
+};
+
+static __always_inline void lapic_timer(struct kvm_lapic *lapic, struct apic_timer *timer)
+{
+	void *hrtimer = (void *)lapic + LAPIC_TIMER;
+	bool hv = false;
+
+	if (bpf_core_field_exists(lapic->lapic_timer))
+		hrtimer = (void *)lapic + bpf_core_field_offset(lapic->lapic_timer.timer);
+	timer->expires = BPF_CORE_READ((struct hrtimer *)hrtimer, node.expires);
+	LAPIC_FIELD(lapic, lapic_timer.target_expiration, LAPIC_TARGET, &timer->target_expiration);
+	LAPIC_FIELD(lapic, lapic_timer.tscdeadline, LAPIC_TSCDEADLINE, &timer->tscdeadline);
+	LAPIC_FIELD(lapic, lapic_timer.timer_advance_ns, LAPIC_ADVANCE, &timer->advance_ns);
+	LAPIC_FIELD(lapic, lapic_timer.timer_mode, LAPIC_MODE, &timer->mode);
+	LAPIC_FIELD(lapic, lapic_timer.hv_timer_in_use, LAPIC_HV, &hv);
+	timer->hv = hv;
+}
+
+/* The APIC that a hrtimer would be the timer of. */
+static __always_inline struct kvm_lapic *hrtimer_lapic(u64 hrtimer)
+{
+	struct kvm_lapic *lapic = NULL;
+
+	if (bpf_core_field_exists(lapic->lapic_timer))
+		return (void *)hrtimer - bpf_core_field_offset(lapic->lapic_timer.timer);
+	return (void *)hrtimer - LAPIC_TIMER;
+}
+
 /* The vector waits in the APIC's interrupt request register. Not where the CPU posts interrupts. */
 static __always_inline bool lapic_requests(struct kvm_lapic *lapic, u8 vector)
 {

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bpf/libbpf.h>
-
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
@@ -157,19 +155,12 @@ static const struct series_kind kind = {
 static struct series_set set;
 static uint64_t unknown_kvm;	/* the last VM that was looked for in vain */
 
-static bool loads(const struct bpf_object *obj, const char *name)
-{
-	const struct bpf_program *prog = bpf_object__find_program_by_name(obj, name);
-
-	return prog && bpf_program__autoload(prog);
-}
-
 /* Tells the programs which calls have both of their ends watched. */
 static int set_calls(struct bpf_object *obj, const char *constant, const char *begin_kprobe,
 		     const char *begin_fentry, const char *end_kprobe, const char *end_fexit)
 {
-	bool both = (loads(obj, begin_kprobe) || loads(obj, begin_fentry)) &&
-		    (loads(obj, end_kprobe) || loads(obj, end_fexit));
+	bool both = (attach__loads(obj, begin_kprobe) || attach__loads(obj, begin_fentry)) &&
+		    (attach__loads(obj, end_kprobe) || attach__loads(obj, end_fexit));
 
 	return map__set_const(obj, constant, both);
 }
