@@ -454,7 +454,7 @@ static __noinline __attribute__((unused)) struct kvm *current_kvm(void)
  */
 enum {
 	LAPIC_TIMER = 16, LAPIC_TARGET = 88, LAPIC_MODE = 96, LAPIC_TSCDEADLINE = 104,
-	LAPIC_ADVANCE = 120, LAPIC_HV = 140, LAPIC_VCPU = 152, LAPIC_REGS = 176,
+	LAPIC_TSC_EXPIRED = 112, LAPIC_ADVANCE = 120, LAPIC_HV = 140, LAPIC_VCPU = 152, LAPIC_REGS = 176,
 };
 
 #define LAPIC_FIELD(_lapic, _field, _offset, _value)						\
@@ -478,6 +478,7 @@ struct apic_timer {
 	u64 expires;		/* of its hrtimer */
 	u64 target_expiration;
 	u64 tscdeadline;
+	u64 expired_tscdeadline;
 	u64 deadline;		/* the one of these that counts; the caller's */
 	u32 advance_ns;
 	u32 mode;		/* the LVT's bits */
@@ -494,6 +495,8 @@ static __always_inline void lapic_timer(struct kvm_lapic *lapic, struct apic_tim
 	timer->expires = BPF_CORE_READ((struct hrtimer *)hrtimer, node.expires);
 	LAPIC_FIELD(lapic, lapic_timer.target_expiration, LAPIC_TARGET, &timer->target_expiration);
 	LAPIC_FIELD(lapic, lapic_timer.tscdeadline, LAPIC_TSCDEADLINE, &timer->tscdeadline);
+	LAPIC_FIELD(lapic, lapic_timer.expired_tscdeadline, LAPIC_TSC_EXPIRED,
+		    &timer->expired_tscdeadline);
 	LAPIC_FIELD(lapic, lapic_timer.timer_advance_ns, LAPIC_ADVANCE, &timer->advance_ns);
 	LAPIC_FIELD(lapic, lapic_timer.timer_mode, LAPIC_MODE, &timer->mode);
 	LAPIC_FIELD(lapic, lapic_timer.hv_timer_in_use, LAPIC_HV, &hv);

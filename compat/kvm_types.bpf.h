@@ -192,6 +192,7 @@ struct kvm_timer {
 	s64 target_expiration;
 	u32 timer_mode;
 	u64 tscdeadline;
+	u64 expired_tscdeadline;
 	u32 timer_advance_ns;
 	bool hv_timer_in_use;
 };

@@ -175,10 +175,13 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	if (!timer.deadline)
 		return 0;
 	start(state, slot, &timer, hv);
-	/* start_sw_period() does not start a hrtimer that is late already. */
+	/* One that is late already is not started: start_sw_period(), start_sw_tscdeadline(). */
 	if (!sees_hv_expiry && !hv && timer.mode == TIMER_ONESHOT &&
 	    timer.target_expiration <= bpf_ktime_get_ns())
 		fire(state, timer.target_expiration);
+	if (!sees_hv_expiry && !hv && timer.mode == TIMER_TSCDEADLINE &&
+	    timer.tscdeadline == timer.expired_tscdeadline)
+		fire(state, 0);
 	return 0;
 }
 
@@ -199,7 +202,7 @@ static __noinline int on_expire(struct kvm_lapic *lapic, bool by_hrtimer)
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 	struct apic_timer timer = {};
 
-	if (!slot || !state || !info || (by_hrtimer && !state->record))
+	if (!slot || !state || !info)
 		return 0;
 	read_timer(lapic, (void *)info->vcpu, &timer);
 	/* It may expire before the event that tells of its start. A hrtimer goes on from period to period. */

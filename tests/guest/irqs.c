@@ -90,33 +90,51 @@ static int set_line(struct vcpu *vcpu, uint32_t gsi, uint32_t level)
 	return irq.status;
 }
 
-/* Each pin of one chip for itself, and one MSI. */
-int irqs__route(struct vm *vm)
+static struct kvm_msi message(const struct told *t)
 {
+	return (struct kvm_msi){
+		.address_lo = MSI_BASE | (t->dest & 0xff) << 12 | t->logical << 2 | t->hint << 3,
+		.address_hi = t->dest & ~0xffULL,
+		.data = t->level << 15 | 1 << 14 | t->delivery << 8 | t->vector,
+	};
+}
+
+/* Each pin of one chip for itself, and a message unless it is NULL. 0 or -1. */
+static int set_routes(struct vm *vm, const struct told *msi)
+{
+	unsigned int nr = ROUTE_MSI + !!msi, i;
 	struct kvm_irq_routing *table;
-	unsigned int nr = ROUTE_MSI, i;
 	int err;
 
-	if (!(plan__flags(vm->plan) & OP_IRQS))
-		return 0;
 	table = calloc(1, sizeof(*table) + nr * sizeof(table->entries[0]));
 	if (!table)
-		return vm__failed(vm, "a table of interrupts");
+		return -1;
 	table->nr = nr;
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < ROUTE_MSI; i++) {
 		table->entries[i].gsi = i;
 		table->entries[i].type = KVM_IRQ_ROUTING_IRQCHIP;
-		if (i < PIC_PINS) {
-			table->entries[i].u.irqchip.irqchip = i / 8;
-			table->entries[i].u.irqchip.pin = i % 8;
-		} else {
-			table->entries[i].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
-			table->entries[i].u.irqchip.pin = i - ROUTE_IOAPIC;
-		}
+		table->entries[i].u.irqchip.irqchip = i < PIC_PINS ? i / 8 : KVM_IRQCHIP_IOAPIC;
+		table->entries[i].u.irqchip.pin = i < PIC_PINS ? i % 8 : i - ROUTE_IOAPIC;
+	}
+	if (msi) {
+		struct kvm_msi m = message(msi);
+
+		table->entries[i].gsi = ROUTE_MSI;
+		table->entries[i].type = KVM_IRQ_ROUTING_MSI;
+		table->entries[i].u.msi.address_lo = m.address_lo;
+		table->entries[i].u.msi.address_hi = m.address_hi;
+		table->entries[i].u.msi.data = m.data;
 	}
 	err = ioctl(vm->fd, KVM_SET_GSI_ROUTING, table);
 	free(table);
-	return err < 0 ? vm__failed(vm, "KVM_SET_GSI_ROUTING") : 0;
+	return err < 0 ? -1 : 0;
+}
+
+int irqs__route(struct vm *vm)
+{
+	if (!(plan__flags(vm->plan) & OP_IRQS) || !set_routes(vm, NULL))
+		return 0;
+	return vm__failed(vm, "KVM_SET_GSI_ROUTING");
 }
 
 static int set_pics(struct vcpu *vcpu)
@@ -204,15 +222,6 @@ int irqs__lines(struct vcpu *vcpu, const struct op_use *use)
 	return 0;
 }
 
-static struct kvm_msi message(const struct told *t)
-{
-	return (struct kvm_msi){
-		.address_lo = MSI_BASE | (t->dest & 0xff) << 12 | t->logical << 2 | t->hint << 3,
-		.address_hi = t->dest & ~0xffULL,
-		.data = t->level << 15 | 1 << 14 | t->delivery << 8 | t->vector,
-	};
-}
-
 static void send_msi(struct vcpu *vcpu, struct told *t)
 {
 	struct kvm_msi msi = message(t);
@@ -295,20 +304,6 @@ static bool wait_pending(struct vcpu *vcpu, unsigned int vector)
 	return false;
 }
 
-static int route_msi(struct vcpu *vcpu, const struct told *t)
-{
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry;
-	} table = { .head.nr = 1, .entry = { .gsi = ROUTE_MSI, .type = KVM_IRQ_ROUTING_MSI } };
-	struct kvm_msi msi = message(t);
-
-	table.entry.u.msi.address_lo = msi.address_lo;
-	table.entry.u.msi.address_hi = msi.address_hi;
-	table.entry.u.msi.data = msi.data;
-	return ioctl(vcpu->vm->fd, KVM_SET_GSI_ROUTING, &table);
-}
-
 /*
  * All to one vector, which two messages have made pending before: what KVM
  * answered to the second one holds for the others.
@@ -316,7 +311,7 @@ static int route_msi(struct vcpu *vcpu, const struct told *t)
 static int raise_fast(struct vcpu *vcpu, int event, uint64_t count, struct told *t)
 {
 	t->vector = IRQFD_VECTOR;
-	if (route_msi(vcpu, t))
+	if (set_routes(vcpu->vm, t))
 		return -1;
 	t->raiser_comm = "kvm_guest";
 	t->raiser = vcpu->tid;
@@ -335,7 +330,7 @@ static int raise_slowly(struct vcpu *vcpu, int event, uint64_t count, struct tol
 	t->dest = 0xff;
 	for (uint64_t i = 0; i < count; i++) {
 		t->vector = BROADCAST_VECTOR + i;
-		if (route_msi(vcpu, t) || raise_elsewhere(event, 1) < 0 ||
+		if (set_routes(vcpu->vm, t) || raise_elsewhere(event, 1) < 0 ||
 		    !wait_pending(vcpu, t->vector))
 			return -1;
 		tell(t);
@@ -352,7 +347,7 @@ int irqs__irqfd(struct vcpu *vcpu, const struct op_use *use)
 
 	if (vcpu->id || !use->count)
 		return 0;
-	err = route_msi(vcpu, &t);
+	err = set_routes(vcpu->vm, &t);
 	if (!err)
 		err = ioctl(vcpu->vm->fd, KVM_IRQFD, &irqfd);
 	if (!err)
