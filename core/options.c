@@ -87,7 +87,7 @@ static const struct argp_option fixed_options[] = {
 	{ .name = "events", .key = KEY_EVENTS,
 	  .doc = "-h, -l: each call with its arguments, too" },
 	{ .name = "summary", .key = KEY_SUMMARY,
-	  .doc = "-d, -f: counters only instead of single events" },
+	  .doc = "-c, -d, -f, -i: counters only instead of single events" },
 	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",
 	  .doc = "where monitors put files of their own (default temp)" },
 	{ .name = "migration-bandwidth", .key = KEY_BANDWIDTH, .arg = "MiB/s",

@@ -57,11 +57,11 @@ taken()
 injections()
 {
 	test -n "$no_inject" && return
-	ask "$label: all injections, by KVM's own count" "by_kvm" 'all | map(select(.scope == "total") | .count) | add'
+	ask "$label: all injections, by KVM's own count" "by_kvm" 'all | map(select(.scope == "total") | .count) | add // 0'
 	ask "$label: an event each" "by_kvm" 'injected | length'
 	ask_true "$label: INJECTIONS of each" 'injected | group_by(.tid) | all(map(.injections) == [range(1; length + 1)])'
 	ask_true "$label: again, in events and totals" '(injected | map(select(.reinjected)) | length) ==
-		(all | map(select(.scope == "total") | .reinjections) | add)'
+		(all | map(select(.scope == "total") | .reinjections) | add // 0)'
 	ask_true "$label: DELAY of each first injection" 'injected | map(select(.type == "IRQ" and .reinjected == false)) |
 		all(.delay_ns > 0)'
 	ask_true "$label: percentiles" 'all | map(select(.scope == "total")) | all(stage("inject") and stage("eoi"))'
