@@ -7,9 +7,9 @@
  *          VMX' preemption timer, or by an hrtimer. It also comes when there is
  *          no timer to start, after a halt; and for one that runs already, when
  *          it goes from one to the other. What timer it is tells its deadline.
- * Fired:   apic_timer_expired() in there begins. Where functions can't be hooked,
- *          hrtimer_expire_entry (__run_hrtimer() in kernel/time/hrtimer.c) of the
- *          APIC's hrtimer; what VMX' timer does is not seen then.
+ * Fired:   apic_timer_expired() in there begins; or, of the APIC's hrtimer,
+ *          hrtimer_expire_entry (__run_hrtimer() in kernel/time/hrtimer.c). That
+ *          alone does not see VMX' timer.
  * Late:    from the deadline asked for to that moment. A hrtimer's deadline is
  *          its own, and KVM's advance is added where it has started it earlier
  *          (start_sw_tscdeadline()). With VMX' timer it is target_expiration, and
@@ -20,8 +20,8 @@
 #include "../bpf/stat.bpf.h"
 #include "kvm_timer.h"
 
-/* Expiries of both kinds of timer are seen. */
-const volatile __u32 sees_hv_expiry;
+/* What sees expiries: apic_timer_expired() those of both kinds of timer, or the hrtimers' own event. */
+const volatile __u32 sees_hv_expiry, sees_hrtimers;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -120,10 +120,12 @@ static __noinline int start(struct timer_state *state, u32 slot, struct apic_tim
 		record->count++;
 		state->armed = sees_hv_expiry || !hv;
 	}
-	state->deadline = timer->deadline;
 	state->mode = timer->mode;
 	state->hv = hv;
 	state->record = index;
+	/* Last: from here on an expiry is this one's. */
+	asm volatile("" : : : "memory");
+	state->deadline = timer->deadline;
 	return 0;
 }
 
@@ -145,12 +147,22 @@ static __noinline int fire(struct timer_state *state, u64 asked)
 	return 0;
 }
 
+/* When it was asked for, on the clock of bpf_ktime_get_ns(); 0: not known. */
+static __always_inline u64 asked_for(const struct apic_timer *timer, bool by_hrtimer)
+{
+	if (by_hrtimer)
+		return timer->expires + (timer->mode == TIMER_TSCDEADLINE ? timer->advance_ns : 0);
+	return timer->mode == TIMER_ONESHOT || timer->mode == TIMER_PERIODIC ?
+	       timer->target_expiration : 0;
+}
+
 /* kvm_hv_timer_state of the vCPU that the current thread has loaded. */
 static __noinline int on_start(u32 vcpu_id, u32 hv)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct apic_timer timer = {};
 	struct timer_state *state;
+	u64 early;
 	u32 slot;
 
 	if (!vcpu || (u32)BPF_CORE_READ(vcpu, vcpu_id) != vcpu_id) {
@@ -164,34 +176,28 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 		return 0;
 	lapics__enter(vcpu, slot);
 	read_timer(BPF_CORE_READ(vcpu, arch.apic), vcpu, &timer);
+	state->starting = timer.deadline;
+	asm volatile("" : : : "memory");
 	/* It has fired before this, and on_expire() has counted it; KVM may have forgotten its deadline. */
-	if (state->early) {
-		bool counted = !timer.deadline || timer.deadline == state->early;
-
-		state->early = 0;
-		if (counted)
-			return 0;
+	early = state->early;
+	state->early = 0;
+	if (timer.deadline && early != timer.deadline) {
+		start(state, slot, &timer, hv);
+		/* One that is late already is not started: start_sw_period(), start_sw_tscdeadline(). */
+		if (!sees_hv_expiry && !hv && timer.mode == TIMER_ONESHOT &&
+		    timer.target_expiration <= bpf_ktime_get_ns())
+			fire(state, timer.target_expiration);
+		if (!sees_hv_expiry && !hv && timer.mode == TIMER_TSCDEADLINE &&
+		    timer.tscdeadline == timer.expired_tscdeadline)
+			fire(state, 0);
 	}
-	if (!timer.deadline)
-		return 0;
-	start(state, slot, &timer, hv);
-	/* One that is late already is not started: start_sw_period(), start_sw_tscdeadline(). */
-	if (!sees_hv_expiry && !hv && timer.mode == TIMER_ONESHOT &&
-	    timer.target_expiration <= bpf_ktime_get_ns())
-		fire(state, timer.target_expiration);
-	if (!sees_hv_expiry && !hv && timer.mode == TIMER_TSCDEADLINE &&
-	    timer.tscdeadline == timer.expired_tscdeadline)
-		fire(state, 0);
+	asm volatile("" : : : "memory");
+	state->starting = 0;
+	if (state->meanwhile) {
+		state->meanwhile = 0;
+		fire(state, asked_for(&timer, !hv));
+	}
 	return 0;
-}
-
-/* When it was asked for, on the clock of bpf_ktime_get_ns(); 0: not known. */
-static __always_inline u64 asked_for(const struct apic_timer *timer, bool by_hrtimer)
-{
-	if (by_hrtimer)
-		return timer->expires + (timer->mode == TIMER_TSCDEADLINE ? timer->advance_ns : 0);
-	return timer->mode == TIMER_ONESHOT || timer->mode == TIMER_PERIODIC ?
-	       timer->target_expiration : 0;
 }
 
 /* The timer of an APIC has expired. */
@@ -208,6 +214,11 @@ static __noinline int on_expire(struct kvm_lapic *lapic, bool by_hrtimer)
 	/* It may expire before the event that tells of its start. A hrtimer goes on from period to period. */
 	if (timer.deadline && !(by_hrtimer && timer.mode == TIMER_PERIODIC) &&
 	    (timer.deadline != state->deadline || timer.mode != state->mode)) {
+		/* In an interrupt of on_start(), which goes on after this. */
+		if (state->starting == timer.deadline) {
+			state->meanwhile = 1;
+			return 0;
+		}
 		start(state, slot, &timer, timer.hv);
 		state->early = timer.deadline;
 	}
@@ -260,16 +271,21 @@ int start_tracepoint(void *ctx)
 }
 
 /* apic_timer_expired(apic, bool from_timer_fn) */
+static __always_inline int on_function(struct kvm_lapic *lapic, bool by_hrtimer)
+{
+	return by_hrtimer && sees_hrtimers ? 0 : on_expire(lapic, by_hrtimer);
+}
+
 SEC("?kprobe/apic_timer_expired")
 int expire_kprobe(struct pt_regs *ctx)
 {
-	return on_expire((void *)ctx->di, ctx->si & 0xff);
+	return on_function((void *)ctx->di, ctx->si & 0xff);
 }
 
 SEC("?fentry/apic_timer_expired")
 int expire_fentry(u64 *ctx)
 {
-	return on_expire((void *)untyped_arg(ctx, 0), ctx[1] & 0xff);
+	return on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff);
 }
 
 /* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's; most are no APIC's. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../compat/host.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
@@ -67,7 +68,23 @@ static const struct column columns[] = {
 	{}
 };
 
-/* KVM starts timers with preemption off; they expire where it may be on (see enum hook_kind). */
+static bool with_kvm_types(void)
+{
+	return host__has_btf("kvm");
+}
+
+static bool without_kvm_types(void)
+{
+	return !with_kvm_types();
+}
+
+/*
+ * KVM starts timers with preemption off, and hrtimers expire in an interrupt:
+ * there a kprobe or classic tracepoint is skipped when a program of such a
+ * kind is interrupted (and until 6.3 nobody counts that), so they come last.
+ * Without the types of kvm there is no fentry: a raw tracepoint then sees the
+ * hrtimers expire, and a kprobe the rest, in the vCPU's thread.
+ */
 static const struct hook hooks[] = {
 	LAPICS_RUN_HOOKS("which local APIC is which vCPU's: expiries"),
 
@@ -76,12 +93,23 @@ static const struct hook hooks[] = {
 	{ "kvm_wait_lapic_expire", HOOK_TP_BTF, "kvm_wait_lapic_expire", "wait_tp_btf" },
 	{ "kvm_wait_lapic_expire", HOOK_TRACEPOINT, "kvm_wait_lapic_expire", "wait_tracepoint" },
 
-	{ "apic_timer_expired", HOOK_KPROBE, "apic_timer_expired", "expire_kprobe",
-	  .gives = "expiries: how late timers fire, and which never do" },
-	{ "apic_timer_expired", HOOK_FENTRY, "apic_timer_expired", "expire_fentry" },
-	{ "apic_timer_expired", HOOK_RAW_TP, "hrtimer_expire_entry", "hrtimer_raw_tp" },
-	{ "apic_timer_expired", HOOK_TP_BTF, "hrtimer_expire_entry", "hrtimer_tp_btf" },
-	{ "apic_timer_expired", HOOK_TRACEPOINT, "hrtimer_expire_entry", "hrtimer_tracepoint" },
+	{ "hrtimer_expire_entry", HOOK_RAW_TP, "hrtimer_expire_entry", "hrtimer_raw_tp",
+	  .gives = "expiries of hrtimers: how late they fire, and which never do",
+	  .applies = without_kvm_types },
+	{ "hrtimer_expire_entry", HOOK_TP_BTF, "hrtimer_expire_entry", "hrtimer_tp_btf",
+	  .applies = without_kvm_types },
+	{ "hrtimer_expire_entry", HOOK_TRACEPOINT, "hrtimer_expire_entry", "hrtimer_tracepoint",
+	  .applies = without_kvm_types },
+
+	{ "apic_timer_expired", HOOK_FENTRY, "apic_timer_expired", "expire_fentry",
+	  .gives = "expiries: how late hv timers fire, and which never do" },
+	{ "apic_timer_expired", HOOK_KPROBE, "apic_timer_expired", "expire_kprobe" },
+	{ "apic_timer_expired", HOOK_RAW_TP, "hrtimer_expire_entry", "hrtimer_raw_tp",
+	  .applies = with_kvm_types },
+	{ "apic_timer_expired", HOOK_TP_BTF, "hrtimer_expire_entry", "hrtimer_tp_btf",
+	  .applies = with_kvm_types },
+	{ "apic_timer_expired", HOOK_TRACEPOINT, "hrtimer_expire_entry", "hrtimer_tracepoint",
+	  .applies = with_kvm_types },
 
 	{ "kvm_hv_timer_state", HOOK_RAW_TP, "kvm_hv_timer_state", "start_raw_tp",
 	  .gives = "the timers", .primary = true },
@@ -125,8 +153,12 @@ static int prepare(struct run *run, struct bpf_object *obj)
 
 	if (!err)
 		err = lapics__prepare(obj, slots);
-	return err ? err : map__set_const(obj, "sees_hv_expiry",
-					  attach__loads(obj, "expire_kprobe") || attach__loads(obj, "expire_fentry"));
+	if (!err)
+		err = map__set_const(obj, "sees_hv_expiry", attach__loads(obj, "expire_kprobe") ||
+				     attach__loads(obj, "expire_fentry"));
+	return err ? err : map__set_const(obj, "sees_hrtimers", attach__loads(obj, "hrtimer_raw_tp") ||
+					  attach__loads(obj, "hrtimer_tp_btf") ||
+					  attach__loads(obj, "hrtimer_tracepoint"));
 }
 
 static int start(struct run *run, struct attachment *at)
