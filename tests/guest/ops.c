@@ -380,6 +380,17 @@ static void emit_wait_irq(struct code *c)
 	code__raw(c, 0xfb);				/* sti */
 }
 
+/* The same without halting. */
+static void emit_spin_irq(struct code *c)
+{
+	size_t again = code__label(c);
+
+	code__raw(c, 0x8b, 0x45, IRQ_COUNT_AT);
+	code__cmp_eax_ebx(c);
+	code__je(c, again);
+	code__mov_ebx_eax(c);
+}
+
 static void emit_set(struct code *c, uint32_t addr, uint32_t value)
 {
 	code__mov_edi_addr(c, addr);
@@ -439,18 +450,14 @@ static void emit_ioapic_irq(struct code *c, struct vcpu *vcpu, const struct op_u
 /* No chips in the kernel: user space injects each with KVM_INTERRUPT. */
 static void emit_interrupt(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
-	size_t loop, wait;
+	size_t loop;
 
 	(void)vcpu;
 	emit_irqs_on(c);
 	loop = loop_begin(c, use);
 	code__mov(c, EAX, use->arg);
 	code__out_eax(c, PORT_IRQ);
-	wait = code__label(c);
-	code__raw(c, 0x8b, 0x45, IRQ_COUNT_AT);
-	code__cmp_eax_ebx(c);
-	code__je(c, wait);
-	code__mov_ebx_eax(c);
+	emit_spin_irq(c);
 	code__loop_esi(c, loop);
 	emit_irqs_off(c);
 }
@@ -467,7 +474,8 @@ static void emit_int_n(struct code *c, struct vcpu *vcpu, const struct op_use *u
 
 /*
  * Two vCPUs to and fro: the odd one begins, the even one answers. To come first:
- * one that is early would be taken for another op's interrupt.
+ * one that is early would be taken for another op's interrupt. They do not halt:
+ * with two vCPUs on its one CPU, Bochs came to stand still now and then.
  */
 static void emit_pair_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -479,11 +487,11 @@ static void emit_pair_ipi(struct code *c, struct vcpu *vcpu, const struct op_use
 	emit_irqs_on(c);
 	loop = loop_begin(c, use);
 	if (vcpu->id % 2 == 0)
-		emit_wait_irq(c);
+		emit_spin_irq(c);
 	emit_set(c, APIC_ICR2, (vcpu->id ^ 1) << 24);
 	emit_set(c, APIC_ICR, APIC_ASSERT | use->arg);
 	if (vcpu->id % 2)
-		emit_wait_irq(c);
+		emit_spin_irq(c);
 	code__loop_esi(c, loop);
 	emit_irqs_off(c);
 }
