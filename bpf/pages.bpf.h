@@ -30,21 +30,6 @@ struct {
 	__type(value, u32);
 } free_chunks SEC(".maps");
 
-/*
- * Enters a free index under a new key. Another CPU may have been faster: its
- * index counts then, and ours is free again.
- */
-static __always_inline u32 enter_index(void *map, const void *key, void *queue, u32 index)
-{
-	u32 *other;
-
-	if (!bpf_map_update_elem(map, key, &index, BPF_NOEXIST))
-		return index;
-	other = bpf_map_lookup_elem(map, key);
-	bpf_map_push_elem(queue, &index, BPF_ANY);
-	return other ? *other : 0;
-}
-
 static __noinline u32 pages__chunk(struct page_key *key)
 {
 	u32 *known = bpf_map_lookup_elem(&page_index, key), index = 0, mine;

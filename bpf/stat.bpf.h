@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Adding a duration to a struct timing. Only the owner thread of a record may. */
+/* Adding a duration to a struct timing. */
 #ifndef KVM_WATCHER_STAT_BPF_H
 #define KVM_WATCHER_STAT_BPF_H
 
@@ -60,13 +60,8 @@ static __always_inline u32 stat__bucket(u64 ns)
 	return stat_buckets[step] + base;
 }
 
-static __always_inline void stat__add(struct timing *stat, u64 ns)
+static __always_inline void stat__extremes(struct stat_extremes *x, u64 now, u64 ns)
 {
-	u64 now = epoch, bucket = opaque(stat__bucket(ns));
-	struct stat_extremes *x = &stat->extremes[now & 1];
-
-	stat->total_ns += ns;
-	stat->hist[bucket & (STAT_BUCKETS - 1)]++;
 	if (x->epoch != now) {
 		x->min_ns = ns;
 		x->max_ns = ns;
@@ -78,6 +73,31 @@ static __always_inline void stat__add(struct timing *stat, u64 ns)
 	} else if (ns < x->min_ns) {
 		x->min_ns = ns;
 	}
+}
+
+/* Only the owner thread of a record may. */
+static __always_inline void stat__add(struct timing *stat, u64 ns)
+{
+	u64 now = epoch, bucket = opaque(stat__bucket(ns));
+	struct stat_extremes *x = &stat->extremes[now & 1];
+
+	stat->total_ns += ns;
+	stat->hist[bucket & (STAT_BUCKETS - 1)]++;
+	stat__extremes(x, now, ns);
+}
+
+/*
+ * The same for a record that any CPU adds to. Counts are exact; of two that
+ * are extreme at the same moment one may be missed.
+ */
+static __always_inline void stat__add_shared(struct timing *stat, u64 ns)
+{
+	u64 now = epoch, bucket = stat__bucket(ns);
+
+	__sync_fetch_and_add(&stat->total_ns, ns);
+	asm volatile("" : "+r"(bucket));
+	__sync_fetch_and_add(&stat->hist[bucket & (STAT_BUCKETS - 1)], 1);
+	stat__extremes(&stat->extremes[now & 1], now, ns);
 }
 
 #endif

@@ -78,6 +78,21 @@ static __always_inline void lose(u32 what)
 		__sync_fetch_and_add(n, 1);
 }
 
+/*
+ * Enters a free index under a new key. Another CPU may have been faster: its
+ * index counts then, and ours is free again.
+ */
+static __always_inline u32 enter_index(void *map, const void *key, void *queue, u32 index)
+{
+	u32 *other;
+
+	if (!bpf_map_update_elem(map, key, &index, BPF_NOEXIST))
+		return index;
+	other = bpf_map_lookup_elem(map, key);
+	bpf_map_push_elem(queue, &index, BPF_ANY);
+	return other ? *other : 0;
+}
+
 /* Gives {vcpu, thread} a slot. 0 when there is none left. */
 static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struct task_struct *task)
 {

@@ -448,4 +448,185 @@ static __always_inline struct task_struct *vcpu_task(struct kvm_vcpu *vcpu)
 	return node ? (void *)node - bpf_core_field_offset(struct task_struct, pid_links[0]) : NULL;
 }
 
+/* The registers that the current task entered the kernel with: task_pt_regs(). */
+static __always_inline struct pt_regs *user_regs(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	void *stack = BPF_CORE_READ(task, stack);
+
+	/* bpf_task_pt_regs() came with 5.15; before, they were at the very end of 16 KiB. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	return stack + (16 << 10) - bpf_core_type_size(struct pt_regs);
+}
+
+/* The file of a descriptor of the current process, or NULL. */
+static __always_inline struct file *file_of(u32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = NULL;
+
+	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+/*
+ * The VM that the current thread works for, for tracepoints that do not say it:
+ * that of the vCPU it has loaded, or of the VM's descriptor whose ioctl() it is
+ * in. NULL: neither, as in a kernel thread. In an interrupt it is the VM of
+ * what was interrupted.
+ */
+static __noinline __attribute__((unused)) struct kvm *current_kvm(void)
+{
+	static const char want[8] = "kvm-vm";
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct pt_regs *regs;
+	struct file *file;
+	char name[8] = {};
+
+	if (vcpu)
+		return BPF_CORE_READ(vcpu, kvm);
+	regs = user_regs();
+	if (BPF_CORE_READ(regs, orig_ax) != 16 /* ioctl */)
+		return NULL;
+	file = file_of(BPF_CORE_READ(regs, di));
+	if (!file)
+		return NULL;
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	for (int i = 0; i < 7; i++)
+		if (name[i] != want[i])
+			return NULL;
+	return BPF_CORE_READ(file, private_data);
+}
+
+/*
+ * Offsets of struct kvm_lapic on kernels that have no BTF of kvm: those of
+ * 5.10 (arch/x86/kvm/lapic.h). lapic_known() makes sure of them: the APIC has
+ * to point back to its vCPU.
+ */
+enum {
+	LAPIC_TIMER = 16, LAPIC_TARGET = 88, LAPIC_MODE = 96, LAPIC_TSCDEADLINE = 104,
+	LAPIC_TSC_EXPIRED = 112, LAPIC_ADVANCE = 120, LAPIC_HV = 140, LAPIC_VCPU = 152, LAPIC_REGS = 176,
+};
+
+#define LAPIC_FIELD(_lapic, _field, _offset, _value)						\
+	do {											\
+		if (bpf_core_field_exists((_lapic)->_field))					\
+			*(_value) = BPF_CORE_READ(_lapic, _field);				\
+		else										\
+			bpf_probe_read_kernel(_value, sizeof(*(_value)), (void *)(_lapic) + (_offset)); \
+	} while (0)
+
+static __always_inline bool lapic_known(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu *back = NULL;
+
+	LAPIC_FIELD(lapic, vcpu, LAPIC_VCPU, &back);
+	return back && back == vcpu;
+}
+
+/* An APIC's timer at one moment. */
+struct apic_timer {
+	u64 expires;		/* of its hrtimer */
+	u64 target_expiration;
+	u64 tscdeadline;
+	u64 expired_tscdeadline;
+	u64 deadline;		/* the one of these that counts; the caller's */
+	u32 advance_ns;
+	u32 mode;		/* the LVT's bits */
+	u32 hv;
+};
+
+static __always_inline void lapic_timer(struct kvm_lapic *lapic, struct apic_timer *timer)
+{
+	void *hrtimer = (void *)lapic + LAPIC_TIMER;
+	bool hv = false;
+
+	if (bpf_core_field_exists(lapic->lapic_timer))
+		hrtimer = (void *)lapic + bpf_core_field_offset(lapic->lapic_timer.timer);
+	timer->expires = BPF_CORE_READ((struct hrtimer *)hrtimer, node.expires);
+	LAPIC_FIELD(lapic, lapic_timer.target_expiration, LAPIC_TARGET, &timer->target_expiration);
+	LAPIC_FIELD(lapic, lapic_timer.tscdeadline, LAPIC_TSCDEADLINE, &timer->tscdeadline);
+	LAPIC_FIELD(lapic, lapic_timer.expired_tscdeadline, LAPIC_TSC_EXPIRED,
+		    &timer->expired_tscdeadline);
+	LAPIC_FIELD(lapic, lapic_timer.timer_advance_ns, LAPIC_ADVANCE, &timer->advance_ns);
+	LAPIC_FIELD(lapic, lapic_timer.timer_mode, LAPIC_MODE, &timer->mode);
+	LAPIC_FIELD(lapic, lapic_timer.hv_timer_in_use, LAPIC_HV, &hv);
+	timer->hv = hv;
+}
+
+/* The APIC that a hrtimer would be the timer of. */
+static __always_inline struct kvm_lapic *hrtimer_lapic(u64 hrtimer)
+{
+	struct kvm_lapic *lapic = NULL;
+
+	if (bpf_core_field_exists(lapic->lapic_timer))
+		return (void *)hrtimer - bpf_core_field_offset(lapic->lapic_timer.timer);
+	return (void *)hrtimer - LAPIC_TIMER;
+}
+
+/* The vector waits in the APIC's interrupt request register. Not where the CPU posts interrupts. */
+static __always_inline bool lapic_requests(struct kvm_lapic *lapic, u8 vector)
+{
+	void *regs = NULL;
+	u32 bits = 0;
+
+	LAPIC_FIELD(lapic, regs, LAPIC_REGS, &regs);
+	bpf_probe_read_kernel(&bits, sizeof(bits), regs + 0x200 + (vector >> 5) * 16);
+	return bits >> (vector & 31) & 1;
+}
+
+/* The CPU delivers interrupts to the guest without KVM: APICv of Intel, AVIC of AMD. */
+static __always_inline bool apicv_active(struct kvm_vcpu *vcpu, struct kvm_lapic *lapic)
+{
+	struct kvm_vcpu___apicv *old = (void *)vcpu;
+
+	if (bpf_core_field_exists(lapic->apicv_active))
+		return BPF_CORE_READ(lapic, apicv_active);
+	if (bpf_core_field_exists(old->arch.apicv_active))
+		return BPF_CORE_READ(old, arch.apicv_active);
+	return false;
+}
+
+/*
+ * The VM of kvm_pic_set_irq() and kvm_ioapic_set_irq() from their first two
+ * arguments: (chip, int pin, ..) until 6.16, then (routing entry, kvm, ..). A
+ * pin is never a pointer. A chip points to its VM; without the BTF of kvm
+ * (5.10) at the offsets of 5.10's irq.h and ioapic.h; in any case the VM has to
+ * point back.
+ */
+enum { PIC_KVM = 16, IOAPIC_KVM = 416 };
+
+static __always_inline u64 pic_kvm(u64 first, u64 second)
+{
+	struct kvm_pic *pic = (void *)first;
+	struct kvm *kvm = NULL;
+
+	if (second >> 32)
+		return second;
+	if (bpf_core_field_exists(pic->kvm))
+		kvm = BPF_CORE_READ(pic, kvm);
+	else
+		bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + PIC_KVM);
+	return kvm && BPF_CORE_READ(kvm, arch.vpic) == pic ? (u64)kvm : 0;
+}
+
+static __always_inline u64 ioapic_kvm(u64 first, u64 second)
+{
+	struct kvm_ioapic *ioapic = (void *)first;
+	struct kvm *kvm = NULL;
+
+	if (second >> 32)
+		return second;
+	if (bpf_core_field_exists(ioapic->kvm))
+		kvm = BPF_CORE_READ(ioapic, kvm);
+	else
+		bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + IOAPIC_KVM);
+	return kvm && BPF_CORE_READ(kvm, arch.vioapic) == ioapic ? (u64)kvm : 0;
+}
+
 #endif

@@ -106,6 +106,7 @@ struct task_struct {
 	char comm[16];
 	struct hlist_head preempt_notifiers;
 	struct files_struct *files;
+	void *stack;
 	struct thread_info thread_info;
 	struct hlist_node pid_links[1];	/* of more */
 	int on_cpu;
@@ -146,7 +147,21 @@ struct kvm_memslots___array {
 	short used_slots;
 };
 
+struct kvm_arch {
+	struct kvm_pic *vpic;
+	struct kvm_ioapic *vioapic;
+};
+
+struct kvm_pic {
+	struct kvm *kvm;
+};
+
+struct kvm_ioapic {
+	struct kvm *kvm;
+};
+
 struct kvm {
+	struct kvm_arch arch;
 	struct kvm_memslots *memslots[2];	/* by address space: 0 normal, 1 SMM */
 	int userspace_pid;
 	u32 dirty_ring_size;		/* since 5.11 */
@@ -164,14 +179,57 @@ struct kvm_run {
 	u32 exit_reason;
 };
 
+struct timerqueue_node {
+	s64 expires;
+};
+
+struct hrtimer {
+	struct timerqueue_node node;
+};
+
+struct kvm_timer {
+	struct hrtimer timer;
+	s64 target_expiration;
+	u32 timer_mode;
+	u64 tscdeadline;
+	u64 expired_tscdeadline;
+	u32 timer_advance_ns;
+	bool hv_timer_in_use;
+};
+
+/* In the BTF of kvm, which 5.10 has not. */
+struct kvm_lapic {
+	struct kvm_timer lapic_timer;
+	struct kvm_vcpu *vcpu;
+	void *regs;
+	bool apicv_active;		/* since 5.17 */
+};
+
 struct kvm_vcpu_stat {
 	u64 exits;
 	u64 hypercalls;
+	u64 irq_injections;
+};
+
+struct kvm_queued_interrupt {
+	bool soft;
 };
 
 struct kvm_vcpu_arch {
 	u64 efer;
 	u32 hflags;
+	struct kvm_lapic *apic;
+	struct kvm_queued_interrupt interrupt;
+	u32 virtual_tsc_khz;
+};
+
+/* Until 5.16, then in the APIC. */
+struct kvm_vcpu_arch___apicv {
+	bool apicv_active;
+};
+
+struct kvm_vcpu___apicv {
+	struct kvm_vcpu_arch___apicv arch;
 };
 
 struct kvm_vcpu {
@@ -240,6 +298,7 @@ struct vcpu_svm {
 
 /* Arguments and return value of a probed function, x86-64. */
 struct pt_regs {
+	unsigned long cx;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

@@ -60,6 +60,13 @@ bool attach__has(const struct attachment *at, const char *need)
 	return false;
 }
 
+bool attach__loads(const struct bpf_object *obj, const char *name)
+{
+	const struct bpf_program *prog = bpf_object__find_program_by_name(obj, name);
+
+	return prog && bpf_program__autoload(prog);
+}
+
 /* The alternatives that this host refused, by their index in the monitor's table. */
 struct refusals {
 	bool refused[64];

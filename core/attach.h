@@ -101,6 +101,9 @@ void attach__next_epoch(struct attachment *at);
 /* True when the need of that name is attached. */
 bool attach__has(const struct attachment *at, const char *need);
 
+/* In a monitor's prepare: that program was chosen. */
+bool attach__loads(const struct bpf_object *obj, const char *prog);
+
 /* "attached", "replaced" or "missing". */
 const char *need_state__word(const struct need_state *need);
 

@@ -21,11 +21,13 @@ enum column_type {
 	COL_NSEC,	/* uint64_t nanoseconds; tables show the column's unit */
 	COL_PERCENT,	/* double, 0..100; NAN is "absent" */
 	COL_DOUBLE,	/* double; NAN is "absent" */
-	COL_BOOL,	/* bool */
+	COL_BOOL,	/* bool, or uint8_t; BOOL_ABSENT is "absent" */
 	COL_STRINGS,	/* const char *const *, NULL-terminated: a JSON array */
 	COL_S64,	/* int64_t; INT64_MIN is "absent" */
 	COL_OBJECT,	/* struct json_object *: an object or array; NULL is "absent" */
 };
+
+enum { BOOL_ABSENT = 2 };
 
 /* LABEL names a series; COUNTER only grows over a run; GAUGE goes both ways. */
 enum column_role { ROLE_LABEL, ROLE_COUNTER, ROLE_GAUGE };

@@ -11,26 +11,19 @@ extern const struct monitor kvmmmu_page_fault_monitor;
 extern const struct monitor vcpu_load_monitor;
 extern const struct monitor vcpu_wakeup_monitor;
 extern const struct monitor halt_poll_ns_monitor;
+extern const struct monitor irq_inject_monitor;
+extern const struct monitor kvm_timer_monitor;
+extern const struct monitor kvm_irqchip_monitor;
 
-/* Listed, so that their options are known; asking for one says that it is not here yet. */
-static const struct monitor kvm_irqchip = {
-	.name = "kvm_irqchip", .key = 'c', .help = "irqchip settings (PIC, IOAPIC, MSI)",
-};
-static const struct monitor irq_inject = {
-	.name = "irq_inject", .key = 'i', .help = "virtual interrupt injection",
-};
 static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
 	.with = "kvmmmu_page_fault", .is_switch = true,
 };
-static const struct monitor kvm_timer = {
-	.name = "kvm_timer", .key = 'T', .help = "hv and software timers",
-};
 
 const struct monitor *const monitors[] = {
 	&vm_exit_monitor, &kvmmmu_page_fault_monitor, &mmio, &mark_page_dirty_monitor,
-	&vcpu_wakeup_monitor, &halt_poll_ns_monitor, &vcpu_load_monitor, &kvm_irqchip, &irq_inject,
-	&hypercall_monitor, &kvm_ioctl_monitor, &kvm_timer,
+	&vcpu_wakeup_monitor, &halt_poll_ns_monitor, &vcpu_load_monitor, &kvm_irqchip_monitor, &irq_inject_monitor,
+	&hypercall_monitor, &kvm_ioctl_monitor, &kvm_timer_monitor,
 };
 
 const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);

@@ -88,7 +88,7 @@ static const struct argp_option fixed_options[] = {
 	{ .name = "events", .key = KEY_EVENTS,
 	  .doc = "-h, -l: each call with its arguments, too" },
 	{ .name = "summary", .key = KEY_SUMMARY,
-	  .doc = "-d, -f: counters only instead of single events" },
+	  .doc = "-c, -d, -f, -i, -n, -w: counters only instead of single events" },
 	{ .name = "self-cost", .key = KEY_SELF_COST,
 	  .doc = "at the end: what watching itself took" },
 	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",

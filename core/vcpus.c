@@ -50,7 +50,7 @@ static const struct {
 		"exits counted without a time: the kernel did not trace the entry after them" },
 	[LOST_EXITS_UNTRACED] = { "exits_untraced",
 		"exits that KVM handled in its fast path without tracing them" },
-	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known" },
+	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known, or of vCPUs not known yet" },
 	[LOST_PAGES_FULL] = { "pages_full",
 		"dirty or faulting pages whose own counters found no room; other counters have them" },
 	[LOST_SKIPPED] = { "programs_skipped",

@@ -75,20 +75,6 @@ struct {
 	__type(value, u32);
 } free_records SEC(".maps");
 
-/* The file of a descriptor of the current process, or NULL. */
-static __always_inline struct file *file_of(u32 fd)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **files, *file = NULL;
-
-	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	return file;
-}
-
 /* The kind of an anonymous inode by its name, which only the kernel gives. */
 static __always_inline u32 kind_by_name(const char name[16])
 {

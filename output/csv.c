@@ -63,6 +63,7 @@ static void add_cell(struct buf *buf, const struct column *col, const struct row
 	uint64_t number;
 	int64_t value;
 	double real;
+	bool flag;
 
 	switch (col->type) {
 	case COL_STRING:
@@ -99,7 +100,8 @@ static void add_cell(struct buf *buf, const struct column *col, const struct row
 		buf__free(&text);
 		break;
 	case COL_BOOL:
-		buf__puts(buf, *(const bool *)cell__at(col, row) ? "true" : "false");
+		if (cell__bool(col, row, &flag))
+			buf__puts(buf, flag ? "true" : "false");
 		break;
 	}
 }

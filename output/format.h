@@ -88,5 +88,6 @@ struct json_object *cell__object(const struct column *col, const struct row *row
 void buf__object(struct buf *buf, struct json_object *obj, bool hex);
 /* COL_PERCENT, COL_DOUBLE. False: absent. */
 bool cell__real(const struct column *col, const struct row *row, double *value);
+bool cell__bool(const struct column *col, const struct row *row, bool *value);
 
 #endif

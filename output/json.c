@@ -40,6 +40,7 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	uint64_t number;
 	int64_t value;
 	double real;
+	bool flag;
 
 	switch (col->type) {
 	case COL_STRING:
@@ -61,7 +62,7 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	case COL_OBJECT:
 		return json_object_get(cell__object(col, row));
 	case COL_BOOL:
-		return json_object_new_boolean(*(const bool *)cell__at(col, row));
+		return cell__bool(col, row, &flag) ? json_object_new_boolean(flag) : NULL;
 	}
 	return NULL;
 }

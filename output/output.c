@@ -258,6 +258,14 @@ bool cell__real(const struct column *col, const struct row *row, double *value)
 	return isfinite(*value);
 }
 
+bool cell__bool(const struct column *col, const struct row *row, bool *value)
+{
+	uint8_t flag = *(const uint8_t *)cell__at(col, row);
+
+	*value = flag;
+	return flag != BOOL_ABSENT;
+}
+
 /* Room for len bytes and a NUL. */
 static bool buf__reserve(struct buf *buf, size_t len)
 {

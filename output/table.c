@@ -155,6 +155,7 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 	uint64_t number;
 	int64_t value;
 	double real;
+	bool flag;
 
 	switch (col->type) {
 	case COL_STRING:
@@ -194,7 +195,8 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 			buf__printf(buf, "%.2f", real);
 		break;
 	case COL_BOOL:
-		buf__puts(buf, *(const bool *)cell__at(col, row) ? "yes" : "no");
+		if (cell__bool(col, row, &flag))
+			buf__puts(buf, flag ? "yes" : "no");
 		break;
 	}
 }

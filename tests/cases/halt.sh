@@ -84,7 +84,7 @@ agrees()
 ipis_and_timers()
 {
 	label="IPIs and timers"
-	run "$label" "--vcpus=2 --halt-poll=0 hlt_ipi=20 hlt_timer=20:20000" -- || return
+	run "$label" "--vcpus=2 --halt-poll=0 hlt_ipi=20 timer_oneshot=20:20000" -- || return
 	ask "$label: nothing polls" 0 'total("halt_poll_ns"; .polls_ok + .polls_failed)'
 	halts_are_kvms "$label"
 	# The IPI may be there before the HLT.

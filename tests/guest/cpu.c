@@ -21,8 +21,6 @@ enum {
 	PTE_LARGE = 1 << 7,
 };
 
-enum { CODE_SELECTOR = 0x8, DATA_SELECTOR = 0x10 };
-
 #define CR0_PG 0x80000000U
 #define MB2    0x200000ULL
 
@@ -48,21 +46,6 @@ void cpu__page_tables(struct vm *vm)
 		table(vm, GPA_PD)[i] = i * MB2 | LEAF;
 }
 
-/* For long mode: one handler, which returns from any interrupt. */
-void cpu__interrupt_table(struct vm *vm)
-{
-	static const uint8_t iretq[] = { 0x48, 0xcf };
-	/* Present, an interrupt gate, of the code segment. */
-	static const uint64_t gate = 0x8e00ULL << 32 | CODE_SELECTOR << 16 | GPA_HANDLER;
-	unsigned int i;
-
-	memcpy(vm__ram(vm, GPA_HANDLER), iretq, sizeof(iretq));
-	table(vm, GPA_GDT)[CODE_SELECTOR / 8] = 0x00af9b000000ffffULL;
-	table(vm, GPA_GDT)[DATA_SELECTOR / 8] = 0x00cf93000000ffffULL;
-	for (i = 0; i < NR_VECTORS; i++)
-		table(vm, GPA_IDT)[2 * i] = gate;
-}
-
 /* The table below an entry; made where there is none yet. 0: no room. */
 static uint64_t next_table(struct vm *vm, uint64_t *entry)
 {
@@ -70,7 +53,7 @@ static uint64_t next_table(struct vm *vm, uint64_t *entry)
 
 	if (*entry & PTE_PRESENT)
 		return *entry & ~(uint64_t)(PAGE - 1);
-	if (gpa >= GPA_VCPUS)
+	if (gpa >= GPA_HANDLER)
 		return 0;
 	vm->nr_tables++;
 	*entry = gpa | TABLE;
@@ -118,27 +101,26 @@ static void set_real(struct kvm_sregs *s, uint64_t code, uint64_t data)
 static void set_long(struct kvm_sregs *s)
 {
 	s->cs = segment(0, 0xffffffff, 0xb);
-	s->cs.selector = CODE_SELECTOR;
+	s->cs.selector = 0x8;
 	s->cs.l = 1;
 	s->ds = segment(0, 0xffffffff, 0x3);
-	s->ds.selector = DATA_SELECTOR;
+	s->ds.selector = 0x10;
 	s->ds.db = 1;
 	s->ss = s->ds;
 	s->cr3 = GPA_PML4;
 	s->cr4 = CR4_PAE;
 	s->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	s->efer = EFER_LME | EFER_LMA;
-	s->gdt.base = GPA_GDT;
-	s->gdt.limit = DATA_SELECTOR + 7;
 }
 
-/* Without interrupts no interrupt table either: whatever faults ends in KVM_EXIT_SHUTDOWN. */
+/* No interrupt table for most guests: whatever faults ends in KVM_EXIT_SHUTDOWN. */
 int cpu__setup(struct vcpu *vcpu)
 {
 	uint64_t code = vcpu__code_gpa(vcpu), data = vcpu__data_gpa(vcpu);
 	bool real = vcpu->vm->plan->mode == MODE_REAL;
 	struct kvm_regs regs = { .rflags = 2,
 				 .rip = real ? 0 : code,
+				 .rbp = data,
 				 .rsp = real ? PAGE : data + PAGE };
 	struct kvm_sregs sregs;
 
@@ -149,8 +131,14 @@ int cpu__setup(struct vcpu *vcpu)
 	else
 		set_long(&sregs);
 	sregs.es = sregs.fs = sregs.gs = sregs.ds;
-	sregs.idt.base = GPA_IDT;
-	sregs.idt.limit = plan__flags(vcpu->vm->plan) & OP_INTERRUPTS ? 16 * NR_VECTORS - 1 : 0;
+	sregs.idt.base = 0;
+	sregs.idt.limit = 0;
+	if (plan__flags(vcpu->vm->plan) & OP_TAKES) {
+		sregs.idt.base = GPA_IDT;
+		sregs.idt.limit = PAGE - 1;
+		sregs.gdt.base = GPA_GDT;
+		sregs.gdt.limit = 3 * 8 - 1;
+	}
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
 		goto error;
 	return 0;

@@ -37,6 +37,7 @@ enum {
 	PORT_END = 0xf4,	/* out: this vCPU is done */
 	PORT_SLEEP = 0xf5,	/* out of 4 bytes: sleep that many ms */
 	PORT_LOG = 0xf6,	/* out: read the dirty log */
+	PORT_IRQ = 0xf7,	/* out of 4 bytes: raise that interrupt */
 };
 
 /*
@@ -44,13 +45,13 @@ enum {
  * vCPU, code and data; the pages of touch=N are a slot of their own.
  */
 enum {
-	GPA_IDT = 0,
-	GPA_GDT = 0x800,
-	GPA_HANDLER = 0x900,	/* of every interrupt: it returns */
 	GPA_PML4 = 0x1000,
 	GPA_PDPT = 0x2000,
 	GPA_PD = 0x3000,	/* four: 0..4 GiB */
 	GPA_TABLES = 0x7000,	/* further tables, for an MMIO address above */
+	GPA_HANDLER = 0xe000,	/* of interrupts; the segments behind it */
+	GPA_GDT = GPA_HANDLER + 0x800,
+	GPA_IDT = 0xf000,
 	GPA_VCPUS = 0x10000,
 	VCPU_AREA = 2 * PAGE,
 	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
@@ -72,20 +73,19 @@ enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
 
 /* In a vCPU's data page: the counter of HLTs, and when to end each, in us. */
 enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
+/* There too: interrupts that the guest took. */
+enum { IRQ_COUNT_AT = 12, IRQ_READY_AT = 16, IRQ_RUNS_AT = 20, MAX_IOAPIC_VCPUS = 8 };
 
-/* The local APIC of each vCPU. */
+/* The local APIC of each vCPU, and the I/O APIC. */
 enum {
-	APIC_EOI = 0xfee000b0,
-	APIC_ICR = 0xfee00300,
-	APIC_ICR2 = 0xfee00310,
-	APIC_LVT_TIMER = 0xfee00320,
-	APIC_TIMER_COUNT = 0xfee00380,
-	APIC_TIMER_DIVIDE = 0xfee003e0,
-	APIC_REMOTE_READ = 3 << 8,
-	APIC_DIVIDE_BY_1 = 0xb,	/* of KVM's 1 GHz */
+	APIC_EOI = 0xfee000b0, APIC_SPURIOUS = 0xfee000f0, APIC_ICR = 0xfee00300,
+	APIC_ICR2 = 0xfee00310, APIC_LVTT = 0xfee00320, APIC_TMICT = 0xfee00380,
+	APIC_TDCR = 0xfee003e0, APIC_REMOTE_READ = 3 << 8, APIC_ASSERT = 1 << 14,
+	IOAPIC_SELECT = 0xfec00000, IOAPIC_WINDOW = 0xfec00010,
 };
 
-enum { TIMER_VECTOR = 0x40, NR_VECTORS = TIMER_VECTOR + 1 };
+/* How GSIs are routed in VMs of OP_IRQS: 16 pins of the PICs, then those of the I/O APIC. */
+enum { ROUTE_IOAPIC = 16 };
 
 struct code;
 struct vcpu;
@@ -105,8 +105,10 @@ enum op_flags {
 	OP_IOCTLS = 1 << 10,	/* ioctls of the vCPU's thread, before the guest runs */
 	OP_LOG = 1 << 11,	/* each count is a page of the logged slot, the argument rounds */
 	OP_PAIRS = 1 << 12,	/* needs an even number of vCPUs */
-	OP_INTERRUPTS = 1 << 13, /* the guest takes interrupts */
-	OP_SLOW = 1 << 14,	/* the touch slot's pages come from user space, after a while */
+	OP_IRQS = 1 << 13,	/* routes interrupts pin by pin */
+	OP_TAKES = 1 << 14,	/* takes interrupts */
+	OP_TSC_TIMER = 1 << 15,	/* the guest's CPUID has the TSC-deadline timer */
+	OP_SLOW = 1 << 16,	/* the touch slot's pages come from user space, after a while */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -120,6 +122,8 @@ struct op {
 	unsigned int flags;
 	int user_exit;		/* what each one makes KVM_RUN return with */
 	void (*emit)(struct code *c, struct vcpu *vcpu, const struct op_use *use);
+	/* Done by the vCPU's thread before the guest runs. 0 or -1 after a message. */
+	int (*call)(struct vcpu *vcpu, const struct op_use *use);
 };
 
 extern const struct op ops[];
@@ -245,7 +249,6 @@ void slow__close(struct vm *vm);
 int cpu__setup(struct vcpu *vcpu);
 int cpu__map(struct vm *vm, uint64_t gpa);
 void cpu__page_tables(struct vm *vm);
-void cpu__interrupt_table(struct vm *vm);
 
 /* run.c: the clock; runs all of a round's VMs and waits for their end. */
 int run__vms(struct vm *vms, size_t nr, const struct plan *plan);
@@ -258,6 +261,14 @@ int probe(const struct plan *plan);
 
 /* ioctls.c: count rounds of ioctls with known arguments. 0 or -1 after a message. */
 int ioctls__call(struct vcpu *vcpu, uint64_t count);
+
+/* irqs.c: interrupts raised by user space, and what a guest needs to take some. */
+int irqs__route(struct vm *vm);
+void irqs__tables(struct vm *vm);
+int irqs__ask(struct vcpu *vcpu, uint32_t what);
+int irqs__lines(struct vcpu *vcpu, const struct op_use *use);
+int irqs__msis(struct vcpu *vcpu, const struct op_use *use);
+int irqs__irqfd(struct vcpu *vcpu, const struct op_use *use);
 
 /* stats.c: KVM's own counters of one VM as a JSON object, or null. */
 void stats__print(FILE *out, const struct vm *vm);

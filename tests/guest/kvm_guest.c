@@ -90,7 +90,7 @@ static void __attribute__((noreturn)) help(void)
 
 	printf("%s", help_head);
 	for (op = ops; op < ops + nr_ops; op++) {
-		printf("  %-11s %s", op->name, op->help);
+		printf("  %-14s %s", op->name, op->help);
 		if (op->arg_name)
 			printf("; ARG: %s (0x%llx)", op->arg_name, (unsigned long long)op->arg);
 		printf("\n");
@@ -265,7 +265,8 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 	if (use->op->flags & OP_LONG && plan->mode != MODE_LONG)
 		usage_error("%s needs --mode=long", use->op->name);
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
-	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG))
+	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG ||
+	     arg == PORT_IRQ))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
 			    use->op->name, arg);
 }
@@ -279,9 +280,9 @@ static void check_plan(const struct plan *plan)
 				  plan__flags(plan) & OP_WAKER))
 		usage_error("--same-thread is for one vCPU that nobody has to wake: no --vms, --vcpus, --separate, hlt");
 	if (flags & OP_IRQCHIP && flags & OP_NO_IRQCHIP)
-		usage_error("hlt and hlt_user can't be in one VM: only one of them has an irqchip");
+		usage_error("one of the OPs needs an irqchip, another one none: they can't be in one VM");
 	if (flags & OP_PAIRS && plan->nr_vcpus % 2)
-		usage_error("hlt_ipi needs an even number of vCPUs: every second one ends the HLTs");
+		usage_error("hlt_ipi and ipi need an even number of vCPUs: the second one of a pair sends");
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);

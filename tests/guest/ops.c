@@ -9,8 +9,8 @@
 #include "code.h"
 
 /*
- * Around loops that go on for long without an exit: Bochs keeps the host's interrupts out of a guest
- * that has its own switched off. Nobody sends any to these guests.
+ * On in loops that go on for long without an exit: Bochs keeps the host's interrupts out of a guest
+ * that has its own switched off, and such a vCPU has the CPU for ever.
  */
 static void emit_interrupts(struct code *c, bool on)
 {
@@ -235,9 +235,9 @@ static void emit_hlt(struct code *c, struct vcpu *vcpu, const struct op_use *use
 	code__loop_esi(c, loop);
 }
 
-static void emit_apic_write(struct code *c, uint32_t reg, uint32_t value)
+static void emit_set(struct code *c, uint32_t addr, uint32_t value)
 {
-	code__mov_edi_addr(c, reg);
+	code__mov_edi_addr(c, addr);
 	code__set_mem(c, 0, value);
 }
 
@@ -261,8 +261,8 @@ static void emit_send_ipi(struct code *c, struct vcpu *vcpu, const struct op_use
 	code__mov(c, ECX, use->arg);
 	delay = code__label(c);
 	code__loop_ecx(c, delay);
-	emit_apic_write(c, APIC_ICR2, target->id << 24);
-	emit_apic_write(c, APIC_ICR, APIC_REMOTE_READ);
+	emit_set(c, APIC_ICR2, target->id << 24);
+	emit_set(c, APIC_ICR, APIC_REMOTE_READ);
 	code__loop_esi(c, loop);
 	emit_interrupts(c, false);
 }
@@ -280,21 +280,6 @@ static void emit_hlt_ipi(struct code *c, struct vcpu *vcpu, const struct op_use 
 	loop = loop_begin(c, use);
 	code__inc_mem(c);
 	code__raw(c, 0xf4);
-	code__loop_esi(c, loop);
-}
-
-/* STI lets an interrupt in only after the HLT, so that none is missed. */
-static void emit_hlt_timer(struct code *c, struct vcpu *vcpu, const struct op_use *use)
-{
-	size_t loop;
-
-	(void)vcpu;
-	emit_apic_write(c, APIC_LVT_TIMER, TIMER_VECTOR);
-	emit_apic_write(c, APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_1);
-	loop = loop_begin(c, use);
-	emit_apic_write(c, APIC_TIMER_COUNT, use->arg * 1000);
-	code__raw(c, 0xfb, 0xf4, 0xfa);
-	emit_apic_write(c, APIC_EOI, 0);
 	code__loop_esi(c, loop);
 }
 
@@ -390,6 +375,205 @@ static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *u
 }
 
 /*
+ * What a guest does that takes interrupts: the handler (irqs.c) counts them at
+ * rbp + IRQ_COUNT_AT; ebx has what was seen so far.
+ */
+static void emit_irqs_on(struct code *c)
+{
+	code__raw(c, 0x8b, 0x5d, IRQ_COUNT_AT, 0xfb);	/* mov ebx, [rbp + ..]; sti */
+}
+
+/* Halts until there is one more. */
+static void emit_wait_irq(struct code *c)
+{
+	size_t again = code__label(c);
+
+	code__raw(c, 0xfa, 0x8b, 0x45, IRQ_COUNT_AT);	/* cli; mov eax, [rbp + ..] */
+	code__cmp_eax_ebx(c);
+	code__raw(c, 0x75, 4, 0xfb, 0xf4);		/* jne + 4; sti; hlt */
+	code__raw(c, 0xeb, (uint8_t)(again - (code__label(c) + 2)));
+	code__mov_ebx_eax(c);
+	code__raw(c, 0xfb);				/* sti */
+}
+
+/* The same without halting. */
+static void emit_spin_irq(struct code *c)
+{
+	size_t again = code__label(c);
+
+	code__raw(c, 0x8b, 0x45, IRQ_COUNT_AT);
+	code__cmp_eax_ebx(c);
+	code__je(c, again);
+	code__mov_ebx_eax(c);
+}
+
+/* Until the word at that address is not 0. Leaves interrupts on. */
+static void emit_wait_word(struct code *c, uint32_t addr)
+{
+	size_t wait;
+
+	emit_interrupts(c, true);
+	code__mov_edi_addr(c, addr);
+	wait = code__label(c);
+	code__load_eax(c);
+	code__cmp_eax(c, 0);
+	code__je(c, wait);
+}
+
+/* The pin of a vCPU: those from 16 on are of the I/O APIC alone. */
+static uint32_t own_pin(unsigned int id)
+{
+	return 16 + id % (MAX_IOAPIC_VCPUS);
+}
+
+/* The first vCPU programs the I/O APIC for all, as its two registers are for one at a time. */
+static void emit_program_ioapic(struct code *c, struct vcpu *vcpu, uint32_t vector)
+{
+	if (vcpu->id) {
+		emit_wait_word(c, vcpu__data_gpa(&vcpu->vm->vcpus[0]) + IRQ_READY_AT);
+		return;
+	}
+	for (unsigned int id = 0; id < vcpu->vm->plan->nr_vcpus; id++) {
+		emit_set(c, IOAPIC_SELECT, 0x11 + 2 * own_pin(id));
+		emit_set(c, IOAPIC_WINDOW, id << 24);
+		emit_set(c, IOAPIC_SELECT, 0x10 + 2 * own_pin(id));
+		emit_set(c, IOAPIC_WINDOW, vector);
+	}
+	emit_set(c, vcpu__data_gpa(vcpu) + IRQ_READY_AT, 1);
+}
+
+/* Has user space move the pin: an interrupt and an EOI each. */
+static void emit_ioapic_irq(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	emit_set(c, APIC_SPURIOUS, 0x1ff);
+	emit_program_ioapic(c, vcpu, use->arg);
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	code__mov(c, EAX, ROUTE_IOAPIC + own_pin(vcpu->id));
+	code__out_eax(c, PORT_IRQ);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
+/* No chips in the kernel: user space injects each with KVM_INTERRUPT. */
+static void emit_interrupt(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	code__mov(c, EAX, use->arg);
+	code__out_eax(c, PORT_IRQ);
+	emit_spin_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
+/* Software interrupts. The first one finds tables that are not mapped yet: an exit breaks it off. */
+static void emit_int_n(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0xcd, use->arg);
+	code__loop_esi(c, loop);
+}
+
+/*
+ * Two vCPUs to and fro: the odd one begins, the even one answers. To come first:
+ * one that is early would be taken for another op's interrupt.
+ */
+static void emit_pair_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	const struct vcpu *partner = vcpu->vm->vcpus + (vcpu->id ^ 1);
+	size_t loop;
+
+	emit_irqs_on(c);
+	emit_set(c, vcpu__data_gpa(vcpu) + IRQ_RUNS_AT, 1);
+	emit_wait_word(c, vcpu__data_gpa(partner) + IRQ_RUNS_AT);
+	loop = loop_begin(c, use);
+	if (vcpu->id % 2 == 0)
+		emit_spin_irq(c);
+	emit_set(c, APIC_ICR2, (vcpu->id ^ 1) << 24);
+	emit_set(c, APIC_ICR, APIC_ASSERT | use->arg);
+	if (vcpu->id % 2)
+		emit_spin_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
+enum { TIMER_VECTOR = 0x61, LVTT_PERIODIC = 1 << 17, LVTT_TSC = 2 << 17, TDCR_BY_1 = 0xb };
+
+static void emit_timer(struct code *c, uint32_t mode)
+{
+	emit_set(c, APIC_LVTT, mode | TIMER_VECTOR);
+	emit_set(c, APIC_TDCR, TDCR_BY_1);
+	emit_irqs_on(c);
+}
+
+static void emit_timer_oneshot(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_timer(c, 0);
+	loop = loop_begin(c, use);
+	emit_set(c, APIC_TMICT, use->arg * 1000);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
+static void emit_timer_periodic(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_timer(c, LVTT_PERIODIC);
+	emit_set(c, APIC_TMICT, use->arg * 1000);
+	loop = loop_begin(c, use);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_set(c, APIC_TMICT, 0);
+	emit_interrupts(c, false);
+}
+
+static void emit_timer_tsc(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	uint32_t ticks = (uint64_t)use->arg * vcpu__tsc_khz(vcpu) / 1000;
+	size_t loop;
+
+	emit_timer(c, LVTT_TSC);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x31);				/* rdtsc */
+	code__raw(c, 0x05, ticks, ticks >> 8, ticks >> 16, ticks >> 24);
+	code__raw(c, 0x83, 0xd2, 0);				/* add eax; adc edx, 0 */
+	code__mov(c, ECX, 0x6e0);
+	code__raw(c, 0x0f, 0x30);				/* wrmsr IA32_TSC_DEADLINE */
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
+/* Each is armed before the last one could fire, and none ever does. */
+static void emit_timer_dropped(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_timer(c, 0);
+	emit_interrupts(c, false);
+	loop = loop_begin(c, use);
+	emit_set(c, APIC_TMICT, use->arg * 1000);
+	code__loop_esi(c, loop);
+	emit_set(c, APIC_TMICT, 0);
+}
+
+/*
  * The default MSRs leave the guest on every vendor and are handled inside KVM:
  * IA32_APIC_BASE is never passed through, nor is IA32_MTRR_DEF_TYPE.
  */
@@ -431,9 +615,30 @@ const struct op ops[] = {
 	{ "hlt_ipi", "HLTs of vCPUs 0, 2, ..., each ended by an IPI of the next vCPU, once per guest",
 	  "turns", 500, UINT32_MAX, UINT32_MAX, OP_IRQCHIP | OP_PAIRS, USER_EXIT_NONE,
 	  emit_hlt_ipi },
-	{ "hlt_timer", "HLTs, each ended by the APIC timer's interrupt that many us after it was started",
-	  "us", 1000, 4000000, UINT32_MAX, OP_IRQCHIP | OP_LONG | OP_INTERRUPTS, USER_EXIT_NONE,
-	  emit_hlt_timer },
+	{ "irq_lines", "rounds: each pin of PICs and IOAPIC is raised thrice and lowered twice", NULL,
+	  0, 0, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__lines },
+	{ "msi", "rounds of KVM_SIGNAL_MSI, 64 to nobody in all modes, 2 to vCPU 0",
+	  "1: 32-bit ids", 0, 1, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__msis },
+	{ "irqfd", "MSIs to vCPU 0 by an irqfd that another process writes, after two by KVM_SIGNAL_MSI", "1: broadcasts", 0, 1,
+	  32, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__irqfd },
+	{ "ioapic_irq", "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI (up to 8 vCPUs)",
+	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
+	  emit_ioapic_irq },
+	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector", 0x56,
+	  0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
+	{ "int_n", "software interrupts", "vector", 0x57, 0xff, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_int_n },
+	{ "ipi", "IPIs from each vCPU of a pair to the other one; the first OP", "vector", 0x60, 0xff, UINT32_MAX,
+	  OP_IRQCHIP | OP_PAIRS | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_pair_ipi },
+	{ "timer_oneshot", "APIC timers, each waited for", "us", 2000, 4000000, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_timer_oneshot },
+	{ "timer_periodic", "periods of one APIC timer", "us", 20000, 4000000, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_timer_periodic },
+	{ "timer_tsc", "TSC-deadline timers, each waited for", "us", 2000, 1000000, UINT32_MAX,
+	  OP_IRQCHIP | OP_TAKES | OP_LONG | OP_TSC_TIMER, USER_EXIT_NONE, emit_timer_tsc },
+	{ "timer_dropped", "APIC timers, each armed before the last one fires", "us", 4000000,
+	  4000000, UINT32_MAX, OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE,
+	  emit_timer_dropped },
 	{ "hlt_user", "HLTs that exit to user space (no irqchip)", NULL, 0, 0, UINT32_MAX,
 	  OP_NO_IRQCHIP, KVM_EXIT_HLT, emit_hlt_user },
 	{ "touch", "1-byte writes, each to a fresh 4 KiB page of RAM", NULL, 0, 0, MAX_TOUCH_PAGES,

@@ -111,6 +111,7 @@ void report__vcpu(const struct vcpu *vcpu)
 	printf(",\"runs\":%llu,\"slept_ns\":%llu,\"run_delay_ns\":%llu",
 	       (unsigned long long)vcpu->runs, (unsigned long long)vcpu->slept_ns,
 	       (unsigned long long)vcpu->run_delay_ns);
+	printf(",\"irqs_taken\":%u", *(uint32_t *)vm__ram(vm, vcpu__data_gpa(vcpu) + IRQ_COUNT_AT));
 	print_times(vcpu);
 	printf("}\n");
 	fflush(stdout);

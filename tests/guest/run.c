@@ -13,7 +13,7 @@
 
 #include "guest.h"
 
-enum { WAKER_PERIOD_US = 100, GRACE_MS = 2000 };
+enum { WAKER_PERIOD_US = 100, RESCUE_US = 1000000, RESCUE_PERIOD_US = 50000, GRACE_MS = 2000 };
 
 /* The delivery mode of a message that makes a halted vCPU runnable. */
 enum { MSI_BASE = 0xfee00000, MSI_WAKE_UP = 3 << 8 };
@@ -50,6 +50,31 @@ static uint32_t *hlt_counter(struct vm *vm, unsigned int vcpu)
 	return (uint32_t *)vm__ram(vm, vcpu__data_gpa(&vm->vcpus[vcpu]));
 }
 
+static void signal_wake_up(struct vm *vm, unsigned int vcpu)
+{
+	struct kvm_msi msi = { .address_lo = MSI_BASE | vcpu << 12, .data = MSI_WAKE_UP };
+
+	if (ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) < 0)
+		perror("kvm_guest: KVM_SIGNAL_MSI");
+}
+
+/*
+ * Emulated CPUs have been seen to take an interrupt between STI and HLT, and
+ * then nothing ends the HLT. A guest without progress for a second is woken.
+ */
+static void rescue(struct vm *vm, unsigned int vcpu, uint32_t *seen, uint64_t *since)
+{
+	uint32_t count = __atomic_load_n(hlt_counter(vm, vcpu) + IRQ_COUNT_AT / 4, __ATOMIC_ACQUIRE);
+
+	if (count != *seen || !*since)
+		*since = now_ns();
+	*seen = count;
+	if (now_ns() - *since < RESCUE_US * 1000ULL)
+		return;
+	*since = now_ns();
+	signal_wake_up(vm, vcpu);
+}
+
 /*
  * A guest counts up in memory and then executes HLT. One message for each
  * count ends that HLT. It is not an interrupt: nothing runs in the guest,
@@ -58,6 +83,8 @@ static uint32_t *hlt_counter(struct vm *vm, unsigned int vcpu)
  */
 static void *waker(void *arg)
 {
+	uint32_t irqs[MAX_VCPUS] = { 0 };
+	uint64_t irq_since[MAX_VCPUS] = { 0 };
 	uint32_t seen[MAX_VCPUS] = { 0 }, woken[MAX_VCPUS] = { 0 };
 	uint64_t since[MAX_VCPUS] = { 0 };
 	struct vm *vm = arg;
@@ -65,8 +92,6 @@ static void *waker(void *arg)
 
 	while (!atomic_load(&vm->ended)) {
 		for (i = 0; i < vm->plan->nr_vcpus; i++) {
-			struct kvm_msi msi = { .address_lo = MSI_BASE | i << 12,
-					       .data = MSI_WAKE_UP };
 			uint32_t count = __atomic_load_n(hlt_counter(vm, i), __ATOMIC_ACQUIRE);
 
 			if (count != seen[i])
@@ -74,12 +99,13 @@ static void *waker(void *arg)
 			if (count == seen[i] && count != woken[i] &&
 			    now_ns() - since[i] >= hlt_counter(vm, i)[HLT_DELAY_AT / 4] * 1000ULL) {
 				woken[i]++;
-				if (ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) < 0)
-					perror("kvm_guest: KVM_SIGNAL_MSI");
+				signal_wake_up(vm, i);
 			}
 			seen[i] = count;
+			if (plan__flags(vm->plan) & OP_TAKES)
+				rescue(vm, i, &irqs[i], &irq_since[i]);
 		}
-		sleep_us(WAKER_PERIOD_US);
+		sleep_us(plan__flags(vm->plan) & OP_WAKER ? WAKER_PERIOD_US : RESCUE_PERIOD_US);
 	}
 	return NULL;
 }
@@ -88,7 +114,7 @@ static enum verdict handle_io(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
-	uint32_t msec;
+	uint32_t msec, what;
 
 	if (run->io.direction == KVM_EXIT_IO_IN) {
 		memset(data, 0, (size_t)run->io.size * run->io.count);
@@ -103,6 +129,13 @@ static enum verdict handle_io(struct vcpu *vcpu)
 	}
 	if (run->io.port == PORT_LOG && log__read(vcpu))
 		return BROKEN;
+	if (run->io.port == PORT_IRQ) {
+		memcpy(&what, data, sizeof(what));
+		if (irqs__ask(vcpu, what)) {
+			vcpu__error(vcpu, "interrupt %u: %s", what, strerror(errno));
+			return BROKEN;
+		}
+	}
 	return run->io.port == PORT_END ? ENDED : GO_ON;
 }
 
@@ -223,6 +256,9 @@ static void *vcpu_thread(void *arg)
 	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
 	if (verdict == GO_ON)
 		verdict = run_interrupted(vcpu, plan__count(plan, OP_USER));
+	for (size_t i = 0; i < plan->nr_uses && verdict == GO_ON; i++)
+		if (plan->uses[i].op->call && plan->uses[i].op->call(vcpu, &plan->uses[i]))
+			verdict = BROKEN;
 	while (verdict == GO_ON)
 		verdict = run_once(vcpu);
 	vcpu->run_delay_ns = run_delay() - delay;
@@ -243,7 +279,8 @@ static int start_threads(struct vm *vm)
 	for (i = 0; i < vm->plan->nr_vcpus; i++)
 		if (pthread_create(&vm->vcpus[i].thread, NULL, vcpu_thread, &vm->vcpus[i]))
 			return -1;
-	if (plan__flags(vm->plan) & OP_WAKER)
+	if (plan__flags(vm->plan) & OP_WAKER ||
+	    (plan__flags(vm->plan) & OP_TAKES && plan__flags(vm->plan) & OP_IRQCHIP))
 		vm->waking = !pthread_create(&vm->waker, NULL, waker, vm);
 	return 0;
 }

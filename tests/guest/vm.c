@@ -130,8 +130,8 @@ static int setup_memory(struct vm *vm)
 	if (vm__add_slot(vm, 0, 0, vm->ram, RAM_SIZE, 0))
 		return -1;
 	cpu__page_tables(vm);
-	if (plan__flags(vm->plan) & OP_INTERRUPTS)
-		cpu__interrupt_table(vm);
+	if (plan__flags(vm->plan) & OP_TAKES)
+		irqs__tables(vm);
 	vm->touch_size = plan__touch_pages(vm->plan) * PAGE;
 	if (!vm->touch_size)
 		return 0;
@@ -151,6 +151,21 @@ static int map_mmio(struct vm *vm)
 	for (i = 0; i < vm->plan->nr_uses; i++)
 		if (use[i].op->flags & OP_GPA && cpu__map(vm, use[i].arg))
 			return -1;
+	return 0;
+}
+
+/* KVM_GET_SUPPORTED_CPUID leaves this one to KVM_CAP_TSC_DEADLINE_TIMER. */
+static int add_tsc_timer(struct vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	enum { ECX_TSC_DEADLINE = 1 << 24 };
+
+	if (ioctl(vcpu->vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) <= 0) {
+		fprintf(stderr, "kvm_guest: this KVM lacks KVM_CAP_TSC_DEADLINE_TIMER\n");
+		return -1;
+	}
+	for (unsigned int i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == 1)
+			cpuid->entries[i].ecx |= ECX_TSC_DEADLINE;
 	return 0;
 }
 
@@ -195,6 +210,8 @@ static int set_cpuid(struct vcpu *vcpu)
 	cpuid->nent = MAX_CPUID;
 	if (ioctl(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		vm__failed(vcpu->vm, "KVM_GET_SUPPORTED_CPUID");
+	else if (plan__flags(vcpu->vm->plan) & OP_TSC_TIMER && add_tsc_timer(vcpu, cpuid))
+		err = -1;
 	else if (plan__flags(vcpu->vm->plan) & OP_HYPERV)
 		err = become_hyperv(vcpu, cpuid);
 	else if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
@@ -314,6 +331,8 @@ static int setup_vm(struct vm *vm)
 		return vm__failed(vm, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (plan__flags(vm->plan) & OP_IRQCHIP && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return vm__failed(vm, "KVM_CREATE_IRQCHIP");
+	if (irqs__route(vm))
+		return -1;
 	if (plan__flags(vm->plan) & OP_XEN) {
 		/* KVM takes hypercalls for Xen's only when there is an MSR to set up their page. */
 		struct kvm_xen_hvm_config xen = {

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a local APIC to its vCPU's slot, for what happens to an APIC in any
+ * context: interrupts are accepted and timers expire in interrupts, in other
+ * vCPUs' threads and in the VMM's. A vCPU's APIC is known from its first
+ * KVM_RUN on (kvm_fpu), or from the start (the iterator).
+ */
+#ifndef KVM_WATCHER_LAPICS_BPF_H
+#define KVM_WATCHER_LAPICS_BPF_H
+
+#include "existing.bpf.h"
+#include "lapics.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct lapic_key);
+	__type(value, u32);
+} lapics SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct lapic_state);
+} lapic_states SEC(".maps");
+
+/* The slot of that APIC or vCPU; 0: not known. */
+static __always_inline u32 lapics__slot(u64 object, u64 id)
+{
+	struct lapic_key key = { .object = object, .id = id };
+	u32 *slot = bpf_map_lookup_elem(&lapics, &key);
+
+	return slot ? *slot : 0;
+}
+
+/* Enters the vCPU of a slot if it is new. Without an APIC in the kernel there is nothing to enter. */
+static __noinline __attribute__((unused)) int lapics__enter(struct kvm_vcpu *vcpu, u32 slot)
+{
+	struct lapic_state *state = bpf_map_lookup_elem(&lapic_states, &slot);
+	u64 lapic = (u64)BPF_CORE_READ(vcpu, arch.apic);
+	struct lapic_key key = { .object = lapic, .id = LAPIC_OBJECT };
+
+	if (!state || !slot || !lapic || state->lapic == lapic)
+		return 0;
+	state->lapic = lapic;
+	state->kvm = (u64)BPF_CORE_READ(vcpu, kvm);
+	state->vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
+	bpf_map_update_elem(&lapics, &key, &slot, BPF_ANY);
+	key.object = state->kvm;
+	key.id = state->vcpu_id;
+	bpf_map_update_elem(&lapics, &key, &slot, BPF_ANY);
+	return 0;
+}
+
+/* KVM_RUN begins in the current thread. */
+static __noinline __attribute__((unused)) int lapics__run(void)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? lapics__enter(vcpu, vcpus__slot(vcpu)) : 0;
+}
+
+/* kvm_fpu(int load), and the iterator: the same programs for every object that includes this. */
+SEC("?raw_tp/kvm_fpu")
+int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return ctx->args[0] ? lapics__run() : 0;
+}
+
+SEC("?tp_btf/kvm_fpu")
+int run_tp_btf(u64 *ctx)
+{
+	return ctx[0] ? lapics__run() : 0;
+}
+
+SEC("?tp/kvm/kvm_fpu")
+int run_tracepoint(void *ctx)
+{
+	u32 load = 0;
+
+	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
+	return load ? lapics__run() : 0;
+}
+
+SEC("?iter/task_file")
+int existing(struct bpf_iter__task_file *ctx)
+{
+	struct kvm_vcpu *vcpu = existing_vcpu(ctx);
+	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
+
+	return task ? lapics__enter(vcpu, vcpus__slot_of(vcpu, task)) : 0;
+}
+
+#endif

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * -c: interrupts given to the PICs, the I/O APIC and as messages.
+ *
+ * What it was tell the tracepoints kvm_pic_set_irq (kvm_pic_set_irq() in
+ * arch/x86/kvm/i8259.c), kvm_ioapic_set_irq (ioapic_set_irq() in ioapic.c) and
+ * kvm_msi_set_irq (kvm_set_msi_irq() in irq_comm.c, later irq.c), each near
+ * the end of the work or in its midst. DELAY, the VM, the line's level and
+ * whether a message was merged come from the functions around them, from call
+ * to return: kvm_pic_set_irq(), kvm_ioapic_set_irq(), kvm_set_msi(), and
+ * kvm_arch_set_irq_inatomic() for irqfds. The last may find that it can't
+ * deliver without sleeping; a worker then calls kvm_set_msi(), and only that
+ * counts. kvm_set_msi_irq() is also called when no interrupt is sent (routes
+ * are scanned, posted interrupts set up): outside of those two calls it is
+ * none.
+ *
+ * These functions do not sleep, so that a kretprobe's pool, as many as there
+ * are CPUs, is enough.
+ *
+ * Where functions can't be hooked, the VM is the one that the current thread
+ * works for: of its vCPU, or of the VM whose ioctl() it is in.
+ */
+#include "../bpf/events.bpf.h"
+#include "../bpf/stat.bpf.h"
+#include "kvm_irqchip.h"
+
+/* Which calls have both of their ends watched. */
+const volatile __u32 pic_calls, ioapic_calls, msi_calls, atomic_calls;
+
+/* What a redirection entry is set up as: without delivery status, remote IRR and the mask. */
+#define IOAPIC_SETUP (~(1ULL << 12 | 1ULL << 14 | 1ULL << 16))
+
+enum call_kind { CALL_PIC, CALL_IOAPIC, CALL_MSI, CALL_ATOMIC };
+
+/* Of one thread; of one CPU for what has interrupts off, and for the idle threads. */
+struct call_key {
+	u32 who;
+	u32 kind;
+};
+
+struct irq_call {
+	u64 since;
+	u64 kvm;
+	struct irqchip_event seen;	/* what the tracepoint told */
+	u32 told;
+	u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct call_key);
+	__type(value, struct irq_call);
+} calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct irqchip_record);
+} irqchip_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct irqchip_key);
+	__type(value, u32);
+} irqchip_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} free_records SEC(".maps");
+
+static __always_inline struct call_key call_key(u32 kind)
+{
+	struct call_key key = { .who = bpf_get_current_pid_tgid(), .kind = kind };
+
+	if (kind == CALL_ATOMIC || !key.who)
+		key.who = bpf_get_smp_processor_id() | 1U << 31;
+	return key;
+}
+
+/* The number of key's record, made now if it is new; 0: none left. */
+static __noinline u32 find_record(struct irqchip_key *key)
+{
+	u32 *known = bpf_map_lookup_elem(&irqchip_index, key), index = 0, mine;
+	struct irqchip_record *record;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_records, &index)) {
+		lose(LOST_RECORDS_FULL);
+		return 0;
+	}
+	record = bpf_map_lookup_elem(&irqchip_records, &index);
+	if (!record || !key)
+		return 0;
+	record->key = *key;
+	mine = index;
+	index = enter_index(&irqchip_index, key, &free_records, mine);
+	if (index == mine)
+		record->in_use = 1;
+	return index;
+}
+
+/* One interrupt, complete. kvm is 0 when its VM is not known. */
+static __noinline int deliver(struct irqchip_event *seen, u64 kvm)
+{
+	struct irqchip_record *record;
+	struct irqchip_event *event;
+	struct irqchip_key key = {};
+
+	if (!seen)
+		return 0;
+	if (!kvm)
+		kvm = (u64)current_kvm();
+	key.kvm = kvm;
+	key.owner = kvm ? BPF_CORE_READ((struct kvm *)kvm, userspace_pid) : 0;
+	key.where = seen->chip == CHIP_IOAPIC ? seen->entry & IOAPIC_SETUP : seen->entry;
+	key.data = seen->data;
+	key.chip = seen->chip;
+	key.pin = seen->pin;
+	seen->record = find_record(&key);
+	record = bpf_map_lookup_elem(&irqchip_records, &seen->record);
+	if (record && seen->record) {
+		__sync_fetch_and_add(&record->count, 1);
+		if (seen->coalesced == FLAG_YES)
+			__sync_fetch_and_add(&record->coalesced, 1);
+		if (seen->masked)
+			__sync_fetch_and_add(&record->masked, 1);
+		if (seen->asserted == FLAG_NO)
+			__sync_fetch_and_add(&record->lowered, 1);
+		if (seen->delay_ns != ~0ULL)
+			stat__add_shared(&record->delay, seen->delay_ns);
+	}
+	event = event__reserve(sizeof(*event));
+	if (!event)
+		return 0;
+	__builtin_memcpy(event, seen, sizeof(*event));
+	event__head(&event->head, 0);
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __noinline int begin(u32 kind, u64 kvm, u32 level)
+{
+	struct call_key key = call_key(kind);
+	struct irq_call call = { .kvm = kvm };
+
+	call.seen.asserted = !!level;
+	call.since = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&calls, &key, &call, BPF_ANY))
+		lose(LOST_RECORDS_FULL);
+	return 0;
+}
+
+static __noinline int end(u32 kind, s32 ret)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct call_key key = call_key(kind);
+	struct irq_call *call = bpf_map_lookup_elem(&calls, &key), done;
+
+	if (!call)
+		return 0;
+	__builtin_memcpy(&done, call, sizeof(done));
+	bpf_map_delete_elem(&calls, &key);
+	/* Not a message, or left to the worker: EWOULDBLOCK is below "nobody", which is -1. */
+	if (!done.told || (kind == CALL_ATOMIC && ret < -1))
+		return 0;
+	done.seen.delay_ns = now - done.since;
+	if (done.seen.chip == CHIP_MSI)
+		done.seen.coalesced = !ret;
+	return deliver(&done.seen, done.kvm);
+}
+
+/* A tracepoint in the call of that kind; false: there is no such call. */
+static __always_inline bool tell(u32 kind, const struct irqchip_event *seen)
+{
+	struct call_key key = call_key(kind);
+	struct irq_call *call = bpf_map_lookup_elem(&calls, &key);
+	u8 asserted;
+
+	if (!call)
+		return false;
+	asserted = call->seen.asserted;
+	__builtin_memcpy(&call->seen, seen, sizeof(*seen));
+	call->seen.asserted = asserted;
+	call->told = 1;
+	return true;
+}
+
+static __noinline int on_pic(u32 chip, u32 pin, u32 elcr, u32 imr, u32 coalesced)
+{
+	struct irqchip_event seen = {
+		.delay_ns = ~0ULL, .chip = chip & 1, .pin = pin & 7, .level = elcr >> (pin & 7) & 1,
+		.masked = imr >> (pin & 7) & 1, .coalesced = coalesced & 1, .asserted = FLAG_UNKNOWN,
+	};
+
+	return pic_calls && tell(CALL_PIC, &seen) ? 0 : deliver(&seen, 0);
+}
+
+static __noinline int on_ioapic(u64 entry, u32 pin, u32 coalesced)
+{
+	struct irqchip_event seen = {
+		.delay_ns = ~0ULL, .chip = CHIP_IOAPIC, .pin = pin, .entry = entry,
+		.masked = entry >> 16 & 1, .coalesced = coalesced & 1, .asserted = FLAG_UNKNOWN,
+	};
+
+	return ioapic_calls && tell(CALL_IOAPIC, &seen) ? 0 : deliver(&seen, 0);
+}
+
+static __noinline int on_msi(u64 address, u64 data)
+{
+	struct irqchip_event seen = {
+		.delay_ns = ~0ULL, .chip = CHIP_MSI, .entry = address, .data = data,
+		.coalesced = FLAG_UNKNOWN, .asserted = FLAG_UNKNOWN,
+	};
+
+	if (atomic_calls && tell(CALL_ATOMIC, &seen))
+		return 0;
+	if (msi_calls)
+		return tell(CALL_MSI, &seen) ? 0 : 0;
+	return deliver(&seen, 0);
+}
+
+/* kvm_fpu(int load): KVM_RUN begins. The vCPU is announced, and so its VM known while it lives. */
+SEC("?raw_tp/kvm_fpu")
+int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (ctx->args[0])
+		vcpus__current_slot();
+	return 0;
+}
+
+SEC("?tp_btf/kvm_fpu")
+int run_tp_btf(u64 *ctx)
+{
+	if (ctx[0])
+		vcpus__current_slot();
+	return 0;
+}
+
+SEC("?tp/kvm/kvm_fpu")
+int run_tracepoint(void *ctx)
+{
+	u32 load = 0;
+
+	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
+	if (load)
+		vcpus__current_slot();
+	return 0;
+}
+
+/*
+ * kvm_pic_set_irq(pic, pin, source, level) until 6.16, then (entry, kvm,
+ * source, level, line_status); kvm_ioapic_set_irq() alike; kvm_set_msi() and
+ * kvm_arch_set_irq_inatomic() always (entry, kvm, source, level, line_status).
+ */
+SEC("?kprobe/kvm_pic_set_irq")
+int pic_begin_kprobe(struct pt_regs *ctx)
+{
+	return pic_calls ? begin(CALL_PIC, pic_kvm(ctx->di, ctx->si), ctx->cx) : 0;
+}
+
+SEC("?fentry/kvm_pic_set_irq")
+int pic_begin_fentry(u64 *ctx)
+{
+	return pic_calls ? begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) : 0;
+}
+
+SEC("?kretprobe/kvm_pic_set_irq")
+int pic_end_kprobe(struct pt_regs *ctx)
+{
+	return end(CALL_PIC, ctx->ax);
+}
+
+SEC("?fexit/kvm_pic_set_irq")
+int pic_end_fexit(u64 *ctx)
+{
+	return end(CALL_PIC, 0);
+}
+
+SEC("?kprobe/kvm_ioapic_set_irq")
+int ioapic_begin_kprobe(struct pt_regs *ctx)
+{
+	return ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(ctx->di, ctx->si), ctx->cx) : 0;
+}
+
+SEC("?fentry/kvm_ioapic_set_irq")
+int ioapic_begin_fentry(u64 *ctx)
+{
+	return ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) : 0;
+}
+
+SEC("?kretprobe/kvm_ioapic_set_irq")
+int ioapic_end_kprobe(struct pt_regs *ctx)
+{
+	return end(CALL_IOAPIC, ctx->ax);
+}
+
+SEC("?fexit/kvm_ioapic_set_irq")
+int ioapic_end_fexit(u64 *ctx)
+{
+	return end(CALL_IOAPIC, 0);
+}
+
+SEC("?kprobe/kvm_set_msi")
+int msi_begin_kprobe(struct pt_regs *ctx)
+{
+	return msi_calls ? begin(CALL_MSI, ctx->si, ctx->cx) : 0;
+}
+
+SEC("?fentry/kvm_set_msi")
+int msi_begin_fentry(u64 *ctx)
+{
+	return msi_calls ? begin(CALL_MSI, untyped_arg(ctx, 1), ctx[3]) : 0;
+}
+
+SEC("?kretprobe/kvm_set_msi")
+int msi_end_kprobe(struct pt_regs *ctx)
+{
+	return end(CALL_MSI, ctx->ax);
+}
+
+SEC("?fexit/kvm_set_msi")
+int msi_end_fexit(u64 *ctx)
+{
+	return end(CALL_MSI, ctx[5]);
+}
+
+SEC("?kprobe/kvm_arch_set_irq_inatomic")
+int atomic_begin_kprobe(struct pt_regs *ctx)
+{
+	return atomic_calls ? begin(CALL_ATOMIC, ctx->si, ctx->cx) : 0;
+}
+
+SEC("?fentry/kvm_arch_set_irq_inatomic")
+int atomic_begin_fentry(u64 *ctx)
+{
+	return atomic_calls ? begin(CALL_ATOMIC, untyped_arg(ctx, 1), ctx[3]) : 0;
+}
+
+SEC("?kretprobe/kvm_arch_set_irq_inatomic")
+int atomic_end_kprobe(struct pt_regs *ctx)
+{
+	return end(CALL_ATOMIC, ctx->ax);
+}
+
+SEC("?fexit/kvm_arch_set_irq_inatomic")
+int atomic_end_fexit(u64 *ctx)
+{
+	return end(CALL_ATOMIC, ctx[5]);
+}
+
+/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced); the record has a byte for each. */
+SEC("?raw_tp/kvm_pic_set_irq")
+int pic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_pic(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]);
+}
+
+SEC("?tp_btf/kvm_pic_set_irq")
+int pic_tp_btf(u64 *ctx)
+{
+	return on_pic(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]);
+}
+
+SEC("?tp/kvm/kvm_pic_set_irq")
+int pic_tracepoint(void *ctx)
+{
+	struct {
+		u8 chip, pin, elcr, imr, coalesced;
+	} args = {};
+
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_pic(args.chip, args.pin, args.elcr, args.imr, args.coalesced);
+}
+
+/* kvm_ioapic_set_irq(u64 entry, int pin, bool coalesced) */
+SEC("?raw_tp/kvm_ioapic_set_irq")
+int ioapic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_ioapic(ctx->args[0], ctx->args[1], ctx->args[2]);
+}
+
+SEC("?tp_btf/kvm_ioapic_set_irq")
+int ioapic_tp_btf(u64 *ctx)
+{
+	return on_ioapic(ctx[0], ctx[1], ctx[2]);
+}
+
+SEC("?tp/kvm/kvm_ioapic_set_irq")
+int ioapic_tracepoint(void *ctx)
+{
+	struct {
+		u64 entry;
+		u32 pin;
+		u8 coalesced;
+	} args = {};
+
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_ioapic(args.entry, args.pin, args.coalesced);
+}
+
+/* kvm_msi_set_irq(u64 address, u64 data) */
+SEC("?raw_tp/kvm_msi_set_irq")
+int msi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_msi(ctx->args[0], ctx->args[1]);
+}
+
+SEC("?tp_btf/kvm_msi_set_irq")
+int msi_tp_btf(u64 *ctx)
+{
+	return on_msi(ctx[0], ctx[1]);
+}
+
+SEC("?tp/kvm/kvm_msi_set_irq")
+int msi_tracepoint(void *ctx)
+{
+	u64 args[2] = {};
+
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_msi(args[0], args[1]);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lapics.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "../core/map.h"
+#include "../core/run.h"
+#include "../core/vcpus.h"
+
+int lapics__prepare(struct bpf_object *obj, size_t slots)
+{
+	int err = map__resize(obj, "lapics", 2 * slots);
+
+	return err ? err : map__resize(obj, "lapic_states", slots);
+}
+
+int lapics__open(struct lapics *lapics, const struct bpf_object *obj)
+{
+	lapics->states = map__mmap_name(obj, "lapic_states", &lapics->size);
+	return lapics->states ? 0 : -errno;
+}
+
+void lapics__close(struct lapics *lapics)
+{
+	if (lapics->states)
+		munmap(lapics->states, lapics->size);
+	memset(lapics, 0, sizeof(*lapics));
+}
+
+static void forget(struct lapics *lapics, const struct bpf_object *obj, uint32_t slot)
+{
+	struct lapic_state *state = &lapics->states[slot];
+	struct lapic_key key = { .object = state->lapic, .id = LAPIC_OBJECT };
+
+	if (!state->lapic)
+		return;
+	map__forget(obj, "lapics", &key, slot);
+	key.object = state->kvm;
+	key.id = state->vcpu_id;
+	map__forget(obj, "lapics", &key, slot);
+	memset(state, 0, sizeof(*state));
+}
+
+void lapics__forget_ended(struct lapics *lapics, const struct run *run,
+			  const struct bpf_object *obj)
+{
+	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
+		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
+
+		if (ref && ref->ended)
+			forget(lapics, obj, slot);
+	}
+}

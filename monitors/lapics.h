@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The user-space half of bpf/lapics.bpf.h: which vCPU a local APIC is of. */
+#ifndef KVM_WATCHER_MONITORS_LAPICS_H
+#define KVM_WATCHER_MONITORS_LAPICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bpf/lapics.h"
+
+struct bpf_object;
+struct run;
+
+struct lapics {
+	struct lapic_state *states;	/* the kernel's, mapped; by slot */
+	size_t size;
+};
+
+/* Before obj is loaded; slots includes slot 0. 0 or -errno. */
+int lapics__prepare(struct bpf_object *obj, size_t slots);
+/* obj is loaded. 0 or -errno. */
+int lapics__open(struct lapics *lapics, const struct bpf_object *obj);
+void lapics__close(struct lapics *lapics);
+
+/* Those of vCPUs that have ended. */
+void lapics__forget_ended(struct lapics *lapics, const struct run *run,
+			  const struct bpf_object *obj);
+
+/* The rows of a monitor's hooks that enter vCPUs; the iterator's has to be the last of all. */
+#define LAPICS_RUN_HOOKS(_gives)							\
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint", .gives = _gives },	\
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },				\
+	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" }
+#define LAPICS_ITER_HOOK								\
+	{ "task_file", HOOK_ITER, "task_file", "existing",				\
+	  .gives = "what happens to vCPUs that are in KVM when watching starts, until they enter it anew" }
+
+#endif
