@@ -44,6 +44,7 @@ else
 	costs "-e" "kvm_watcher -e" -e
 	kvm_guest sleep=3000000 --timeout=3600 >/dev/null 2>&1 &
 	other=$!
+	# shellcheck disable=SC2010
 	while test "$(ls -l /proc/$other/fd 2>/dev/null | grep -c kvm-vcpu)" -lt 1; do sleep 0.1; done
 	costs "-p of another VM" "kvm_watcher -e -p OTHER" -e -p $other
 	kill $other
