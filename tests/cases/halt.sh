@@ -141,7 +141,7 @@ only_one()
 # Emulated machines are slow, and their time is this host's: per cent that a halt may be longer.
 case $(vendor) in
 none) many=300 few=50 slack=2 ;;
-*) many=60 few=15 slack=10 ;;
+*) many=60 few=15 slack=30 ;;
 esac
 agrees "all hooks" $many
 for kind in $(kinds tp_btf tracepoint); do

@@ -9,7 +9,7 @@
 # machine (kvm_pvm) leaves out single sched_switch events, in tracefs too.
 case $(vendor) in
 none) slack=2 per_sleep=50 asleep=20 awake=20 unaccounted=30 ;;
-*) slack=10 per_sleep=500 asleep=500 awake=50 unaccounted=10 ;;
+*) slack=30 per_sleep=500 asleep=500 awake=50 unaccounted=10 ;;
 esac
 
 # Of the generator's VMs, there may be others on this host: rows(SCOPE), and sum(f) in us over all
