@@ -109,15 +109,18 @@ add_guest() {
 		path=$(firmware "$file") && install -D -m 644 "$path" "$root/usr/share/qemu/$file" || return 1
 	done
 	install -D -m 644 "$guest_kernel" "$root/guest/vmlinuz"
-	guest_initramfs >"$root/guest/initramfs"
+	guest_initramfs "$guest_modules" >"$root/guest/initramfs"
 	install -D -m 755 "$here/start-linux-guest" "$root/usr/local/bin/start-linux-guest"
 }
 
-# guest_initramfs: the initramfs of the Linux guest.
+# guest_initramfs [MODULES]: the initramfs of the Linux guest, whose kernel's modules are there.
 guest_initramfs() (
 	root=$work/guest
 	install -D -m 755 "$(command -v busybox)" "$root/bin/busybox"
-	mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/tmp"
+	mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/modules"
+	: >"$root/modules/order"
+	# For guests that are given a disk.
+	if [ -n "$1" ]; then add_module "$1" virtio_pci && add_module "$1" virtio_blk || return 1; fi
 	ln -s busybox "$root/bin/sh"
 	install -m 755 "$here/guest-init" "$root/init"
 	[ ! -x "$here/../../build/tests/guest_writer" ] ||
