@@ -114,13 +114,14 @@ static const struct column columns[] = {
 
 #define VENDORS (VENDOR_VMX | VENDOR_SVM)
 
-/* Where KVM is preemptible, classic tracepoints and kprobes come first: see enum hook_kind. */
+/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
 static const struct hook hooks[] = {
 	LAPICS_RUN_HOOKS("which local APIC is which vCPU's: raised interrupts"),
 
-	{ "kvm_apic_accept_irq", HOOK_KPROBE, "__apic_accept_irq", "raise_kprobe",
+	/* Interrupts raise some, too, and skip kprobes when they interrupt one: fentry comes first. */
+	{ "kvm_apic_accept_irq", HOOK_FENTRY, "__apic_accept_irq", "raise_fentry",
 	  .gives = "raised interrupts, and how long they wait for their injection", .primary = true },
-	{ "kvm_apic_accept_irq", HOOK_FENTRY, "__apic_accept_irq", "raise_fentry" },
+	{ "kvm_apic_accept_irq", HOOK_KPROBE, "__apic_accept_irq", "raise_kprobe" },
 	{ "kvm_apic_accept_irq", HOOK_TRACEPOINT, "kvm_apic_accept_irq", "raise_tracepoint" },
 	{ "kvm_apic_accept_irq", HOOK_RAW_TP, "kvm_apic_accept_irq", "raise_raw_tp" },
 	{ "kvm_apic_accept_irq", HOOK_TP_BTF, "kvm_apic_accept_irq", "raise_tp_btf" },
