@@ -234,7 +234,9 @@ int raise_fentry(u64 *ctx)
 	return on_raise(lapics__slot(untyped_arg(ctx, 0), LAPIC_OBJECT), ctx[1], ctx[2]);
 }
 
-/* kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec): apicid is the vCPU's id; the VM is the caller's. */
+/*
+ * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec): apicid is the vCPU's id; the VM is the caller's.
+ */
 static __always_inline int on_accept(u32 vcpu_id, u32 mode, u32 vector)
 {
 	return on_raise(lapics__slot((u64)current_kvm(), vcpu_id), mode, vector);
