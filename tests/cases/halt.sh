@@ -91,11 +91,9 @@ ipis_and_timers()
 	ask_range "$label: halts of the vCPU that the other wakes" 21 40 \
 		'total("vcpu_wakeup"; if .vcpu == 0 then .count else 0 end)'
 	ask "$label: halts of the other" 20 'total("vcpu_wakeup"; if .vcpu == 1 then .count else 0 end)'
-	# The middle of 20, and none that is shorter: the timer starts a moment before the HLT.
-	ask_range "$label: ms/100 of a halt" 1960 $((2000 + 20 * slack)) 'mine("vcpu_wakeup"; "event") |
+	# The middle of 20: the timer starts before the HLT, and a thread that loses its CPU in between halts for less.
+	ask_range "$label: ms/100 of a halt" $((2000 - 20 * slack)) $((2000 + 20 * slack)) 'mine("vcpu_wakeup"; "event") |
 		map(select(.vcpu == 1) | .halt_ns) | sort | .[10] / 10000'
-	ask_true "$label: no halt is shorter" 'mine("vcpu_wakeup"; "event") |
-		map(select(.vcpu == 1) | .halt_ns) | min >= 18000000'
 	# Nothing polls here, so KVM's histogram is of the same times.
 	ask_where 'counts("halt_wait_hist")' 'this kernel has no halt_wait_hist' \
 		"$label: the histogram is KVM's" \
