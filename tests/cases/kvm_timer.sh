@@ -40,6 +40,13 @@ exact()
 waited()
 {
 	ask "$label: $1: armed" "[$2,$2]" "of(\"$1\") | map(.count)"
+	# The kernel runs no classic tracepoint's program in an interrupt of another one, and does not count
+	# that: such an expiry is taken for one that never came.
+	if test "$kind" = tracepoint; then
+		ask_true "$label: $1: each fired, or was not seen to" "of(\"$1\") | length == 2 and
+			all(.fired + .never == $2 and .fired > 0)"
+		return
+	fi
 	ask "$label: $1: fired" "[[$2,0],[$2,0]]" "of(\"$1\") |
 		map(if seen_firing then [.fired, .never] else [$2, 0] end)"
 	test "$1" = TSCDEADLINE ||
@@ -54,6 +61,7 @@ latency()
 	test "$(vendor)" = vmx || ask "$label: all by hrtimers" '[false]' 'totals | map(.hv) | unique'
 }
 
+kind=
 hist_begin kvm_hv_timer_state hv_timer_in_use
 exact "2 vCPUs" "--vcpus=2 timer_oneshot=12 timer_tsc=15" --
 waited ONESHOT 12
@@ -108,6 +116,7 @@ for kind in $(kinds kprobe fentry raw_tp tp_btf tracepoint); do
 		answers
 	fi
 done
+kind=
 
 exact "--vcpu=1, with others" "--vcpus=2 timer_oneshot=12" -- --vcpu=1 -i -c -e
 ask "--vcpu=1: only that one" '[1]' 'all | map(.vcpu) | unique'
