@@ -27,6 +27,8 @@ else
 fi
 watch_end
 theirs=$(hist_end | awk '{ n += $2 } END { print n }')
+# The functions are called with and without preemption: no kind of hook is free of it.
+preempted "$name" --hooks=any && done_testing
 # "24:  205  PCI-MSIX-0000:00:02.0  0-edge  virtio0-config"
 disk=$(awk '/virtio[0-9]+-/ { n += $2 } END { print n + 0 }' "$TMP/console")
 sed -n 's/.*\(virtio[0-9].*\)/# the guest: &/p' "$TMP/console"

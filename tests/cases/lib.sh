@@ -166,6 +166,7 @@ hist_end()
 # $TMP/watch.json and messages into $TMP/watch.err, and returns when it watches.
 watch()
 {
+	discard=
 	rm -f "$TMP/watch.err"
 	kvm_watcher --format=json --interval=3600 "$@" >"$TMP/watch.json" 2>"$TMP/watch.err" &
 	watch_pid=$!
@@ -280,9 +281,13 @@ ask_where()
 		"$1" "$3" "$4" "$5" "$3" "$2" >>"$TMP/asked"
 }
 
-# answers [FILE]
+# answers [FILE]: of a run that was preempted nothing is asked
 answers()
 {
+	if test -n "$discard"; then
+		rm -f "$TMP/asked"
+		return
+	fi
 	test -s "$TMP/guest.json" || echo '{}' >"$TMP/guest.json"
 	if ! jq -rn --slurpfile watch "$TMP/watch.json" --slurpfile guest "$TMP/guest.json" \
 		--slurpfile file "${1:-/dev/null}" \
@@ -317,6 +322,7 @@ preempted()
 	preempted_runs=$(summary .lost.programs_skipped)
 	test "${preempted_runs:-0}" -gt 0 || return 1
 	skip "$preempted_name" "this kernel preempts such programs: $preempted_runs runs were skipped, and counted"
+	discard=1
 }
 
 no_loss()
