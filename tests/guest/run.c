@@ -20,6 +20,9 @@ enum { MSI_BASE = 0xfee00000, MSI_WAKE_UP = 3 << 8 };
 
 enum verdict { GO_ON, ENDED, BROKEN };
 
+/* vCPUs of this process that have not ended. */
+static atomic_uint running;
+
 void sleep_us(uint64_t us)
 {
 	struct timespec ts = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
@@ -264,6 +267,14 @@ static void *vcpu_thread(void *arg)
 	vcpu->run_delay_ns = run_delay() - delay;
 	if (verdict == BROKEN)
 		vcpu->failed = true;
+	atomic_fetch_sub(&running, 1);
+	/*
+	 * A thread that ends gives its stack back, and until 5.12 KVM then has every vCPU of the process
+	 * repeat the fault that it is in: where faults are counted, all end together.
+	 */
+	while (plan__flags(plan) & OP_TOUCH && atomic_load(&running) &&
+	       !atomic_load(&vcpu->vm->stop))
+		sleep_us(1000);
 	return NULL;
 }
 
@@ -370,6 +381,7 @@ int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
 	size_t i;
 
 	sigaction(SIGUSR1, &action, NULL);
+	atomic_store(&running, nr * plan->nr_vcpus);
 	if (plan->same_thread)
 		return run_here(&vms[0]);
 	pthread_barrier_init(&start, NULL, nr * plan->nr_vcpus + 1);
