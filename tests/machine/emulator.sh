@@ -160,9 +160,24 @@ died() {
 	exit 125
 }
 
+# stands_still: QEMU has taken next to no CPU time for a minute. A kernel that idles takes more; this one waits
+# for a timer that QEMU has lost, as was seen now and then with a Linux guest inside.
+stands_still() {
+	local stat ticks
+	[ "$emulator" = qemu ] && read -r stat <"/proc/$emulator_pid/stat" || return
+	# shellcheck disable=SC2086
+	set -- ${stat##*) }
+	ticks=$((${12} + ${13}))
+	if [ $((ticks - still_ticks)) -gt 2 ]; then
+		still_ticks=$ticks still_since=$SECONDS
+	fi
+	[ $((SECONDS - still_since)) -ge 60 ]
+} 2>/dev/null
+
 # follow: print what the command prints as it comes, until the end marker, the time limit or a crash.
 follow() {
 	local line='' part result deadline=$((SECONDS + timeout)) checked=$SECONDS
+	local still_ticks=0 still_since=$SECONDS
 	exec 3< <(exec tail -n +1 -s 0.1 -f --pid="$emulator_pid" "$work/output" 2>/dev/null)
 	while :; do
 		IFS= read -r -t 1 part <&3
@@ -190,6 +205,12 @@ follow() {
 		if [ $SECONDS != "$checked" ]; then
 			checked=$SECONDS
 			grep -a -q 'Kernel panic' "$work/console" && died "the kernel panicked"
+			if stands_still; then
+				stop_emulator
+				say "$name stands still: QEMU has lost its timer"
+				last_lines
+				exit 126
+			fi
 		fi
 	done
 }
