@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 name="the dirty rate"
-pages=4096 write_rate=5120 bandwidth=$((4 * 1024 * 1024)) rounds=5
+pages=4096 write_rate=5120 bandwidth=$((2 * 1024 * 1024)) rounds=3
 
 if why=$(another_linux_guest) || why=$(missing mark_page_dirty mark_page_dirty); then
 	skip "$name" "$why"
@@ -78,15 +78,16 @@ while test "$(migration '.ram["dirty-sync-count"] // 0')" -lt 2; do
 done
 : >"$TMP/samples"
 began=$(next_round)
-watch -d -p $guest --summary --interval=10 --migration-bandwidth=2 --temp-dir="$TMP/temp" ||
+sleep 3
+watch -d -p $guest --summary --interval=10 --migration-bandwidth=1 --temp-dir="$TMP/temp" ||
 	fail "kvm_watcher starts"
 : >"$TMP/samples"
 ended=$began
 while test $((${ended% *} - ${began% *})) -lt $rounds && kill -0 $guest 2>/dev/null; do
 	ended=$(next_round)
 done
-# The pages are dirtied now, within a second or two.
-sleep 2
+# A round lasts eight seconds. It begins with the dirtying of all pages, which is a second's work on an idle host.
+sleep 4
 watch_end
 grep wrote "$TMP/console" | tail -n 1 | sed 's/^/# guest: /'
 
