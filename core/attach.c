@@ -161,6 +161,14 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 	}
 }
 
+/* The ring of single events: as large as was asked for, else as the host's CPUs suggest. */
+static int size_ring(const struct run *run, struct bpf_object *obj)
+{
+	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
+
+	return ring ? bpf_map__set_max_entries(ring, run__ring_mib(run) << 20) : 0;
+}
+
 /* only: the one program to load, or NULL for those of the chosen hooks. */
 static struct bpf_object *open_object(struct run *run, const struct attachment *at,
 				      const struct hook *only)
@@ -189,6 +197,8 @@ static struct bpf_object *open_object(struct run *run, const struct attachment *
 	}
 	map__set_const(obj, "no_events", run->opts->summary);
 	err = vcpus__share(run->vcpus, obj);
+	if (!err)
+		err = size_ring(run, obj);
 	if (!err && at->monitor->prepare)
 		err = at->monitor->prepare(run, obj);
 	if (!err)
@@ -292,9 +302,11 @@ static int map_epoch(struct attachment *at)
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct attachment *at = ctx;
+	const struct event *event = data;
 
 	at->monitor->event(at->run, at, data, size);
-	return 0;
+	/* Negative: enough for now. */
+	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
 }
 
 static int open_events(struct attachment *at)
@@ -311,6 +323,8 @@ void attach__read_events(struct attachment *at)
 {
 	if (!at->events)
 		return;
+	/* Where they come faster than they are shown, reading would not end by itself. */
+	at->read_until_ns = clock__ns();
 	run__begin(at->run, at->monitor, SCOPE_EVENT, at->monitor->event_view);
 	ring_buffer__consume(at->events);
 	output__end(at->run->out);

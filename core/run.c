@@ -51,6 +51,20 @@ uint64_t clock__ns(void)
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
 }
 
+uint32_t run__ring_mib(const struct run *run)
+{
+	enum { LEAST = 4, MOST = 64, CPUS_PER_MIB = 2 };
+	uint32_t want = sysconf(_SC_NPROCESSORS_CONF) / CPUS_PER_MIB, mib = LEAST;
+
+	if (run->opts->ring_mib)
+		want = run->opts->ring_mib, mib = 1;
+	else if (want > MOST)
+		want = MOST;
+	while (mib < want)
+		mib *= 2;
+	return mib;
+}
+
 void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsigned int view)
 {
 	const struct section section = {
@@ -281,6 +295,31 @@ static void say_self_cost(const struct run *run, uint64_t cpu_ns)
 	    100.0 * cpu_ns / wall_ns);
 }
 
+/* What the user can do against a loss; nothing against most. */
+static void advise(const struct run *run, enum lost what, char *text, size_t size)
+{
+	size_t max = vcpus__max(run->vcpus);
+
+	text[0] = '\0';
+	if (what == LOST_EVENTS)
+		snprintf(text, size, "; --ring-size=MIB gives the ring more than its %" PRIu32 " MiB",
+			 run__ring_mib(run));
+	else if ((what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL) && max < MAX_VCPU_SLOTS - 1)
+		snprintf(text, size, "; --max-vcpus=N makes room for more vCPUs than %zu", max);
+}
+
+static void say_losses(const struct run *run)
+{
+	char advice[128];
+
+	for (int i = 0; i < NR_LOST; i++) {
+		if (!run->lost[i])
+			continue;
+		advise(run, i, advice, sizeof(advice));
+		say("lost: %" PRIu64 " %s (%s)%s", run->lost[i], lost__name(i), lost__help(i), advice);
+	}
+}
+
 static void write_summary(struct run *run)
 {
 	uint64_t cpu_ns = self_cpu_ns() - run->start_cpu_ns;
@@ -303,9 +342,7 @@ static void write_summary(struct run *run)
 	json_object_object_add(obj, "self_cpu_ns", json_object_new_uint64(self_cpu_ns()));
 	json_object_object_add(obj, "watching_cpu_ns", json_object_new_uint64(cpu_ns));
 	output__object(run->out, obj);
-	for (int i = 0; i < NR_LOST; i++)
-		if (run->lost[i])
-			say("lost: %" PRIu64 " %s (%s)", run->lost[i], lost__name(i), lost__help(i));
+	say_losses(run);
 	if (run->opts->self_cost)
 		say_self_cost(run, cpu_ns);
 }

@@ -22,7 +22,7 @@
 
 enum {
 	LEAST_SLOTS = 256,
-	MOST_SLOTS = MAX_VCPU_SLOTS,
+	MOST_SLOTS = 4096,		/* without --max-vcpus, unless more vCPUs run */
 	SLOTS_PER_CPU = 16,
 	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
 };
@@ -68,12 +68,14 @@ const char *lost__help(enum lost what)
 	return lost_kinds[what].help;
 }
 
-/* Room for what the host runs now, four times over, and for what its CPUs suggest. */
-static size_t choose_slots(void)
+/* Room for what the host runs now, four times over, and for what its CPUs suggest; slot 0 included. */
+static size_t choose_slots(const struct options *opts)
 {
 	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;
 	struct vm *vms = NULL;
 
+	if (opts->max_vcpus)
+		return opts->max_vcpus + 1;
 	if (!vm__scan("/proc", &vms, &nr))
 		for (size_t i = 0; i < nr; i++)
 			vcpus += vms[i].nr_vcpus;
@@ -82,7 +84,9 @@ static size_t choose_slots(void)
 		want = vcpus * 4;
 	if (sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU > want)
 		want = sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU;
-	while (slots < want && slots < MOST_SLOTS)
+	if (want > MOST_SLOTS)
+		want = vcpus + vcpus / 4 > MOST_SLOTS ? vcpus + vcpus / 4 : MOST_SLOTS;
+	while (slots < want && slots < MAX_VCPU_SLOTS)
 		slots *= 2;
 	return slots;
 }
@@ -144,7 +148,7 @@ int vcpus__open(const struct options *opts, struct vcpus **vcpus)
 	if (!v)
 		goto cleanup;
 	v->opts = opts;
-	v->nr_slots = choose_slots();
+	v->nr_slots = choose_slots(opts);
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
@@ -229,9 +233,11 @@ const struct vcpu_ref *vcpus__get_new(struct vcpus *v, uint32_t slot)
 {
 	const struct vcpu_ref *ref = vcpus__get(v, slot);
 
-	if (ref || !slot)
+	if (ref || !slot || slot >= v->nr_slots)
 		return ref;
 	vcpus__learn(v);
+	/* Thousands at once are more than the announcements have room for. */
+	resolve(v, slot);
 	return vcpus__get(v, slot);
 }
 
@@ -300,13 +306,16 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 			return vm;
 	if (vcpus__list(&entries, &nr))
 		return NULL;
-	for (size_t i = 0; i < nr && !vm; i++) {
+	/* All that there are: looking through the descriptors takes long where there are many. */
+	for (size_t i = 0; i < nr; i++) {
 		struct vcpu_info info = {
-			.kvm = kvm, .tgid = entries[i].tgid, .start_ns = entries[i].start_ns,
+			.kvm = entries[i].kvm, .tgid = entries[i].tgid,
+			.start_ns = entries[i].start_ns,
 		};
+		const struct vm_ref *one = find_vm(v, &info);
 
-		if (entries[i].kvm == kvm)
-			vm = find_vm(v, &info);
+		if (info.kvm == kvm)
+			vm = one;
 	}
 	free(entries);
 	return vm;
