@@ -25,7 +25,7 @@
 #include "vcpus.h"
 #include "vm.h"
 
-enum { NSEC_PER_MSEC = 1000000 };
+enum { NSEC_PER_MSEC = 1000000, STDOUT_BUFFER = 1 << 16 };
 
 /* What the loop waits for; epoll's data. */
 enum source {
@@ -487,6 +487,8 @@ int run__watch(const struct options *opts)
 	}
 	if (vcpus__open(opts, &run.vcpus))
 		return EXIT_NOT_MEASURED;
+	/* Every table and every batch of events is flushed, and not each of many lines. */
+	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
 	run.out = output__new(opts->format, stdout, terminal__width());
 	if (!run.out)
 		say("out of memory");
