@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -426,6 +427,24 @@ static void say_ready(const struct run *run)
 	say("watching %s %s", names, until);
 }
 
+/*
+ * The hooks are detached. Programs may still be running on other CPUs, under
+ * rcu_read_lock(), for which this membarrier waits. Then what found no room is
+ * final: until the very end it is either shown or counted here.
+ */
+static void settle(struct run *run)
+{
+	static const enum lost no_room[] = {
+		LOST_VCPUS_FULL, LOST_RECORDS_FULL, LOST_PAGES_FULL, LOST_EVENTS,
+	};
+	uint64_t lost[NR_LOST];
+
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+	vcpus__losses(run->vcpus, lost);
+	for (size_t i = 0; i < sizeof(no_room) / sizeof(*no_room); i++)
+		run->lost[no_room[i]] = lost[no_room[i]];
+}
+
 /* After everything is attached: the loop, then the rest of the data. */
 static int measure(struct run *run, const sigset_t *signals)
 {
@@ -452,6 +471,7 @@ static int measure(struct run *run, const sigset_t *signals)
 		attach__read_runs(&run->attached[i]);
 		attach__detach(&run->attached[i]);
 	}
+	settle(run);
 	if (err != -EPIPE) {
 		report_interval(run);
 		report_total(run);
