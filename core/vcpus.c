@@ -247,24 +247,39 @@ void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
 }
 
 /* The process's name if it still is the process that the kernel saw, else its comm. */
-static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
+static void name_process(struct vm_ref *vm, const struct vcpu_info *info)
 {
-	unsigned int nth = 1;
 	struct vm found;
 	int err;
 
 	err = vm__probe("/proc", info->tgid, &found);
 	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
-		snprintf(found.name, sizeof(found.name), "%.15s", info->comm);
-	for (const struct vm_ref *other = vm->next; other; other = other->next)
-		if (vm->kvm && other->kvm && other->tgid == vm->tgid &&
-		    other->start_ns == vm->start_ns)
-			nth++;
-	if (nth == 1)
-		snprintf(vm->label, sizeof(vm->label), "%s", found.name);
+		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
 	else
-		snprintf(vm->label, sizeof(vm->label), "%s#%u", found.name, nth);
+		snprintf(vm->name, sizeof(vm->name), "%s", found.name);
+}
+
+static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
+{
+	const struct vm_ref *sibling = NULL;
+	unsigned int nth = 1;
+
+	for (const struct vm_ref *other = vm->next; other; other = other->next) {
+		if (other->tgid != vm->tgid || other->start_ns != vm->start_ns)
+			continue;
+		sibling = other;
+		nth += vm->kvm && other->kvm;
+	}
+	/* Looking at a process with hundreds of VMs takes long: once is enough. */
+	if (sibling)
+		memcpy(vm->name, sibling->name, sizeof(vm->name));
+	else
+		name_process(vm, info);
+	if (nth == 1)
+		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
+	else
+		snprintf(vm->label, sizeof(vm->label), "%s#%u", vm->name, nth);
 }
 
 static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
