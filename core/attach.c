@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../compat/probes.h"
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
@@ -70,6 +71,7 @@ bool attach__loads(const struct bpf_object *obj, const char *name)
 /* The alternatives that this host refused, by their index in the monitor's table. */
 struct refusals {
 	bool refused[64];
+	bool probed[NR_HOOK_KINDS];
 };
 
 /* The first reason is the one that counts: it is about the preferred hook. */
@@ -107,6 +109,36 @@ static const char *refusal_text(int err)
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
 	set_why(need, "%s %s: %s", kind_names[hook->kind], hook->target, refusal_text(err));
+}
+
+/*
+ * The host refused the hook of a need. When it refuses that kind for whatever
+ * it is, all of its hooks are: each more to try costs another object.
+ */
+static void refuse_for(struct attachment *at, struct need_state *need, struct refusals *no, int err)
+{
+	const struct hook *hooks = at->monitor->hooks;
+	enum hook_kind kind = need->hook->kind;
+
+	refuse(need, need->hook, err);
+	no->refused[need->hook - hooks] = true;
+	if (no->probed[kind])
+		return;
+	no->probed[kind] = true;
+	err = probe__hook_kind(kind);
+	if (!err)
+		return;
+	for (size_t i = 0; hooks[i].need; i++)
+		no->refused[i] |= hooks[i].kind == kind;
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook && at->needs[i].hook->kind == kind)
+			refuse(&at->needs[i], at->needs[i].hook, err);
+}
+
+static bool is_refused(const struct attachment *at, const struct refusals *no,
+		       const struct hook *hook)
+{
+	return no->refused[hook - at->monitor->hooks];
 }
 
 /* NULL when the hook may be tried, else why not. */
@@ -222,15 +254,14 @@ static int find_refused(struct run *run, struct attachment *at, struct refusals 
 		struct bpf_object *obj;
 		int err;
 
-		if (!hook)
+		if (!hook || is_refused(at, no, hook))
 			continue;
 		obj = open_object(run, at, hook);
 		err = obj ? bpf_object__load(obj) : -errno;
 		bpf_object__close(obj);
 		if (!err)
 			continue;
-		refuse(&at->needs[i], hook, err);
-		no->refused[hook - at->monitor->hooks] = true;
+		refuse_for(at, &at->needs[i], no, err);
 		found++;
 	}
 	return found ? 0 : load_err;
@@ -261,14 +292,19 @@ static void run_iterator(const struct bpf_link *link)
 	close(fd);
 }
 
-/* Attaches what was loaded; marks the first one that is refused. -EAGAIN then. */
+/* Attaches what was loaded; marks those that are refused. -EAGAIN then. */
 static int attach_chosen(struct attachment *at, struct refusals *no)
 {
+	int err = 0;
+
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		struct need_state *need = &at->needs[i];
 		struct bpf_program *prog;
 
-		if (!need->hook)
+		if (!need->hook || is_refused(at, no, need->hook))
+			continue;
+		/* It would be for nothing. */
+		if (err && need->hook->kind == HOOK_ITER)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
 		at->links[i] = attach_program(prog, need->hook);
@@ -276,11 +312,10 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 			run_iterator(at->links[i]);
 		if (at->links[i])
 			continue;
-		refuse(need, need->hook, -errno);
-		no->refused[need->hook - at->monitor->hooks] = true;
-		return -EAGAIN;
+		refuse_for(at, need, no, -errno);
+		err = -EAGAIN;
 	}
-	return 0;
+	return err;
 }
 
 static int map_epoch(struct attachment *at)
