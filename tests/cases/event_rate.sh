@@ -162,8 +162,8 @@ log=bitmap
 needs mark_page_dirty | grep -q '"hook":"[a-z_]*/kvm_dirty_ring_push"' && log=ring
 # A ring of 1 MiB holds 6000 calls, 7000 faults, 9000 dirty pages, 12000 of -c, 16000 of -i and -w.
 case $(vendor) in
-none) calls=1000 lines=600 halts=2500 ;;
-*) calls=200 lines=100 halts=2500 ;;
+none) calls=1000 lines=600 halts=2500 irqs=9000 ;;
+*) calls=200 lines=80 halts=250 irqs=2000 ;;
 esac
 if rates kvm_ioctl ioctl_return "-l --events" "msi=$calls" "msi=200" 'select(.name != "KVM_RUN") | .count' \
 	'select(.name == "KVM_SIGNAL_MSI") | .count' \
@@ -179,6 +179,6 @@ rates kvmmmu_page_fault kvm_page_fault -f "touch=15000" "touch=15000" 'select(.k
 	'select(.kind == "tdp" and .slot == 1) | .count' 15000
 rates mark_page_dirty mark_page_dirty "-d --temp-dir=$TMP/temp" "--log=$log dirty=10000:4" "--log=$log dirty=10000:2" .count \
 	'select(.slot == 2) | .count' 'map(select(.what == "vm") | .log.pages) | add'
-rates irq_inject kvm_inj_virq -i "--vcpus=2 ioapic_irq=9000" "--vcpus=2 ioapic_irq=9000" .count .count \
+rates irq_inject kvm_inj_virq -i "--vcpus=2 ioapic_irq=$irqs" "--vcpus=2 ioapic_irq=9000" .count .count \
 	'map(select(.what == "vm") | .stats.irq_injections) | add'
 done_testing
