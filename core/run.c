@@ -26,7 +26,7 @@
 #include "vcpus.h"
 #include "vm.h"
 
-enum { NSEC_PER_MSEC = 1000000, STDOUT_BUFFER = 1 << 16 };
+enum { NSEC_PER_MSEC = 1000000, PAUSE_NS = 5 * NSEC_PER_MSEC, STDOUT_BUFFER = 1 << 16 };
 
 /* What the loop waits for; epoll's data. */
 enum source {
@@ -34,6 +34,7 @@ enum source {
 	SOURCE_INTERVAL,
 	SOURCE_END,
 	SOURCE_VMM,
+	SOURCE_PAUSE,		/* of the events */
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
 	SOURCE_EVENTS,		/* of attached[0], and so on */
@@ -42,6 +43,7 @@ enum source {
 struct loop {
 	int epoll;
 	int fds[NR_OWN_SOURCES];
+	bool pausing;
 };
 
 uint64_t clock__ns(void)
@@ -118,6 +120,40 @@ static int loop__add(struct loop *loop, unsigned int source, int fd)
 	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+static void loop__want(struct loop *loop, const struct run *run, size_t i, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.u32 = SOURCE_EVENTS + i };
+
+	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached[i].events), &event);
+}
+
+/*
+ * Events have been read: the next ones wait for their like. The kernel wakes
+ * us for an event that finds the ring empty, which costs the guest that makes
+ * it as much as us; so that happens a few hundred times a second at most.
+ */
+static void loop__pause_events(struct loop *loop, const struct run *run, size_t i)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = PAUSE_NS };
+
+	if (!loop->pausing)
+		loop->pausing = !timerfd_settime(loop->fds[SOURCE_PAUSE], 0, &when, NULL);
+	if (loop->pausing)
+		loop__want(loop, run, i, 0);
+}
+
+static void loop__resume_events(struct loop *loop, const struct run *run)
+{
+	uint64_t expired;
+
+	if (read(loop->fds[SOURCE_PAUSE], &expired, sizeof(expired)) < 0)
+		return;
+	loop->pausing = false;
+	for (size_t i = 0; i < run->nr_attached; i++)
+		if (run->attached[i].events)
+			loop__want(loop, run, i, EPOLLIN);
+}
+
 static void loop__close(struct loop *loop)
 {
 	for (int i = 0; i < NR_OWN_SOURCES; i++)
@@ -142,6 +178,9 @@ static int loop__open(struct loop *loop, const struct run *run, const sigset_t *
 				open_timer(run->start_ns + opts->interval_ns, opts->interval_ns));
 	if (!err && opts->time_ns)
 		err = loop__add(loop, SOURCE_END, open_timer(run->start_ns + opts->time_ns, 0));
+	if (!err)
+		err = loop__add(loop, SOURCE_PAUSE,
+				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (!err)
 		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->vcpus));
 	for (size_t i = 0; !err && i < run->nr_attached; i++)
@@ -207,6 +246,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			err = output__flush(run->out);
 			if (err)
 				return -err;
+			loop__pause_events(loop, run, event.data.u32 - SOURCE_EVENTS);
 			continue;
 		}
 		switch (event.data.u32) {
@@ -218,6 +258,9 @@ static int loop__run(struct loop *loop, struct run *run)
 			return 0;
 		case SOURCE_VCPUS:
 			vcpus__learn(run->vcpus);
+			continue;
+		case SOURCE_PAUSE:
+			loop__resume_events(loop, run);
 			continue;
 		case SOURCE_INTERVAL:
 			if (read(loop->fds[SOURCE_INTERVAL], &expired, sizeof(expired)) < 0)
