@@ -24,8 +24,9 @@ else
 fi
 
 case $(vendor) in
-none) vms=200 exits=600 idle=4 ;;
-*) vms=64 exits=60 idle=4 ;;
+none) vms=200 exits=600 most_ms=2500 most_idle=2000 most_busy=9000 ;;
+# Emulated, and so many times slower.
+*) vms=64 exits=60 most_ms=15000 most_idle=10000 most_busy=30000 ;;
 esac
 if test "$KVM_WATCHER_EMULATOR" = bochs; then
 	skip "$vms VMs" "Bochs takes minutes to make them; the machine in QEMU has the same kernel"
@@ -78,11 +79,11 @@ vms_at_gate sleep=100000
 open_gate
 began_ms=$(uptime_ms)
 if watch -e --interval=1; then
-	sleep $idle
+	sleep 4
 	memory "$label, -e"
 	watch_end
-	at_most "$label: until it watches (goal 500)" 2500 "$(started)" ms
-	at_most "$label, idle: CPU of user space (goal 1000)" 2000 "$(cpu)" "thousandths of a per cent"
+	at_most "$label: until it watches (goal 500)" $most_ms "$(started)" ms
+	at_most "$label, idle: CPU of user space (goal 1000)" $most_idle "$(cpu)" "thousandths of a per cent"
 	no_loss "$label, idle: nothing lost"
 else
 	fail "$label: kvm_watcher starts"
@@ -107,7 +108,7 @@ if watch -e --interval=1; then
 	wait "$gated"
 	watch_end
 	cp "$TMP/$gated.json" "$TMP/guest.json"
-	at_most "$label, all exiting: CPU of user space (goal 3000)" 9000 "$(cpu)" "thousandths of a per cent"
+	at_most "$label, all exiting: CPU of user space (goal 3000)" $most_busy "$(cpu)" "thousandths of a per cent"
 	grep '"scope":"total"' "$TMP/watch.json" | grep "\"pid\":$gated," >"$TMP/total.json"
 	tail -n 1 "$TMP/watch.json" >>"$TMP/total.json"
 	mv "$TMP/total.json" "$TMP/watch.json"
