@@ -27,8 +27,15 @@ enum {
 	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
 };
 
+/* The iterator over all vCPUs' descriptors. */
+struct lister {
+	struct vcpus_bpf *skel;
+	struct bpf_link *link;
+};
+
 struct vcpus {
 	const struct options *opts;
+	struct lister lister;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
 	struct vm_ref *vms;
@@ -92,6 +99,7 @@ static size_t choose_slots(const struct options *opts)
 }
 
 static void resolve(struct vcpus *v, uint32_t slot);
+static void lister__close(struct lister *lister);
 
 static int on_new_vcpu(void *ctx, void *data, size_t size)
 {
@@ -184,6 +192,7 @@ void vcpus__close(struct vcpus *v)
 		v->vms = vm->next;
 		free(vm);
 	}
+	lister__close(&v->lister);
 	ring_buffer__free(v->news);
 	if (v->infos)
 		munmap(v->infos, v->infos_size);
@@ -309,6 +318,81 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return find_vm(v, info);
 }
 
+static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
+{
+	struct vcpu_entry *list = NULL, *more;
+	size_t used = 0, room = 0;
+	ssize_t got = 1;
+
+	while (got > 0) {
+		if (room - used < sizeof(*list)) {
+			room = room ? room * 2 : 64 * sizeof(*list);
+			more = realloc(list, room);
+			if (!more) {
+				free(list);
+				return -ENOMEM;
+			}
+			list = more;
+		}
+		got = read(fd, (char *)list + used, room - used);
+		if (got < 0 && errno == EAGAIN)
+			got = 1;
+		else if (got > 0)
+			used += got;
+	}
+	*entries = list;
+	*nr = used / sizeof(*list);
+	return got < 0 ? -errno : 0;
+}
+
+static void lister__close(struct lister *lister)
+{
+	bpf_link__destroy(lister->link);
+	vcpus_bpf__destroy(lister->skel);
+	memset(lister, 0, sizeof(*lister));
+}
+
+static int lister__open(struct lister *lister)
+{
+	int err;
+
+	lister->skel = vcpus_bpf__open();
+	if (!lister->skel)
+		return -errno;
+	bpf_program__set_autoload(lister->skel->progs.list_vcpus, true);
+	err = vcpus_bpf__load(lister->skel);
+	if (!err) {
+		lister->link = bpf_program__attach_iter(lister->skel->progs.list_vcpus, NULL);
+		err = lister->link ? 0 : -errno;
+	}
+	if (err)
+		lister__close(lister);
+	return err;
+}
+
+static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
+{
+	int fd = bpf_iter_create(bpf_link__fd(lister->link)), err;
+
+	if (fd < 0)
+		return -errno;
+	err = read_entries(fd, entries, nr);
+	close(fd);
+	return err;
+}
+
+int vcpus__list(struct vcpu_entry **entries, size_t *nr)
+{
+	struct lister lister;
+	int err = lister__open(&lister);
+
+	if (err)
+		return err;
+	err = lister__read(&lister, entries, nr);
+	lister__close(&lister);
+	return err;
+}
+
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 {
 	struct vcpu_entry *entries = NULL;
@@ -319,7 +403,10 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 	for (vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == kvm)
 			return vm;
-	if (vcpus__list(&entries, &nr))
+	/* Loaded when it is needed first: a VM may not live long enough for another time. */
+	if (!v->lister.link && lister__open(&v->lister))
+		return NULL;
+	if (lister__read(&v->lister, &entries, &nr))
 		return NULL;
 	/* All that there are: looking through the descriptors takes long where there are many. */
 	for (size_t i = 0; i < nr; i++) {
@@ -416,59 +503,4 @@ void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row)
 	row->pid = vm ? vm->tgid : UINT32_MAX;
 	row->tid = UINT32_MAX;
 	row->vcpu = UINT32_MAX;
-}
-
-static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
-{
-	struct vcpu_entry *list = NULL, *more;
-	size_t used = 0, room = 0;
-	ssize_t got = 1;
-
-	while (got > 0) {
-		if (room - used < sizeof(*list)) {
-			room = room ? room * 2 : 64 * sizeof(*list);
-			more = realloc(list, room);
-			if (!more) {
-				free(list);
-				return -ENOMEM;
-			}
-			list = more;
-		}
-		got = read(fd, (char *)list + used, room - used);
-		if (got < 0 && errno == EAGAIN)
-			got = 1;
-		else if (got > 0)
-			used += got;
-	}
-	*entries = list;
-	*nr = used / sizeof(*list);
-	return got < 0 ? -errno : 0;
-}
-
-int vcpus__list(struct vcpu_entry **entries, size_t *nr)
-{
-	struct bpf_link *link = NULL;
-	struct vcpus_bpf *skel;
-	int err, fd = -1;
-
-	skel = vcpus_bpf__open();
-	if (!skel)
-		return -errno;
-	bpf_program__set_autoload(skel->progs.list_vcpus, true);
-	err = vcpus_bpf__load(skel);
-	if (err)
-		goto cleanup;
-	link = bpf_program__attach_iter(skel->progs.list_vcpus, NULL);
-	if (!link) {
-		err = -errno;
-		goto cleanup;
-	}
-	fd = bpf_iter_create(bpf_link__fd(link));
-	err = fd < 0 ? -errno : read_entries(fd, entries, nr);
-cleanup:
-	if (fd >= 0)
-		close(fd);
-	bpf_link__destroy(link);
-	vcpus_bpf__destroy(skel);
-	return err;
 }
