@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../compat/probes.h"
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
@@ -70,6 +71,7 @@ bool attach__loads(const struct bpf_object *obj, const char *name)
 /* The alternatives that this host refused, by their index in the monitor's table. */
 struct refusals {
 	bool refused[64];
+	bool probed[NR_HOOK_KINDS];
 };
 
 /* The first reason is the one that counts: it is about the preferred hook. */
@@ -107,6 +109,36 @@ static const char *refusal_text(int err)
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
 	set_why(need, "%s %s: %s", kind_names[hook->kind], hook->target, refusal_text(err));
+}
+
+/*
+ * The host refused the hook of a need. When it refuses that kind for whatever
+ * it is, all of its hooks are: each more to try costs another object.
+ */
+static void refuse_for(struct attachment *at, struct need_state *need, struct refusals *no, int err)
+{
+	const struct hook *hooks = at->monitor->hooks;
+	enum hook_kind kind = need->hook->kind;
+
+	refuse(need, need->hook, err);
+	no->refused[need->hook - hooks] = true;
+	if (no->probed[kind])
+		return;
+	no->probed[kind] = true;
+	err = probe__hook_kind(kind);
+	if (!err)
+		return;
+	for (size_t i = 0; hooks[i].need; i++)
+		no->refused[i] |= hooks[i].kind == kind;
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook && at->needs[i].hook->kind == kind)
+			refuse(&at->needs[i], at->needs[i].hook, err);
+}
+
+static bool is_refused(const struct attachment *at, const struct refusals *no,
+		       const struct hook *hook)
+{
+	return no->refused[hook - at->monitor->hooks];
 }
 
 /* NULL when the hook may be tried, else why not. */
@@ -161,6 +193,14 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 	}
 }
 
+/* The ring of single events: as large as was asked for, else as the host's CPUs suggest. */
+static int size_ring(const struct run *run, struct bpf_object *obj)
+{
+	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
+
+	return ring ? bpf_map__set_max_entries(ring, run__ring_mib(run) << 20) : 0;
+}
+
 /* only: the one program to load, or NULL for those of the chosen hooks. */
 static struct bpf_object *open_object(struct run *run, const struct attachment *at,
 				      const struct hook *only)
@@ -189,6 +229,8 @@ static struct bpf_object *open_object(struct run *run, const struct attachment *
 	}
 	map__set_const(obj, "no_events", run->opts->summary);
 	err = vcpus__share(run->vcpus, obj);
+	if (!err)
+		err = size_ring(run, obj);
 	if (!err && at->monitor->prepare)
 		err = at->monitor->prepare(run, obj);
 	if (!err)
@@ -212,15 +254,14 @@ static int find_refused(struct run *run, struct attachment *at, struct refusals 
 		struct bpf_object *obj;
 		int err;
 
-		if (!hook)
+		if (!hook || is_refused(at, no, hook))
 			continue;
 		obj = open_object(run, at, hook);
 		err = obj ? bpf_object__load(obj) : -errno;
 		bpf_object__close(obj);
 		if (!err)
 			continue;
-		refuse(&at->needs[i], hook, err);
-		no->refused[hook - at->monitor->hooks] = true;
+		refuse_for(at, &at->needs[i], no, err);
 		found++;
 	}
 	return found ? 0 : load_err;
@@ -251,14 +292,19 @@ static void run_iterator(const struct bpf_link *link)
 	close(fd);
 }
 
-/* Attaches what was loaded; marks the first one that is refused. -EAGAIN then. */
+/* Attaches what was loaded; marks those that are refused. -EAGAIN then. */
 static int attach_chosen(struct attachment *at, struct refusals *no)
 {
+	int err = 0;
+
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		struct need_state *need = &at->needs[i];
 		struct bpf_program *prog;
 
-		if (!need->hook)
+		if (!need->hook || is_refused(at, no, need->hook))
+			continue;
+		/* It would be for nothing. */
+		if (err && need->hook->kind == HOOK_ITER)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
 		at->links[i] = attach_program(prog, need->hook);
@@ -266,11 +312,10 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 			run_iterator(at->links[i]);
 		if (at->links[i])
 			continue;
-		refuse(need, need->hook, -errno);
-		no->refused[need->hook - at->monitor->hooks] = true;
-		return -EAGAIN;
+		refuse_for(at, need, no, -errno);
+		err = -EAGAIN;
 	}
-	return 0;
+	return err;
 }
 
 static int map_epoch(struct attachment *at)
@@ -292,9 +337,11 @@ static int map_epoch(struct attachment *at)
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct attachment *at = ctx;
+	const struct event *event = data;
 
 	at->monitor->event(at->run, at, data, size);
-	return 0;
+	/* Negative: enough for now. */
+	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
 }
 
 static int open_events(struct attachment *at)
@@ -311,6 +358,8 @@ void attach__read_events(struct attachment *at)
 {
 	if (!at->events)
 		return;
+	/* Where they come faster than they are shown, reading would not end by itself. */
+	at->read_until_ns = clock__ns();
 	run__begin(at->run, at->monitor, SCOPE_EVENT, at->monitor->event_view);
 	ring_buffer__consume(at->events);
 	output__end(at->run->out);

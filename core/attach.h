@@ -68,6 +68,7 @@ struct attachment {
 	struct bpf_link *links[MAX_NEEDS];
 	size_t nr_needs;
 	struct ring_buffer *events;	/* of an object that has a map "events" */
+	uint64_t read_until_ns;		/* the reading of it ends with the first event after that */
 	char *data;			/* the object's .data, live */
 	size_t data_size;
 	uint64_t *epoch;		/* in it: the interval that is being written */
@@ -89,7 +90,7 @@ uint64_t attach__skipped(const struct attachment *at);
 /* Stops the programs; the object and its maps stay readable. */
 void attach__detach(struct attachment *at);
 
-/* Hands the events that wait in the ring to the monitor. */
+/* Hands the events that wait in the ring to the monitor: all that there are, but not what comes meanwhile. */
 void attach__read_events(struct attachment *at);
 
 /* Ends the monitor and frees the object. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../bpf/records.h"
 #include "attach.h"
 #include "monitor.h"
 #include "options.h"
@@ -31,6 +32,8 @@ enum key {
 	KEY_VM,
 	KEY_VCPU,
 	KEY_HOOKS,
+	KEY_MAX_VCPUS,
+	KEY_RING_SIZE,
 	KEY_EVENTS,
 	KEY_SUMMARY,
 	KEY_SELF_COST,
@@ -48,6 +51,7 @@ enum {
 	MAX_VCPU = 65535,
 	MAX_SECONDS = 1000000000,
 	MAX_MIB_PER_S = 1000000,
+	MAX_RING_MIB = 1024,
 };
 
 const char *argp_program_bug_address = "the project's issue tracker";
@@ -79,6 +83,10 @@ static const struct argp_option fixed_options[] = {
 	  .doc = "stop after SEC seconds (until Ctrl-C without it)" },
 	{ .name = "hooks", .key = KEY_HOOKS, .arg = "KIND[,KIND]",
 	  .doc = "use only these kinds of kernel hook" },
+	{ .name = "max-vcpus", .key = KEY_MAX_VCPUS, .arg = "N",
+	  .doc = "room for N vCPUs at a time (default: four times those that run now)" },
+	{ .name = "ring-size", .key = KEY_RING_SIZE, .arg = "MIB",
+	  .doc = "room for single events that wait to be shown (default 4, more on large hosts)" },
 
 	{ .doc = "Output:", .group = GROUP_OUTPUT },
 	{ .name = "interval", .key = KEY_INTERVAL, .arg = "SEC",
@@ -293,6 +301,30 @@ static int parse_hooks(const char *arg, unsigned int *hooks)
 	}
 }
 
+static int parse_max_vcpus(const char *arg, uint32_t *max)
+{
+	const char *end = arg;
+	unsigned long value;
+
+	if (!parse_number(&end, MAX_VCPU_SLOTS - 1, &value) || *end || !value)
+		return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 "
+				   "to %d, the most there can be room for", arg, MAX_VCPU_SLOTS - 1);
+	*max = value;
+	return 0;
+}
+
+static int parse_ring_size(const char *arg, uint32_t *mib)
+{
+	const char *end = arg;
+	unsigned long value;
+
+	if (!parse_number(&end, MAX_RING_MIB, &value) || *end || !value)
+		return usage_error("--ring-size: \"%s\" is not a number of MiB; give one from 1 to %d",
+				   arg, MAX_RING_MIB);
+	*mib = value;
+	return 0;
+}
+
 static int parse_bandwidth(const char *arg, double *bytes_per_s)
 {
 	char *end;
@@ -323,6 +355,10 @@ static int parse_value(int key, const char *arg, struct options *opts)
 		return parse_vcpus(arg, opts);
 	case KEY_HOOKS:
 		return parse_hooks(arg, &opts->hooks);
+	case KEY_MAX_VCPUS:
+		return parse_max_vcpus(arg, &opts->max_vcpus);
+	case KEY_RING_SIZE:
+		return parse_ring_size(arg, &opts->ring_mib);
 	case KEY_TEMP_DIR:
 		return parse_dir(arg, &opts->temp_dir);
 	case KEY_BANDWIDTH:

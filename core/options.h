@@ -23,6 +23,8 @@ struct options {
 	uint32_t vcpus[MAX_VCPU_FILTER];
 	size_t nr_vcpus;	/* --vcpu; 0: every vCPU */
 	unsigned int hooks;	/* --hooks: bit mask of enum hook_kind; 0: any */
+	uint32_t max_vcpus;	/* --max-vcpus; 0: as many as the host suggests */
+	uint32_t ring_mib;	/* --ring-size; 0: as the host suggests */
 	const char *temp_dir;	/* --temp-dir; NULL: the default */
 	double migration_bandwidth;	/* bytes per second; 0: not asked for */
 	bool events;		/* --events */

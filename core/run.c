@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,7 @@
 #include "vcpus.h"
 #include "vm.h"
 
-enum { NSEC_PER_MSEC = 1000000 };
+enum { NSEC_PER_MSEC = 1000000, PAUSE_NS = 5 * NSEC_PER_MSEC, STDOUT_BUFFER = 1 << 16 };
 
 /* What the loop waits for; epoll's data. */
 enum source {
@@ -33,6 +34,7 @@ enum source {
 	SOURCE_INTERVAL,
 	SOURCE_END,
 	SOURCE_VMM,
+	SOURCE_PAUSE,		/* of the events */
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
 	SOURCE_EVENTS,		/* of attached[0], and so on */
@@ -41,6 +43,7 @@ enum source {
 struct loop {
 	int epoll;
 	int fds[NR_OWN_SOURCES];
+	bool pausing;
 };
 
 uint64_t clock__ns(void)
@@ -49,6 +52,20 @@ uint64_t clock__ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+}
+
+uint32_t run__ring_mib(const struct run *run)
+{
+	enum { LEAST = 4, MOST = 64, CPUS_PER_MIB = 2 };
+	uint32_t want = sysconf(_SC_NPROCESSORS_CONF) / CPUS_PER_MIB, mib = LEAST;
+
+	if (run->opts->ring_mib)
+		want = run->opts->ring_mib, mib = 1;
+	else if (want > MOST)
+		want = MOST;
+	while (mib < want)
+		mib *= 2;
+	return mib;
 }
 
 void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsigned int view)
@@ -103,6 +120,40 @@ static int loop__add(struct loop *loop, unsigned int source, int fd)
 	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+static void loop__want(struct loop *loop, const struct run *run, size_t i, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.u32 = SOURCE_EVENTS + i };
+
+	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached[i].events), &event);
+}
+
+/*
+ * Events have been read: the next ones wait for their like. The kernel wakes
+ * us for an event that finds the ring empty, which costs the guest that makes
+ * it as much as us; so that happens a few hundred times a second at most.
+ */
+static void loop__pause_events(struct loop *loop, const struct run *run, size_t i)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = PAUSE_NS };
+
+	if (!loop->pausing)
+		loop->pausing = !timerfd_settime(loop->fds[SOURCE_PAUSE], 0, &when, NULL);
+	if (loop->pausing)
+		loop__want(loop, run, i, 0);
+}
+
+static void loop__resume_events(struct loop *loop, const struct run *run)
+{
+	uint64_t expired;
+
+	if (read(loop->fds[SOURCE_PAUSE], &expired, sizeof(expired)) < 0)
+		return;
+	loop->pausing = false;
+	for (size_t i = 0; i < run->nr_attached; i++)
+		if (run->attached[i].events)
+			loop__want(loop, run, i, EPOLLIN);
+}
+
 static void loop__close(struct loop *loop)
 {
 	for (int i = 0; i < NR_OWN_SOURCES; i++)
@@ -127,6 +178,9 @@ static int loop__open(struct loop *loop, const struct run *run, const sigset_t *
 				open_timer(run->start_ns + opts->interval_ns, opts->interval_ns));
 	if (!err && opts->time_ns)
 		err = loop__add(loop, SOURCE_END, open_timer(run->start_ns + opts->time_ns, 0));
+	if (!err)
+		err = loop__add(loop, SOURCE_PAUSE,
+				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (!err)
 		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->vcpus));
 	for (size_t i = 0; !err && i < run->nr_attached; i++)
@@ -192,6 +246,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			err = output__flush(run->out);
 			if (err)
 				return -err;
+			loop__pause_events(loop, run, event.data.u32 - SOURCE_EVENTS);
 			continue;
 		}
 		switch (event.data.u32) {
@@ -203,6 +258,9 @@ static int loop__run(struct loop *loop, struct run *run)
 			return 0;
 		case SOURCE_VCPUS:
 			vcpus__learn(run->vcpus);
+			continue;
+		case SOURCE_PAUSE:
+			loop__resume_events(loop, run);
 			continue;
 		case SOURCE_INTERVAL:
 			if (read(loop->fds[SOURCE_INTERVAL], &expired, sizeof(expired)) < 0)
@@ -281,6 +339,31 @@ static void say_self_cost(const struct run *run, uint64_t cpu_ns)
 	    100.0 * cpu_ns / wall_ns);
 }
 
+/* What the user can do against a loss; nothing against most. */
+static void advise(const struct run *run, enum lost what, char *text, size_t size)
+{
+	size_t max = vcpus__max(run->vcpus);
+
+	text[0] = '\0';
+	if (what == LOST_EVENTS)
+		snprintf(text, size, "; --ring-size=MIB gives the ring more than its %" PRIu32 " MiB",
+			 run__ring_mib(run));
+	else if ((what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL) && max < MAX_VCPU_SLOTS - 1)
+		snprintf(text, size, "; --max-vcpus=N makes room for more vCPUs than %zu", max);
+}
+
+static void say_losses(const struct run *run)
+{
+	char advice[128];
+
+	for (int i = 0; i < NR_LOST; i++) {
+		if (!run->lost[i])
+			continue;
+		advise(run, i, advice, sizeof(advice));
+		say("lost: %" PRIu64 " %s (%s)%s", run->lost[i], lost__name(i), lost__help(i), advice);
+	}
+}
+
 static void write_summary(struct run *run)
 {
 	uint64_t cpu_ns = self_cpu_ns() - run->start_cpu_ns;
@@ -303,9 +386,7 @@ static void write_summary(struct run *run)
 	json_object_object_add(obj, "self_cpu_ns", json_object_new_uint64(self_cpu_ns()));
 	json_object_object_add(obj, "watching_cpu_ns", json_object_new_uint64(cpu_ns));
 	output__object(run->out, obj);
-	for (int i = 0; i < NR_LOST; i++)
-		if (run->lost[i])
-			say("lost: %" PRIu64 " %s (%s)", run->lost[i], lost__name(i), lost__help(i));
+	say_losses(run);
 	if (run->opts->self_cost)
 		say_self_cost(run, cpu_ns);
 }
@@ -389,6 +470,24 @@ static void say_ready(const struct run *run)
 	say("watching %s %s", names, until);
 }
 
+/*
+ * The hooks are detached. Programs may still be running on other CPUs, under
+ * rcu_read_lock(), for which this membarrier waits. Then what found no room is
+ * final: until the very end it is either shown or counted here.
+ */
+static void settle(struct run *run)
+{
+	static const enum lost no_room[] = {
+		LOST_VCPUS_FULL, LOST_RECORDS_FULL, LOST_PAGES_FULL, LOST_EVENTS,
+	};
+	uint64_t lost[NR_LOST];
+
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+	vcpus__losses(run->vcpus, lost);
+	for (size_t i = 0; i < sizeof(no_room) / sizeof(*no_room); i++)
+		run->lost[no_room[i]] = lost[no_room[i]];
+}
+
 /* After everything is attached: the loop, then the rest of the data. */
 static int measure(struct run *run, const sigset_t *signals)
 {
@@ -415,6 +514,7 @@ static int measure(struct run *run, const sigset_t *signals)
 		attach__read_runs(&run->attached[i]);
 		attach__detach(&run->attached[i]);
 	}
+	settle(run);
 	if (err != -EPIPE) {
 		report_interval(run);
 		report_total(run);
@@ -450,6 +550,8 @@ int run__watch(const struct options *opts)
 	}
 	if (vcpus__open(opts, &run.vcpus))
 		return EXIT_NOT_MEASURED;
+	/* Every table and every batch of events is flushed, and not each of many lines. */
+	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
 	run.out = output__new(opts->format, stdout, terminal__width());
 	if (!run.out)
 		say("out of memory");

@@ -35,6 +35,9 @@ int run__watch(const struct options *opts);
 /* Begins a section for the period that report() is about. */
 void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsigned int view);
 
+/* Room in each monitor's ring of single events; a power of 2. */
+uint32_t run__ring_mib(const struct run *run);
+
 uint64_t clock__ns(void);
 
 /* Columns of the terminal on stdout; 0 when it is none. */

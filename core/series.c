@@ -12,13 +12,17 @@
 #include "run.h"
 #include "vcpus.h"
 
+/* Records that are shared out on demand: few vCPUs may need as many as these have. */
+enum { LEAST_SLOTS = 256 };
+
 int series__prepare(struct series_set *set, const struct series_kind *kind,
 		    struct bpf_object *obj, size_t nr_slots)
 {
+	size_t nr = kind->index && nr_slots < LEAST_SLOTS ? LEAST_SLOTS : nr_slots;
 	int err;
 
 	set->kind = kind;
-	set->nr = nr_slots * kind->per_slot;
+	set->nr = nr * kind->per_slot;
 	err = map__resize(obj, kind->records, set->nr);
 	if (!err && kind->index)
 		err = map__resize(obj, kind->index, set->nr);

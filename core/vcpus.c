@@ -22,13 +22,20 @@
 
 enum {
 	LEAST_SLOTS = 256,
-	MOST_SLOTS = MAX_VCPU_SLOTS,
+	MOST_SLOTS = 4096,		/* without --max-vcpus, unless more vCPUs run */
 	SLOTS_PER_CPU = 16,
 	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
 };
 
+/* The iterator over all vCPUs' descriptors. */
+struct lister {
+	struct vcpus_bpf *skel;
+	struct bpf_link *link;
+};
+
 struct vcpus {
 	const struct options *opts;
+	struct lister lister;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
 	struct vm_ref *vms;
@@ -68,12 +75,14 @@ const char *lost__help(enum lost what)
 	return lost_kinds[what].help;
 }
 
-/* Room for what the host runs now, four times over, and for what its CPUs suggest. */
-static size_t choose_slots(void)
+/* Room for what the host runs now, four times over, and for what its CPUs suggest; slot 0 included. */
+static size_t choose_slots(const struct options *opts)
 {
 	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;
 	struct vm *vms = NULL;
 
+	if (opts->max_vcpus)
+		return opts->max_vcpus + 1;
 	if (!vm__scan("/proc", &vms, &nr))
 		for (size_t i = 0; i < nr; i++)
 			vcpus += vms[i].nr_vcpus;
@@ -82,12 +91,15 @@ static size_t choose_slots(void)
 		want = vcpus * 4;
 	if (sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU > want)
 		want = sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU;
-	while (slots < want && slots < MOST_SLOTS)
+	if (want > MOST_SLOTS)
+		want = vcpus + vcpus / 4 > MOST_SLOTS ? vcpus + vcpus / 4 : MOST_SLOTS;
+	while (slots < want && slots < MAX_VCPU_SLOTS)
 		slots *= 2;
 	return slots;
 }
 
 static void resolve(struct vcpus *v, uint32_t slot);
+static void lister__close(struct lister *lister);
 
 static int on_new_vcpu(void *ctx, void *data, size_t size)
 {
@@ -144,7 +156,7 @@ int vcpus__open(const struct options *opts, struct vcpus **vcpus)
 	if (!v)
 		goto cleanup;
 	v->opts = opts;
-	v->nr_slots = choose_slots();
+	v->nr_slots = choose_slots(opts);
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
@@ -180,6 +192,7 @@ void vcpus__close(struct vcpus *v)
 		v->vms = vm->next;
 		free(vm);
 	}
+	lister__close(&v->lister);
 	ring_buffer__free(v->news);
 	if (v->infos)
 		munmap(v->infos, v->infos_size);
@@ -229,9 +242,11 @@ const struct vcpu_ref *vcpus__get_new(struct vcpus *v, uint32_t slot)
 {
 	const struct vcpu_ref *ref = vcpus__get(v, slot);
 
-	if (ref || !slot)
+	if (ref || !slot || slot >= v->nr_slots)
 		return ref;
 	vcpus__learn(v);
+	/* Thousands at once are more than the announcements have room for. */
+	resolve(v, slot);
 	return vcpus__get(v, slot);
 }
 
@@ -241,24 +256,39 @@ void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
 }
 
 /* The process's name if it still is the process that the kernel saw, else its comm. */
-static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
+static void name_process(struct vm_ref *vm, const struct vcpu_info *info)
 {
-	unsigned int nth = 1;
 	struct vm found;
 	int err;
 
 	err = vm__probe("/proc", info->tgid, &found);
 	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
-		snprintf(found.name, sizeof(found.name), "%.15s", info->comm);
-	for (const struct vm_ref *other = vm->next; other; other = other->next)
-		if (vm->kvm && other->kvm && other->tgid == vm->tgid &&
-		    other->start_ns == vm->start_ns)
-			nth++;
-	if (nth == 1)
-		snprintf(vm->label, sizeof(vm->label), "%s", found.name);
+		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
 	else
-		snprintf(vm->label, sizeof(vm->label), "%s#%u", found.name, nth);
+		snprintf(vm->name, sizeof(vm->name), "%s", found.name);
+}
+
+static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
+{
+	const struct vm_ref *sibling = NULL;
+	unsigned int nth = 1;
+
+	for (const struct vm_ref *other = vm->next; other; other = other->next) {
+		if (other->tgid != vm->tgid || other->start_ns != vm->start_ns)
+			continue;
+		sibling = other;
+		nth += vm->kvm && other->kvm;
+	}
+	/* Looking at a process with hundreds of VMs takes long: once is enough. */
+	if (sibling)
+		memcpy(vm->name, sibling->name, sizeof(vm->name));
+	else
+		name_process(vm, info);
+	if (nth == 1)
+		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
+	else
+		snprintf(vm->label, sizeof(vm->label), "%s#%u", vm->name, nth);
 }
 
 static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
@@ -288,6 +318,81 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return find_vm(v, info);
 }
 
+static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
+{
+	struct vcpu_entry *list = NULL, *more;
+	size_t used = 0, room = 0;
+	ssize_t got = 1;
+
+	while (got > 0) {
+		if (room - used < sizeof(*list)) {
+			room = room ? room * 2 : 64 * sizeof(*list);
+			more = realloc(list, room);
+			if (!more) {
+				free(list);
+				return -ENOMEM;
+			}
+			list = more;
+		}
+		got = read(fd, (char *)list + used, room - used);
+		if (got < 0 && errno == EAGAIN)
+			got = 1;
+		else if (got > 0)
+			used += got;
+	}
+	*entries = list;
+	*nr = used / sizeof(*list);
+	return got < 0 ? -errno : 0;
+}
+
+static void lister__close(struct lister *lister)
+{
+	bpf_link__destroy(lister->link);
+	vcpus_bpf__destroy(lister->skel);
+	memset(lister, 0, sizeof(*lister));
+}
+
+static int lister__open(struct lister *lister)
+{
+	int err;
+
+	lister->skel = vcpus_bpf__open();
+	if (!lister->skel)
+		return -errno;
+	bpf_program__set_autoload(lister->skel->progs.list_vcpus, true);
+	err = vcpus_bpf__load(lister->skel);
+	if (!err) {
+		lister->link = bpf_program__attach_iter(lister->skel->progs.list_vcpus, NULL);
+		err = lister->link ? 0 : -errno;
+	}
+	if (err)
+		lister__close(lister);
+	return err;
+}
+
+static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
+{
+	int fd = bpf_iter_create(bpf_link__fd(lister->link)), err;
+
+	if (fd < 0)
+		return -errno;
+	err = read_entries(fd, entries, nr);
+	close(fd);
+	return err;
+}
+
+int vcpus__list(struct vcpu_entry **entries, size_t *nr)
+{
+	struct lister lister;
+	int err = lister__open(&lister);
+
+	if (err)
+		return err;
+	err = lister__read(&lister, entries, nr);
+	lister__close(&lister);
+	return err;
+}
+
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 {
 	struct vcpu_entry *entries = NULL;
@@ -298,15 +403,21 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 	for (vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == kvm)
 			return vm;
-	if (vcpus__list(&entries, &nr))
+	/* Loaded when it is needed first: a VM may not live long enough for another time. */
+	if (!v->lister.link && lister__open(&v->lister))
 		return NULL;
-	for (size_t i = 0; i < nr && !vm; i++) {
+	if (lister__read(&v->lister, &entries, &nr))
+		return NULL;
+	/* All that there are: looking through the descriptors takes long where there are many. */
+	for (size_t i = 0; i < nr; i++) {
 		struct vcpu_info info = {
-			.kvm = kvm, .tgid = entries[i].tgid, .start_ns = entries[i].start_ns,
+			.kvm = entries[i].kvm, .tgid = entries[i].tgid,
+			.start_ns = entries[i].start_ns,
 		};
+		const struct vm_ref *one = find_vm(v, &info);
 
-		if (entries[i].kvm == kvm)
-			vm = find_vm(v, &info);
+		if (info.kvm == kvm)
+			vm = one;
 	}
 	free(entries);
 	return vm;
@@ -392,59 +503,4 @@ void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row)
 	row->pid = vm ? vm->tgid : UINT32_MAX;
 	row->tid = UINT32_MAX;
 	row->vcpu = UINT32_MAX;
-}
-
-static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
-{
-	struct vcpu_entry *list = NULL, *more;
-	size_t used = 0, room = 0;
-	ssize_t got = 1;
-
-	while (got > 0) {
-		if (room - used < sizeof(*list)) {
-			room = room ? room * 2 : 64 * sizeof(*list);
-			more = realloc(list, room);
-			if (!more) {
-				free(list);
-				return -ENOMEM;
-			}
-			list = more;
-		}
-		got = read(fd, (char *)list + used, room - used);
-		if (got < 0 && errno == EAGAIN)
-			got = 1;
-		else if (got > 0)
-			used += got;
-	}
-	*entries = list;
-	*nr = used / sizeof(*list);
-	return got < 0 ? -errno : 0;
-}
-
-int vcpus__list(struct vcpu_entry **entries, size_t *nr)
-{
-	struct bpf_link *link = NULL;
-	struct vcpus_bpf *skel;
-	int err, fd = -1;
-
-	skel = vcpus_bpf__open();
-	if (!skel)
-		return -errno;
-	bpf_program__set_autoload(skel->progs.list_vcpus, true);
-	err = vcpus_bpf__load(skel);
-	if (err)
-		goto cleanup;
-	link = bpf_program__attach_iter(skel->progs.list_vcpus, NULL);
-	if (!link) {
-		err = -errno;
-		goto cleanup;
-	}
-	fd = bpf_iter_create(bpf_link__fd(link));
-	err = fd < 0 ? -errno : read_entries(fd, entries, nr);
-cleanup:
-	if (fd >= 0)
-		close(fd);
-	bpf_link__destroy(link);
-	vcpus_bpf__destroy(skel);
-	return err;
 }

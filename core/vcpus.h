@@ -25,7 +25,8 @@ struct vm_ref {
 	uint64_t start_ns;
 	uint64_t kvm;
 	bool chosen;		/* by -p and --vm */
-	char label[72];		/* its name, "#2" etc. behind it for a process's further VMs */
+	char name[64];		/* of the process: all its VMs have it */
+	char label[72];		/* the same, "#2" etc. behind it for a process's further VMs */
 };
 
 struct vcpu_ref {

@@ -289,7 +289,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get(run->vcpus, e->head.slot);
+	ref = vcpus__get_new(run->vcpus, e->head.slot);
 	out = ref && ref->chosen ? calls_output(run) : NULL;
 	if (!out)
 		return;

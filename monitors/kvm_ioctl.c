@@ -144,6 +144,7 @@ struct snapshot {
 	uint64_t count;
 	uint64_t errors[IOCTL_ERRORS];
 	struct timing stat;
+	bool ended;		/* nothing more would come at the look before the last one */
 };
 
 static struct {
@@ -397,10 +398,14 @@ static void retire(struct attachment *at)
 
 		if (!self.seen[i] || record->count != self.seen[i]->count)
 			used[record->in_use ? record->key.owner : 0] = true;
-		else if (self.owners[record->key.owner].replaced || !thread_lives(&record->key))
+		/* An interval later: what it did since the ring was read is shown by then. */
+		else if (self.seen[i]->ended)
 			retire_record(at, i);
 		else
 			used[record->key.owner] = true;
+		if (self.seen[i])
+			self.seen[i]->ended = self.owners[record->key.owner].replaced ||
+					      !thread_lives(&record->key);
 	}
 	for (size_t i = 1; i < self.nr_owners; i++)
 		if (self.owners[i].in_use && !used[i] &&

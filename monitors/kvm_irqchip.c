@@ -16,7 +16,7 @@
 #include "../decode/irqs.h"
 #include "kvm_irqchip.skel.h"
 
-enum { RECORDS = 4096 };
+enum { LEAST_RECORDS = 4096, RECORDS_PER_SLOT = 4 };
 _Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");
 enum { VIEW_EVENTS, VIEW_COUNTS };
 
@@ -144,6 +144,7 @@ struct series {
 	uint64_t count, coalesced, masked, lowered;		/* at the last look */
 	uint64_t grown, grown_coalesced, grown_masked, grown_lowered;
 	struct stat_series delay;
+	bool ended;		/* at the look before the last one */
 };
 
 static const struct series_kind kind = {
@@ -171,9 +172,9 @@ static int set_calls(struct bpf_object *obj, const char *constant, const char *b
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	int err = series__prepare(&set, &kind, obj, RECORDS);
+	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
+	int err = series__prepare(&set, &kind, obj, records > LEAST_RECORDS ? records : LEAST_RECORDS);
 
-	(void)run;
 	if (!err)
 		err = SET_CALLS(obj, "pic");
 	if (!err)
@@ -384,9 +385,15 @@ static void report(struct run *run, struct attachment *at, enum scope scope)
 		write_series(run, rows[i], scope);
 	output__end(run->out);
 	free(rows);
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++)
-		if (set.live[i] && has_ended(set.live[i]))
+	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
+		struct series *s = set.live[i];
+
+		/* An interval later: what it did since the ring was read is shown by then, and counted. */
+		if (s && s->ended)
 			series__retire(&set, at->obj, i);
+		else if (s)
+			s->ended = has_ended(s);
+	}
 }
 
 const struct monitor kvm_irqchip_monitor = {

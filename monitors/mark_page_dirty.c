@@ -24,7 +24,8 @@
 #include "pages.h"
 
 enum {
-	MAX_DIRTY_SLOTS = 4096,
+	LEAST_RECORDS = 4096,
+	RECORDS_PER_SLOT = 4,
 	PAGES_PER_MIB = 256,
 };
 
@@ -156,6 +157,7 @@ struct series {
 	/* What it grew by since the look before, then of the whole run. */
 	uint64_t new_count, new_dirtied;
 	uint64_t unique, first_time;
+	bool ended;		/* at the look before the last one */
 };
 
 static void forget_pages(const struct bpf_object *obj, void *series, uint32_t index);
@@ -198,9 +200,10 @@ static int make_room(void *array, size_t nr, size_t *room, size_t size)
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
-	int err = series__prepare(&self.set, &kind, obj, MAX_DIRTY_SLOTS);
+	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
+	int err = series__prepare(&self.set, &kind, obj,
+				  records > LEAST_RECORDS ? records : LEAST_RECORDS);
 
-	(void)run;
 	return err ? err : pages__prepare(&self.counts, obj);
 }
 
@@ -368,7 +371,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	if (size < sizeof(*e))
 		return;
 	ref = vcpus__get_new(run->vcpus, e->head.slot);
-	s = e->record < MAX_DIRTY_SLOTS && e->record ? series_of(run, e->record) : NULL;
+	s = e->record < self.set.nr && e->record ? series_of(run, e->record) : NULL;
 	vm = s ? s->head.vm : find_vm(run, e->kvm, e->head.slot);
 	if (!is_chosen(run, vm) || (ref && !ref->chosen) || (!ref && run->opts->nr_vcpus))
 		return;
@@ -451,10 +454,13 @@ static void forget_pages(const struct bpf_object *obj, void *series, uint32_t in
 static void retire_ended(const struct attachment *at)
 {
 	for (size_t i = 1; i < self.set.nr; i++) {
-		const struct series_head *s = self.set.live[i];
+		struct series *s = self.set.live[i];
 
-		if (s && s->vm && kill(s->vm->tgid, 0) && errno == ESRCH)
+		/* An interval later: what it did since the ring was read is shown by then, and counted. */
+		if (s && s->ended)
 			series__retire(&self.set, at->obj, i);
+		else if (s && s->head.vm)
+			s->ended = kill(s->head.vm->tgid, 0) && errno == ESRCH;
 	}
 }
 

@@ -163,7 +163,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	(void)at;
 	if (size < sizeof(*event))
 		return;
-	ref = vcpus__get(run->vcpus, event->head.slot);
+	ref = vcpus__get_new(run->vcpus, event->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, event->head.ts_ns, &row.row);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* JSON Lines: one object per row. */
 #include <errno.h>
+#include <string.h>
 
 #include <json-c/json.h>
 
 #include "format.h"
 
 enum {
-	ADD_FLAGS = JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY,
 	PRINT_FLAGS = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE |
 		      JSON_C_TO_STRING_NOZERO,
 };
@@ -32,39 +32,119 @@ static struct json_object *new_strings(const char *const *strings)
 	return array;
 }
 
-/* NULL is json-c's null, which is also how an absent value is written. */
+/* What is rare in rows that come in great numbers is left to json-c. NULL: absent. */
 static struct json_object *new_value(const struct column *col, const struct row *row)
 {
 	const char *const *strings;
-	const char *string;
+	double real;
+
+	switch (col->type) {
+	case COL_STRINGS:
+		strings = cell__strings(col, row);
+		return strings ? new_strings(strings) : NULL;
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		return cell__real(col, row, &real) ? new_real(real) : NULL;
+	case COL_OBJECT:
+		return json_object_get(cell__object(col, row));
+	default:
+		return NULL;
+	}
+}
+
+static void add_value(struct buf *line, const struct column *col, const struct row *row)
+{
+	struct json_object *value = new_value(col, row);
+	const char *text;
+	size_t len;
+
+	if (!value) {
+		buf__puts(line, "null");
+		return;
+	}
+	text = json_object_to_json_string_length(value, PRINT_FLAGS, &len);
+	if (text)
+		buf__add(line, text, len);
+	else
+		line->failed = true;
+	json_object_put(value);
+}
+
+static void add_number(struct buf *line, uint64_t value)
+{
+	char text[20], *p = text + sizeof(text);
+
+	do {
+		*--p = '0' + value % 10;
+		value /= 10;
+	} while (value);
+	buf__add(line, p, text + sizeof(text) - p);
+}
+
+static void add_escaped(struct buf *line, unsigned char c)
+{
+	static const char controls[] = "\b\f\n\r\t\"\\", letters[] = "bfnrt\"\\";
+	const char *at = c ? strchr(controls, c) : NULL;
+
+	if (at)
+		buf__printf(line, "\\%c", letters[at - controls]);
+	else
+		buf__printf(line, "\\u%04x", c);
+}
+
+static void add_string(struct buf *line, const char *s)
+{
+	const char *from = s;
+
+	buf__putc(line, '"');
+	for (; *s; s++) {
+		if ((unsigned char)*s >= ' ' && *s != '"' && *s != '\\')
+			continue;
+		buf__add(line, from, s - from);
+		add_escaped(line, *s);
+		from = s + 1;
+	}
+	buf__add(line, from, s - from);
+	buf__putc(line, '"');
+}
+
+static void add_cell(struct buf *line, const struct column *col, const struct row *row)
+{
 	uint64_t number;
 	int64_t value;
-	double real;
 	bool flag;
 
 	switch (col->type) {
 	case COL_STRING:
-		string = cell__string(col, row);
-		return string ? json_object_new_string(string) : NULL;
-	case COL_STRINGS:
-		strings = cell__strings(col, row);
-		return strings ? new_strings(strings) : NULL;
+		if (cell__string(col, row))
+			add_string(line, cell__string(col, row));
+		else
+			buf__puts(line, "null");
+		return;
 	case COL_U32:
 	case COL_U64:
 	case COL_HEX:
 	case COL_NSEC:
-		return cell__number(col, row, &number) ? json_object_new_uint64(number) : NULL;
-	case COL_PERCENT:
-	case COL_DOUBLE:
-		return cell__real(col, row, &real) ? new_real(real) : NULL;
+		if (cell__number(col, row, &number))
+			add_number(line, number);
+		else
+			buf__puts(line, "null");
+		return;
 	case COL_S64:
-		return cell__signed(col, row, &value) ? json_object_new_int64(value) : NULL;
-	case COL_OBJECT:
-		return json_object_get(cell__object(col, row));
+		if (!cell__signed(col, row, &value)) {
+			buf__puts(line, "null");
+			return;
+		}
+		if (value < 0)
+			buf__putc(line, '-');
+		add_number(line, value < 0 ? -(uint64_t)value : (uint64_t)value);
+		return;
 	case COL_BOOL:
-		return cell__bool(col, row, &flag) ? json_object_new_boolean(flag) : NULL;
+		buf__puts(line, !cell__bool(col, row, &flag) ? "null" : flag ? "true" : "false");
+		return;
+	default:
+		add_value(line, col, row);
 	}
-	return NULL;
 }
 
 static void json_line(struct output *out, struct json_object *obj)
@@ -82,36 +162,41 @@ static void json_line(struct output *out, struct json_object *obj)
 	output__write(out, "\n", 1);
 }
 
-static void add_columns(struct output *out, struct json_object *obj,
-			const struct column *col, const struct row *row)
+static void add_columns(const struct output *out, struct buf *line, const struct column *col,
+			const struct row *row)
 {
 	for (; col->name; col++) {
 		if ((col->flags & COL_TABLE_ONLY) || !section__has(&out->section, col))
 			continue;
-		json_object_object_add_ex(obj, col->name, new_value(col, row), ADD_FLAGS);
+		buf__add(line, ",\"", 2);
+		buf__puts(line, col->name);
+		buf__add(line, "\":", 2);
+		add_cell(line, col, row);
 	}
 }
 
+/* Single events come by the hundred thousand a second: no json-c object for each. */
 static void json_row(struct output *out, const struct row *row, unsigned int flags)
 {
 	const struct section *section = &out->section;
-	struct json_object *obj;
+	struct buf *line = &out->line;
 
 	if (out->err || (flags & (ROW_DERIVED | ROW_AGAIN)))
 		return;
-	obj = json_object_new_object();
-	if (!obj) {
+	buf__reset(line);
+	buf__puts(line, "{\"monitor\":\"");
+	buf__puts(line, section->monitor);
+	buf__puts(line, "\",\"scope\":\"");
+	buf__puts(line, scope__name(section->scope));
+	buf__putc(line, '"');
+	add_columns(out, line, leading_columns, row);
+	add_columns(out, line, section->columns, row);
+	buf__add(line, "}\n", 2);
+	if (line->failed) {
 		out->err = ENOMEM;
 		return;
 	}
-	json_object_object_add_ex(obj, "monitor", json_object_new_string(section->monitor),
-				  ADD_FLAGS);
-	json_object_object_add_ex(obj, "scope", json_object_new_string(scope__name(section->scope)),
-				  ADD_FLAGS);
-	add_columns(out, obj, leading_columns, row);
-	add_columns(out, obj, section->columns, row);
-	json_line(out, obj);
-	json_object_put(obj);
+	output__write_utf8(out, line->data, line->len);
 }
 
 const struct output_ops json_ops = {

@@ -113,10 +113,18 @@ void output__write(struct output *out, const char *data, size_t len)
 
 static bool is_utf8(const char *s, size_t len)
 {
+	uint64_t word;
 	uint32_t cp;
 	size_t n;
 
 	for (; len; s += n, len -= n) {
+		n = sizeof(word);
+		if (len >= n) {
+			memcpy(&word, s, n);
+			/* Eight of ASCII, as nearly always. */
+			if (!(word & 0x8080808080808080))
+				continue;
+		}
 		n = utf8__decode(s, len, &cp);
 		if (!n)
 			return false;

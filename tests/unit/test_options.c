@@ -349,6 +349,31 @@ static void test_memory_options(void **state)
 		     "number of MiB/s; give one such as 100, up to 1000000");
 }
 
+static void test_sizes(void **state)
+{
+	static const char *const numbers[] = {
+		"_", "0", "-1", "x", "4x", "0x10", "1.5", "16384", "99999999999999999999", NULL,
+	};
+	static const char *const sizes[] = {
+		"_", "0", "-1", "x", "4MiB", "1.5", "1025", "99999999999999999999", NULL,
+	};
+	const struct options *opts = accepts("-e");
+
+	(void)state;
+	assert_int_equal(opts->max_vcpus, 0);
+	assert_int_equal(opts->ring_mib, 0);
+	opts = accepts("-e --max-vcpus=1 --ring-size 1");
+	assert_int_equal(opts->max_vcpus, 1);
+	assert_int_equal(opts->ring_mib, 1);
+	opts = accepts("-e --max-vcpus 16383 --ring-size=1024");
+	assert_int_equal(opts->max_vcpus, MAX_VCPU_SLOTS - 1);
+	assert_int_equal(opts->ring_mib, 1024);
+	refuses_each("-e --max-vcpus %s", numbers, "--max-vcpus: \"%s\" is not a number of vCPUs; "
+		     "give one from 1 to 16383, the most there can be room for");
+	refuses_each("-e --ring-size %s", sizes, "--ring-size: \"%s\" is not a number of MiB; "
+		     "give one from 1 to 1024");
+}
+
 static void test_help(void **state)
 {
 	static const char *const lines[] = {
@@ -462,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_numbers),
 		cmocka_unit_test(test_wrong_choices),
 		cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_real_keys_are_unique),

@@ -405,6 +405,14 @@ static void test_json_always_parses(void **state)
 		obj = parse_line(line, end - line);
 		assert_true(json_object_object_get_ex(obj, "count", &value));
 		assert_true(json_object_get_uint64(value) == UINT64_MAX - 1);
+		assert_true(json_object_object_get_ex(obj, "vm", &value));
+		/* The row is that of character lines + 1; what is no ASCII is no UTF-8 either. */
+		if (lines + 1 < 0x80)
+			assert_string_equal(json_object_get_string(value),
+					    ((char[3]){ lines + 1, lines + 1 }));
+		else
+			assert_string_equal(json_object_get_string(value),
+					    "\xef\xbf\xbd\xef\xbf\xbd");
 		json_object_put(obj);
 	}
 	assert_int_equal(lines, 255);
