@@ -15,6 +15,7 @@
  * the page), fast_page_fault, kvm_mmio and kvm_fast_mmio, all in the thread of
  * the vCPU between the two ends.
  */
+#include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/pages.bpf.h"
 #include "../bpf/stat.bpf.h"
@@ -243,6 +244,7 @@ static __always_inline void open_fault(struct fault_state *state, void *vcpu, u6
 	state->start_ns = now;
 	state->gpa = gpa;
 	state->errors = errors;
+	entry__expect(vcpu);
 }
 
 /* fault: a vCPU has left the guest because of the address gpa. */
@@ -261,8 +263,7 @@ static __noinline int on_fault(u64 gpa, u32 errors, u64 now)
 	return 0;
 }
 
-/* entry: the vCPU goes back into the guest. */
-static __noinline int on_entry(void)
+static __noinline int end_fault(void *vcpu)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
@@ -271,7 +272,14 @@ static __noinline int on_entry(void)
 	state = faulting_state(&slot);
 	if (state)
 		close_fault(state, slot, now);
+	entry__seen(vcpu);
 	return 0;
+}
+
+/* entry: the vCPU goes back into the guest, nearly always with no fault before it. */
+static __always_inline int on_entry(void *vcpu)
+{
+	return entry__expected(vcpu) ? end_fault(vcpu) : 0;
 }
 
 /* map: kvm_mmu_spte_requested, the slow way. The level may still be lowered for NX huge pages. */
@@ -470,50 +478,48 @@ int fault_kprobe(struct pt_regs *ctx)
 	return on_fault(ctx->si, errors_of_pferr(ctx->dx), bpf_ktime_get_ns());
 }
 
-/* Most entries end no fault: this is seen without finding out which vCPU is loaded. */
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 slot = vcpus__cached_slot((void *)ctx->args[0]);
-	struct fault_state *state = bpf_map_lookup_elem(&fault_states, &slot);
-
-	return slot && state && !state->start_ns ? 0 : on_entry();
+	return on_entry((void *)ctx->args[0]);
 }
 
 SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(void *ctx)
+int entry_tp_btf(u64 *ctx)
 {
-	return on_entry();
+	return on_entry((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
 {
-	return on_entry();
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? on_entry(vcpu) : 0;
 }
 
 SEC("?fentry/vmx_vcpu_run")
-int entry_fentry_vmx(void *ctx)
+int entry_fentry_vmx(u64 *ctx)
 {
-	return on_entry();
+	return on_entry((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?fentry/svm_vcpu_run")
-int entry_fentry_svm(void *ctx)
+int entry_fentry_svm(u64 *ctx)
 {
-	return on_entry();
+	return on_entry((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?kprobe/vmx_vcpu_run")
-int entry_kprobe_vmx(void *ctx)
+int entry_kprobe_vmx(struct pt_regs *ctx)
 {
-	return on_entry();
+	return on_entry((void *)ctx->di);
 }
 
 SEC("?kprobe/svm_vcpu_run")
-int entry_kprobe_svm(void *ctx)
+int entry_kprobe_svm(struct pt_regs *ctx)
 {
-	return on_entry();
+	return on_entry((void *)ctx->di);
 }
 
 /* map: 5.10 (gpa, int level, pfn); 6.1+ (fault); 7.2 (fault, u8 access). */
@@ -581,6 +587,13 @@ int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	if (!with_mmio)
 		return 0;
 	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX));
+}
+
+/* Where reading the reason needs no helper. Kernels that can do that have the new arguments. */
+SEC("?raw_tp/kvm_exit")
+int misconfig_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_misconfig(exit_reason_at_once((void *)ctx->args[0], ISA_VMX, true));
 }
 
 SEC("?tp_btf/kvm_exit")
