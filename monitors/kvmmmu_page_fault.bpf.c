@@ -65,6 +65,19 @@ struct {
 	__type(value, u32);
 } free_records SEC(".maps");
 
+/*
+ * When the vCPU last left its guest, where the reason is told too late to be had
+ * cheaply: the reason then is looked at when there is an MMIO access. By slot;
+ * exit_slots is as slot_cache, for this monitor alone.
+ */
+struct exit_time {
+	u64 vcpu;
+	u64 ns;
+};
+
+static struct exit_time exit_times[MAX_VCPU_SLOTS];
+static u16 exit_slots[1 << SLOT_CACHE_BITS];
+
 static __always_inline bool chosen(void)
 {
 	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
@@ -342,6 +355,58 @@ static __always_inline int on_misconfig(u32 reason)
 	return 0;
 }
 
+static __always_inline struct exit_time *exit_time(void *vcpu)
+{
+	u64 slot = opaque(exit_slots[slot_cache__index((u64)vcpu)]);
+
+	return &exit_times[slot & (MAX_VCPU_SLOTS - 1)];
+}
+
+static __noinline int first_exit(struct kvm_vcpu *vcpu, u64 now)
+{
+	u32 slot = vcpus__find_slot(vcpu, true);
+	struct exit_time *time;
+
+	if (!slot)
+		return 0;
+	exit_slots[slot_cache__index((u64)vcpu)] = slot;
+	time = exit_time(vcpu);
+	time->vcpu = (u64)vcpu;
+	time->ns = now;
+	return 0;
+}
+
+/* An exit whose reason costs more to look at than the time: which will be needed if it is a misconfig. */
+static __always_inline int note_exit(void *vcpu)
+{
+	struct exit_time *time = exit_time(vcpu);
+	u64 now = bpf_ktime_get_ns();
+
+	if (time->vcpu != (u64)vcpu)
+		return first_exit(vcpu, now);
+	time->ns = now;
+	return 0;
+}
+
+/* There is MMIO without a fault: is it of a misconfig that note_exit() has noted? */
+static __noinline int noted_misconfig(void)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct fault_state *state;
+	struct exit_time *time;
+	u32 slot;
+
+	if (!vcpu)
+		return 0;
+	time = exit_time(vcpu);
+	if (time->vcpu != (u64)vcpu || (exit_reason(vcpu, ISA_VMX) & 0xffff) != VMX_EPT_MISCONFIG)
+		return 0;
+	state = current_state(&slot);
+	if (state && !state->start_ns)
+		open_fault(state, vcpu, NO_ADDRESS, 1 << ERROR_RESERVED, time->ns);
+	return 0;
+}
+
 /* mmio: one access that the emulator makes because of the fault. */
 static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
 {
@@ -350,6 +415,10 @@ static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
 	u32 slot;
 
 	state = faulting_state(&slot);
+	if (!state) {
+		noted_misconfig();
+		state = faulting_state(&slot);
+	}
 	if (!state)
 		return 0;
 	if (type == MMIO_READ && state->mmio_waits) {
@@ -379,6 +448,8 @@ static __noinline int on_fast_mmio(u64 gpa, u64 now)
 	state = current_state(&slot);
 	if (!state)
 		return 0;
+	if (!state->start_ns)
+		noted_misconfig();
 	if (!state->start_ns)
 		open_fault(state, loaded_vcpu(), gpa, 0, now);
 	state->mmio = 1;
@@ -586,7 +657,7 @@ int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!with_mmio)
 		return 0;
-	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX));
+	return exit_args_old(arg0) ? on_misconfig(arg0) : note_exit((void *)arg0);
 }
 
 /* Where reading the reason needs no helper. Kernels that can do that have the new arguments. */
@@ -599,7 +670,7 @@ int misconfig_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
 SEC("?tp_btf/kvm_exit")
 int misconfig_tp_btf(u64 *ctx)
 {
-	return with_mmio ? on_misconfig(exit_reason((void *)untyped_arg(ctx, 0), ISA_VMX)) : 0;
+	return with_mmio ? note_exit((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?tp/kvm/kvm_exit")

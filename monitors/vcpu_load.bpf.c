@@ -257,23 +257,43 @@ static __noinline int on_leave(void)
 	return 0;
 }
 
-/*
- * The vCPU has left the guest, or is about to enter it. The cache first: what
- * it has is chosen.
- */
-static __always_inline int on_border(struct kvm_vcpu *vcpu, u32 to)
+static __noinline int cross(struct load_record *r, u32 to, u64 now)
 {
-	struct load_record *r = cached_record(vcpu);
-	u64 now;
-
-	if (!r) {
-		r = chosen() ? find_record(vcpu) : NULL;
-		if (!r)
-			return 0;
-	}
-	now = bpf_ktime_get_ns();
+	if (!r)
+		return 0;
 	write_begin(r);
 	credit_running(r, now);
+	r->state = to;
+	r->handling_ns = 0;
+	write_end(r);
+	return 0;
+}
+
+static __noinline int find_and_cross(struct kvm_vcpu *vcpu, u32 to)
+{
+	struct load_record *r = chosen() ? find_record(vcpu) : NULL;
+
+	return cross(r, to, bpf_ktime_get_ns());
+}
+
+/*
+ * The vCPU has left the guest, or is about to enter it. The cache first: what
+ * it has is chosen. And what nearly always happens at once: cross() for that.
+ */
+static __always_inline int on_border(struct kvm_vcpu *vcpu, u32 from, u32 to)
+{
+	struct load_record *r = cached_record(vcpu);
+	u64 now, since;
+
+	if (!r)
+		return find_and_cross(vcpu, to);
+	now = bpf_ktime_get_ns();
+	since = r->since_ns;
+	if (r->state_and_off != from || now <= since)
+		return cross(r, to, now);
+	write_begin(r);
+	r->ns[from] += now - since;
+	r->since_ns = now;
 	r->state = to;
 	r->handling_ns = 0;
 	write_end(r);
@@ -528,13 +548,13 @@ int fpu_tracepoint(void *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_border((void *)ctx->args[0], IN_GUEST);
+	return on_border((void *)ctx->args[0], IN_KVM, IN_GUEST);
 }
 
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return on_border((void *)untyped_arg(ctx, 0), IN_GUEST);
+	return on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST);
 }
 
 SEC("?tp/kvm/kvm_entry")
@@ -542,7 +562,7 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_border(vcpu, IN_GUEST) : 0;
+	return vcpu ? on_border(vcpu, IN_KVM, IN_GUEST) : 0;
 }
 
 /* kvm_exit(vcpu, isa), until 5.15 (reason, vcpu, isa) */
@@ -550,14 +570,14 @@ SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
 	if (exit_args_old(ctx->args[0]))
-		return on_border((void *)untyped_arg(ctx, 1), IN_KVM);
-	return on_border((void *)ctx->args[0], IN_KVM);
+		return on_border((void *)untyped_arg(ctx, 1), IN_GUEST, IN_KVM);
+	return on_border((void *)ctx->args[0], IN_GUEST, IN_KVM);
 }
 
 SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
-	return on_border((void *)untyped_arg(ctx, 0), IN_KVM);
+	return on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM);
 }
 
 SEC("?tp/kvm/kvm_exit")
@@ -565,7 +585,7 @@ int exit_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_border(vcpu, IN_KVM) : 0;
+	return vcpu ? on_border(vcpu, IN_GUEST, IN_KVM) : 0;
 }
 
 /* kvm_vcpu_wakeup(ns, waited, valid) */
