@@ -52,10 +52,10 @@ enum { MAX_VCPU_SLOTS = 1 << 14 };
 /* Size of the direct-mapped cache from a vCPU's address to its slot. */
 enum { SLOT_CACHE_BITS = 16 };
 
-/* Fibonacci hashing; the allocator's alignment leaves the low bits empty. */
+/* Fibonacci hashing: the low bits, which the allocator's alignment leaves empty, do not matter. */
 static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 {
-	return (vcpu >> 6) * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
+	return vcpu * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
 }
 
 /* Slot 0 means "none". */

@@ -36,6 +36,13 @@ static __always_inline u64 opaque(u64 v)
 	return v;
 }
 
+/* The same for a pointer: it is computed once, and where this stands. */
+static __always_inline void *opaque_pointer(void *p)
+{
+	asm volatile("" : "+r"(p));
+	return p;
+}
+
 /* Index of the histogram's bucket for ns: 4 buckets per power of two. */
 static __always_inline u32 stat__bucket(u64 ns)
 {
@@ -79,7 +86,7 @@ static __always_inline void stat__extremes(struct stat_extremes *x, u64 now, u64
 static __always_inline void stat__add(struct timing *stat, u64 ns)
 {
 	u64 now = epoch, bucket = opaque(stat__bucket(ns));
-	struct stat_extremes *x = &stat->extremes[now & 1];
+	struct stat_extremes *x = opaque_pointer(&stat->extremes[now & 1]);
 
 	stat->total_ns += ns;
 	stat->hist[bucket & (STAT_BUCKETS - 1)]++;

@@ -42,20 +42,32 @@ struct {
 /* By slot; user space clears those of ended vCPUs. */
 struct exit_state exit_states[MAX_VCPU_SLOTS];
 
-/* As slot_cache, for this monitor alone: a variable costs less than a map. */
-static u16 exit_slots[1 << SLOT_CACHE_BITS];
+/* As slot_cache, but of places in exit_states, in bytes; a variable costs less than a map. */
+static u32 exit_places[1 << SLOT_CACHE_BITS];
 
 /* Where the classic event's record has them; read from tracefs before loading. */
 const volatile __u32 exit_reason_at, exit_isa_at;
 
+static __noinline bool is_only_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
 static __always_inline bool chosen(void)
 {
-	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+	return !only_tgid || is_only_tgid();
+}
+
+static __always_inline struct exit_state *state_at(u64 place)
+{
+	_Static_assert(!(sizeof(struct exit_state) & (sizeof(struct exit_state) - 1)), "masked");
+	return opaque_pointer((void *)exit_states +
+			      (opaque(place) & (sizeof(exit_states) - sizeof(struct exit_state))));
 }
 
 static __always_inline struct exit_state *state_of(u64 slot)
 {
-	return &exit_states[opaque(slot) & (MAX_VCPU_SLOTS - 1)];
+	return state_at(slot * sizeof(struct exit_state));
 }
 
 /* No two of the usual reasons of a vendor share a place: the factor was looked for. */
@@ -69,7 +81,7 @@ static __always_inline struct exit_state *take_state(struct kvm_vcpu *vcpu, u32 
 {
 	struct exit_state *state = state_of(slot);
 
-	exit_slots[slot_cache__index((u64)vcpu)] = slot;
+	exit_places[slot_cache__index((u64)vcpu)] = slot * sizeof(*state);
 	if (state->vcpu != (u64)vcpu) {
 		/* Else all zero would be an entry for code 0. */
 		state->cache[cache__index(0)] = ~0U;
@@ -90,7 +102,7 @@ static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool cre
 /* Where the cache says that vcpu's state is: right when it is of vcpu. */
 static __always_inline struct exit_state *cached_state(void *vcpu)
 {
-	return state_of(exit_slots[slot_cache__index((u64)vcpu)]);
+	return state_at(exit_places[slot_cache__index((u64)vcpu)]);
 }
 
 /* The record of key, made now if it is new. 0 when there is none left. */
@@ -137,81 +149,75 @@ static __noinline int end_untimed(struct exit_state *state)
 	return 0;
 }
 
-/*
- * A vCPU left the guest for code. now: as early as the hook can tell. isa is an
- * expression that is looked at when it has to be.
- */
-#define ON_EXIT(vcpu, code, isa, now)						\
-({										\
-	u32 code_ = code;							\
-	struct exit_state *state_ = begin_exit(vcpu);				\
-	u64 record_;								\
-										\
-	if (state_) {								\
-		record_ = cached_record(state_, code_);			\
-		if (record_ >> EXIT_RECORD_BITS)				\
-			record_ = cache_record(state_, isa, code_);	\
-		end_exit(state_, record_, now);					\
-	}									\
-	0;									\
-})
-
-static __always_inline struct exit_state *begin_exit(void *vcpu)
-{
-	struct exit_state *state = cached_state(vcpu);
-
-	if (state->vcpu != (u64)vcpu) {
-		state = claim_state(vcpu, true);
-		if (!state)
-			return NULL;
-	}
-	if (state->exit_ns)
-		end_untimed(state);
-	return state;
-}
-
 /* No record's index when the cache does not have it. */
 static __always_inline u64 cached_record(const struct exit_state *state, u32 code)
 {
 	return state->cache[cache__index(code)] ^ (u64)code << EXIT_RECORD_BITS;
 }
 
-static __always_inline void end_exit(struct exit_state *state, u32 record, u64 now)
+/* The time is read last, and at an entry first: what these programs take is not the exit's. */
+static __always_inline int begin_exit(struct exit_state *state, u32 record)
 {
 	state->record = record;
 	/* Last: who sees the time sees its record. */
-	asm volatile("" : : : "memory");
-	state->exit_ns = now;
+	state->exit_ns = bpf_ktime_get_ns();
+	return 0;
 }
 
-static __noinline int on_exit(void *vcpu, u32 code, u32 isa, u64 now)
+/* A vCPU left the guest for code. */
+static __noinline int on_exit(void *vcpu, u32 code, u32 isa)
 {
-	return ON_EXIT(vcpu, code, isa, now);
+	struct exit_state *state = cached_state(vcpu);
+	u64 record;
+
+	if (state->vcpu != (u64)vcpu) {
+		state = claim_state(vcpu, true);
+		if (!state)
+			return 0;
+	}
+	if (state->exit_ns)
+		end_untimed(state);
+	record = cached_record(state, code);
+	if (record >> EXIT_RECORD_BITS)
+		record = cache_record(state, isa, code);
+	return begin_exit(state, record);
+}
+
+static __always_inline int end_exit(struct exit_state *state, u64 now)
+{
+	u64 ns = now - state->exit_ns;
+	struct exit_record *record;
+
+	state->exit_ns = 0;
+	record = bpf_map_lookup_elem(&exit_records, &state->record);
+	if (record)
+		stat__add(&record->stat, ns);
+	return 0;
+}
+
+/* An entry of a vCPU that the cache does not know, or of one that has left for nothing. */
+static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
+{
+	struct exit_state *state = claim_state(vcpu, false);
+
+	if (!state)
+		return 0;
+	if (state->exit_ns)
+		return end_exit(state, now);
+	if (state->seen_exit)
+		lose(LOST_EXITS_UNTRACED);
+	return 0;
 }
 
 /* The vCPU goes back into the guest. */
 static __always_inline int on_entry(void *vcpu)
 {
-	struct exit_state *state = cached_state(vcpu);
-	struct exit_record *record;
-	u64 since;
+	u64 now = bpf_ktime_get_ns();
+	struct exit_state *state = cached_state(opaque_pointer(vcpu));
 
-	if (state->vcpu != (u64)vcpu) {
-		state = claim_state(vcpu, false);
-		if (!state)
-			return 0;
-	}
-	since = state->exit_ns;
-	if (!since) {
-		if (state->seen_exit)
-			lose(LOST_EXITS_UNTRACED);
-		return 0;
-	}
-	state->exit_ns = 0;
-	record = bpf_map_lookup_elem(&exit_records, &state->record);
-	if (record)
-		stat__add(&record->stat, bpf_ktime_get_ns() - since);
-	return 0;
+	if (state->vcpu != (u64)vcpu || !state->exit_ns)
+		return unusual_entry(vcpu, now);
+	return end_exit(state, now);
 }
 
 static __always_inline void end_user_exit(struct exit_state *state, u64 now)
@@ -328,61 +334,72 @@ static __noinline int leave_returning(int error)
 }
 
 /* The arguments of kvm_exit until 5.15. */
-static __noinline int exit_old(struct bpf_raw_tracepoint_args *ctx, u64 now)
+static __noinline int exit_old(struct bpf_raw_tracepoint_args *ctx)
 {
 	/* The third is not read as an argument: kernels that have two would refuse the program. */
-	return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2), now);
+	return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2));
+}
+
+/* on_exit(), at once where there is nothing unusual. */
+static __always_inline int exit_at_once(void *vcpu, u32 code, u32 isa)
+{
+	struct exit_state *state = cached_state(vcpu);
+	u64 record = cached_record(state, code);
+
+	if (state->vcpu != (u64)vcpu || state->exit_ns || record >> EXIT_RECORD_BITS)
+		return on_exit(vcpu, code, isa);
+	return begin_exit(state, record);
 }
 
 /* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
-static __always_inline int exit_raw(struct bpf_raw_tracepoint_args *ctx, bool can_cast)
-{
-	void *vcpu = (void *)ctx->args[0];
-	u64 now;
-
-	if (!chosen())
-		return 0;
-	now = bpf_ktime_get_ns();
-	if (exit_args_old((u64)vcpu))
-		return exit_old(ctx, now);
-	return ON_EXIT(vcpu, exit_reason_at_once(vcpu, exit_isa(ctx->args[1]), can_cast),
-		       exit_isa(ctx->args[1]), now);
-}
-
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return exit_raw(ctx, false);
+	void *vcpu = (void *)ctx->args[0];
+	u32 isa;
+
+	if (!chosen())
+		return 0;
+	if (exit_args_old((u64)vcpu))
+		return exit_old(ctx);
+	isa = exit_isa(ctx->args[1]);
+	return exit_at_once(vcpu, exit_reason(vcpu, isa), isa);
 }
 
 /* Where reading the reason needs no helper; the verifier says whether it may. */
 SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
+int exit_raw_tp_vmx(struct bpf_raw_tracepoint_args *ctx)
 {
-	return exit_raw(ctx, true);
+	void *vcpu = (void *)ctx->args[0];
+
+	return chosen() ? exit_at_once(vcpu, exit_reason_at_once(vcpu, ISA_VMX, true), ISA_VMX) : 0;
+}
+
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_svm(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *vcpu = (void *)ctx->args[0];
+
+	return chosen() ? exit_at_once(vcpu, exit_reason_at_once(vcpu, ISA_SVM, true), ISA_SVM) : 0;
 }
 
 /* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (!chosen())
-		return 0;
-	return on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2], bpf_ktime_get_ns());
+	return chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0;
 }
 
+static __always_inline int exit_of(void *vcpu, u32 isa)
+{
+	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa) : 0;
+}
+
+/* A kernel that has BTF for this event has the new arguments. */
 SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
-	void *vcpu;
-	u64 now;
-
-	/* A kernel that has BTF for this event has the new arguments. */
-	if (!chosen())
-		return 0;
-	now = bpf_ktime_get_ns();
-	vcpu = (void *)untyped_arg(ctx, 0);
-	return ON_EXIT(vcpu, exit_reason(vcpu, exit_isa(ctx[1])), exit_isa(ctx[1]), now);
+	return chosen() ? exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0;
 }
 
 SEC("?tp/kvm/kvm_exit")
@@ -390,65 +407,39 @@ int exit_tracepoint(void *ctx)
 {
 	u32 reason = 0, isa = 0;
 	struct kvm_vcpu *vcpu;
-	u64 now;
 
 	if (!chosen())
 		return 0;
-	now = bpf_ktime_get_ns();
 	vcpu = loaded_vcpu();
 	if (!vcpu)
 		return 0;
 	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + exit_reason_at);
 	bpf_probe_read_kernel(&isa, sizeof(isa), ctx + exit_isa_at);
-	return on_exit(vcpu, reason, isa, now);
-}
-
-static __always_inline int exit_fexit(u64 *ctx, u32 isa)
-{
-	void *vcpu;
-	u64 now;
-
-	if (!chosen())
-		return 0;
-	now = bpf_ktime_get_ns();
-	vcpu = (void *)untyped_arg(ctx, 0);
-	return on_exit(vcpu, exit_reason(vcpu, isa), isa, now);
+	return on_exit(vcpu, reason, isa);
 }
 
 SEC("?fexit/vmx_vcpu_run")
 int exit_fexit_vmx(u64 *ctx)
 {
-	return exit_fexit(ctx, ISA_VMX);
+	return chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_VMX) : 0;
 }
 
 SEC("?fexit/svm_vcpu_run")
 int exit_fexit_svm(u64 *ctx)
 {
-	return exit_fexit(ctx, ISA_SVM);
-}
-
-static __always_inline int exit_kretprobe(u32 isa)
-{
-	void *vcpu;
-	u64 now;
-
-	if (!chosen())
-		return 0;
-	now = bpf_ktime_get_ns();
-	vcpu = loaded_vcpu();
-	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa, now) : 0;
+	return chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_SVM) : 0;
 }
 
 SEC("?kretprobe/vmx_vcpu_run")
 int exit_kretprobe_vmx(void *ctx)
 {
-	return exit_kretprobe(ISA_VMX);
+	return chosen() ? exit_of(loaded_vcpu(), ISA_VMX) : 0;
 }
 
 SEC("?kretprobe/svm_vcpu_run")
 int exit_kretprobe_svm(void *ctx)
 {
-	return exit_kretprobe(ISA_SVM);
+	return chosen() ? exit_of(loaded_vcpu(), ISA_SVM) : 0;
 }
 
 /* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */

@@ -94,7 +94,9 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_cast", VENDOR_VMX | VENDOR_SVM, true,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx", VENDOR_VMX, true,
+	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm", VENDOR_SVM, true,
 	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
 	  .gives = "the table KVM_EXIT", .primary = true },
