@@ -173,6 +173,8 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 
 		if (hooks[i].applies && !hooks[i].applies())
 			continue;
+		if (hooks[i].asked && !hooks[i].asked(run->opts))
+			continue;
 		if (!need || strcmp(need->first->need, hooks[i].need)) {
 			need = &at->needs[at->nr_needs++];
 			need->first = &hooks[i];

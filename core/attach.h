@@ -15,6 +15,7 @@
 struct bpf_object;
 struct bpf_link;
 struct monitor;
+struct options;
 struct ring_buffer;
 struct run;
 
@@ -49,6 +50,8 @@ struct hook {
 	bool primary;		/* first row of a need: one of these makes the monitor worth running */
 	/* The row is there only where this is true; the next one then is the first of its need. NULL: everywhere. */
 	bool (*applies)(void);
+	/* The same for what the user asks for. */
+	bool (*asked)(const struct options *opts);
 };
 
 enum { MAX_NEEDS = 16, WHY_LEN = 256 };

@@ -9,6 +9,7 @@
  * have tracepoints of their own. Refused ones (not from ring 0, unknown
  * number) are traced too.
  */
+#include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "hypercall.h"
@@ -124,21 +125,26 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	state->record = index;
 	state->total = seen->total;
 	emit(seen, slot);
+	entry__expect(vcpu);
 	state->since = bpf_ktime_get_ns();
 	return 0;
 }
 
-static __noinline int end_hypercall(struct hypercall_state *state, struct kvm_vcpu *vcpu)
+static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 {
+	u32 slot = vcpus__cached_slot(vcpu);
 	struct hypercall_record *record;
-	u64 since;
+	struct hypercall_state *state;
 
-	if (!state)
+	entry__seen(vcpu);
+	if (!slot)
+		slot = vcpus__find_slot(vcpu, false);
+	state = bpf_map_lookup_elem(&hypercall_states, &slot);
+	if (!slot || !state || state->vcpu != (u64)vcpu || !state->since)
 		return 0;
-	since = state->since;
 	record = bpf_map_lookup_elem(&hypercall_records, &state->record);
 	if (record && state->record)
-		stat__add(&record->stat, bpf_ktime_get_ns() - since);
+		stat__add(&record->stat, bpf_ktime_get_ns() - state->since);
 	state->since = 0;
 	state->seen_entry = 1;
 	state->total = BPF_CORE_READ(vcpu, stat.hypercalls);
@@ -148,22 +154,7 @@ static __noinline int end_hypercall(struct hypercall_state *state, struct kvm_vc
 /* The vCPU enters the guest: nearly always with no hypercall before it. */
 static __always_inline int on_entry(struct kvm_vcpu *vcpu)
 {
-	u32 index = slot_cache__index((u64)vcpu), slot;
-	u32 *known = bpf_map_lookup_elem(&slot_cache, &index);
-	struct hypercall_state *state = NULL;
-
-	if (known && *known)
-		state = bpf_map_lookup_elem(&hypercall_states, known);
-	if (!state || !state->vcpu)
-		return 0;
-	if (state->vcpu != (u64)vcpu) {
-		/* Two vCPUs share this place in the cache. */
-		slot = vcpus__find_slot(vcpu, false);
-		state = slot ? bpf_map_lookup_elem(&hypercall_states, &slot) : NULL;
-		if (!state || state->vcpu != (u64)vcpu)
-			return 0;
-	}
-	return state->since ? end_hypercall(state, vcpu) : 0;
+	return entry__expected(vcpu) ? end_hypercall(vcpu) : 0;
 }
 
 /* kvm_hypercall(nr, a0, a1, a2, a3), unsigned long each. */

@@ -15,6 +15,7 @@
  * the page), fast_page_fault, kvm_mmio and kvm_fast_mmio, all in the thread of
  * the vCPU between the two ends.
  */
+#include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/pages.bpf.h"
 #include "../bpf/stat.bpf.h"
@@ -63,6 +64,19 @@ struct {
 	__uint(max_entries, 1);
 	__type(value, u32);
 } free_records SEC(".maps");
+
+/*
+ * When the vCPU last left its guest, where the reason is told too late to be had
+ * cheaply: the reason then is looked at when there is an MMIO access. By slot;
+ * exit_slots is as slot_cache, for this monitor alone.
+ */
+struct exit_time {
+	u64 vcpu;
+	u64 ns;
+};
+
+static struct exit_time exit_times[MAX_VCPU_SLOTS];
+static u16 exit_slots[1 << SLOT_CACHE_BITS];
 
 static __always_inline bool chosen(void)
 {
@@ -243,6 +257,7 @@ static __always_inline void open_fault(struct fault_state *state, void *vcpu, u6
 	state->start_ns = now;
 	state->gpa = gpa;
 	state->errors = errors;
+	entry__expect(vcpu);
 }
 
 /* fault: a vCPU has left the guest because of the address gpa. */
@@ -261,8 +276,7 @@ static __noinline int on_fault(u64 gpa, u32 errors, u64 now)
 	return 0;
 }
 
-/* entry: the vCPU goes back into the guest. */
-static __noinline int on_entry(void)
+static __noinline int end_fault(void *vcpu)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
@@ -271,7 +285,14 @@ static __noinline int on_entry(void)
 	state = faulting_state(&slot);
 	if (state)
 		close_fault(state, slot, now);
+	entry__seen(vcpu);
 	return 0;
+}
+
+/* entry: the vCPU goes back into the guest, nearly always with no fault before it. */
+static __always_inline int on_entry(void *vcpu)
+{
+	return entry__expected(vcpu) ? end_fault(vcpu) : 0;
 }
 
 /* map: kvm_mmu_spte_requested, the slow way. The level may still be lowered for NX huge pages. */
@@ -334,6 +355,58 @@ static __always_inline int on_misconfig(u32 reason)
 	return 0;
 }
 
+static __always_inline struct exit_time *exit_time(void *vcpu)
+{
+	u64 slot = opaque(exit_slots[slot_cache__index((u64)vcpu)]);
+
+	return &exit_times[slot & (MAX_VCPU_SLOTS - 1)];
+}
+
+static __noinline int first_exit(struct kvm_vcpu *vcpu, u64 now)
+{
+	u32 slot = vcpus__find_slot(vcpu, true);
+	struct exit_time *time;
+
+	if (!slot)
+		return 0;
+	exit_slots[slot_cache__index((u64)vcpu)] = slot;
+	time = exit_time(vcpu);
+	time->vcpu = (u64)vcpu;
+	time->ns = now;
+	return 0;
+}
+
+/* An exit whose reason costs more to look at than the time: which will be needed if it is a misconfig. */
+static __always_inline int note_exit(void *vcpu)
+{
+	struct exit_time *time = exit_time(vcpu);
+	u64 now = bpf_ktime_get_ns();
+
+	if (time->vcpu != (u64)vcpu)
+		return first_exit(vcpu, now);
+	time->ns = now;
+	return 0;
+}
+
+/* There is MMIO without a fault: is it of a misconfig that note_exit() has noted? */
+static __noinline int noted_misconfig(void)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct fault_state *state;
+	struct exit_time *time;
+	u32 slot;
+
+	if (!vcpu)
+		return 0;
+	time = exit_time(vcpu);
+	if (time->vcpu != (u64)vcpu || (exit_reason(vcpu, ISA_VMX) & 0xffff) != VMX_EPT_MISCONFIG)
+		return 0;
+	state = current_state(&slot);
+	if (state && !state->start_ns)
+		open_fault(state, vcpu, NO_ADDRESS, 1 << ERROR_RESERVED, time->ns);
+	return 0;
+}
+
 /* mmio: one access that the emulator makes because of the fault. */
 static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
 {
@@ -342,6 +415,10 @@ static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
 	u32 slot;
 
 	state = faulting_state(&slot);
+	if (!state) {
+		noted_misconfig();
+		state = faulting_state(&slot);
+	}
 	if (!state)
 		return 0;
 	if (type == MMIO_READ && state->mmio_waits) {
@@ -371,6 +448,8 @@ static __noinline int on_fast_mmio(u64 gpa, u64 now)
 	state = current_state(&slot);
 	if (!state)
 		return 0;
+	if (!state->start_ns)
+		noted_misconfig();
 	if (!state->start_ns)
 		open_fault(state, loaded_vcpu(), gpa, 0, now);
 	state->mmio = 1;
@@ -470,50 +549,48 @@ int fault_kprobe(struct pt_regs *ctx)
 	return on_fault(ctx->si, errors_of_pferr(ctx->dx), bpf_ktime_get_ns());
 }
 
-/* Most entries end no fault: this is seen without finding out which vCPU is loaded. */
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 slot = vcpus__cached_slot((void *)ctx->args[0]);
-	struct fault_state *state = bpf_map_lookup_elem(&fault_states, &slot);
-
-	return slot && state && !state->start_ns ? 0 : on_entry();
+	return on_entry((void *)ctx->args[0]);
 }
 
 SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(void *ctx)
+int entry_tp_btf(u64 *ctx)
 {
-	return on_entry();
+	return on_entry((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
 {
-	return on_entry();
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? on_entry(vcpu) : 0;
 }
 
 SEC("?fentry/vmx_vcpu_run")
-int entry_fentry_vmx(void *ctx)
+int entry_fentry_vmx(u64 *ctx)
 {
-	return on_entry();
+	return on_entry((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?fentry/svm_vcpu_run")
-int entry_fentry_svm(void *ctx)
+int entry_fentry_svm(u64 *ctx)
 {
-	return on_entry();
+	return on_entry((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?kprobe/vmx_vcpu_run")
-int entry_kprobe_vmx(void *ctx)
+int entry_kprobe_vmx(struct pt_regs *ctx)
 {
-	return on_entry();
+	return on_entry((void *)ctx->di);
 }
 
 SEC("?kprobe/svm_vcpu_run")
-int entry_kprobe_svm(void *ctx)
+int entry_kprobe_svm(struct pt_regs *ctx)
 {
-	return on_entry();
+	return on_entry((void *)ctx->di);
 }
 
 /* map: 5.10 (gpa, int level, pfn); 6.1+ (fault); 7.2 (fault, u8 access). */
@@ -580,13 +657,20 @@ int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!with_mmio)
 		return 0;
-	return on_misconfig(exit_args_old(arg0) ? arg0 : exit_reason((void *)arg0, ISA_VMX));
+	return exit_args_old(arg0) ? on_misconfig(arg0) : note_exit((void *)arg0);
+}
+
+/* Where reading the reason needs no helper. Kernels that can do that have the new arguments. */
+SEC("?raw_tp/kvm_exit")
+int misconfig_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_misconfig(exit_reason_at_once((void *)ctx->args[0], ISA_VMX, true));
 }
 
 SEC("?tp_btf/kvm_exit")
 int misconfig_tp_btf(u64 *ctx)
 {
-	return with_mmio ? on_misconfig(exit_reason((void *)untyped_arg(ctx, 0), ISA_VMX)) : 0;
+	return with_mmio ? note_exit((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?tp/kvm/kvm_exit")

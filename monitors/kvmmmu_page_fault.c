@@ -133,9 +133,19 @@ static const struct column columns[] = {
 	{}
 };
 
+static bool asks_for_mmio(const struct options *opts)
+{
+	return options__asks(opts, "mmio");
+}
+
 static bool is_vmx(void)
 {
 	return host__vendors() & VENDOR_VMX;
+}
+
+static bool is_vmx_that_casts(void)
+{
+	return is_vmx() && host__can_cast();
 }
 
 static const struct hook hooks[] = {
@@ -183,11 +193,16 @@ static const struct hook hooks[] = {
 	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", "map_tp_btf" },
 	{ "spte", HOOK_TRACEPOINT, "kvm_mmu_spte_requested", "map_tracepoint" },
 
+	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", "misconfig_raw_tp_cast",
+	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
+	  .applies = is_vmx_that_casts, .asked = asks_for_mmio },
 	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", "misconfig_raw_tp",
 	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
-	  .applies = is_vmx },
-	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", "misconfig_tp_btf", .applies = is_vmx },
-	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", "misconfig_tracepoint", .applies = is_vmx },
+	  .applies = is_vmx, .asked = asks_for_mmio },
+	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", "misconfig_tp_btf",
+	  .applies = is_vmx, .asked = asks_for_mmio },
+	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", "misconfig_tracepoint",
+	  .applies = is_vmx, .asked = asks_for_mmio },
 
 	{ "kvm_page_fault", HOOK_TRACEPOINT, "kvm_page_fault", "fault_tracepoint",
 	  VENDOR_VMX | VENDOR_SVM, .gives = "page faults", .primary = true },
@@ -253,11 +268,6 @@ static struct {
 	struct hot_page *kept;		/* the hottest of VMs whose process has ended */
 	size_t nr_kept;
 } self;
-
-static bool asks_for_mmio(const struct options *opts)
-{
-	return options__asks(opts, "mmio");
-}
 
 static int set_record_offsets(struct bpf_object *obj)
 {

@@ -43,6 +43,9 @@ struct {
 	__type(value, struct thief);
 } thieves SEC(".maps");
 
+/* As slot_cache, for this monitor alone: a variable costs less than a map. */
+static u16 load_slots[1 << SLOT_CACHE_BITS];
+
 /* No account begins before every hook is attached: cleared then, by the iterator or by user space. */
 volatile __u64 closed = 1;
 
@@ -87,16 +90,23 @@ static __always_inline u64 waits_since(const struct load_record *r)
  * An event in the thread itself: it is on a CPU. If it was on none, a switch
  * was not traced: what of the time since it was woken it ran nobody knows.
  */
-static __always_inline void credit_running(struct load_record *r, u64 now)
+static __noinline int credit_gap(struct load_record *r, u64 now)
 {
-	if (!r->off) {
-		credit(r, now, r->state);
-		return;
-	}
+	if (!r)
+		return 0;
 	if (r->off != IN_STEAL && waits_since(r))
 		credit(r, r->woken_ns, r->off);
 	credit(r, now, IN_UNKNOWN);
 	r->off = 0;
+	return 0;
+}
+
+static __always_inline void credit_running(struct load_record *r, u64 now)
+{
+	if (r->off)
+		credit_gap(r, now);
+	else
+		credit(r, now, r->state);
 }
 
 static __always_inline void note_cpu(struct load_record *r, u32 cpu)
@@ -135,11 +145,10 @@ static __always_inline u64 polled_ns(void *vcpu)
 	return s.ok_ns + s.failed_ns;
 }
 
-/* The record of a slot begins here, when the caller sets first_ns. */
+/* The record of a slot begins here, when the caller then sets first_ns, and last of all vcpu. */
 static __always_inline void open_record(struct load_record *r, struct kvm_vcpu *vcpu,
 					struct task_struct *task, u64 now)
 {
-	r->vcpu = (u64)vcpu;
 	r->task = (u64)task;
 	r->tid = BPF_CORE_READ(task, pid);
 	r->polled_ns = polled_ns(vcpu);
@@ -150,14 +159,10 @@ static __always_inline void open_record(struct load_record *r, struct kvm_vcpu *
 /* The record of a vCPU that the current thread has loaded, by the cache. */
 static __always_inline struct load_record *cached_record(void *vcpu)
 {
-	u32 index = slot_cache__index((u64)vcpu);
-	u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
-	struct load_record *r;
+	u32 slot = load_slots[slot_cache__index((u64)vcpu)];
+	struct load_record *r = bpf_map_lookup_elem(&load_records, &slot);
 
-	if (!slot)
-		return NULL;
-	r = bpf_map_lookup_elem(&load_records, slot);
-	return r && r->vcpu == (u64)vcpu && r->first_ns ? r : NULL;
+	return r && r->vcpu == (u64)vcpu ? r : NULL;
 }
 
 /* The same the slow way; the accounts of a new vCPU begin with this event. */
@@ -169,6 +174,7 @@ static __noinline struct load_record *find_record(struct kvm_vcpu *vcpu)
 
 	if (!slot)
 		return NULL;
+	load_slots[slot_cache__index((u64)vcpu)] = slot;
 	known = bpf_map_lookup_elem(&thread_slots, &tid);
 	if (!known || *known != slot)
 		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
@@ -184,6 +190,8 @@ static __noinline struct load_record *find_record(struct kvm_vcpu *vcpu)
 	note_cpu(r, bpf_get_smp_processor_id());
 	load_begin(r, now);
 	r->first_ns = now;
+	barrier();
+	r->vcpu = (u64)vcpu;
 	write_end(r);
 	return r;
 }
@@ -206,7 +214,7 @@ static __always_inline bool chosen(void)
 /* KVM_RUN begins. Whose thread this is, is made sure of here, once per KVM_RUN. */
 static __noinline int on_run(void)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), *known, index;
+	u32 tid = (u32)bpf_get_current_pid_tgid(), *known;
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct load_record *r;
 	u64 now;
@@ -215,15 +223,8 @@ static __noinline int on_run(void)
 		return 0;
 	r = cached_record(vcpu);
 	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	index = slot_cache__index((u64)vcpu);
-	if (r && r->tid == tid && known) {
-		u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
-
-		if (!slot || *slot != *known)
-			r = find_record(vcpu);
-	} else {
+	if (!r || r->tid != tid || !known || *known != load_slots[slot_cache__index((u64)vcpu)])
 		r = find_record(vcpu);
-	}
 	if (!r)
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -256,20 +257,43 @@ static __noinline int on_leave(void)
 	return 0;
 }
 
-/* The vCPU has left the guest, or is about to enter it. */
-static __always_inline int on_border(struct kvm_vcpu *vcpu, u32 to)
+static __noinline int cross(struct load_record *r, u32 to, u64 now)
 {
-	struct load_record *r;
-	u64 now;
-
-	if (!chosen())
-		return 0;
-	r = record_of(vcpu);
 	if (!r)
 		return 0;
-	now = bpf_ktime_get_ns();
 	write_begin(r);
 	credit_running(r, now);
+	r->state = to;
+	r->handling_ns = 0;
+	write_end(r);
+	return 0;
+}
+
+static __noinline int find_and_cross(struct kvm_vcpu *vcpu, u32 to)
+{
+	struct load_record *r = chosen() ? find_record(vcpu) : NULL;
+
+	return cross(r, to, bpf_ktime_get_ns());
+}
+
+/*
+ * The vCPU has left the guest, or is about to enter it. The cache first: what
+ * it has is chosen. And what nearly always happens at once: cross() for that.
+ */
+static __always_inline int on_border(struct kvm_vcpu *vcpu, u32 from, u32 to)
+{
+	struct load_record *r = cached_record(vcpu);
+	u64 now, since;
+
+	if (!r)
+		return find_and_cross(vcpu, to);
+	now = bpf_ktime_get_ns();
+	since = r->since_ns;
+	if (r->state_and_off != from || now <= since)
+		return cross(r, to, now);
+	write_begin(r);
+	r->ns[from] += now - since;
+	r->since_ns = now;
 	r->state = to;
 	r->handling_ns = 0;
 	write_end(r);
@@ -524,19 +548,21 @@ int fpu_tracepoint(void *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_border((void *)ctx->args[0], IN_GUEST);
+	return on_border((void *)ctx->args[0], IN_KVM, IN_GUEST);
 }
 
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return on_border((void *)untyped_arg(ctx, 0), IN_GUEST);
+	return on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST);
 }
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
 {
-	return on_border(loaded_vcpu(), IN_GUEST);
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? on_border(vcpu, IN_KVM, IN_GUEST) : 0;
 }
 
 /* kvm_exit(vcpu, isa), until 5.15 (reason, vcpu, isa) */
@@ -544,20 +570,22 @@ SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
 	if (exit_args_old(ctx->args[0]))
-		return on_border((void *)untyped_arg(ctx, 1), IN_KVM);
-	return on_border((void *)ctx->args[0], IN_KVM);
+		return on_border((void *)untyped_arg(ctx, 1), IN_GUEST, IN_KVM);
+	return on_border((void *)ctx->args[0], IN_GUEST, IN_KVM);
 }
 
 SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
-	return on_border((void *)untyped_arg(ctx, 0), IN_KVM);
+	return on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM);
 }
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
 {
-	return on_border(loaded_vcpu(), IN_KVM);
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? on_border(vcpu, IN_GUEST, IN_KVM) : 0;
 }
 
 /* kvm_vcpu_wakeup(ns, waited, valid) */
@@ -637,6 +665,8 @@ static __noinline int begin_as_it_is(struct load_record *r, struct kvm_vcpu *vcp
 		r->state = IN_KVM;
 	barrier();
 	r->first_ns = now;
+	barrier();
+	r->vcpu = (u64)vcpu;
 	write_end(r);
 	return 0;
 }

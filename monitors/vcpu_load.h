@@ -45,9 +45,14 @@ struct load_record {
 	__u64 loads;		/* periods that began */
 	__u64 migrations;	/* to another physical CPU */
 	__u64 node_migrations;	/* of them: to another NUMA node */
+	union {
+		struct {
+			__u32 state;	/* enum budget: now, or while it was last on a CPU */
+			__u32 off;	/* on no CPU: IN_HALT, IN_BLOCKED, IN_VMM or IN_STEAL; else 0 */
+		};
+		__u64 state_and_off;	/* both at one look: the state alone while it is on a CPU */
+	};
 	__u32 tid;
-	__u32 state;		/* enum budget: now, or while it was last on a CPU */
-	__u32 off;		/* on no CPU: IN_HALT, IN_BLOCKED, IN_VMM or IN_STEAL; else 0 */
 	__u32 in_run;		/* inside KVM_RUN */
 	__u32 cpu;		/* the physical CPU it is on, or was */
 	__u32 pad;

@@ -8,6 +8,7 @@
  * (try_to_wake_up() in kernel/sched/core.c), or from kvm_vcpu_wakeup when
  * polling caught the wake-up, to the next kvm_entry of the vCPU.
  */
+#include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "vcpu_wakeup.h"
@@ -45,7 +46,8 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	u64 now = bpf_ktime_get_ns();
 	struct wakeup_record *record;
 	struct wakeup_event *event;
-	u32 slot = vcpus__current_slot();
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	u32 slot = vcpu ? vcpus__slot(vcpu) : 0;
 
 	record = wakeup_record(slot);
 	if (!record)
@@ -57,6 +59,7 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	/* A thread that slept was woken last by what ended the halt. */
 	record->woken_ns = waited ? record->waking_ns : now;
 	record->waking_ns = 0;
+	entry__expect(vcpu);
 	event = event__reserve(sizeof(*event));
 	if (!event)
 		return 0;
@@ -68,18 +71,23 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	return 0;
 }
 
-/* The vCPU enters the guest. */
+static __noinline int end_wakeup(struct kvm_vcpu *vcpu)
+{
+	struct wakeup_record *record = wakeup_record(vcpus__slot(vcpu));
+	u64 since = record ? record->woken_ns : 0;
+
+	if (since) {
+		record->woken_ns = 0;
+		stat__add(&record->wake, bpf_ktime_get_ns() - since);
+	}
+	entry__seen(vcpu);
+	return 0;
+}
+
+/* The vCPU enters the guest: nearly always not after a wake-up. */
 static __always_inline int on_entry(void *vcpu)
 {
-	struct wakeup_record *record = vcpu ? wakeup_record(vcpus__slot(vcpu)) : NULL;
-	u64 since;
-
-	if (!record || !record->woken_ns)
-		return 0;
-	since = record->woken_ns;
-	record->woken_ns = 0;
-	stat__add(&record->wake, bpf_ktime_get_ns() - since);
-	return 0;
+	return entry__expected(vcpu) ? end_wakeup(vcpu) : 0;
 }
 
 /* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid) */
@@ -138,7 +146,9 @@ int entry_tp_btf(u64 *ctx)
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
 {
-	return on_entry(loaded_vcpu());
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+
+	return vcpu ? on_entry(vcpu) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

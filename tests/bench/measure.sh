@@ -4,12 +4,13 @@
 # stamp counter around every single event; the figure is the median. A line for each measurement, separated by tabs:
 #	event	what	median	10th percentile	90th percentile	events
 #
-#	measure.sh [quick] [peers]
-quick='' peers=''
+#	measure.sh [quick] [peers] [bpftrace]
+quick='' peers='' bpftrace=''
 for word; do
 	case $word in
 	quick) quick=1 ;;
 	peers) peers=1 ;;
+	bpftrace) bpftrace=1 ;;
 	esac
 done
 tmp=$(mktemp -d)
@@ -28,6 +29,8 @@ op() {
 	page_fault) echo touch=1000 ;;
 	mmio) echo mmio_read=1000 ;;
 	dirty_page) echo dirty=500:4 ;;
+	ioapic_irq) echo ioapic_irq=500 ;;
+	timer_start) echo timer_dropped=500 ;;
 	esac
 }
 
@@ -94,7 +97,7 @@ watcher() {
 	with "$watcher_events" "kvm_watcher $*" watching kvm_watcher --interval=3600 --format=json "$@"
 }
 
-all_events='exit hypercall userspace_exit page_fault mmio dirty_page'
+all_events='exit hypercall userspace_exit page_fault mmio dirty_page ioapic_irq timer_start'
 test -z "$quick" || all_events='exit'
 for event in $all_events; do figure "$event" nothing; done
 with exit 'empty programs' watching empty_programs
@@ -110,12 +113,16 @@ if test -z "$quick"; then
 	watcher 'exit hypercall' -h
 	watcher 'exit userspace_exit' -l
 	watcher 'exit page_fault' -f --summary
-	watcher 'mmio' -f -m --summary
+	watcher 'exit mmio' -f -m --summary
 	watcher 'exit dirty_page' -d --summary
 	watcher 'exit userspace_exit' -o
 	watcher 'exit' -w
 	watcher 'exit' -n
-	watcher "$all_events" -e -f -m -d -w -n -o -h -l --summary
+	watcher 'exit ioapic_irq' -i --summary
+	watcher 'exit ioapic_irq' -c --summary
+	watcher 'exit timer_start' -T
+	with "$all_events" 'kvm_watcher, all monitors' watching kvm_watcher --interval=3600 --format=json \
+		-e -f -m -d -w -n -o -h -l -i -c -T --summary
 fi
 
 # The alternatives, as far as they are here.
@@ -125,22 +132,28 @@ if test -n "$peers"; then
 		figure exit 'ftrace hist (counts only)'
 		echo '!hist:keys=exit_reason:size=1024' >$trigger
 	fi
-	for tool in perf bpftrace; do
-		test -x /peers/$tool || echo "# $tool: not in this machine"
-	done
+	test -x /peers/perf/run || echo "# perf: not in this machine"
+	test -z "$bpftrace" || test -x /peers/bpftrace/run || echo "# bpftrace: not in this machine"
 fi
-if test -n "$peers" && test -x /peers/perf; then
-	with exit 'perf stat (counts only)' perf /peers/perf stat -a -e kvm:kvm_exit -o "$tmp/stat"
-	with exit 'perf kvm stat record' perf /peers/perf kvm stat record -a -o "$tmp/perf.data"
-	with exit 'perf kvm stat live' perf /peers/perf kvm stat live -a -d 3600
+if test -n "$peers" && test -x /peers/perf/run; then
+	with exit 'perf stat (counts only)' perf /peers/perf/run stat -a -e kvm:kvm_exit -o "$tmp/stat"
+	with exit 'perf kvm stat record' perf /peers/perf/run kvm stat record -a -o "$tmp/perf.data"
+	with exit 'perf kvm stat live' perf /peers/perf/run kvm stat live -a -d 3600
 fi
-if test -n "$peers" && test -x /peers/bpftrace; then
-	with exit 'bpftrace (stats and hist by pid, tid, reason)' Attaching /peers/bpftrace -e '
-		tracepoint:kvm:kvm_exit { @at[tid] = nsecs; @reason[tid] = args->exit_reason; }
+if test -n "$bpftrace" && test -x /peers/bpftrace/run; then
+	version=$(/peers/bpftrace/run --version)
+	case $version in
+	*v0.1[0-7].*) reason='args->exit_reason' ;;
+	*) reason='args.exit_reason' ;;
+	esac
+	# It says that it attaches before it does, so the interval's word counts.
+	with exit "$version (stats and hist)" watching /peers/bpftrace/run -B none -e "
+		tracepoint:kvm:kvm_exit { @at[tid] = nsecs; @reason[tid] = $reason; }
 		tracepoint:kvm:kvm_entry /@at[tid]/ {
-			$ns = nsecs - @at[tid];
-			@stats[pid, tid, @reason[tid]] = stats($ns);
-			@hist[pid, tid, @reason[tid]] = hist($ns);
+			\$ns = nsecs - @at[tid];
+			@stats[pid, tid, @reason[tid]] = stats(\$ns);
+			@hist[pid, tid, @reason[tid]] = hist(\$ns);
 			delete(@at[tid]);
-		}'
+		}
+		interval:s:2 { printf(\"watching\\n\"); }"
 fi

@@ -11,10 +11,10 @@ say() { printf 'bench: %s\n' "$*" >&2; }
 # shellcheck source=../machine/fetch.sh
 . "$here/fetch.sh"
 
-# add_peer LABEL PACKAGE PROGRAM: with its libraries, into $peers_directory.new.
+# add_peer LABEL PACKAGE PROGRAM DIRECTORY: with its libraries, for /peers/PROGRAM.
 add_peer() {
-	local state=$cache/apt/$1 tree=$cache/peers/$1.tree file loader into=$peers_directory.new
-	rm -rf "$tree" "$state/archives"
+	local state=$cache/apt/$1 tree=$4.tree file loader into=$4.new
+	rm -rf "$tree" "$into" "$state/archives"
 	mkdir -p "$state/archives/partial" "$tree" "$into/bin" "$into/lib"
 	say "$1: downloading $2"
 	private_apt "$1" apt-get install -y --download-only --no-install-recommends "$2" >"$state/peers.log" 2>&1 ||
@@ -26,28 +26,29 @@ add_peer() {
 	install -m 755 "$file" "$into/bin/$3" && install -m 755 "$loader" "$into/lib/" || return 1
 	"$loader" --inhibit-cache --library-path "$(find "$tree" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)" --list "$file" |
 		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | while read -r file; do install -m 755 "$(readlink -f "$file")" "$into/lib/$(basename "$file")"; done
-	cat >"$into/$3" <<-END
+	cat >"$into/run" <<-END
 		#!/bin/sh
-		exec /peers/lib/ld-linux-x86-64.so.2 --library-path /peers/lib /peers/bin/$3 "\$@"
+		exec /peers/$3/lib/ld-linux-x86-64.so.2 --library-path /peers/$3/lib /peers/$3/bin/$3 "\$@"
 	END
-	chmod 755 "$into/$3"
+	chmod 755 "$into/run"
 	rm -rf "$tree"
+	mv "$into" "$4"
 }
 
-# peers_tree MACHINE: the directory that goes to /peers in it, as $peers_directory; false when there is none.
-peers_tree() {
+# peer_tree MACHINE PACKAGE PROGRAM: the directory that goes to /peers/PROGRAM in it, as $peer_directory; false when
+# there is none.
+peer_tree() {
 	local label=${1%-*}
-	peers_directory=$cache/peers/$label
-	[ -d "$peers_directory" ] && return
+	peer_directory=$cache/peers/$label.$3
+	[ -d "$peer_directory" ] && return
 	mkdir -p "$cache/peers"
 	(
 		exec 9>"$cache/lock"
 		flock 9
-		read_lists "$label" || exit 1
-		rm -rf "$peers_directory.new"
-		add_peer "$label" linux-perf perf || say "$label: perf is not to be had"
-		[ -z "${BENCH_BPFTRACE:-}" ] || add_peer "$label" bpftrace bpftrace || say "$label: bpftrace is not to be had"
+		if ! read_lists "$label" || ! add_peer "$label" "$2" "$3" "$peer_directory"; then
+			say "$label: $3 is not to be had"
+		fi
 		rm -rf "$cache/apt/$label"
-		[ -d "$peers_directory.new" ] && mv "$peers_directory.new" "$peers_directory"
 	)
+	[ -d "$peer_directory" ]
 }
