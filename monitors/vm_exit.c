@@ -97,7 +97,7 @@ static const struct hook hooks[] = {
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx", VENDOR_VMX, true,
 	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm", VENDOR_SVM, true,
-	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
+	  .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
 	  .gives = "the table KVM_EXIT", .primary = true },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_old", VENDOR_VMX | VENDOR_SVM },
