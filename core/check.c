@@ -175,11 +175,6 @@ static void print_monitors(struct json_object *all)
 				printf("  %-20s because %s\n", "", why);
 		}
 	}
-	for (size_t i = 0; i < nr_monitors; i++)
-		if (!monitor__available(monitors[i]))
-			printf("%s%s: not available in this version\n",
-			       i && !monitor__available(monitors[i - 1]) ? "" : "\n",
-			       monitors[i]->name);
 }
 
 int check__print(const struct options *opts)

@@ -19,10 +19,9 @@ struct monitor {
 	const char *name;	/* long option, and "monitor" in the output */
 	char key;		/* short option */
 	const char *help;	/* one line of --help */
-	const char *with;	/* long option this one needs, or NULL */
-	bool is_switch;		/* changes what the monitor "with" shows, measures nothing itself */
+	const char *with;	/* long option this one needs, or NULL: it changes what that one shows */
 
-	/* From here on: what an implemented monitor has. */
+	/* From here on: what a monitor has that measures something itself. */
 	const struct view *views;
 	const struct column *columns;
 	const struct hook *hooks;	/* what it needs, see attach.h */
@@ -52,16 +51,10 @@ struct monitor {
 extern const struct monitor *const monitors[];
 extern const size_t nr_monitors;
 
-/* True for a monitor that has an object of its own: all that this version has, but switches. */
+/* True for a monitor that has an object of its own: all but switches. */
 static inline bool monitor__measures(const struct monitor *m)
 {
 	return m->elf;
-}
-
-/* True for a monitor that this version has. */
-static inline bool monitor__available(const struct monitor *m)
-{
-	return m->elf || m->is_switch;
 }
 
 #endif

@@ -17,7 +17,7 @@ extern const struct monitor kvm_irqchip_monitor;
 
 static const struct monitor mmio = {
 	.name = "mmio", .key = 'm', .help = "MMIO page faults (needs -f)",
-	.with = "kvmmmu_page_fault", .is_switch = true,
+	.with = "kvmmmu_page_fault",
 };
 
 const struct monitor *const monitors[] = {

@@ -426,19 +426,6 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	return parse_value(key, arg, parser->opts) ? stop(parser, EXIT_USAGE) : 0;
 }
 
-/* Marks the monitors that aren't there yet. */
-static char *filter_help(int key, const char *text, void *input)
-{
-	int i = monitor_index(key);
-	char *marked;
-
-	(void)input;
-	if (i < 0 || monitor__available(monitors[i]) ||
-	    asprintf(&marked, "%s (not in this version)", text) < 0)
-		return (char *)text;
-	return marked;
-}
-
 /* Names */
 
 static const struct argp_option *find_short(const struct argp_option *opt, char c)
@@ -557,17 +544,13 @@ static int check_names(const struct argp_option *options, int argc, char **argv)
 
 static int no_monitor(void)
 {
-	bool any = false;
 	char names[512];
 	int len = 0;
 	size_t i;
 
-	for (i = 0; i < nr_monitors; i++)
-		any |= monitor__available(monitors[i]);
 	for (i = 0; i < nr_monitors && len < (int)sizeof(names); i++)
-		if (!any || monitor__available(monitors[i]))
-			len += snprintf(names + len, sizeof(names) - len, "%s-%c/--%s",
-					len ? ", " : "", monitors[i]->key, monitors[i]->name);
+		len += snprintf(names + len, sizeof(names) - len, "%s-%c/--%s",
+				len ? ", " : "", monitors[i]->key, monitors[i]->name);
 	return usage_error("choose at least one monitor: %s", len ? names : "there is none");
 }
 
@@ -600,14 +583,9 @@ static int check_monitors(const struct options *opts)
 	if (opts->check && opts->format == FORMAT_CSV)
 		return usage_error("--check has no CSV form; use --format=json or none");
 	for (i = 0; i < nr_monitors; i++) {
-		if (!is_asked(opts, i))
-			continue;
-		err = check_with(opts, monitors[i]);
+		err = is_asked(opts, i) ? check_with(opts, monitors[i]) : 0;
 		if (err)
 			return err;
-		if (!monitor__available(monitors[i]))
-			return usage_error("-%c, --%s: not available in this version",
-					   monitors[i]->key, monitors[i]->name);
 	}
 	return 0;
 }
@@ -669,7 +647,6 @@ int options__parse(int argc, char **argv, struct options *opts)
 		.options = parser.options,
 		.parser = parse_key,
 		.doc = text,
-		.help_filter = filter_help,
 	};
 	if (parser.options && text) {
 		code = parse(&parser, argc, argv);

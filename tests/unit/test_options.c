@@ -47,7 +47,7 @@ static const struct monitor test_mmio = {
 	.elf = no_elf,
 };
 static const struct monitor test_timer = {
-	.name = "kvm_timer", .key = 'T', .help = "timers",
+	.name = "kvm_timer", .key = 'T', .help = "timers", .elf = no_elf,
 };
 
 const struct monitor *const monitors[] = {
@@ -209,7 +209,7 @@ static void test_has_vcpus(void **state)
 static void test_wrong_monitors(void **state)
 {
 	static const char choose[] = "choose at least one monitor: -e/--vm_exit, -m/--mmio, "
-				     "-f/--kvmmmu_page_fault, -h/--hypercall";
+				     "-f/--kvmmmu_page_fault, -h/--hypercall, -T/--kvm_timer";
 
 	(void)state;
 	refuses("", choose);
@@ -217,9 +217,6 @@ static void test_wrong_monitors(void **state)
 	refuses("-m", "-m, --mmio works only together with -f, --kvmmmu_page_fault; give both");
 	refuses("--mmio -e",
 		"-m, --mmio works only together with -f, --kvmmmu_page_fault; give both");
-	refuses("-T", "-T, --kvm_timer: not available in this version");
-	refuses("-e --kvm_timer", "-T, --kvm_timer: not available in this version");
-	refuses("--check -T", "-T, --kvm_timer: not available in this version");
 }
 
 static void test_wrong_names(void **state)
@@ -390,7 +387,7 @@ static void test_help(void **state)
 		assert_non_null(strstr(r->out, "Usage: kvm_watcher "));
 		assert_non_null(strstr(r->out, "--interval=SEC"));
 		assert_non_null(strstr(r->out, "-h, --hypercall"));
-		assert_non_null(strstr(r->out, "timers (not in this version)"));
+		assert_non_null(strstr(r->out, "-T, --kvm_timer"));
 		assert_non_null(strstr(r->out, "Exit codes: 0"));
 		assert_non_null(strstr(r->out, "Examples:\n"));
 	}
@@ -441,15 +438,15 @@ static void test_real_choice(void **state)
 		m = real_monitors[i];
 		snprintf(line, sizeof(line), "--%s -%c", m->name, m->key);
 		r = run_with(real_parse, line);
-		if (monitor__available(m) && !m->with) {
+		if (!m->with) {
 			assert_int_equal(r->code, -1);
 			assert_int_equal(r->opts.monitors, 1ull << i);
 			continue;
 		}
 		assert_int_equal(r->code, EXIT_USAGE);
 		check_one_line(r);
-		snprintf(message, sizeof(message), "kvm_watcher: -%c, --%s%s", m->key, m->name,
-			 m->with ? " works only" : ": not available in this version\n");
+		snprintf(message, sizeof(message), "kvm_watcher: -%c, --%s works only", m->key,
+			 m->name);
 		assert_memory_equal(r->err, message, strlen(message));
 	}
 }
