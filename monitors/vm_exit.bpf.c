@@ -48,14 +48,9 @@ static u32 exit_places[1 << SLOT_CACHE_BITS];
 /* Where the classic event's record has them; read from tracefs before loading. */
 const volatile __u32 exit_reason_at, exit_isa_at;
 
-static __noinline bool is_only_tgid(void)
-{
-	return bpf_get_current_pid_tgid() >> 32 == only_tgid;
-}
-
 static __always_inline bool chosen(void)
 {
-	return !only_tgid || is_only_tgid();
+	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
 }
 
 static __always_inline struct exit_state *state_at(u64 place)
