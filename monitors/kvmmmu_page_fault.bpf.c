@@ -389,20 +389,15 @@ static __always_inline int note_exit(void *vcpu)
 }
 
 /* There is MMIO without a fault: is it of a misconfig that note_exit() has noted? */
-static __noinline int noted_misconfig(void)
+static __noinline int noted_misconfig(struct fault_state *state)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
-	struct fault_state *state;
 	struct exit_time *time;
-	u32 slot;
 
-	if (!vcpu)
+	if (!state || !vcpu)
 		return 0;
 	time = exit_time(vcpu);
-	if (time->vcpu != (u64)vcpu || (exit_reason(vcpu, ISA_VMX) & 0xffff) != VMX_EPT_MISCONFIG)
-		return 0;
-	state = current_state(&slot);
-	if (state && !state->start_ns)
+	if (time->vcpu == (u64)vcpu && (exit_reason(vcpu, ISA_VMX) & 0xffff) == VMX_EPT_MISCONFIG)
 		open_fault(state, vcpu, NO_ADDRESS, 1 << ERROR_RESERVED, time->ns);
 	return 0;
 }
@@ -414,12 +409,12 @@ static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
 	struct fault_state *state;
 	u32 slot;
 
-	state = faulting_state(&slot);
-	if (!state) {
-		noted_misconfig();
-		state = faulting_state(&slot);
-	}
+	state = current_state(&slot);
 	if (!state)
+		return 0;
+	if (!state->start_ns)
+		noted_misconfig(state);
+	if (!state->start_ns)
 		return 0;
 	if (type == MMIO_READ && state->mmio_waits) {
 		state->mmio_waits = 0;
@@ -449,7 +444,7 @@ static __noinline int on_fast_mmio(u64 gpa, u64 now)
 	if (!state)
 		return 0;
 	if (!state->start_ns)
-		noted_misconfig();
+		noted_misconfig(state);
 	if (!state->start_ns)
 		open_fault(state, loaded_vcpu(), gpa, 0, now);
 	state->mmio = 1;
