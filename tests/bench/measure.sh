@@ -51,7 +51,7 @@ figure() {
 ready() {
 	if [ "$1" = perf ]; then
 		# shellcheck disable=SC2010
-		ls -l "/proc/$pid/fd" 2>/dev/null | grep -q perf_event && sleep 5
+		ls -l "/proc/$pid/fd" 2>/dev/null | grep -q perf_event && sleep 20
 	else
 		grep -q "$1" "$tmp/messages" "$tmp/output"
 	fi
