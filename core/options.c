@@ -301,28 +301,31 @@ static int parse_hooks(const char *arg, unsigned int *hooks)
 	}
 }
 
-static int parse_max_vcpus(const char *arg, uint32_t *max)
+/* All of arg is a number from 1 to most. */
+static bool parse_count(const char *arg, unsigned long most, uint32_t *count)
 {
-	const char *end = arg;
 	unsigned long value;
 
-	if (!parse_number(&end, MAX_VCPU_SLOTS - 1, &value) || *end || !value)
-		return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 "
-				   "to %d, the most there can be room for", arg, MAX_VCPU_SLOTS - 1);
-	*max = value;
-	return 0;
+	if (!parse_number(&arg, most, &value) || *arg || !value)
+		return false;
+	*count = value;
+	return true;
+}
+
+static int parse_max_vcpus(const char *arg, uint32_t *max)
+{
+	if (parse_count(arg, MAX_VCPU_SLOTS - 1, max))
+		return 0;
+	return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to %d, "
+			   "the most there can be room for", arg, MAX_VCPU_SLOTS - 1);
 }
 
 static int parse_ring_size(const char *arg, uint32_t *mib)
 {
-	const char *end = arg;
-	unsigned long value;
-
-	if (!parse_number(&end, MAX_RING_MIB, &value) || *end || !value)
-		return usage_error("--ring-size: \"%s\" is not a number of MiB; give one from 1 to %d",
-				   arg, MAX_RING_MIB);
-	*mib = value;
-	return 0;
+	if (parse_count(arg, MAX_RING_MIB, mib))
+		return 0;
+	return usage_error("--ring-size: \"%s\" is not a number of MiB; give one from 1 to %d", arg,
+			   MAX_RING_MIB);
 }
 
 static int parse_bandwidth(const char *arg, double *bytes_per_s)
