@@ -2,6 +2,7 @@
 #include "series.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -148,6 +149,18 @@ void series__retire(struct series_set *set, const struct bpf_object *obj, uint32
 	memset(record, 0, kind->record_size);
 	if (kind->index)
 		map__give_back(obj, kind->free_records, index);
+}
+
+void series__retire_ended_vms(struct series_set *set, const struct bpf_object *obj)
+{
+	for (size_t i = 1; i < set->nr; i++) {
+		struct series_head *s = set->live[i];
+
+		if (s && s->ended)
+			series__retire(set, obj, i);
+		else if (s && s->vm)
+			s->ended = kill(s->vm->tgid, 0) && errno == ESRCH;
+	}
 }
 
 void series__retire_ended(struct series_set *set, const struct run *run,

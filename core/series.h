@@ -23,6 +23,7 @@ struct series_head {
 	const struct vm_ref *vm;
 	bool chosen;		/* by -p, --vm and --vcpu */
 	bool quiet;		/* did not grow in the interval */
+	bool ended;		/* its VM, at the last series__retire_ended_vms() */
 };
 
 /* The maps are the BPF object's, by name. */
@@ -71,6 +72,8 @@ void *series__add(struct series_set *set, uint32_t index);
 
 /* Puts the series aside, if there is one, and clears the record: it is free again. */
 void series__retire(struct series_set *set, const struct bpf_object *obj, uint32_t index);
+/* Does so with all whose VM's process had ended an interval ago: by now all that it did is shown, and counted. */
+void series__retire_ended_vms(struct series_set *set, const struct bpf_object *obj);
 /* Does so with all that are of vCPUs that have ended, and clears these vCPUs' states. */
 void series__retire_ended(struct series_set *set, const struct run *run,
 			  const struct bpf_object *obj);

@@ -2,8 +2,6 @@
 /* -c: interrupts given to the chips. The kernel half is kvm_irqchip.bpf.c. */
 #include "kvm_irqchip.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,7 +142,6 @@ struct series {
 	uint64_t count, coalesced, masked, lowered;		/* at the last look */
 	uint64_t grown, grown_coalesced, grown_masked, grown_lowered;
 	struct stat_series delay;
-	bool ended;		/* at the look before the last one */
 };
 
 static const struct series_kind kind = {
@@ -357,12 +354,6 @@ static int by_vm_pin(const void *a, const void *b)
 	return s->key.where < t->key.where ? -1 : s->key.where > t->key.where;
 }
 
-/* The VM's process is gone: nothing more will come. */
-static bool has_ended(const struct series *s)
-{
-	return s->head.vm && kill(s->head.vm->tgid, 0) && errno == ESRCH;
-}
-
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
 	const struct irqchip_record *records = set.records;
@@ -385,15 +376,8 @@ static void report(struct run *run, struct attachment *at, enum scope scope)
 		write_series(run, rows[i], scope);
 	output__end(run->out);
 	free(rows);
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
-		struct series *s = set.live[i];
-
-		/* An interval later: what it did since the ring was read is shown by then, and counted. */
-		if (s && s->ended)
-			series__retire(&set, at->obj, i);
-		else if (s)
-			s->ended = has_ended(s);
-	}
+	if (scope == SCOPE_INTERVAL)
+		series__retire_ended_vms(&set, at->obj);
 }
 
 const struct monitor kvm_irqchip_monitor = {

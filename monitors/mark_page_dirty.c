@@ -3,7 +3,6 @@
 #include "mark_page_dirty.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,7 +156,6 @@ struct series {
 	/* What it grew by since the look before, then of the whole run. */
 	uint64_t new_count, new_dirtied;
 	uint64_t unique, first_time;
-	bool ended;		/* at the look before the last one */
 };
 
 static void forget_pages(const struct bpf_object *obj, void *series, uint32_t index);
@@ -451,19 +449,6 @@ static void forget_pages(const struct bpf_object *obj, void *series, uint32_t in
 	}
 }
 
-static void retire_ended(const struct attachment *at)
-{
-	for (size_t i = 1; i < self.set.nr; i++) {
-		struct series *s = self.set.live[i];
-
-		/* An interval later: what it did since the ring was read is shown by then, and counted. */
-		if (s && s->ended)
-			series__retire(&self.set, at->obj, i);
-		else if (s && s->head.vm)
-			s->ended = kill(s->head.vm->tgid, 0) && errno == ESRCH;
-	}
-}
-
 static int by_vm_slot(const void *a, const void *b)
 {
 	const struct series *x = *(const struct series *const *)a;
@@ -586,7 +571,7 @@ static void report_interval(struct run *run, struct attachment *at)
 	if (rows)
 		write_rows(run, rows, nr, SCOPE_INTERVAL);
 	free(rows);
-	retire_ended(at);
+	series__retire_ended_vms(&self.set, at->obj);
 	say_what_is_off(run);
 }
 
