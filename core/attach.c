@@ -68,12 +68,6 @@ bool attach__loads(const struct bpf_object *obj, const char *name)
 	return prog && bpf_program__autoload(prog);
 }
 
-/* The alternatives that this host refused, by their index in the monitor's table. */
-struct refusals {
-	bool refused[64];
-	bool probed[NR_HOOK_KINDS];
-};
-
 /* The first reason is the one that counts: it is about the preferred hook. */
 __attribute__((format(printf, 2, 3)))
 static void set_why(struct need_state *need, const char *format, ...)
@@ -115,30 +109,29 @@ static void refuse(struct need_state *need, const struct hook *hook, int err)
  * The host refused the hook of a need. When it refuses that kind for whatever
  * it is, all of its hooks are: each more to try costs another object.
  */
-static void refuse_for(struct attachment *at, struct need_state *need, struct refusals *no, int err)
+static void refuse_for(struct attachment *at, struct need_state *need, int err)
 {
 	const struct hook *hooks = at->monitor->hooks;
 	enum hook_kind kind = need->hook->kind;
 
 	refuse(need, need->hook, err);
-	no->refused[need->hook - hooks] = true;
-	if (no->probed[kind])
+	at->refused[need->hook - hooks] = true;
+	if (at->probed[kind])
 		return;
-	no->probed[kind] = true;
+	at->probed[kind] = true;
 	err = probe__hook_kind(kind);
 	if (!err)
 		return;
 	for (size_t i = 0; hooks[i].need; i++)
-		no->refused[i] |= hooks[i].kind == kind;
+		at->refused[i] |= hooks[i].kind == kind;
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->needs[i].hook && at->needs[i].hook->kind == kind)
 			refuse(&at->needs[i], at->needs[i].hook, err);
 }
 
-static bool is_refused(const struct attachment *at, const struct refusals *no,
-		       const struct hook *hook)
+static bool is_refused(const struct attachment *at, const struct hook *hook)
 {
-	return no->refused[hook - at->monitor->hooks];
+	return at->refused[hook - at->monitor->hooks];
 }
 
 /* NULL when the hook may be tried, else why not. */
@@ -162,7 +155,7 @@ static const char *not_applicable(const struct hook *hook)
 }
 
 /* Chooses one alternative per need; at->needs[].hook is NULL where none is left. */
-static void choose_hooks(struct run *run, struct attachment *at, const struct refusals *no)
+static void choose_hooks(struct run *run, struct attachment *at)
 {
 	const struct hook *hooks = at->monitor->hooks;
 	struct need_state *need = NULL;
@@ -180,7 +173,7 @@ static void choose_hooks(struct run *run, struct attachment *at, const struct re
 			need->first = &hooks[i];
 			need->hook = NULL;
 		}
-		if (need->hook || no->refused[i])
+		if (need->hook || at->refused[i])
 			continue;
 		if (run->opts->hooks && !(run->opts->hooks & (1U << hooks[i].kind)))
 			continue;
@@ -247,7 +240,7 @@ cleanup:
  * Loading the chosen programs together failed: tries each alone, and marks
  * those that the kernel refuses. 0 when at least one was found.
  */
-static int find_refused(struct run *run, struct attachment *at, struct refusals *no, int load_err)
+static int find_refused(struct run *run, struct attachment *at, int load_err)
 {
 	int found = 0;
 
@@ -256,14 +249,14 @@ static int find_refused(struct run *run, struct attachment *at, struct refusals 
 		struct bpf_object *obj;
 		int err;
 
-		if (!hook || is_refused(at, no, hook))
+		if (!hook || is_refused(at, hook))
 			continue;
 		obj = open_object(run, at, hook);
 		err = obj ? bpf_object__load(obj) : -errno;
 		bpf_object__close(obj);
 		if (!err)
 			continue;
-		refuse_for(at, &at->needs[i], no, err);
+		refuse_for(at, &at->needs[i], err);
 		found++;
 	}
 	return found ? 0 : load_err;
@@ -295,7 +288,7 @@ static void run_iterator(const struct bpf_link *link)
 }
 
 /* Attaches what was loaded; marks those that are refused. -EAGAIN then. */
-static int attach_chosen(struct attachment *at, struct refusals *no)
+static int attach_chosen(struct attachment *at)
 {
 	int err = 0;
 
@@ -303,7 +296,7 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 		struct need_state *need = &at->needs[i];
 		struct bpf_program *prog;
 
-		if (!need->hook || is_refused(at, no, need->hook))
+		if (!need->hook || is_refused(at, need->hook))
 			continue;
 		/* It would be for nothing. */
 		if (err && need->hook->kind == HOOK_ITER)
@@ -314,7 +307,7 @@ static int attach_chosen(struct attachment *at, struct refusals *no)
 			run_iterator(at->links[i]);
 		if (at->links[i])
 			continue;
-		refuse_for(at, need, no, -errno);
+		refuse_for(at, need, -errno);
 		err = -EAGAIN;
 	}
 	return err;
@@ -374,12 +367,12 @@ void attach__next_epoch(struct attachment *at)
 }
 
 /* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
-static int try_attach(struct run *run, struct attachment *at, struct refusals *no)
+static int try_load(struct run *run, struct attachment *at)
 {
 	bool worth = false;
 	int err;
 
-	choose_hooks(run, at, no);
+	choose_hooks(run, at);
 	for (size_t i = 0; i < at->nr_needs; i++)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)
@@ -391,7 +384,7 @@ static int try_attach(struct run *run, struct attachment *at, struct refusals *n
 	if (err) {
 		bpf_object__close(at->obj);
 		at->obj = NULL;
-		err = find_refused(run, at, no, err);
+		err = find_refused(run, at, err);
 		return err ? err : -EAGAIN;
 	}
 	err = map_epoch(at);
@@ -399,30 +392,49 @@ static int try_attach(struct run *run, struct attachment *at, struct refusals *n
 		err = open_events(at);
 	if (!err)
 		err = at->monitor->start(run, at);
-	if (!err)
-		err = attach_chosen(at, no);
-	if (!err && at->monitor->attached)
-		at->monitor->attached(run, at);
 	if (err)
 		attach__close(run, at);
 	return err;
 }
 
-int attach__monitor(struct run *run, const struct monitor *m, struct attachment *at)
+/* Until nothing more is refused. */
+static int load(struct attachment *at)
 {
-	struct refusals no = {};
 	int err;
 
-	memset(at, 0, sizeof(*at));
-	at->monitor = m;
-	at->run = run;
 	do {
-		err = try_attach(run, at, &no);
+		err = try_load(at->run, at);
 	} while (err == -EAGAIN);
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->needs[i].hook != at->needs[i].first)
 			set_why(&at->needs[i], "%s is not among --hooks",
 				kind_names[at->needs[i].first->kind]);
+	return err;
+}
+
+int attach__load(struct run *run, const struct monitor *m, struct attachment *at)
+{
+	memset(at, 0, sizeof(*at));
+	at->monitor = m;
+	at->run = run;
+	return load(at);
+}
+
+int attach__attach(struct attachment *at)
+{
+	int err;
+
+	/* What is refused only now takes another object. */
+	while ((err = attach_chosen(at)) == -EAGAIN) {
+		attach__close(at->run, at);
+		err = load(at);
+		if (err)
+			return err;
+	}
+	if (err)
+		attach__close(at->run, at);
+	else if (at->monitor->attached)
+		at->monitor->attached(at->run, at);
 	return err;
 }
 

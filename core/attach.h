@@ -54,7 +54,7 @@ struct hook {
 	bool (*asked)(const struct options *opts);
 };
 
-enum { MAX_NEEDS = 16, WHY_LEN = 256 };
+enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };
 
 struct need_state {
 	const struct hook *first;	/* the preferred alternative */
@@ -70,6 +70,8 @@ struct attachment {
 	struct need_state needs[MAX_NEEDS];
 	struct bpf_link *links[MAX_NEEDS];
 	size_t nr_needs;
+	bool refused[MAX_HOOKS];	/* by index in the monitor's table: what this host refused */
+	bool probed[NR_HOOK_KINDS];
 	struct ring_buffer *events;	/* of an object that has a map "events" */
 	uint64_t read_until_ns;		/* the reading of it ends with the first event after that */
 	char *data;			/* the object's .data, live */
@@ -79,10 +81,14 @@ struct attachment {
 };
 
 /*
- * Attaches a monitor's needs as far as this host lets it. 0 when at least one
- * primary need is attached, else -errno; at->needs tells why in both cases.
+ * Loads what a monitor needs as far as this host lets it, and starts its user
+ * space: nothing is counted yet. 0 when at least one primary need is met, else
+ * -errno; at->needs tells why in both cases.
  */
-int attach__monitor(struct run *run, const struct monitor *m, struct attachment *at);
+int attach__load(struct run *run, const struct monitor *m, struct attachment *at);
+
+/* Attaches what was loaded, which takes little time. As attach__load(); on errors at is closed. */
+int attach__attach(struct attachment *at);
 
 /* Fills in the needs' runs and run_ns, which begin when the statistics are enabled. */
 void attach__read_runs(struct attachment *at);

@@ -72,9 +72,11 @@ static struct json_object *check_need(const struct need_state *need)
 static struct json_object *check_monitor(struct run *run, const struct monitor *m, bool *works)
 {
 	struct json_object *obj = json_object_new_object(), *needs = json_object_new_array();
-	struct attachment *at = &run->attached[0];
-	int err = attach__monitor(run, m, at);
+	struct attachment *at = &run->attachments[0];
+	int err = attach__load(run, m, at);
 
+	if (!err)
+		err = attach__attach(at);
 	for (size_t i = 0; i < at->nr_needs; i++)
 		json_object_array_add(needs, check_need(&at->needs[i]));
 	if (!err)

@@ -124,7 +124,7 @@ static void loop__want(struct loop *loop, const struct run *run, size_t i, uint3
 {
 	struct epoll_event event = { .events = events, .data.u32 = SOURCE_EVENTS + i };
 
-	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached[i].events), &event);
+	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached[i]->events), &event);
 }
 
 /*
@@ -150,7 +150,7 @@ static void loop__resume_events(struct loop *loop, const struct run *run)
 		return;
 	loop->pausing = false;
 	for (size_t i = 0; i < run->nr_attached; i++)
-		if (run->attached[i].events)
+		if (run->attached[i]->events)
 			loop__want(loop, run, i, EPOLLIN);
 }
 
@@ -184,9 +184,9 @@ static int loop__open(struct loop *loop, const struct run *run, const sigset_t *
 	if (!err)
 		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->vcpus));
 	for (size_t i = 0; !err && i < run->nr_attached; i++)
-		if (run->attached[i].events)
+		if (run->attached[i]->events)
 			err = loop__add(loop, SOURCE_EVENTS + i,
-					ring_buffer__epoll_fd(run->attached[i].events));
+					ring_buffer__epoll_fd(run->attached[i]->events));
 	/* Where there is no pidfd, -p's end shows as silence only. */
 	if (!err && opts->pid) {
 		int fd = syscall(SYS_pidfd_open, opts->pid, 0);
@@ -202,10 +202,10 @@ static void report_interval(struct run *run)
 {
 	vcpus__refresh(run->vcpus);
 	for (size_t i = 0; i < run->nr_attached; i++)
-		attach__read_events(&run->attached[i]);
+		attach__read_events(run->attached[i]);
 	run->now_ns = clock__ns();
 	for (size_t i = 0; i < run->nr_attached; i++) {
-		struct attachment *at = &run->attached[i];
+		struct attachment *at = run->attached[i];
 
 		attach__next_epoch(at);
 		at->monitor->report(run, at, SCOPE_INTERVAL);
@@ -218,7 +218,7 @@ static void report_total(struct run *run)
 {
 	run->since_ns = run->start_ns;
 	for (size_t i = 0; i < run->nr_attached; i++)
-		run->attached[i].monitor->report(run, &run->attached[i], SCOPE_TOTAL);
+		run->attached[i]->monitor->report(run, run->attached[i], SCOPE_TOTAL);
 }
 
 static bool ends_with_interval(const struct run *run)
@@ -242,7 +242,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			return -errno;
 		if (event.data.u32 >= SOURCE_EVENTS) {
 			vcpus__learn(run->vcpus);
-			attach__read_events(&run->attached[event.data.u32 - SOURCE_EVENTS]);
+			attach__read_events(run->attached[event.data.u32 - SOURCE_EVENTS]);
 			err = output__flush(run->out);
 			if (err)
 				return -err;
@@ -318,7 +318,7 @@ static void say_self_cost(const struct run *run, uint64_t cpu_ns)
 	uint64_t runs = 0, ns = 0;
 
 	for (size_t i = 0; i < run->nr_attached && run->stats_fd >= 0; i++) {
-		const struct attachment *at = &run->attached[i];
+		const struct attachment *at = run->attached[i];
 
 		for (size_t j = 0; j < at->nr_needs; j++) {
 			const struct need_state *need = &at->needs[j];
@@ -373,9 +373,9 @@ static void write_summary(struct run *run)
 	for (int i = 0; i < NR_LOST; i++)
 		json_object_object_add(lost, lost__name(i), json_object_new_uint64(run->lost[i]));
 	for (size_t i = 0; i < run->nr_attached; i++)
-		for (size_t j = 0; j < run->attached[i].nr_needs; j++)
-			json_object_array_add(hooks, need_object(&run->attached[i],
-								 &run->attached[i].needs[j]));
+		for (size_t j = 0; j < run->attached[i]->nr_needs; j++)
+			json_object_array_add(hooks, need_object(run->attached[i],
+								 &run->attached[i]->needs[j]));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("summary"));
 	json_object_object_add(obj, "ts_ns", json_object_new_uint64(run->now_ns));
@@ -402,24 +402,49 @@ static void say_what_is_missing(const struct attachment *at)
 	}
 }
 
-static int attach_all(struct run *run)
+/* err is how its start ended: is there something to watch? A word if not. */
+static bool started(const struct attachment *at, int err)
+{
+	if (err == -EOPNOTSUPP)
+		say("%s: nothing of it can be measured on this host (see --check)",
+		    at->monitor->name);
+	else if (err)
+		say("%s: can't be started: %s (-v shows libbpf's messages)", at->monitor->name,
+		    strerror(-err));
+	return !err;
+}
+
+static void load_all(struct run *run)
 {
 	for (size_t i = 0; i < nr_monitors; i++) {
-		struct attachment *at = &run->attached[run->nr_attached];
+		struct attachment *at = &run->attachments[run->nr_attached];
 		int err;
 
 		if (!(run->opts->monitors & (1ULL << i)) || !monitor__measures(monitors[i]))
 			continue;
-		err = attach__monitor(run, monitors[i], at);
+		err = attach__load(run, monitors[i], at);
+		if (err)
+			say_what_is_missing(at);
+		if (started(at, err))
+			run->attached[run->nr_attached++] = at;
+	}
+}
+
+/* All are loaded before the first one is attached: loading takes long, and they count from the same moment on. */
+static int attach_all(struct run *run)
+{
+	size_t nr_loaded;
+
+	load_all(run);
+	nr_loaded = run->nr_attached;
+	run->nr_attached = 0;
+	for (size_t i = 0; i < nr_loaded; i++) {
+		struct attachment *at = run->attached[i];
+		int err = attach__attach(at);
+
 		say_what_is_missing(at);
-		if (!err)
-			run->nr_attached++;
-		else if (err == -EOPNOTSUPP)
-			say("%s: nothing of it can be measured on this host (see --check)",
-			    monitors[i]->name);
-		else
-			say("%s: can't be started: %s (-v shows libbpf's messages)",
-			    monitors[i]->name, strerror(-err));
+		if (started(at, err))
+			run->attached[run->nr_attached++] = at;
 	}
 	return run->nr_attached ? 0 : -EOPNOTSUPP;
 }
@@ -461,7 +486,7 @@ static void say_ready(const struct run *run)
 
 	for (size_t i = 0; i < run->nr_attached && used < sizeof(names); i++)
 		used += snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-				 run->attached[i].monitor->name);
+				 run->attached[i]->monitor->name);
 	if (run->opts->time_ns)
 		snprintf(until, sizeof(until), "for %g s",
 			 (double)run->opts->time_ns / NSEC_PER_SEC);
@@ -507,12 +532,12 @@ static int measure(struct run *run, const sigset_t *signals)
 	/* While the hooks still are complete: half a pair is no loss after that. */
 	vcpus__losses(run->vcpus, run->lost);
 	for (size_t i = 0; i < run->nr_attached; i++)
-		if (run->attached[i].monitor->ending)
-			run->attached[i].monitor->ending(run, &run->attached[i]);
+		if (run->attached[i]->monitor->ending)
+			run->attached[i]->monitor->ending(run, run->attached[i]);
 	for (size_t i = 0; i < run->nr_attached; i++) {
-		run->lost[LOST_SKIPPED] += attach__skipped(&run->attached[i]);
-		attach__read_runs(&run->attached[i]);
-		attach__detach(&run->attached[i]);
+		run->lost[LOST_SKIPPED] += attach__skipped(run->attached[i]);
+		attach__read_runs(run->attached[i]);
+		attach__detach(run->attached[i]);
 	}
 	settle(run);
 	if (err != -EPIPE) {
@@ -558,7 +583,7 @@ int run__watch(const struct options *opts)
 	else if (!attach_all(&run))
 		code = measure(&run, &signals);
 	for (size_t i = 0; i < run.nr_attached; i++)
-		attach__close(&run, &run.attached[i]);
+		attach__close(&run, run.attached[i]);
 	output__free(run.out);
 	vcpus__close(run.vcpus);
 	return code;

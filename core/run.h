@@ -19,7 +19,8 @@ struct run {
 	const struct options *opts;
 	struct output *out;
 	struct vcpus *vcpus;
-	struct attachment attached[MAX_MONITORS];
+	struct attachment attachments[MAX_MONITORS];
+	struct attachment *attached[MAX_MONITORS];	/* those that run */
 	size_t nr_attached;
 	uint64_t start_ns;	/* CLOCK_MONOTONIC: everything was attached */
 	uint64_t since_ns;	/* begin of what report() writes */

@@ -17,9 +17,6 @@
 
 #define KEYS "efmdwnocihlT"
 
-/* What core/attach.c keeps per monitor. */
-enum { MAX_HOOKS = 64 };
-
 static void test_names(void **state)
 {
 	(void)state;
