@@ -15,21 +15,25 @@ enum {
 	STAT_BUCKETS = 128,
 };
 
-/* Least and greatest value of one epoch (an interval of user space). */
+/*
+ * Epochs are the intervals of user space. What belongs to one is in that half
+ * of two which the epoch's last bit tells; user space advances the epoch and
+ * then reads the half that is no longer written. The last bit stands so high
+ * that it is the half's place, in bytes.
+ */
+enum { EPOCH_STEP = sizeof(__u64) };
+#define EPOCH_HALF(epoch) ((epoch) / EPOCH_STEP & 1)
+
+/* Least and greatest value of an epoch; user space clears the half that it has read. */
 struct stat_extremes {
-	__u64 epoch;
-	__u64 min_ns;
-	__u64 max_ns;
+	__u64 end_ns[2];	/* the greatest and 1; 0: there was none */
+	__u64 min_ns[2];
 };
 
-/*
- * How long something took. The number of timed events is the sum of hist.
- * extremes[epoch & 1] is written in epoch; user space advances the epoch and
- * then reads the half that is no longer written.
- */
+/* How long something took. The number of timed events is the sum of hist. */
 struct timing {
 	__u64 total_ns;
-	struct stat_extremes extremes[2];
+	struct stat_extremes extremes;
 	__u64 hist[STAT_BUCKETS];
 };
 
@@ -52,10 +56,10 @@ enum { MAX_VCPU_SLOTS = 1 << 14 };
 /* Size of the direct-mapped cache from a vCPU's address to its slot. */
 enum { SLOT_CACHE_BITS = 16 };
 
-/* Fibonacci hashing: the low bits, which the allocator's alignment leaves empty, do not matter. */
+/* The number of its page: a vCPU is larger than one, so that neighbours have places of their own. */
 static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 {
-	return vcpu * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS);
+	return (vcpu >> 12) & ((1 << SLOT_CACHE_BITS) - 1);
 }
 
 /* Slot 0 means "none". */

@@ -6,7 +6,7 @@
 #include "records.h"
 
 /* The interval that user space is in; it advances this before it reads. */
-volatile __u64 epoch = 1;
+volatile __u64 epoch = EPOCH_STEP;
 
 #define RUN1(b) b
 #define RUN2(b) RUN1(b), RUN1(b)
@@ -43,54 +43,58 @@ static __always_inline void *opaque_pointer(void *p)
 	return p;
 }
 
-/* Index of the histogram's bucket for ns: 4 buckets per power of two. */
-static __always_inline u32 stat__bucket(u64 ns)
+/* 8 powers of two higher, the same once more: three times to 2^38 ns. */
+static __always_inline u64 stat__far_bucket(u64 step)
 {
-	u64 step = opaque(ns >> STAT_TABLE_SHIFT);
-	u32 base = 0;
+	u64 base = 8 << STAT_SUB_BITS;
 
-	/* 8 powers of two higher, the same once more: three times to 2^38 ns. */
+	step = opaque(step >> 8);
 	if (step >= STAT_TABLE) {
 		step = opaque(step >> 8);
-		base = 8 << STAT_SUB_BITS;
+		base = 16 << STAT_SUB_BITS;
 		if (step >= STAT_TABLE) {
 			step = opaque(step >> 8);
-			base = 16 << STAT_SUB_BITS;
-			if (step >= STAT_TABLE) {
-				step = opaque(step >> 8);
-				base = 24 << STAT_SUB_BITS;
-				if (step >= STAT_TABLE)
-					step = STAT_TABLE - 1;
-			}
+			base = 24 << STAT_SUB_BITS;
+			if (step >= STAT_TABLE)
+				step = STAT_TABLE - 1;
 		}
 	}
 	return stat_buckets[step] + base;
 }
 
-static __always_inline void stat__extremes(struct stat_extremes *x, u64 now, u64 ns)
+/* The histogram's bucket for ns: 4 buckets per power of two. */
+static __always_inline __u64 *stat__bucket(struct timing *stat, u64 ns)
 {
-	if (x->epoch != now) {
-		x->min_ns = ns;
-		x->max_ns = ns;
-		/* Last: a half whose epoch is seen has extremes. */
+	u64 step = opaque(ns >> STAT_TABLE_SHIFT);
+	u64 bucket = opaque(__builtin_expect(step < STAT_TABLE, 1) ? stat_buckets[step] :
+								     stat__far_bucket(step));
+
+	return &stat->hist[bucket & (STAT_BUCKETS - 1)];
+}
+
+static __always_inline void stat__extremes(struct timing *stat, u64 ns)
+{
+	/* As if they began at the epoch's half, which then is the first. */
+	struct timing *half = opaque_pointer((void *)stat + (epoch & EPOCH_STEP));
+	struct stat_extremes *x = &half->extremes;
+
+	if (ns >= x->end_ns[0]) {
+		if (!x->end_ns[0])
+			x->min_ns[0] = ns;
+		/* Last: a half that has an end has extremes. */
 		asm volatile("" : : : "memory");
-		x->epoch = now;
-	} else if (ns > x->max_ns) {
-		x->max_ns = ns;
-	} else if (ns < x->min_ns) {
-		x->min_ns = ns;
+		x->end_ns[0] = ns + 1;
+	} else if (ns < x->min_ns[0]) {
+		x->min_ns[0] = ns;
 	}
 }
 
 /* Only the owner thread of a record may. */
 static __always_inline void stat__add(struct timing *stat, u64 ns)
 {
-	u64 now = epoch, bucket = opaque(stat__bucket(ns));
-	struct stat_extremes *x = opaque_pointer(&stat->extremes[now & 1]);
-
 	stat->total_ns += ns;
-	stat->hist[bucket & (STAT_BUCKETS - 1)]++;
-	stat__extremes(x, now, ns);
+	++*stat__bucket(stat, ns);
+	stat__extremes(stat, ns);
 }
 
 /*
@@ -99,12 +103,9 @@ static __always_inline void stat__add(struct timing *stat, u64 ns)
  */
 static __always_inline void stat__add_shared(struct timing *stat, u64 ns)
 {
-	u64 now = epoch, bucket = stat__bucket(ns);
-
 	__sync_fetch_and_add(&stat->total_ns, ns);
-	asm volatile("" : "+r"(bucket));
-	__sync_fetch_and_add(&stat->hist[bucket & (STAT_BUCKETS - 1)], 1);
-	stat__extremes(&stat->extremes[now & 1], now, ns);
+	__sync_fetch_and_add(stat__bucket(stat, ns), 1);
+	stat__extremes(stat, ns);
 }
 
 #endif

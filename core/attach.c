@@ -363,7 +363,7 @@ void attach__read_events(struct attachment *at)
 void attach__next_epoch(struct attachment *at)
 {
 	if (at->epoch)
-		at->ended_epoch = __atomic_fetch_add(at->epoch, 1, __ATOMIC_SEQ_CST);
+		at->ended_epoch = __atomic_fetch_add(at->epoch, EPOCH_STEP, __ATOMIC_SEQ_CST);
 }
 
 /* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */

@@ -43,13 +43,18 @@ static void take_extremes(struct stat_delta *d, uint64_t min_ns, uint64_t max_ns
 
 void stat_delta__extremes(struct stat_delta *d, const struct timing *now, uint64_t epoch)
 {
-	for (int i = 0; i < 2; i++) {
-		const struct stat_extremes *x = &now->extremes[i];
+	const struct stat_extremes *x = &now->extremes;
 
-		/* Epochs begin at 1: 0 is a half that was never written. */
-		if (x->epoch && (!epoch || x->epoch == epoch))
-			take_extremes(d, x->min_ns, x->max_ns);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		if (x->end_ns[i] && (!epoch || EPOCH_HALF(epoch) == i))
+			take_extremes(d, x->min_ns[i], x->end_ns[i] - 1);
+}
+
+void timing__clear(struct timing *record, uint64_t epoch)
+{
+	/* Else untouched: a page of a record that nothing is added to stays clean. */
+	if (record->extremes.end_ns[EPOCH_HALF(epoch)])
+		__atomic_store_n(&record->extremes.end_ns[EPOCH_HALF(epoch)], 0, __ATOMIC_RELEASE);
 }
 
 void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b)
@@ -62,7 +67,7 @@ void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b)
 		take_extremes(a, b->min_ns, b->max_ns);
 }
 
-void stat_series__look(struct stat_series *s, const struct timing *record, uint64_t epoch)
+void stat_series__look(struct stat_series *s, struct timing *record, uint64_t epoch)
 {
 	const struct timing now = *record;
 
@@ -73,6 +78,7 @@ void stat_series__look(struct stat_series *s, const struct timing *record, uint6
 	set_growth(&s->run, &now, 0, NULL);
 	stat_delta__extremes(&s->grown, &now, epoch);
 	stat_delta__extremes(&s->run, &now, 0);
+	timing__clear(record, epoch);
 }
 
 uint64_t stat_bucket__low(unsigned int bucket)

@@ -24,6 +24,8 @@ void stat_delta__init(struct stat_delta *d);
 void stat_delta__set(struct stat_delta *d, const struct timing *now, const struct timing *before);
 /* Takes the extremes of one epoch in, or of both halves with epoch == 0. */
 void stat_delta__extremes(struct stat_delta *d, const struct timing *now, uint64_t epoch);
+/* Makes room for the extremes of the next epoch but one, when those of epoch have been taken. */
+void timing__clear(struct timing *record, uint64_t epoch);
 /* Adds b to a. */
 void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b);
 
@@ -33,8 +35,8 @@ struct stat_series {
 	struct stat_delta grown;	/* from the look before to the last one */
 };
 
-/* Once per interval, with the epoch that has ended. */
-void stat_series__look(struct stat_series *s, const struct timing *record, uint64_t epoch);
+/* Once per interval, with the epoch that has ended, whose extremes it clears in record. */
+void stat_series__look(struct stat_series *s, struct timing *record, uint64_t epoch);
 
 /*
  * Nearest-rank percentile (0 < percent <= 100) from the histogram: the middle

@@ -167,7 +167,7 @@ static void stop(struct run *run, struct attachment *at)
 }
 
 /* Takes what a record grew by since the last look. */
-static void look(struct series *s, const struct hypercall_record *record, uint64_t epoch)
+static void look(struct series *s, struct hypercall_record *record, uint64_t epoch)
 {
 	const struct hypercall_state *states = self.set.states;
 	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
@@ -224,7 +224,7 @@ static void write_rows(struct run *run, struct series **rows, size_t nr, enum sc
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	const struct hypercall_record *records = self.set.records;
+	struct hypercall_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 

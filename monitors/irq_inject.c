@@ -227,7 +227,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	output__row(run->out, &row.row, 0);
 }
 
-static void look(struct series *s, const struct irq_record *record, uint64_t epoch)
+static void look(struct series *s, struct irq_record *record, uint64_t epoch)
 {
 	const struct irq_state *states = self.set.states;
 
@@ -308,7 +308,7 @@ static int by_vcpu_vector(const void *a, const void *b)
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	const struct irq_record *records = self.set.records;
+	struct irq_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 

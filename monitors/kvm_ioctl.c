@@ -313,7 +313,7 @@ static bool is_chosen(const struct run *run, const struct vm_ref *vm, uint16_t k
 /* Adds what a record grew by to its series. */
 static void look(struct run *run, size_t index, uint64_t epoch)
 {
-	const struct ioctl_record *record = &self.records[index];
+	struct ioctl_record *record = &self.records[index];
 	struct snapshot *seen = snapshot_of(run, index);
 	struct stat_delta delta;
 	struct timing now;
@@ -333,6 +333,7 @@ static void look(struct run *run, size_t index, uint64_t epoch)
 	stat_delta__merge(&s->delta, &delta);
 	stat_delta__extremes(&delta, &now, 0);
 	stat_delta__merge(&s->total, &delta);
+	timing__clear(&record->stat, epoch);
 	s->count += count - seen->count;
 	s->total_count += count - seen->count;
 	for (int i = 0; i < IOCTL_ERRORS; i++) {

@@ -210,7 +210,7 @@ static const struct vm_ref *find_vm(struct run *run, uint64_t kvm)
 /* The series of a record, with its VM looked for once; NULL: there is no such record. */
 static struct series *series_of(struct run *run, uint32_t index)
 {
-	const struct irqchip_record *records = set.records;
+	struct irqchip_record *records = set.records;
 	struct series *s;
 
 	if (!index || index >= set.nr || !records[index].in_use)
@@ -301,7 +301,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	output__row(run->out, &row.row, 0);
 }
 
-static void look(struct series *s, const struct irqchip_record *record, uint64_t epoch)
+static void look(struct series *s, struct irqchip_record *record, uint64_t epoch)
 {
 	s->grown = counter__delta(record->count, s->count);
 	s->grown_coalesced = counter__delta(record->coalesced, s->coalesced);
@@ -356,7 +356,7 @@ static int by_vm_pin(const void *a, const void *b)
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	const struct irqchip_record *records = set.records;
+	struct irqchip_record *records = set.records;
 	struct series **rows;
 	size_t nr;
 

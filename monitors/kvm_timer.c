@@ -196,7 +196,7 @@ static void end_timers(const struct run *run)
 	}
 }
 
-static void look(struct series *s, const struct timer_record *record, uint64_t epoch)
+static void look(struct series *s, struct timer_record *record, uint64_t epoch)
 {
 	s->key = record->key;
 	s->before = s->now;
@@ -253,7 +253,7 @@ static int by_vcpu_mode(const void *a, const void *b)
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	const struct timer_record *records = self.set.records;
+	struct timer_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 

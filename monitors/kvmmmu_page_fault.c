@@ -387,7 +387,7 @@ static void add_sums(struct fault_sums *to, const struct fault_sums *now,
 }
 
 /* Takes what a record grew by since the last look. */
-static void look(struct series *s, const struct fault_record *record, uint64_t epoch)
+static void look(struct series *s, struct fault_record *record, uint64_t epoch)
 {
 	struct fault_sums sums;
 
@@ -602,7 +602,7 @@ static void write_hottest(struct run *run)
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	const struct fault_record *records = self.set.records;
+	struct fault_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 

@@ -112,7 +112,7 @@ static __always_inline void credit_running(struct load_record *r, u64 now)
 static __always_inline void note_cpu(struct load_record *r, u32 cpu)
 {
 	u64 this_epoch = epoch;
-	struct cpus_used *used = &r->cpus[this_epoch & 1];
+	struct cpus_used *used = &r->cpus[EPOCH_HALF(this_epoch)];
 	u32 word = cpu / 64;
 
 	if (used->epoch != this_epoch) {

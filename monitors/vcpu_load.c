@@ -341,6 +341,7 @@ static void look_at(struct run *run, uint32_t slot, uint64_t epoch)
 	}
 	take_look(&s->now, &r, now);
 	stat_series__look(&s->load, &r.load, epoch);
+	timing__clear(&self.records[slot].load, epoch);
 	note_cpus(s, &r, epoch);
 }
 

@@ -254,10 +254,10 @@ static void write_histogram(struct run *run, struct series **list, size_t nr, en
 
 static void look(struct run *run, struct attachment *at)
 {
-	const struct wakeup_record *records = set.records;
+	struct wakeup_record *records = set.records;
 
 	for (size_t slot = 1; slot < set.nr; slot++) {
-		const struct wakeup_record *record = &records[slot];
+		struct wakeup_record *record = &records[slot];
 		struct series *s = record->in_use ? series__of(&set, run, slot) : NULL;
 
 		if (!s)

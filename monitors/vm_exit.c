@@ -270,8 +270,8 @@ static unsigned int unfinished(const struct exit_record *record)
 	const struct exit_state *state = (struct exit_state *)set.states + record->key.slot;
 	uint32_t index = record - (struct exit_record *)set.records;
 
-	/* In this order: the programs write the record before the time. */
-	if (__atomic_load_n(&state->exit_ns, __ATOMIC_ACQUIRE) &&
+	/* In this order: the programs write the record before they say that there is an exit. */
+	if ((__atomic_load_n(&state->vcpu, __ATOMIC_ACQUIRE) & EXITED) &&
 	    __atomic_load_n(&state->record, __ATOMIC_ACQUIRE) == index)
 		return 1;
 	return __atomic_load_n(&state->left_ns, __ATOMIC_ACQUIRE) &&
@@ -279,7 +279,7 @@ static unsigned int unfinished(const struct exit_record *record)
 }
 
 /* Takes what a record grew by since the last look. */
-static void look(struct series *s, const struct exit_record *record, uint64_t epoch)
+static void look(struct series *s, struct exit_record *record, uint64_t epoch)
 {
 	uint64_t count;
 
@@ -298,7 +298,7 @@ static void look(struct series *s, const struct exit_record *record, uint64_t ep
 
 static void report(struct run *run, struct attachment *at, enum scope scope)
 {
-	const struct exit_record *records = set.records;
+	struct exit_record *records = set.records;
 	struct series **rows;
 	size_t nr;
 
