@@ -58,6 +58,10 @@ static __always_inline u32 exit_isa(u32 isa)
  */
 extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
 
+/* Sums and copies where they are written: the compiler's own choice costs a register more. */
+#define ADD(sum, addend) asm volatile("%0 += %1" : "+r"(sum) : "r"(addend))
+#define COPY(to, from) asm volatile("%0 = %1" : "=r"(to) : "r"(from))
+
 /* The helper itself makes what it can't read 0. */
 static __always_inline u32 read_u32(void *address, bool can_cast)
 {
@@ -91,13 +95,18 @@ static __always_inline void *read_pointer(void *address, bool can_cast)
 static __always_inline u32 exit_reason_at_once(void *vcpu, u32 isa, bool can_cast)
 {
 	if (isa == ISA_VMX) {
-		struct vcpu_vmx___vt *vt = vcpu;
-		struct vcpu_vmx *vmx = vcpu;
+		struct vcpu_vmx___vt *vt = NULL;
+		struct vcpu_vmx *vmx = NULL;
+		u64 place;
 
 		if (bpf_core_field_exists(vt->vt))
-			return read_u32(&vt->vt.exit_reason.full, can_cast);
-		if (bpf_core_field_exists(vmx->exit_reason))
-			return read_u32(&vmx->exit_reason.full, can_cast);
+			place = (u64)&vt->vt.exit_reason.full;
+		else if (bpf_core_field_exists(vmx->exit_reason))
+			place = (u64)&vmx->exit_reason.full;
+		else
+			return ~0U;
+		ADD(place, vcpu);
+		return read_u32((void *)place, can_cast);
 	} else if (isa == ISA_SVM) {
 		struct vcpu_svm *svm = vcpu;
 		struct vmcb *vmcb;

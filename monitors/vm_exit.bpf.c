@@ -77,7 +77,7 @@ static __always_inline struct exit_state *take_state(struct kvm_vcpu *vcpu, u32 
 	struct exit_state *state = state_of(slot);
 
 	exit_places[slot_cache__index((u64)vcpu)] = slot * sizeof(*state);
-	if (state->vcpu != (u64)vcpu) {
+	if ((state->vcpu & ~(u64)EXITED) != (u64)vcpu) {
 		/* Else all zero would be an entry for code 0. */
 		state->cache[cache__index(0)] = ~0U;
 		state->slot = slot;
@@ -92,6 +92,12 @@ static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool cre
 	u32 slot = vcpus__find_slot(vcpu, create);
 
 	return slot ? take_state(vcpu, slot) : NULL;
+}
+
+/* The vCPU whose state it is. */
+static __always_inline struct kvm_vcpu *vcpu_of(const struct exit_state *state)
+{
+	return (void *)(state->vcpu & ~(u64)EXITED);
 }
 
 /* Where the cache says that vcpu's state is: right when it is of vcpu. */
@@ -145,17 +151,25 @@ static __noinline int end_untimed(struct exit_state *state)
 }
 
 /* No record's index when the cache does not have it. */
-static __always_inline u64 cached_record(const struct exit_state *state, u32 code)
+static __always_inline u64 cached_record(struct exit_state *state, u32 code)
 {
-	return state->cache[cache__index(code)] ^ (u64)code << EXIT_RECORD_BITS;
+	u64 place = cache__index(code) * sizeof(*state->cache);
+
+	ADD(place, state);
+	return ((struct exit_state *)place)->cache[0] ^ (u64)code << EXIT_RECORD_BITS;
 }
 
 /* The time is read last, and at an entry first: what these programs take is not the exit's. */
-static __always_inline int begin_exit(struct exit_state *state, u32 record)
+static __always_inline int begin_exit(struct exit_state *state, void *vcpu, u32 record)
 {
+	struct exit_state *same;
+
 	state->record = record;
-	/* Last: who sees the time sees its record. */
-	state->exit_ns = bpf_ktime_get_ns();
+	/* In this order: who sees that there is an exit sees its record. */
+	asm volatile("" : : : "memory");
+	state->vcpu = (u64)vcpu | EXITED;
+	COPY(same, state);
+	same->exit_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
@@ -165,25 +179,26 @@ static __noinline int on_exit(void *vcpu, u32 code, u32 isa)
 	struct exit_state *state = cached_state(vcpu);
 	u64 record;
 
-	if (state->vcpu != (u64)vcpu) {
+	if (vcpu_of(state) != vcpu) {
 		state = claim_state(vcpu, true);
 		if (!state)
 			return 0;
 	}
-	if (state->exit_ns)
+	if (state->vcpu & EXITED)
 		end_untimed(state);
 	record = cached_record(state, code);
 	if (record >> EXIT_RECORD_BITS)
 		record = cache_record(state, isa, code);
-	return begin_exit(state, record);
+	return begin_exit(state, vcpu, record);
 }
 
-static __always_inline int end_exit(struct exit_state *state, u64 now)
+static __always_inline int end_exit(struct exit_state *state, void *vcpu, u64 now)
 {
-	u64 ns = now - state->exit_ns;
 	struct exit_record *record;
+	u64 ns;
 
-	state->exit_ns = 0;
+	state->vcpu = (u64)vcpu;
+	COPY(ns, now - state->exit_ns);
 	record = bpf_map_lookup_elem(&exit_records, &state->record);
 	if (record)
 		stat__add(&record->stat, ns);
@@ -197,8 +212,8 @@ static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
 
 	if (!state)
 		return 0;
-	if (state->exit_ns)
-		return end_exit(state, now);
+	if (state->vcpu & EXITED)
+		return end_exit(state, vcpu, now);
 	if (state->seen_exit)
 		lose(LOST_EXITS_UNTRACED);
 	return 0;
@@ -210,9 +225,9 @@ static __always_inline int on_entry(void *vcpu)
 	u64 now = bpf_ktime_get_ns();
 	struct exit_state *state = cached_state(opaque_pointer(vcpu));
 
-	if (state->vcpu != (u64)vcpu || !state->exit_ns)
+	if (opaque(state->vcpu ^ (u64)vcpu) != EXITED)
 		return unusual_entry(vcpu, now);
-	return end_exit(state, now);
+	return end_exit(state, vcpu, now);
 }
 
 static __always_inline void end_user_exit(struct exit_state *state, u64 now)
@@ -285,7 +300,7 @@ static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reas
 {
 	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = reason };
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
-	struct kvm_vcpu *vcpu = (void *)state->vcpu;
+	struct kvm_vcpu *vcpu = vcpu_of(state);
 
 	/* What vcpus__stale() compares with: this may have been the vCPU's only KVM_RUN. */
 	if (info)
@@ -324,7 +339,7 @@ static __noinline int leave_returning(int error)
 	state = thread_state(&slot);
 	if (!state)
 		return 0;
-	vcpu = (void *)state->vcpu;
+	vcpu = vcpu_of(state);
 	return on_leave(state, slot, BPF_CORE_READ(vcpu, run, exit_reason), error);
 }
 
@@ -335,26 +350,29 @@ static __noinline int exit_old(struct bpf_raw_tracepoint_args *ctx)
 	return on_exit((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2));
 }
 
-/* on_exit(), at once where there is nothing unusual. */
+/* The same, where that reads the reason. */
+static __noinline int exit_of(void *vcpu, u32 isa)
+{
+	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa) : 0;
+}
+
+/* exit_of(), at once where there is nothing unusual: the reason needs to be kept for that only. */
 static __always_inline int exit_at_once(void *vcpu, u32 code, u32 isa)
 {
 	struct exit_state *state = cached_state(vcpu);
 	u64 record = cached_record(state, code);
 
-	if (state->vcpu != (u64)vcpu || state->exit_ns || record >> EXIT_RECORD_BITS)
-		return on_exit(vcpu, code, isa);
-	return begin_exit(state, record);
+	if (state->vcpu != (u64)vcpu || record >> EXIT_RECORD_BITS)
+		return exit_of(vcpu, isa);
+	return begin_exit(state, vcpu, record);
 }
 
-/* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+/* Of all VMs, without -p; not even the look at whether there is one is in it. */
+static __always_inline int exit_of_any(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *vcpu = (void *)ctx->args[0];
 	u32 isa;
 
-	if (!chosen())
-		return 0;
 	if (exit_args_old((u64)vcpu))
 		return exit_old(ctx);
 	isa = exit_isa(ctx->args[1]);
@@ -362,20 +380,48 @@ int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* Where reading the reason needs no helper; the verifier says whether it may. */
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_vmx(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int exit_of_isa(struct bpf_raw_tracepoint_args *ctx, u32 isa)
 {
 	void *vcpu = (void *)ctx->args[0];
 
-	return chosen() ? exit_at_once(vcpu, exit_reason_at_once(vcpu, ISA_VMX, true), ISA_VMX) : 0;
+	return exit_at_once(vcpu, exit_reason_at_once(vcpu, isa, true), isa);
+}
+
+/* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return exit_of_any(ctx);
+}
+
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_chosen(struct bpf_raw_tracepoint_args *ctx)
+{
+	return chosen() ? exit_of_any(ctx) : 0;
+}
+
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_vmx(struct bpf_raw_tracepoint_args *ctx)
+{
+	return exit_of_isa(ctx, ISA_VMX);
+}
+
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_vmx_chosen(struct bpf_raw_tracepoint_args *ctx)
+{
+	return chosen() ? exit_of_isa(ctx, ISA_VMX) : 0;
 }
 
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_svm(struct bpf_raw_tracepoint_args *ctx)
 {
-	void *vcpu = (void *)ctx->args[0];
+	return exit_of_isa(ctx, ISA_SVM);
+}
 
-	return chosen() ? exit_at_once(vcpu, exit_reason_at_once(vcpu, ISA_SVM, true), ISA_SVM) : 0;
+SEC("?raw_tp/kvm_exit")
+int exit_raw_tp_svm_chosen(struct bpf_raw_tracepoint_args *ctx)
+{
+	return chosen() ? exit_of_isa(ctx, ISA_SVM) : 0;
 }
 
 /* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
@@ -383,11 +429,6 @@ SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
 {
 	return chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0;
-}
-
-static __always_inline int exit_of(void *vcpu, u32 isa)
-{
-	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa) : 0;
 }
 
 /* A kernel that has BTF for this event has the new arguments. */
@@ -440,6 +481,12 @@ int exit_kretprobe_svm(void *ctx)
 /* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_entry((void *)ctx->args[0]);
+}
+
+SEC("?raw_tp/kvm_entry")
+int entry_raw_tp_chosen(struct bpf_raw_tracepoint_args *ctx)
 {
 	return chosen() ? on_entry((void *)ctx->args[0]) : 0;
 }

@@ -69,6 +69,14 @@ static const struct column columns[] = {
 	{}
 };
 
+/* Without -p the programs that run most do not even look whether there is one. */
+static bool all_vms(const struct options *opts)
+{
+	return !opts->pid;
+}
+
+#define KVM_EXIT_TABLE .gives = "the table KVM_EXIT", .primary = true
+
 static const struct hook hooks[] = {
 	/* Preemptible context: classic tracepoints first, see enum hook_kind. */
 	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
@@ -86,6 +94,8 @@ static const struct hook hooks[] = {
 
 	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	  .gives = "the times of the table KVM_EXIT", .asked = all_vms },
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp_chosen", VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the times of the table KVM_EXIT" },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", "entry_fentry_vmx", VENDOR_VMX },
@@ -95,11 +105,17 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx", VENDOR_VMX, true,
-	  .gives = "the table KVM_EXIT", .primary = true, .applies = host__can_cast },
+	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = all_vms },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx_chosen", VENDOR_VMX, true,
+	  KVM_EXIT_TABLE, .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm", VENDOR_SVM, true,
+	  .applies = host__can_cast, .asked = all_vms },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm_chosen", VENDOR_SVM, true,
 	  .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
-	  .gives = "the table KVM_EXIT", .primary = true },
+	  KVM_EXIT_TABLE, .asked = all_vms },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_chosen", VENDOR_VMX | VENDOR_SVM, true,
+	  KVM_EXIT_TABLE },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_old", VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", "exit_tp_btf", VENDOR_VMX | VENDOR_SVM, true },
 	{ "kvm_exit", HOOK_FENTRY, "vmx_vcpu_run", "exit_fexit_vmx", VENDOR_VMX, true },

@@ -120,11 +120,12 @@ static void test_columns(void **state)
 	}
 }
 
-/* Is hook the first row of its need on some host? Those before it then are not there everywhere. */
+/* Is hook the first row of its need on some host, with some options? Those before it then are not there everywhere. */
 static bool leads(const struct hook *first, const struct hook *hook)
 {
 	for (; first < hook; first++)
-		if (!first->applies || first->applies == hook->applies)
+		if ((!first->applies || first->applies == hook->applies) &&
+		    (!first->asked || first->asked == hook->asked))
 			return false;
 	return true;
 }
