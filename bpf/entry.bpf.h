@@ -1,37 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * For monitors that wait for a vCPU's next kvm_entry, but only after something
- * else: nearly every entry is none of theirs, and this says so in a few
- * instructions, without finding out whose slot it is.
+ * else. core/entry.bpf.c's program is on kvm_entry for all of them, and calls
+ * theirs where a vCPU has something that waits.
  */
 #ifndef KVM_WATCHER_ENTRY_BPF_H
 #define KVM_WATCHER_ENTRY_BPF_H
 
 #include "vcpus.bpf.h"
 
-/*
- * Direct-mapped by the vCPU's address: a vCPU for whose entry nothing waits. Only
- * a vCPU's own thread enters it here, and takes it out before there is something
- * to wait for; so what it finds is true, and what another vCPU has displaced
- * costs a look. A new vCPU at an old address has nothing that waits either.
- */
-static u64 idle_vcpus[1 << SLOT_CACHE_BITS];
+/* The place of this monitor's program among those that are called. */
+const volatile __u32 entry_place;
+
+/* Both are core/entry.bpf.c's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, MAX_AT_ENTRY);
+	__type(key, u32);
+	__type(value, u32);
+} entry_programs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct idle_vcpus);
+} idle_vcpus SEC(".maps");
 
 /* The current thread's vCPU has something that waits for its entry. */
 static __always_inline void entry__expect(void *vcpu)
 {
-	idle_vcpus[slot_cache__index((u64)vcpu)] = 0;
+	struct idle_vcpus *idle;
+	u32 only = 0;
+
+	idle = bpf_map_lookup_elem(&idle_vcpus, &only);
+	if (idle)
+		idle->vcpus[slot_cache__index((u64)vcpu)] = 0;
 }
 
-static __always_inline bool entry__expected(void *vcpu)
+/* At the end of a program that is called at an entry: the others' programs, and no way back. */
+static __always_inline void entry__call_next(void *ctx)
 {
-	return idle_vcpus[slot_cache__index((u64)vcpu)] != (u64)vcpu;
-}
-
-/* The vCPU enters its guest, and nothing waits for that any more. */
-static __always_inline void entry__seen(void *vcpu)
-{
-	idle_vcpus[slot_cache__index((u64)vcpu)] = (u64)vcpu;
+#pragma unroll
+	for (u32 i = 1; i < MAX_AT_ENTRY; i++)
+		if (i > entry_place)
+			bpf_tail_call(ctx, &entry_programs, i);
 }
 
 #endif

@@ -62,6 +62,19 @@ static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 	return (vcpu >> 12) & ((1 << SLOT_CACHE_BITS) - 1);
 }
 
+/*
+ * Direct-mapped by the vCPU's address: a vCPU for whose entry nothing waits. Only
+ * a vCPU's own thread enters it here, and takes it out before there is something
+ * to wait for; so what is found is true, and what another vCPU has displaced
+ * costs a look. A new vCPU at an old address has nothing that waits either.
+ */
+struct idle_vcpus {
+	__u64 vcpus[1 << SLOT_CACHE_BITS];
+};
+
+/* Monitors at most that wait for entries. */
+enum { MAX_AT_ENTRY = 4 };
+
 /* Slot 0 means "none". */
 struct vcpu_key {
 	__u64 vcpu;

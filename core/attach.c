@@ -13,6 +13,7 @@
 
 #include "../compat/host.h"
 #include "../compat/probes.h"
+#include "entry.h"
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
@@ -196,11 +197,19 @@ static int size_ring(const struct run *run, struct bpf_object *obj)
 	return ring ? bpf_map__set_max_entries(ring, run__ring_mib(run) << 20) : 0;
 }
 
+static int share_entry(struct run *run, struct bpf_object *obj, struct attachment *at)
+{
+	if (!run->entry)
+		run->entry = entry__open();
+	return run->entry ? entry__share(run->entry, obj, &at->entry_place) : -errno;
+}
+
 /* only: the one program to load, or NULL for those of the chosen hooks. */
-static struct bpf_object *open_object(struct run *run, const struct attachment *at,
+static struct bpf_object *open_object(struct run *run, struct attachment *at,
 				      const struct hook *only)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name);
+	bool at_entry = false;
 	struct bpf_object *obj;
 	const void *elf;
 	size_t size;
@@ -221,9 +230,12 @@ static struct bpf_object *open_object(struct run *run, const struct attachment *
 			err = -ENOENT;
 			goto cleanup;
 		}
+		at_entry |= hook->at_entry;
 	}
 	map__set_const(obj, "no_events", run->opts->summary);
 	err = vcpus__share(run->vcpus, obj);
+	if (!err && at_entry)
+		err = share_entry(run, obj, at);
 	if (!err)
 		err = size_ring(run, obj);
 	if (!err && at->monitor->prepare)
@@ -287,6 +299,19 @@ static void run_iterator(const struct bpf_link *link)
 	close(fd);
 }
 
+static int attach_hook(struct attachment *at, const struct bpf_program *prog,
+		       const struct hook *hook, struct bpf_link **link)
+{
+	if (hook->at_entry)
+		return entry__attach(at->run->entry, prog, at->entry_place);
+	*link = attach_program(prog, hook);
+	if (!*link)
+		return -errno;
+	if (hook->kind == HOOK_ITER)
+		run_iterator(*link);
+	return 0;
+}
+
 /* Attaches what was loaded; marks those that are refused. -EAGAIN then. */
 static int attach_chosen(struct attachment *at)
 {
@@ -295,6 +320,7 @@ static int attach_chosen(struct attachment *at)
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		struct need_state *need = &at->needs[i];
 		struct bpf_program *prog;
+		int refused;
 
 		if (!need->hook || is_refused(at, need->hook))
 			continue;
@@ -302,12 +328,10 @@ static int attach_chosen(struct attachment *at)
 		if (err && need->hook->kind == HOOK_ITER)
 			continue;
 		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
-		at->links[i] = attach_program(prog, need->hook);
-		if (at->links[i] && need->hook->kind == HOOK_ITER)
-			run_iterator(at->links[i]);
-		if (at->links[i])
+		refused = attach_hook(at, prog, need->hook, &at->links[i]);
+		if (!refused)
 			continue;
-		refuse_for(at, need, -errno);
+		refuse_for(at, need, refused);
 		err = -EAGAIN;
 	}
 	return err;
@@ -446,7 +470,8 @@ static bool program_info(const struct attachment *at, const struct need_state *n
 	struct bpf_program *prog;
 
 	memset(info, 0, sizeof(*info));
-	if (!need->hook)
+	/* The kernel counts runs of the program that calls others. */
+	if (!need->hook || need->hook->at_entry)
 		return false;
 	prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
 	return !bpf_obj_get_info_by_fd(bpf_program__fd(prog), info, &size);
@@ -486,6 +511,10 @@ void attach__detach(struct attachment *at)
 {
 	/* Backwards: tables list first what later hooks lean on. */
 	for (size_t i = at->nr_needs; i-- > 0;) {
+		const struct hook *hook = at->needs[i].hook;
+
+		if (hook && hook->at_entry)
+			entry__detach(at->run->entry, at->entry_place);
 		bpf_link__destroy(at->links[i]);
 		at->links[i] = NULL;
 	}

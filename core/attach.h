@@ -52,6 +52,7 @@ struct hook {
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
 	bool (*asked)(const struct options *opts);
+	bool at_entry;		/* not attached itself: core/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
 };
 
 enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };
@@ -69,6 +70,7 @@ struct attachment {
 	struct bpf_object *obj;
 	struct need_state needs[MAX_NEEDS];
 	struct bpf_link *links[MAX_NEEDS];
+	unsigned int entry_place;	/* of the program at entries; 0: none has been given yet */
 	size_t nr_needs;
 	bool refused[MAX_HOOKS];	/* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];

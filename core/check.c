@@ -11,6 +11,7 @@
 
 #include "../compat/host.h"
 #include "../compat/probes.h"
+#include "entry.h"
 #include "monitor.h"
 #include "run.h"
 #include "vcpus.h"
@@ -114,6 +115,7 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 		    (!opts->monitors || opts->monitors >> i & 1))
 			json_object_object_add(all, monitors[i]->name, why ? no_monitor(why) :
 					       check_monitor(&run, monitors[i], works));
+	entry__close(run.entry);
 	vcpus__close(run.vcpus);
 	return all;
 }

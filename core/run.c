@@ -21,6 +21,7 @@
 #include <json-c/json.h>
 
 #include "../compat/host.h"
+#include "entry.h"
 #include "log.h"
 #include "monitor.h"
 #include "vcpus.h"
@@ -287,10 +288,25 @@ static struct json_object *need_object(const struct attachment *at, const struct
 	json_object_object_add(obj, "hook", json_object_new_string(text));
 	json_object_object_add(obj, "state", json_object_new_string(need_state__word(need)));
 	json_object_object_add(obj, "why", json_object_new_string(need->why));
-	if (at->run->stats_fd >= 0) {
+	if (at->run->stats_fd >= 0 && !hook->at_entry) {
 		json_object_object_add(obj, "runs", json_object_new_uint64(need->runs));
 		json_object_object_add(obj, "run_ns", json_object_new_uint64(need->run_ns));
 	}
+	return obj;
+}
+
+/* The program at entries: what the hooks that it calls cost together. */
+static struct json_object *entry_object(const struct run *run)
+{
+	struct json_object *obj = json_object_new_object();
+
+	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
+	json_object_object_add(obj, "need", json_object_new_string("kvm_entry"));
+	json_object_object_add(obj, "hook", json_object_new_string("raw_tp/kvm_entry"));
+	json_object_object_add(obj, "state", json_object_new_string("attached"));
+	json_object_object_add(obj, "why", json_object_new_string(""));
+	json_object_object_add(obj, "runs", json_object_new_uint64(run->entry_runs));
+	json_object_object_add(obj, "run_ns", json_object_new_uint64(run->entry_run_ns));
 	return obj;
 }
 
@@ -331,6 +347,12 @@ static void say_self_cost(const struct run *run, uint64_t cpu_ns)
 			    hook_kind__name(need->hook->kind), need->hook->target, need->runs,
 			    (double)need->run_ns / need->runs);
 		}
+	}
+	if (run->entry_runs) {
+		runs += run->entry_runs;
+		ns += run->entry_run_ns;
+		say("self-cost: kvm_watcher: raw_tp/kvm_entry, for all that wait for an entry: %" PRIu64
+		    " events, %.0f ns each", run->entry_runs, (double)run->entry_run_ns / run->entry_runs);
 	}
 	if (run->stats_fd >= 0)
 		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)", runs,
@@ -376,6 +398,8 @@ static void write_summary(struct run *run)
 		for (size_t j = 0; j < run->attached[i]->nr_needs; j++)
 			json_object_array_add(hooks, need_object(run->attached[i],
 								 &run->attached[i]->needs[j]));
+	if (run->stats_fd >= 0 && run->entry)
+		json_object_array_add(hooks, entry_object(run));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("summary"));
 	json_object_object_add(obj, "ts_ns", json_object_new_uint64(run->now_ns));
@@ -513,6 +537,18 @@ static void settle(struct run *run)
 		run->lost[no_room[i]] = lost[no_room[i]];
 }
 
+/* Takes what the kernel knows of the program at entries. Returns the runs that it skipped. */
+static uint64_t read_entry(struct run *run)
+{
+	struct bpf_prog_info info;
+
+	if (entry__info(run->entry, &info))
+		return 0;
+	run->entry_runs = info.run_cnt;
+	run->entry_run_ns = info.run_time_ns;
+	return info.recursion_misses;
+}
+
 /* After everything is attached: the loop, then the rest of the data. */
 static int measure(struct run *run, const sigset_t *signals)
 {
@@ -537,8 +573,10 @@ static int measure(struct run *run, const sigset_t *signals)
 	for (size_t i = 0; i < run->nr_attached; i++) {
 		run->lost[LOST_SKIPPED] += attach__skipped(run->attached[i]);
 		attach__read_runs(run->attached[i]);
-		attach__detach(run->attached[i]);
 	}
+	run->lost[LOST_SKIPPED] += read_entry(run);
+	for (size_t i = 0; i < run->nr_attached; i++)
+		attach__detach(run->attached[i]);
 	settle(run);
 	if (err != -EPIPE) {
 		report_interval(run);
@@ -585,6 +623,7 @@ int run__watch(const struct options *opts)
 	for (size_t i = 0; i < run.nr_attached; i++)
 		attach__close(&run, run.attached[i]);
 	output__free(run.out);
+	entry__close(run.entry);
 	vcpus__close(run.vcpus);
 	return code;
 }

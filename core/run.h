@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "options.h"
 
+struct entry;
 struct monitor;
 struct vcpus;
 
@@ -19,6 +20,7 @@ struct run {
 	const struct options *opts;
 	struct output *out;
 	struct vcpus *vcpus;
+	struct entry *entry;	/* made when the first monitor needs it */
 	struct attachment attachments[MAX_MONITORS];
 	struct attachment *attached[MAX_MONITORS];	/* those that run */
 	size_t nr_attached;
@@ -26,6 +28,7 @@ struct run {
 	uint64_t since_ns;	/* begin of what report() writes */
 	uint64_t now_ns;	/* its end */
 	uint64_t start_cpu_ns;	/* what the process had taken by then */
+	uint64_t entry_runs, entry_run_ns;	/* as a need's, of the program at entries */
 	int stats_fd;		/* --self-cost: keeps the kernel's statistics enabled; or -1 */
 	uint64_t lost[NR_LOST];
 };

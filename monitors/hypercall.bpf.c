@@ -130,13 +130,13 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	return 0;
 }
 
+/* The vCPU enters the guest. */
 static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 {
 	u32 slot = vcpus__cached_slot(vcpu);
 	struct hypercall_record *record;
 	struct hypercall_state *state;
 
-	entry__seen(vcpu);
 	if (!slot)
 		slot = vcpus__find_slot(vcpu, false);
 	state = bpf_map_lookup_elem(&hypercall_states, &slot);
@@ -149,12 +149,6 @@ static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 	state->seen_entry = 1;
 	state->total = BPF_CORE_READ(vcpu, stat.hypercalls);
 	return 0;
-}
-
-/* The vCPU enters the guest: nearly always with no hypercall before it. */
-static __always_inline int on_entry(struct kvm_vcpu *vcpu)
-{
-	return entry__expected(vcpu) ? end_hypercall(vcpu) : 0;
 }
 
 /* kvm_hypercall(nr, a0, a1, a2, a3), unsigned long each. */
@@ -305,13 +299,15 @@ int xen_tracepoint(void *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_entry((void *)ctx->args[0]);
+	end_hypercall((void *)ctx->args[0]);
+	entry__call_next(ctx);
+	return 0;
 }
 
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return on_entry((void *)untyped_arg(ctx, 0));
+	return end_hypercall((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?tp/kvm/kvm_entry")
@@ -319,7 +315,7 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_entry(vcpu) : 0;
+	return vcpu ? end_hypercall(vcpu) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -77,7 +77,7 @@ static const struct column columns[] = {
  */
 static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDORS,
-	  .gives = "the times of hypercalls" },
+	  .gives = "the times of hypercalls", .at_entry = true },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDORS },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDORS },
 

@@ -276,7 +276,8 @@ static __noinline int on_fault(u64 gpa, u32 errors, u64 now)
 	return 0;
 }
 
-static __noinline int end_fault(void *vcpu)
+/* entry: the vCPU goes back into the guest. */
+static __noinline int end_fault(void)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
@@ -285,14 +286,7 @@ static __noinline int end_fault(void *vcpu)
 	state = faulting_state(&slot);
 	if (state)
 		close_fault(state, slot, now);
-	entry__seen(vcpu);
 	return 0;
-}
-
-/* entry: the vCPU goes back into the guest, nearly always with no fault before it. */
-static __always_inline int on_entry(void *vcpu)
-{
-	return entry__expected(vcpu) ? end_fault(vcpu) : 0;
 }
 
 /* map: kvm_mmu_spte_requested, the slow way. The level may still be lowered for NX huge pages. */
@@ -547,45 +541,45 @@ int fault_kprobe(struct pt_regs *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_entry((void *)ctx->args[0]);
+	end_fault();
+	entry__call_next(ctx);
+	return 0;
 }
 
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return on_entry((void *)untyped_arg(ctx, 0));
+	return end_fault();
 }
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
 {
-	struct kvm_vcpu *vcpu = loaded_vcpu();
-
-	return vcpu ? on_entry(vcpu) : 0;
+	return end_fault();
 }
 
 SEC("?fentry/vmx_vcpu_run")
 int entry_fentry_vmx(u64 *ctx)
 {
-	return on_entry((void *)untyped_arg(ctx, 0));
+	return end_fault();
 }
 
 SEC("?fentry/svm_vcpu_run")
 int entry_fentry_svm(u64 *ctx)
 {
-	return on_entry((void *)untyped_arg(ctx, 0));
+	return end_fault();
 }
 
 SEC("?kprobe/vmx_vcpu_run")
 int entry_kprobe_vmx(struct pt_regs *ctx)
 {
-	return on_entry((void *)ctx->di);
+	return end_fault();
 }
 
 SEC("?kprobe/svm_vcpu_run")
 int entry_kprobe_svm(struct pt_regs *ctx)
 {
-	return on_entry((void *)ctx->di);
+	return end_fault();
 }
 
 /* map: 5.10 (gpa, int level, pfn); 6.1+ (fault); 7.2 (fault, u8 access). */

@@ -180,7 +180,7 @@ static const struct hook hooks[] = {
 
 	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
-	  .gives = "the end of faults: each then lasts until the next one" },
+	  .gives = "the end of faults: each then lasts until the next one", .at_entry = true },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", "entry_fentry_vmx", VENDOR_VMX },
 	{ "kvm_entry", HOOK_FENTRY, "svm_vcpu_run", "entry_fentry_svm", VENDOR_SVM },

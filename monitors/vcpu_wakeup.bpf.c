@@ -71,6 +71,7 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	return 0;
 }
 
+/* The vCPU enters the guest. */
 static __noinline int end_wakeup(struct kvm_vcpu *vcpu)
 {
 	struct wakeup_record *record = wakeup_record(vcpus__slot(vcpu));
@@ -80,14 +81,7 @@ static __noinline int end_wakeup(struct kvm_vcpu *vcpu)
 		record->woken_ns = 0;
 		stat__add(&record->wake, bpf_ktime_get_ns() - since);
 	}
-	entry__seen(vcpu);
 	return 0;
-}
-
-/* The vCPU enters the guest: nearly always not after a wake-up. */
-static __always_inline int on_entry(void *vcpu)
-{
-	return entry__expected(vcpu) ? end_wakeup(vcpu) : 0;
 }
 
 /* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid) */
@@ -134,13 +128,15 @@ int waking_tp_btf(u64 *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_entry((void *)ctx->args[0]);
+	end_wakeup((void *)ctx->args[0]);
+	entry__call_next(ctx);
+	return 0;
 }
 
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return on_entry((void *)untyped_arg(ctx, 0));
+	return end_wakeup((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?tp/kvm/kvm_entry")
@@ -148,7 +144,7 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_entry(vcpu) : 0;
+	return vcpu ? end_wakeup(vcpu) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

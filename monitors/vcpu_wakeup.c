@@ -106,7 +106,7 @@ static const struct hook hooks[] = {
 	{ "sched_waking", HOOK_TP_BTF, "sched_waking", "waking_tp_btf" },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
-	  .gives = "the wake-up latency" },
+	  .gives = "the wake-up latency", .at_entry = true },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "entry.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../bpf/records.h"
+#include "entry.skel.h"
+#include "map.h"
+
+struct entry {
+	struct entry_bpf *skel;
+	struct bpf_link *link;
+	unsigned int nr_places;			/* given out, and never again */
+	bool called[MAX_AT_ENTRY];
+};
+
+struct entry *entry__open(void)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+	int err = ENOMEM;
+
+	if (!e)
+		goto cleanup;
+	e->skel = entry_bpf__open_and_load();
+	if (e->skel)
+		return e;
+	err = errno;
+cleanup:
+	entry__close(e);
+	errno = err;
+	return NULL;
+}
+
+void entry__close(struct entry *e)
+{
+	if (!e)
+		return;
+	bpf_link__destroy(e->link);
+	entry_bpf__destroy(e->skel);
+	free(e);
+}
+
+int entry__share(struct entry *e, struct bpf_object *obj, unsigned int *place)
+{
+	struct bpf_map *programs = bpf_object__find_map_by_name(obj, "entry_programs");
+	struct bpf_map *idle = bpf_object__find_map_by_name(obj, "idle_vcpus");
+	int err;
+
+	if (!*place && e->nr_places == MAX_AT_ENTRY)
+		return -ENOSPC;
+	if (!*place)
+		*place = ++e->nr_places;
+	err = bpf_map__reuse_fd(programs, bpf_map__fd(e->skel->maps.entry_programs));
+	if (!err)
+		err = bpf_map__reuse_fd(idle, bpf_map__fd(e->skel->maps.bss));
+	return err ? err : map__set_const(obj, "entry_place", *place - 1);
+}
+
+int entry__attach(struct entry *e, const struct bpf_program *prog, unsigned int place)
+{
+	int map = bpf_map__fd(e->skel->maps.entry_programs), fd = bpf_program__fd(prog);
+	uint32_t index = place - 1;
+	int err;
+
+	if (bpf_map_update_elem(map, &index, &fd, BPF_ANY))
+		return -errno;
+	e->called[index] = true;
+	if (e->link)
+		return 0;
+	e->link = bpf_program__attach(e->skel->progs.vcpu_entry);
+	if (e->link)
+		return 0;
+	err = -errno;
+	entry__detach(e, place);
+	return err;
+}
+
+void entry__detach(struct entry *e, unsigned int place)
+{
+	uint32_t index = place - 1;
+
+	if (!e || !place || !e->called[index])
+		return;
+	e->called[index] = false;
+	for (int i = 0; i < MAX_AT_ENTRY; i++)
+		if (e->called[i])
+			goto others;
+	bpf_link__destroy(e->link);
+	e->link = NULL;
+others:
+	bpf_map_delete_elem(bpf_map__fd(e->skel->maps.entry_programs), &index);
+}
+
+int entry__info(const struct entry *e, struct bpf_prog_info *info)
+{
+	__u32 size = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	if (!e || !e->link)
+		return -1;
+	return bpf_obj_get_info_by_fd(bpf_program__fd(e->skel->progs.vcpu_entry), info, &size);
+}
