@@ -70,6 +70,12 @@ struct {
 	__type(value, u64);
 } losses SEC(".maps");
 
+/* The current task is one of those that -p chooses. */
+static __always_inline bool task_chosen(void)
+{
+	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
 static __always_inline void lose(u32 what)
 {
 	u64 *n = bpf_map_lookup_elem(&losses, &what);

@@ -48,11 +48,6 @@ struct {
 /* Where the classic events' records have what moved; read from tracefs before loading. */
 const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
 
-static __always_inline bool chosen(void)
-{
-	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
-}
-
 static __noinline u32 new_record(struct hypercall_key *key)
 {
 	struct hypercall_record *record;
@@ -158,7 +153,7 @@ static __always_inline int on_kvm(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3)
 		.abi = HYPERCALL_KVM, .nr = nr, .args = { a0, a1, a2, a3 },
 	};
 
-	return chosen() ? on_hypercall(&seen) : 0;
+	return task_chosen() ? on_hypercall(&seen) : 0;
 }
 
 SEC("?raw_tp/kvm_hypercall")
@@ -198,7 +193,7 @@ static __always_inline int on_hv(u64 code, u64 fast, u64 var_cnt, u64 rep_cnt, u
 		.args = { fast & 1, (u16)var_cnt, (u16)rep_cnt, (u16)rep_idx, input, output },
 	};
 
-	return chosen() ? on_hypercall(&seen) : 0;
+	return task_chosen() ? on_hypercall(&seen) : 0;
 }
 
 SEC("?raw_tp/kvm_hv_hypercall")
@@ -256,7 +251,7 @@ static __always_inline int on_xen(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4
 		.abi = HYPERCALL_XEN, .nr = nr, .args = { a0, a1, a2, a3, a4, a5 },
 	};
 
-	return chosen() ? on_hypercall(&seen) : 0;
+	return task_chosen() ? on_hypercall(&seen) : 0;
 }
 
 SEC("?raw_tp/kvm_xen_hypercall")

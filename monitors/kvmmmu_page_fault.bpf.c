@@ -78,17 +78,12 @@ struct exit_time {
 static struct exit_time exit_times[MAX_VCPU_SLOTS];
 static u16 exit_slots[1 << SLOT_CACHE_BITS];
 
-static __always_inline bool chosen(void)
-{
-	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
-}
-
 /* State of the vCPU that the current thread has loaded. */
 static __always_inline struct fault_state *current_state(u32 *slot)
 {
 	struct fault_state *state;
 
-	if (!chosen())
+	if (!task_chosen())
 		return NULL;
 	*slot = vcpus__current_slot();
 	if (!*slot)
@@ -340,7 +335,7 @@ static __always_inline int on_misconfig(u32 reason)
 	u64 now;
 	u32 slot;
 
-	if (!with_mmio || (reason & 0xffff) != VMX_EPT_MISCONFIG)
+	if ((reason & 0xffff) != VMX_EPT_MISCONFIG)
 		return 0;
 	now = bpf_ktime_get_ns();
 	state = current_state(&slot);
@@ -454,7 +449,7 @@ static __noinline int on_leave(u32 reason)
 	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
 
-	if (!chosen())
+	if (!task_chosen())
 		return 0;
 	/* The vCPU is not loaded any more. */
 	known = bpf_map_lookup_elem(&thread_slots, &tid);
@@ -475,7 +470,7 @@ static __noinline int on_run(struct kvm_vcpu *vcpu)
 	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
 
-	if (!vcpu || !chosen())
+	if (!vcpu || !task_chosen())
 		return 0;
 	slot = vcpus__find_slot(vcpu, true);
 	state = bpf_map_lookup_elem(&fault_states, &slot);
@@ -644,8 +639,6 @@ int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 arg0 = ctx->args[0];
 
-	if (!with_mmio)
-		return 0;
 	return exit_args_old(arg0) ? on_misconfig(arg0) : note_exit((void *)arg0);
 }
 
@@ -659,7 +652,7 @@ int misconfig_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
 SEC("?tp_btf/kvm_exit")
 int misconfig_tp_btf(u64 *ctx)
 {
-	return with_mmio ? note_exit((void *)untyped_arg(ctx, 0)) : 0;
+	return note_exit((void *)untyped_arg(ctx, 0));
 }
 
 SEC("?tp/kvm/kvm_exit")

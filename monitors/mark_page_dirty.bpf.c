@@ -51,7 +51,7 @@ struct mark {
 /* -p: a vCPU of another VM is of no interest; a thread without one may work for ours (vhost). */
 static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 {
-	return !only_tgid || !loaded || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+	return !loaded || task_chosen();
 }
 
 /* The record of key, made now if it is new. 0 when there is none left. */

@@ -206,11 +206,6 @@ static __always_inline struct load_record *record_of(struct kvm_vcpu *vcpu)
 	return r ? r : find_record(vcpu);
 }
 
-static __always_inline bool chosen(void)
-{
-	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
-}
-
 /* KVM_RUN begins. Whose thread this is, is made sure of here, once per KVM_RUN. */
 static __noinline int on_run(void)
 {
@@ -219,7 +214,7 @@ static __noinline int on_run(void)
 	struct load_record *r;
 	u64 now;
 
-	if (!vcpu || !chosen())
+	if (!vcpu || !task_chosen())
 		return 0;
 	r = cached_record(vcpu);
 	known = bpf_map_lookup_elem(&thread_slots, &tid);
@@ -243,7 +238,7 @@ static __noinline int on_run(void)
 /* KVM_RUN ends. */
 static __noinline int on_leave(void)
 {
-	struct load_record *r = chosen() ? record_of(loaded_vcpu()) : NULL;
+	struct load_record *r = task_chosen() ? record_of(loaded_vcpu()) : NULL;
 	u64 now = bpf_ktime_get_ns();
 
 	if (!r)
@@ -271,7 +266,7 @@ static __noinline int cross(struct load_record *r, u32 to, u64 now)
 
 static __noinline int find_and_cross(struct kvm_vcpu *vcpu, u32 to)
 {
-	struct load_record *r = chosen() ? find_record(vcpu) : NULL;
+	struct load_record *r = task_chosen() ? find_record(vcpu) : NULL;
 
 	return cross(r, to, bpf_ktime_get_ns());
 }
@@ -304,7 +299,7 @@ static __always_inline int on_border(struct kvm_vcpu *vcpu, u32 from, u32 to)
 static __noinline int on_wakeup(void)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
-	struct load_record *r = chosen() ? record_of(vcpu) : NULL;
+	struct load_record *r = task_chosen() ? record_of(vcpu) : NULL;
 	u64 total, polled;
 
 	if (!r)

@@ -48,11 +48,6 @@ static u32 exit_places[1 << SLOT_CACHE_BITS];
 /* Where the classic event's record has them; read from tracefs before loading. */
 const volatile __u32 exit_reason_at, exit_isa_at;
 
-static __always_inline bool chosen(void)
-{
-	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
-}
-
 static __always_inline struct exit_state *state_at(u64 place)
 {
 	_Static_assert(!(sizeof(struct exit_state) & (sizeof(struct exit_state) - 1)), "masked");
@@ -257,7 +252,7 @@ static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 	struct exit_state *state;
 	u32 slot;
 
-	if (!vcpu || !chosen())
+	if (!vcpu || !task_chosen())
 		return 0;
 	slot = vcpus__slot(vcpu);
 	if (!slot)
@@ -275,7 +270,7 @@ static __noinline int on_run_end(void)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid(), slot;
 
-	if (!chosen() || bpf_map_lookup_elem(&thread_slots, &tid))
+	if (!task_chosen() || bpf_map_lookup_elem(&thread_slots, &tid))
 		return 0;
 	slot = vcpus__current_slot();
 	return slot ? bind_thread(slot) : 0;
@@ -321,7 +316,7 @@ static __noinline int leave_with(u32 reason, int error)
 	struct exit_state *state;
 	u32 slot = 0;
 
-	if (!chosen())
+	if (!task_chosen())
 		return 0;
 	state = thread_state(&slot);
 	return state ? on_leave(state, slot, reason, error) : 0;
@@ -334,7 +329,7 @@ static __noinline int leave_returning(int error)
 	struct kvm_vcpu *vcpu;
 	u32 slot = 0;
 
-	if (!chosen())
+	if (!task_chosen())
 		return 0;
 	state = thread_state(&slot);
 	if (!state)
@@ -397,7 +392,7 @@ int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_chosen(struct bpf_raw_tracepoint_args *ctx)
 {
-	return chosen() ? exit_of_any(ctx) : 0;
+	return task_chosen() ? exit_of_any(ctx) : 0;
 }
 
 SEC("?raw_tp/kvm_exit")
@@ -409,7 +404,7 @@ int exit_raw_tp_vmx(struct bpf_raw_tracepoint_args *ctx)
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_vmx_chosen(struct bpf_raw_tracepoint_args *ctx)
 {
-	return chosen() ? exit_of_isa(ctx, ISA_VMX) : 0;
+	return task_chosen() ? exit_of_isa(ctx, ISA_VMX) : 0;
 }
 
 SEC("?raw_tp/kvm_exit")
@@ -421,21 +416,21 @@ int exit_raw_tp_svm(struct bpf_raw_tracepoint_args *ctx)
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_svm_chosen(struct bpf_raw_tracepoint_args *ctx)
 {
-	return chosen() ? exit_of_isa(ctx, ISA_SVM) : 0;
+	return task_chosen() ? exit_of_isa(ctx, ISA_SVM) : 0;
 }
 
 /* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
 {
-	return chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0;
+	return task_chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0;
 }
 
 /* A kernel that has BTF for this event has the new arguments. */
 SEC("?tp_btf/kvm_exit")
 int exit_tp_btf(u64 *ctx)
 {
-	return chosen() ? exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0;
+	return task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0;
 }
 
 SEC("?tp/kvm/kvm_exit")
@@ -444,7 +439,7 @@ int exit_tracepoint(void *ctx)
 	u32 reason = 0, isa = 0;
 	struct kvm_vcpu *vcpu;
 
-	if (!chosen())
+	if (!task_chosen())
 		return 0;
 	vcpu = loaded_vcpu();
 	if (!vcpu)
@@ -457,25 +452,25 @@ int exit_tracepoint(void *ctx)
 SEC("?fexit/vmx_vcpu_run")
 int exit_fexit_vmx(u64 *ctx)
 {
-	return chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_VMX) : 0;
+	return task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_VMX) : 0;
 }
 
 SEC("?fexit/svm_vcpu_run")
 int exit_fexit_svm(u64 *ctx)
 {
-	return chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_SVM) : 0;
+	return task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_SVM) : 0;
 }
 
 SEC("?kretprobe/vmx_vcpu_run")
 int exit_kretprobe_vmx(void *ctx)
 {
-	return chosen() ? exit_of(loaded_vcpu(), ISA_VMX) : 0;
+	return task_chosen() ? exit_of(loaded_vcpu(), ISA_VMX) : 0;
 }
 
 SEC("?kretprobe/svm_vcpu_run")
 int exit_kretprobe_svm(void *ctx)
 {
-	return chosen() ? exit_of(loaded_vcpu(), ISA_SVM) : 0;
+	return task_chosen() ? exit_of(loaded_vcpu(), ISA_SVM) : 0;
 }
 
 /* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
@@ -488,13 +483,13 @@ int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp_chosen(struct bpf_raw_tracepoint_args *ctx)
 {
-	return chosen() ? on_entry((void *)ctx->args[0]) : 0;
+	return task_chosen() ? on_entry((void *)ctx->args[0]) : 0;
 }
 
 SEC("?tp_btf/kvm_entry")
 int entry_tp_btf(u64 *ctx)
 {
-	return chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
+	return task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?tp/kvm/kvm_entry")
@@ -502,7 +497,7 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu;
 
-	if (!chosen())
+	if (!task_chosen())
 		return 0;
 	vcpu = loaded_vcpu();
 	return vcpu ? on_entry(vcpu) : 0;
@@ -511,25 +506,25 @@ int entry_tracepoint(void *ctx)
 SEC("?fentry/vmx_vcpu_run")
 int entry_fentry_vmx(u64 *ctx)
 {
-	return chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
+	return task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?fentry/svm_vcpu_run")
 int entry_fentry_svm(u64 *ctx)
 {
-	return chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
+	return task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
 }
 
 SEC("?kprobe/vmx_vcpu_run")
 int entry_kprobe_vmx(struct pt_regs *ctx)
 {
-	return chosen() ? on_entry((void *)ctx->di) : 0;
+	return task_chosen() ? on_entry((void *)ctx->di) : 0;
 }
 
 SEC("?kprobe/svm_vcpu_run")
 int entry_kprobe_svm(struct pt_regs *ctx)
 {
-	return chosen() ? on_entry((void *)ctx->di) : 0;
+	return task_chosen() ? on_entry((void *)ctx->di) : 0;
 }
 
 /* run: kvm_fpu(load) from kvm_load_guest_fpu() and kvm_put_guest_fpu(), the vCPU loaded. */
