@@ -143,7 +143,7 @@ void series__retire(struct series_set *set, const struct bpf_object *obj, uint32
 		return;
 	set->live[index] = NULL;
 	if (kind->index)
-		map__forget(obj, kind->index, record, index);
+		map__forget(obj, kind->index, (char *)record + kind->key_at, index);
 	if (s && kind->forget)
 		kind->forget(obj, s, index);
 	memset(record, 0, kind->record_size);

@@ -33,7 +33,8 @@ struct series_kind {
 	size_t record_size;
 	unsigned int per_slot;		/* records for each slot, 1 without an index */
 	/* Of records that are not one per slot; else NULL. */
-	const char *index;		/* hash: the key that a record begins with -> its number */
+	const char *index;		/* hash: a record's key -> its number */
+	size_t key_at;			/* where a record has its key */
 	const char *free_records;	/* queue of the numbers that are free */
 	size_t slot_at;			/* where a record has the slot of its vCPU, a u32 */
 	/*

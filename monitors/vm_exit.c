@@ -139,6 +139,7 @@ static const struct series_kind kind = {
 	.size = sizeof(struct series),
 	.records = "exit_records", .record_size = sizeof(struct exit_record), .per_slot = 16,
 	.index = "exit_index", .free_records = "free_records",
+	.key_at = offsetof(struct exit_record, key),
 	.slot_at = offsetof(struct exit_record, key.slot),
 	.states = "exit_states", .state_size = sizeof(struct exit_state),
 };
