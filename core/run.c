@@ -417,12 +417,16 @@ static void write_summary(struct run *run)
 
 static void say_what_is_missing(const struct attachment *at)
 {
+	const char *said = "";
+
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		const struct need_state *need = &at->needs[i];
 
-		if (!need->hook)
-			say("%s: missing: %s, because %s", at->monitor->name, need->first->gives,
-			    need->why);
+		/* A function's begin and end, of which both are needed, give one thing. */
+		if (need->hook || !strcmp(need->first->gives, said))
+			continue;
+		said = need->first->gives;
+		say("%s: missing: %s, because %s", at->monitor->name, said, need->why);
 	}
 }
 
