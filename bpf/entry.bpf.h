@@ -25,26 +25,46 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct idle_vcpus);
-} idle_vcpus SEC(".maps");
+	__type(value, struct waited_vcpus);
+} waited_vcpus SEC(".maps");
 
-/* The current thread's vCPU has something that waits for its entry. */
-static __always_inline void entry__expect(void *vcpu)
+/* What stands there of the vCPU, or of another one. */
+static __always_inline u64 *entry__word(void *vcpu)
 {
-	struct idle_vcpus *idle;
+	struct waited_vcpus *waited;
 	u32 only = 0;
 
-	idle = bpf_map_lookup_elem(&idle_vcpus, &only);
-	if (idle)
-		idle->vcpus[slot_cache__index((u64)vcpu)] = 0;
+	waited = bpf_map_lookup_elem(&waited_vcpus, &only);
+	return waited ? &waited->vcpus[slot_cache__index((u64)vcpu)] : NULL;
 }
 
-/* At the end of a program that is called at an entry: the others' programs, and no way back. */
-static __always_inline void entry__call_next(void *ctx)
+/* The current thread's vCPU has something of this monitor's that waits for its entry. */
+static __always_inline void entry__expect(void *vcpu)
 {
+	u64 *waits = entry__word(vcpu);
+
+	if (waits)
+		*waits = (*waits ^ (u64)vcpu) > ALL_AT_ENTRY ? 0 : *waits | 1 << entry_place;
+}
+
+/*
+ * At the end of a program that is called at an entry: the others that wait, and
+ * no way back. What this one waited for it has seen.
+ */
+static __always_inline void entry__call_next(void *ctx, void *vcpu)
+{
+	u64 *waits = entry__word(vcpu), others = ALL_AT_ENTRY;
+
+	if (!waits)
+		return;
+	/* Else another vCPU has displaced it. */
+	if ((*waits ^ (u64)vcpu) <= ALL_AT_ENTRY) {
+		*waits &= ~(1ULL << entry_place);
+		others = *waits;
+	}
 #pragma unroll
 	for (u32 i = 1; i < MAX_AT_ENTRY; i++)
-		if (i > entry_place)
+		if (i > entry_place && others & 1 << i)
 			bpf_tail_call(ctx, &entry_programs, i);
 }
 

@@ -62,18 +62,18 @@ static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 	return (vcpu >> 12) & ((1 << SLOT_CACHE_BITS) - 1);
 }
 
+/* Monitors at most that wait for entries: a bit each of a vCPU's address, which has none so low. */
+enum { MAX_AT_ENTRY = 3, ALL_AT_ENTRY = (1 << MAX_AT_ENTRY) - 1 };
+
 /*
- * Direct-mapped by the vCPU's address: a vCPU for whose entry nothing waits. Only
- * a vCPU's own thread enters it here, and takes it out before there is something
- * to wait for; so what is found is true, and what another vCPU has displaced
- * costs a look. A new vCPU at an old address has nothing that waits either.
+ * Direct-mapped by the vCPU's address: a vCPU, and the monitors that wait for its
+ * entry. Only a vCPU's own thread writes what stands here of it; so what is found
+ * is true, and what another vCPU has displaced costs a look. A new vCPU at an old
+ * address has nothing that waits either.
  */
-struct idle_vcpus {
+struct waited_vcpus {
 	__u64 vcpus[1 << SLOT_CACHE_BITS];
 };
-
-/* Monitors at most that wait for entries. */
-enum { MAX_AT_ENTRY = 4 };
 
 /* Slot 0 means "none". */
 struct vcpu_key {

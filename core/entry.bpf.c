@@ -10,8 +10,8 @@
 #include "../compat/compat.bpf.h"
 #include "../bpf/records.h"
 
-/* A variable, which costs less than a map; to the monitors it is their map idle_vcpus. */
-struct idle_vcpus idle;
+/* A variable, which costs less than a map; to the monitors it is their map waited_vcpus. */
+struct waited_vcpus waited;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -20,18 +20,23 @@ struct {
 	__type(value, u32);
 } entry_programs SEC(".maps");
 
+/* The places of the programs that there are; user space writes it. */
+volatile __u64 called;
+
 SEC("raw_tp/kvm_entry")
 int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 vcpu = ctx->args[0], *known = &idle.vcpus[slot_cache__index(vcpu)];
+	u64 vcpu = ctx->args[0], *waits = &waited.vcpus[slot_cache__index(vcpu)];
 
-	if (*known == vcpu)
+	if (*waits == vcpu)
 		return 0;
-	/* First: what they want to see at the next entry they may say already. */
-	*known = vcpu;
+	/* Not of this vCPU: each of them may wait. Each takes itself out. */
+	if ((*waits ^ vcpu) > ALL_AT_ENTRY)
+		*waits = vcpu | called;
 #pragma unroll
 	for (int i = 0; i < MAX_AT_ENTRY; i++)
-		bpf_tail_call(ctx, &entry_programs, i);
+		if (*waits & 1 << i)
+			bpf_tail_call(ctx, &entry_programs, i);
 	return 0;
 }
 

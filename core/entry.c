@@ -2,7 +2,6 @@
 #include "entry.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,6 @@ struct entry {
 	struct entry_bpf *skel;
 	struct bpf_link *link;
 	unsigned int nr_places;			/* given out, and never again */
-	bool called[MAX_AT_ENTRY];
 };
 
 struct entry *entry__open(void)
@@ -50,7 +48,7 @@ void entry__close(struct entry *e)
 int entry__share(struct entry *e, struct bpf_object *obj, unsigned int *place)
 {
 	struct bpf_map *programs = bpf_object__find_map_by_name(obj, "entry_programs");
-	struct bpf_map *idle = bpf_object__find_map_by_name(obj, "idle_vcpus");
+	struct bpf_map *waited = bpf_object__find_map_by_name(obj, "waited_vcpus");
 	int err;
 
 	if (!*place && e->nr_places == MAX_AT_ENTRY)
@@ -59,7 +57,7 @@ int entry__share(struct entry *e, struct bpf_object *obj, unsigned int *place)
 		*place = ++e->nr_places;
 	err = bpf_map__reuse_fd(programs, bpf_map__fd(e->skel->maps.entry_programs));
 	if (!err)
-		err = bpf_map__reuse_fd(idle, bpf_map__fd(e->skel->maps.bss));
+		err = bpf_map__reuse_fd(waited, bpf_map__fd(e->skel->maps.bss));
 	return err ? err : map__set_const(obj, "entry_place", *place - 1);
 }
 
@@ -71,7 +69,7 @@ int entry__attach(struct entry *e, const struct bpf_program *prog, unsigned int 
 
 	if (bpf_map_update_elem(map, &index, &fd, BPF_ANY))
 		return -errno;
-	e->called[index] = true;
+	e->skel->bss->called |= 1 << index;
 	if (e->link)
 		return 0;
 	e->link = bpf_program__attach(e->skel->progs.vcpu_entry);
@@ -86,15 +84,13 @@ void entry__detach(struct entry *e, unsigned int place)
 {
 	uint32_t index = place - 1;
 
-	if (!e || !place || !e->called[index])
+	if (!e || !place || !(e->skel->bss->called & 1 << index))
 		return;
-	e->called[index] = false;
-	for (int i = 0; i < MAX_AT_ENTRY; i++)
-		if (e->called[i])
-			goto others;
-	bpf_link__destroy(e->link);
-	e->link = NULL;
-others:
+	e->skel->bss->called &= ~(1 << index);
+	if (!e->skel->bss->called) {
+		bpf_link__destroy(e->link);
+		e->link = NULL;
+	}
 	bpf_map_delete_elem(bpf_map__fd(e->skel->maps.entry_programs), &index);
 }
 

@@ -294,8 +294,10 @@ int xen_tracepoint(void *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	end_hypercall((void *)ctx->args[0]);
-	entry__call_next(ctx);
+	void *vcpu = (void *)ctx->args[0];
+
+	end_hypercall(vcpu);
+	entry__call_next(ctx, vcpu);
 	return 0;
 }
 

@@ -536,8 +536,10 @@ int fault_kprobe(struct pt_regs *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
+	void *vcpu = (void *)ctx->args[0];
+
 	end_fault();
-	entry__call_next(ctx);
+	entry__call_next(ctx, vcpu);
 	return 0;
 }
 

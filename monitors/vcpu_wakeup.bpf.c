@@ -128,8 +128,10 @@ int waking_tp_btf(u64 *ctx)
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	end_wakeup((void *)ctx->args[0]);
-	entry__call_next(ctx);
+	void *vcpu = (void *)ctx->args[0];
+
+	end_wakeup(vcpu);
+	entry__call_next(ctx, vcpu);
 	return 0;
 }
 

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# -f, -h and -w at once: one program on kvm_entry ends what each of them waits for, and none of them misses an entry
+# because of the others; nor where each has a program of its own, without raw_tp.
+. "$(dirname "$0")/lib.sh"
+
+ask_defs='def total(m; f): $watch | map(select(.monitor == m and .scope == "total") | f // 0) | add // 0;
+def did(op): $guest | map(select(.what == "vcpu") | .ops[op] // 0) | add;
+def hooks(m): $watch[-1].hooks | map(select(.monitor == m and .need == "kvm_entry"));'
+
+# counts LABEL WATCH_OPTION...: all three are exact
+counts()
+{
+	label=$1
+	shift
+	if ! watch -f -h -w --summary --self-cost "$@"; then
+		fail "$label: kvm_watcher starts"
+		return 1
+	fi
+	holds "$label: the generator does what it says" guest --vms=2 --vcpus=2 vmcall=60 touch=40 hlt=20 vmcall=7
+	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
+	preempted "$label: every count" "$@" && return 1
+	ask "$label: nothing lost" 0 'lost | add'
+	ask "$label: hypercalls" 'did("vmcall")' 'total("hypercall"; .count)'
+	ask "$label: each vCPU's hypercalls have times" 4 \
+		'$watch | map(select(.monitor == "hypercall" and .scope == "total" and .p50_ns > 0)) | length'
+	ask "$label: touched pages" 'did("touch")' \
+		'total("kvmmmu_page_fault"; if .kind == "tdp" and .slot == 1 then .count else 0 end)'
+}
+
+why=$(missing hypercall kvm_entry)
+if test -n "$why"; then
+	skip "everything" "$why"
+	done_testing
+fi
+
+if counts "one program"; then
+	# Every halt is followed by an entry.
+	ask "one program: every wake-up is timed until the guest" 'total("vcpu_wakeup"; .count)' \
+		'total("vcpu_wakeup"; .wake_count)'
+	ask "one program: each has its need" '["attached","attached","attached"]' \
+		'["kvmmmu_page_fault", "hypercall", "vcpu_wakeup"] | map(. as $m | hooks($m)[0].state)'
+	ask "one program: and no runs of its own" '[false,false,false]' \
+		'["kvmmmu_page_fault", "hypercall", "vcpu_wakeup"] | map(. as $m | hooks($m)[0] | has("runs"))'
+	# As many as there are entries: not a multiple. Exits to user space and fast ones differ by a few.
+	exits='($guest | map(select(.what == "vm") | .stats.exits) | add)'
+	ask_range "one program: runs, as KVM counts exits" "$exits * 0.9" "$exits * 1.1" 'hooks("kvm_watcher") | map(.runs) | add'
+	answers
+fi
+if counts "without raw_tp" --hooks=tp_btf,fentry,kprobe,tracepoint; then
+	ask "without raw_tp: no shared program" 0 'hooks("kvm_watcher") | length'
+	answers
+fi
+done_testing
