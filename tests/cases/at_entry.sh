@@ -23,7 +23,8 @@ counts()
 	ask "$label: hypercalls" 'did("vmcall")' 'total("hypercall"; .count)'
 	ask "$label: each vCPU's hypercalls have times" 4 \
 		'$watch | map(select(.monitor == "hypercall" and .scope == "total" and .p50_ns > 0)) | length'
-	ask "$label: touched pages" 'did("touch")' \
+	# KVM repeats a fault when the process's memory changes meanwhile, until 5.12 wherever in it.
+	ask_range "$label: touched pages" 'did("touch")' 'did("touch") + 4' \
 		'total("kvmmmu_page_fault"; if .kind == "tdp" and .slot == 1 then .count else 0 end)'
 }
 
@@ -46,8 +47,9 @@ if counts "one program"; then
 	ask_range "one program: runs, as KVM counts exits" "$exits * 0.9" "$exits * 1.1" 'hooks("kvm_watcher") | map(.runs) | add'
 	answers
 fi
-if counts "without raw_tp" --hooks=tp_btf,fentry,kprobe,tracepoint; then
+for kinds in $(kinds tp_btf,fentry,kprobe,tracepoint); do
+	counts "without raw_tp" --hooks="$kinds" || continue
 	ask "without raw_tp: no shared program" 0 'hooks("kvm_watcher") | length'
 	answers
-fi
+done
 done_testing
