@@ -28,8 +28,8 @@ struct {
 	__type(value, struct waited_vcpus);
 } waited_vcpus SEC(".maps");
 
-/* What stands there of the vCPU, or of another one. */
-static __always_inline u64 *entry__word(void *vcpu)
+/* Where the vCPU stands, or another one: which may displace it at any time, so it is read once. */
+static __always_inline volatile u64 *entry__word(void *vcpu)
 {
 	struct waited_vcpus *waited;
 	u32 only = 0;
@@ -41,10 +41,13 @@ static __always_inline u64 *entry__word(void *vcpu)
 /* The current thread's vCPU has something of this monitor's that waits for its entry. */
 static __always_inline void entry__expect(void *vcpu)
 {
-	u64 *waits = entry__word(vcpu);
+	volatile u64 *word = entry__word(vcpu);
+	u64 waits;
 
-	if (waits)
-		*waits = (*waits ^ (u64)vcpu) > ALL_AT_ENTRY ? 0 : *waits | 1 << entry_place;
+	if (!word)
+		return;
+	waits = *word;
+	*word = (waits ^ (u64)vcpu) > ALL_AT_ENTRY ? 0 : waits | 1 << entry_place;
 }
 
 /*
@@ -53,18 +56,19 @@ static __always_inline void entry__expect(void *vcpu)
  */
 static __always_inline void entry__call_next(void *ctx, void *vcpu)
 {
-	u64 *waits = entry__word(vcpu), others = ALL_AT_ENTRY;
+	volatile u64 *word = entry__word(vcpu);
+	u64 waits;
 
-	if (!waits)
+	if (!word)
 		return;
-	/* Else another vCPU has displaced it. */
-	if ((*waits ^ (u64)vcpu) <= ALL_AT_ENTRY) {
-		*waits &= ~(1ULL << entry_place);
-		others = *waits;
-	}
+	waits = *word;
+	if ((waits ^ (u64)vcpu) > ALL_AT_ENTRY)
+		waits = ALL_AT_ENTRY;
+	else
+		*word = waits &= ~(1ULL << entry_place);
 #pragma unroll
 	for (u32 i = 1; i < MAX_AT_ENTRY; i++)
-		if (i > entry_place && others & 1 << i)
+		if (i > entry_place && waits & 1 << i)
 			bpf_tail_call(ctx, &entry_programs, i);
 }
 

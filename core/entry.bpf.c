@@ -26,16 +26,19 @@ volatile __u64 called;
 SEC("raw_tp/kvm_entry")
 int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 vcpu = ctx->args[0], *waits = &waited.vcpus[slot_cache__index(vcpu)];
+	u64 vcpu = ctx->args[0], waits;
+	/* Read once: another vCPU may displace it at any time. */
+	volatile u64 *word = &waited.vcpus[slot_cache__index(vcpu)];
 
-	if (*waits == vcpu)
+	waits = *word;
+	if (waits == vcpu)
 		return 0;
 	/* Not of this vCPU: each of them may wait. Each takes itself out. */
-	if ((*waits ^ vcpu) > ALL_AT_ENTRY)
-		*waits = vcpu | called;
+	if ((waits ^ vcpu) > ALL_AT_ENTRY)
+		*word = waits = vcpu | called;
 #pragma unroll
 	for (int i = 0; i < MAX_AT_ENTRY; i++)
-		if (*waits & 1 << i)
+		if (waits & 1 << i)
 			bpf_tail_call(ctx, &entry_programs, i);
 	return 0;
 }
