@@ -86,14 +86,13 @@ static void *record_at(const struct series_set *set, uint32_t index)
 	return (char *)set->records + index * set->kind->record_size;
 }
 
-static const struct vcpu_ref *vcpu_of(const struct series_set *set, const struct run *run,
-				      uint32_t index)
+static uint32_t slot_of(const struct series_set *set, uint32_t index)
 {
 	uint32_t slot = index;
 
 	if (set->kind->index)
 		memcpy(&slot, (char *)record_at(set, index) + set->kind->slot_at, sizeof(slot));
-	return vcpus__get(run->vcpus, slot);
+	return slot;
 }
 
 void *series__add(struct series_set *set, uint32_t index)
@@ -109,7 +108,8 @@ void *series__of(struct series_set *set, const struct run *run, uint32_t index)
 
 	if (s)
 		return s;
-	ref = vcpu_of(set, run, index);
+	/* Also of a vCPU that came this moment: what a record has of this epoch is looked at now or never. */
+	ref = vcpus__get_new(run->vcpus, slot_of(set, index));
 	s = ref ? series__add(set, index) : NULL;
 	if (!s)
 		return NULL;
@@ -173,7 +173,7 @@ void series__retire_ended(struct series_set *set, const struct run *run,
 		/* A slot may have things in its record before it has a series. */
 		if (kind->index && !set->live[i])
 			continue;
-		ref = vcpu_of(set, run, i);
+		ref = vcpus__get(run->vcpus, slot_of(set, i));
 		if (ref && ref->ended)
 			series__retire(set, obj, i);
 	}
