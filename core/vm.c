@@ -372,27 +372,35 @@ static uint64_t read_rss(int dir)
 }
 
 /*
- * True when both descriptors are one open file, as dup() leaves them. Where
- * the kernel won't say, they count as two.
+ * Notes a VM once, however many descriptors of it the process holds, as dup()
+ * makes them. The kernel tells the order of two open files (kernel/kcmp.c): 0, they
+ * are one; 1, the first is before the second; 2, after it. They are kept in it.
+ * Where the kernel won't say, each counts.
  */
-static bool is_same_file(pid_t pid, int fd1, int fd2)
-{
-	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, fd1, fd2) == 0;
-}
-
 static int hold_vm(struct held *held, int fd, pid_t kcmp_pid)
 {
-	size_t i;
+	size_t first = 0, end = held->nr_vms;
 	int *fds;
 
-	for (i = 0; kcmp_pid && i < held->nr_vms; i++)
-		if (is_same_file(kcmp_pid, held->vm_fds[i], fd))
+	while (kcmp_pid && first < end) {
+		size_t middle = first + (end - first) / 2;
+		long order = syscall(SYS_kcmp, kcmp_pid, kcmp_pid, KCMP_FILE, fd,
+				     held->vm_fds[middle]);
+
+		if (!order)
 			return 0;
+		if (order == 1)
+			end = middle;
+		else
+			first = middle + 1;
+	}
 	fds = reallocarray(held->vm_fds, held->nr_vms + 1, sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
 	held->vm_fds = fds;
-	fds[held->nr_vms++] = fd;
+	memmove(fds + first + 1, fds + first, (held->nr_vms - first) * sizeof(*fds));
+	fds[first] = fd;
+	held->nr_vms++;
 	return 0;
 }
 
