@@ -398,7 +398,7 @@ static void write_summary(struct run *run)
 		for (size_t j = 0; j < run->attached[i]->nr_needs; j++)
 			json_object_array_add(hooks, need_object(run->attached[i],
 								 &run->attached[i]->needs[j]));
-	if (run->stats_fd >= 0 && run->entry)
+	if (run->stats_fd >= 0 && run->entry_attached)
 		json_object_array_add(hooks, entry_object(run));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("summary"));
@@ -548,6 +548,7 @@ static uint64_t read_entry(struct run *run)
 
 	if (entry__info(run->entry, &info))
 		return 0;
+	run->entry_attached = true;
 	run->entry_runs = info.run_cnt;
 	run->entry_run_ns = info.run_time_ns;
 	return info.recursion_misses;

@@ -28,7 +28,8 @@ struct run {
 	uint64_t since_ns;	/* begin of what report() writes */
 	uint64_t now_ns;	/* its end */
 	uint64_t start_cpu_ns;	/* what the process had taken by then */
-	uint64_t entry_runs, entry_run_ns;	/* as a need's, of the program at entries */
+	bool entry_attached;	/* the program at entries was, till the end */
+	uint64_t entry_runs, entry_run_ns;	/* of it, as a need's */
 	int stats_fd;		/* --self-cost: keeps the kernel's statistics enabled; or -1 */
 	uint64_t lost[NR_LOST];
 };
