@@ -183,6 +183,15 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 	return true;
 }
 
+/* What the cache has for vcpu, which may be another one's. Read once: that one may enter it at any time. */
+static __always_inline u32 vcpus__guess(void *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu);
+	volatile u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
+
+	return slot ? *slot : 0;
+}
+
 /*
  * The slot that the cache has for vcpu, 0 if it is none of vcpu's. For a look at
  * whether there is anything to do: it does not see that vcpu is a new one at an
@@ -190,24 +199,20 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
  */
 static __always_inline u32 vcpus__cached_slot(void *vcpu)
 {
-	u32 index = slot_cache__index((u64)vcpu);
-	u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
-	struct vcpu_info *info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
+	u32 slot = vcpus__guess(vcpu);
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 
-	return info && info->vcpu == (u64)vcpu ? *slot : 0;
+	return info && info->vcpu == (u64)vcpu ? slot : 0;
 }
 
 /* Slot of a vCPU that the current thread has loaded, given out now if it is new; 0: not chosen. */
 static __always_inline u32 vcpus__slot(struct kvm_vcpu *vcpu)
 {
-	u32 index = slot_cache__index((u64)vcpu);
-	struct vcpu_info *info;
-	u32 *slot;
+	u32 slot = vcpus__guess(vcpu);
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 
-	slot = bpf_map_lookup_elem(&slot_cache, &index);
-	info = slot ? bpf_map_lookup_elem(&vcpus, slot) : NULL;
 	if (info && !vcpus__stale(info, vcpu))
-		return *slot;
+		return slot;
 	return vcpus__find_slot(vcpu, true);
 }
 

@@ -359,7 +359,8 @@ static __noinline int first_exit(struct kvm_vcpu *vcpu, u64 now)
 	if (!slot)
 		return 0;
 	exit_slots[slot_cache__index((u64)vcpu)] = slot;
-	time = exit_time(vcpu);
+	/* Not what stands there now: it may be another vCPU's. */
+	time = &exit_times[slot & (MAX_VCPU_SLOTS - 1)];
 	time->vcpu = (u64)vcpu;
 	time->ns = now;
 	return 0;
