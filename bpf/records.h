@@ -53,8 +53,10 @@ struct vcpu_info {
 /* Slots at most, and 0 among them: what user space may choose, and who has arrays by slot counts on. */
 enum { MAX_VCPU_SLOTS = 1 << 14 };
 
-/* Size of the direct-mapped cache from a vCPU's address to its slot. */
-enum { SLOT_CACHE_BITS = 16 };
+/* Size of the direct-mapped cache from a vCPU's address to its slot; a test has only one place. */
+#ifndef SLOT_CACHE_BITS
+#define SLOT_CACHE_BITS 16
+#endif
 
 /* The number of its page: a vCPU is larger than one, so that neighbours have places of their own. */
 static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
