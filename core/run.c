@@ -276,37 +276,44 @@ static int loop__run(struct loop *loop, struct run *run)
 	}
 }
 
+static struct json_object *hook_object(const char *monitor, const char *need, const char *hook,
+				       const char *state, const char *why)
+{
+	struct json_object *obj = json_object_new_object();
+
+	json_object_object_add(obj, "monitor", json_object_new_string(monitor));
+	json_object_object_add(obj, "need", json_object_new_string(need));
+	json_object_object_add(obj, "hook", json_object_new_string(hook));
+	json_object_object_add(obj, "state", json_object_new_string(state));
+	json_object_object_add(obj, "why", json_object_new_string(why));
+	return obj;
+}
+
+static void add_runs(struct json_object *obj, uint64_t runs, uint64_t run_ns)
+{
+	json_object_object_add(obj, "runs", json_object_new_uint64(runs));
+	json_object_object_add(obj, "run_ns", json_object_new_uint64(run_ns));
+}
+
 static struct json_object *need_object(const struct attachment *at, const struct need_state *need)
 {
 	const struct hook *hook = need->hook ? need->hook : need->first;
-	struct json_object *obj = json_object_new_object();
+	struct json_object *obj;
 	char text[128];
 
 	snprintf(text, sizeof(text), "%s/%s", hook_kind__name(hook->kind), hook->target);
-	json_object_object_add(obj, "monitor", json_object_new_string(at->monitor->name));
-	json_object_object_add(obj, "need", json_object_new_string(need->first->need));
-	json_object_object_add(obj, "hook", json_object_new_string(text));
-	json_object_object_add(obj, "state", json_object_new_string(need_state__word(need)));
-	json_object_object_add(obj, "why", json_object_new_string(need->why));
-	if (at->run->stats_fd >= 0 && !hook->at_entry) {
-		json_object_object_add(obj, "runs", json_object_new_uint64(need->runs));
-		json_object_object_add(obj, "run_ns", json_object_new_uint64(need->run_ns));
-	}
+	obj = hook_object(at->monitor->name, need->first->need, text, need_state__word(need), need->why);
+	if (at->run->stats_fd >= 0 && !hook->at_entry)
+		add_runs(obj, need->runs, need->run_ns);
 	return obj;
 }
 
 /* The program at entries: what the hooks that it calls cost together. */
 static struct json_object *entry_object(const struct run *run)
 {
-	struct json_object *obj = json_object_new_object();
+	struct json_object *obj = hook_object("kvm_watcher", "kvm_entry", "raw_tp/kvm_entry", "attached", "");
 
-	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
-	json_object_object_add(obj, "need", json_object_new_string("kvm_entry"));
-	json_object_object_add(obj, "hook", json_object_new_string("raw_tp/kvm_entry"));
-	json_object_object_add(obj, "state", json_object_new_string("attached"));
-	json_object_object_add(obj, "why", json_object_new_string(""));
-	json_object_object_add(obj, "runs", json_object_new_uint64(run->entry_runs));
-	json_object_object_add(obj, "run_ns", json_object_new_uint64(run->entry_run_ns));
+	add_runs(obj, run->entry_runs, run->entry_run_ns);
 	return obj;
 }
 

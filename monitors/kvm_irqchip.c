@@ -210,7 +210,7 @@ static const struct vm_ref *find_vm(struct run *run, uint64_t kvm)
 /* The series of a record, with its VM looked for once; NULL: there is no such record. */
 static struct series *series_of(struct run *run, uint32_t index)
 {
-	struct irqchip_record *records = set.records;
+	const struct irqchip_record *records = set.records;
 	struct series *s;
 
 	if (!index || index >= set.nr || !records[index].in_use)

@@ -66,13 +66,19 @@ static __always_inline u32 cache__index(u32 code)
 	return code * 0x23c4cdbbU >> (32 - EXIT_CACHE_BITS);
 }
 
+/* The vCPU whose state it is. */
+static __always_inline struct kvm_vcpu *vcpu_of(const struct exit_state *state)
+{
+	return (void *)(state->vcpu & ~(u64)EXITED);
+}
+
 /* The state of vcpu is that of slot from now on. */
 static __always_inline struct exit_state *take_state(struct kvm_vcpu *vcpu, u32 slot)
 {
 	struct exit_state *state = state_of(slot);
 
 	exit_places[slot_cache__index((u64)vcpu)] = slot * sizeof(*state);
-	if ((state->vcpu & ~(u64)EXITED) != (u64)vcpu) {
+	if (vcpu_of(state) != vcpu) {
 		/* Else all zero would be an entry for code 0. */
 		state->cache[cache__index(0)] = ~0U;
 		state->slot = slot;
@@ -87,12 +93,6 @@ static __noinline struct exit_state *claim_state(struct kvm_vcpu *vcpu, bool cre
 	u32 slot = vcpus__find_slot(vcpu, create);
 
 	return slot ? take_state(vcpu, slot) : NULL;
-}
-
-/* The vCPU whose state it is. */
-static __always_inline struct kvm_vcpu *vcpu_of(const struct exit_state *state)
-{
-	return (void *)(state->vcpu & ~(u64)EXITED);
 }
 
 /* Where the cache says that vcpu's state is: right when it is of vcpu. */
