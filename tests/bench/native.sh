@@ -36,7 +36,9 @@ watched() {
 round=0
 while [ "$round" -lt "$rounds" ]; do
 	round=$((round + 1))
-	echo "$(rate) $(watched "$@")"
+	without=$(rate)
+	with=$(watched "$@") || exit 1
+	echo "$without $with"
 done | awk '
 { printf "round %d: %d exits/s without, %d with kvm_watcher: %.3f\n", NR, $1, $2, $2 / $1; r[NR] = $2 / $1 }
 END {
