@@ -262,6 +262,10 @@ static void test_epochs(void **state)
 	ended = end_epoch();
 	/* The next interval has begun before the last one is read. */
 	stat__add(&stat, 10);
+	stat_delta__init(&d);
+	stat_delta__extremes(&d, &stat, 0);
+	assert_int_equal(d.min_ns, 10);
+	assert_int_equal(d.max_ns, 700);
 	d = extremes_of(&stat, ended);
 	assert_int_equal(d.min_ns, 300);
 	assert_int_equal(d.max_ns, 700);
