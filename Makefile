@@ -44,7 +44,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: all bpf deps demo test test-unit test-matrix bench machine install clean help format-check
+.PHONY: all bpf deps demo test test-unit test-matrix bench machine install clean help format format-check
 .SECONDARY:
 
 all bpf: $(PROGRAM) ## build (bpf is the original's name for it)
@@ -154,6 +154,18 @@ demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
 install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
 	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
+
+# Generated lists are as their generator writes them.
+GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)
+FORMATTED = $(filter-out $(GENERATED),$(shell git ls-files '*.c' '*.h'))
+
+format: ## the kernel's style for all C files, by .clang-format
+	@clang-format -i $(FORMATTED)
+
+format-check: ## fails when a C file is not in that style
+	@clang-format --dry-run --Werror $(FORMATTED)
+	@! awk '{ gsub(/\t/, "        ") } length > 100 { print FILENAME ":" FNR ": longer than 100 columns"; bad = 1 } \
+		END { exit !bad }' $(FORMATTED)
 
 clean: ## remove what was built
 	$(Q)rm -rf $(OUTPUT) kvm_watcher

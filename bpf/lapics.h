@@ -15,7 +15,7 @@ struct lapic_key {
 
 /* Per slot. */
 struct lapic_state {
-	__u64 lapic;		/* 0: not entered yet */
+	__u64 lapic; /* 0: not entered yet */
 	__u64 kvm;
 	__u64 vcpu_id;
 };

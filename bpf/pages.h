@@ -12,7 +12,7 @@ struct page_key {
 	__u64 region;
 	__u32 owner;
 	__u32 slot;
-	__u64 number;		/* page >> CHUNK_BITS */
+	__u64 number; /* page >> CHUNK_BITS */
 };
 
 struct page_chunk {

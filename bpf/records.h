@@ -26,7 +26,7 @@ enum { EPOCH_STEP = sizeof(__u64) };
 
 /* Least and greatest value of an epoch; user space clears the half that it has read. */
 struct stat_extremes {
-	__u64 end_ns[2];	/* the greatest and 1; 0: there was none */
+	__u64 end_ns[2]; /* the greatest and 1; 0: there was none */
 	__u64 min_ns[2];
 };
 
@@ -39,15 +39,15 @@ struct timing {
 
 /* One vCPU and the thread that runs it; the index in the array is its slot. */
 struct vcpu_info {
-	__u64 vcpu;		/* struct kvm_vcpu *, an identity only together with tid */
-	__u64 kvm;		/* struct kvm * */
-	__u64 start_ns;		/* task start_boottime of the VMM's process */
+	__u64 vcpu;	/* struct kvm_vcpu *, an identity only together with tid */
+	__u64 kvm;	/* struct kvm * */
+	__u64 start_ns; /* task start_boottime of the VMM's process */
 	__u32 tgid;
 	__u32 tid;
 	__u32 vcpu_id;
-	__u32 ready;		/* written last: the slot is in use */
-	__u64 exits;		/* KVM's own count when last seen: one that falls means a new vCPU */
-	char comm[16];		/* of the VMM's process: a name when /proc is too late */
+	__u32 ready;   /* written last: the slot is in use */
+	__u64 exits;   /* KVM's own count when last seen: one that falls means a new vCPU */
+	char comm[16]; /* of the VMM's process: a name when /proc is too late */
 };
 
 /* Slots at most, and 0 among them: what user space may choose, and who has arrays by slot counts on. */
@@ -86,20 +86,20 @@ struct vcpu_key {
 
 /* Everything that was not measured as it should, one counter each. */
 enum lost {
-	LOST_VCPUS_FULL,	/* events of vCPUs that found no slot */
-	LOST_RECORDS_FULL,	/* events that found no record */
-	LOST_EXITS_UNTIMED,	/* exits whose following entry was not traced: counted, no time */
-	LOST_EXITS_UNTRACED,	/* entries without an exit: KVM re-entered before its kvm_exit */
-	LOST_THREAD_UNKNOWN,	/* events in a thread whose vCPU is not known */
-	LOST_PAGES_FULL,	/* dirty pages that found no counter of their own */
-	LOST_SKIPPED,		/* program runs that the kernel skipped; user space reads them */
-	LOST_EVENTS,		/* events that found no room in a ring; counters have them */
+	LOST_VCPUS_FULL,     /* events of vCPUs that found no slot */
+	LOST_RECORDS_FULL,   /* events that found no record */
+	LOST_EXITS_UNTIMED,  /* exits whose following entry was not traced: counted, no time */
+	LOST_EXITS_UNTRACED, /* entries without an exit: KVM re-entered before its kvm_exit */
+	LOST_THREAD_UNKNOWN, /* events in a thread whose vCPU is not known */
+	LOST_PAGES_FULL,     /* dirty pages that found no counter of their own */
+	LOST_SKIPPED,	     /* program runs that the kernel skipped; user space reads them */
+	LOST_EVENTS,	     /* events that found no room in a ring; counters have them */
 	NR_LOST,
 };
 
 /* Where a memory slot is; npages is 0 when there is none. */
 struct memslot_place {
-	__u32 slot;		/* address space << 16 | id */
+	__u32 slot; /* address space << 16 | id */
 	__u32 pad;
 	__u64 base_gfn;
 	__u64 npages;
@@ -108,9 +108,9 @@ struct memslot_place {
 
 /* How every event in a ring begins. */
 struct event {
-	__u64 ts_ns;		/* CLOCK_MONOTONIC */
-	__u32 slot;		/* the vCPU; 0: of no vCPU */
-	__u32 tgid;		/* the task in which it happened */
+	__u64 ts_ns; /* CLOCK_MONOTONIC */
+	__u32 slot;  /* the vCPU; 0: of no vCPU */
+	__u32 tgid;  /* the task in which it happened */
 	__u32 tid;
 	__u32 pad;
 	char comm[16];
@@ -119,11 +119,11 @@ struct event {
 /* What the iterator over /proc/PID/fd tells of one vCPU descriptor. */
 struct vcpu_entry {
 	__u64 kvm;
-	__u64 start_ns;		/* task start_boottime of the process */
-	__u64 exits;		/* KVM's own counter */
-	__u64 mem_pages;	/* of the VM's memslots; 0: not known */
+	__u64 start_ns;	 /* task start_boottime of the process */
+	__u64 exits;	 /* KVM's own counter */
+	__u64 mem_pages; /* of the VM's memslots; 0: not known */
 	__u32 tgid;
-	__u32 tid;		/* the thread that last ran it, 0: none yet */
+	__u32 tid; /* the thread that last ran it, 0: none yet */
 	__u32 vcpu_id;
 	__u32 pad;
 };

@@ -22,8 +22,9 @@ enum { STAT_TABLE = 1024, STAT_TABLE_SHIFT = STAT_MIN_SHIFT - STAT_SUB_BITS };
 
 /* Buckets of the first 8 powers of two, in steps of 16 ns: most exits need one look. */
 static const __u8 stat_buckets[STAT_TABLE] = {
-	RUN4(0), OCTAVE(RUN1, 0), OCTAVE(RUN2, 4), OCTAVE(RUN4, 8), OCTAVE(RUN8, 12),
-	OCTAVE(RUN16, 16), OCTAVE(RUN32, 20), OCTAVE(RUN64, 24), OCTAVE(RUN128, 28),
+	RUN4(0),	   OCTAVE(RUN1, 0),   OCTAVE(RUN2, 4),
+	OCTAVE(RUN4, 8),   OCTAVE(RUN8, 12),  OCTAVE(RUN16, 16),
+	OCTAVE(RUN32, 20), OCTAVE(RUN64, 24), OCTAVE(RUN128, 28),
 };
 
 /*

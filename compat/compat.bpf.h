@@ -68,7 +68,9 @@ static __always_inline u32 read_u32(void *address, bool can_cast)
 	u32 value;
 
 	if (can_cast)
-		return ((struct upid *)bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct upid)))->nr;
+		return ((struct upid *)bpf_rdonly_cast(address,
+						       bpf_core_type_id_kernel(struct upid)))
+			->nr;
 	bpf_probe_read_kernel(&value, sizeof(value), address);
 	return value;
 }
@@ -78,8 +80,9 @@ static __always_inline void *read_pointer(void *address, bool can_cast)
 	void *value;
 
 	if (can_cast)
-		return ((struct hlist_node *)bpf_rdonly_cast(address,
-				bpf_core_type_id_kernel(struct hlist_node)))->next;
+		return ((struct hlist_node *)bpf_rdonly_cast(
+				address, bpf_core_type_id_kernel(struct hlist_node)))
+			->next;
 	bpf_probe_read_kernel(&value, sizeof(value), address);
 	return value;
 }
@@ -146,7 +149,8 @@ static __always_inline u64 memslot_pages(struct kvm *kvm)
 
 			bpf_core_read(&node, sizeof(node), &slots->id_hash[i].first);
 			for (int j = 0; node && j < MAX_SLOTS_PER_BUCKET; j++) {
-				struct kvm_memory_slot *slot = (void *)node -
+				struct kvm_memory_slot *slot =
+					(void *)node -
 					bpf_core_field_offset(struct kvm_memory_slot, id_node) -
 					index * sizeof(struct hlist_node) * 2;
 
@@ -156,13 +160,15 @@ static __always_inline u64 memslot_pages(struct kvm *kvm)
 		}
 	} else if (bpf_core_field_exists(array->used_slots)) {
 		int used = BPF_CORE_READ(array, used_slots);
-		void *slot = (void *)array + bpf_core_field_offset(struct kvm_memslots___array, memslots);
+		void *slot = (void *)array +
+			     bpf_core_field_offset(struct kvm_memslots___array, memslots);
 
 		for (int i = 0; i < MAX_SLOTS_SEEN && i < used; i++) {
 			unsigned long npages = 0;
 
-			bpf_probe_read_kernel(&npages, sizeof(npages),
-					      slot + bpf_core_field_offset(struct kvm_memory_slot, npages));
+			bpf_probe_read_kernel(
+				&npages, sizeof(npages),
+				slot + bpf_core_field_offset(struct kvm_memory_slot, npages));
 			pages += npages;
 			slot += bpf_core_type_size(struct kvm_memory_slot);
 		}
@@ -226,7 +232,7 @@ static __always_inline struct kvm_memslots *memslots_of(struct kvm *kvm, u32 as_
 
 	bpf_probe_read_kernel(&slots, sizeof(slots),
 			      (void *)kvm + bpf_core_field_offset(kvm->memslots) +
-			      (as_id & 1) * sizeof(slots));
+				      (as_id & 1) * sizeof(slots));
 	return slots;
 }
 
@@ -276,7 +282,7 @@ static __always_inline struct hlist_node *memslot_bucket(struct kvm_memslots *sl
 
 	bpf_probe_read_kernel(&node, sizeof(node),
 			      (void *)slots + bpf_core_field_offset(struct kvm_memslots, id_hash) +
-			      (u64)bucket * sizeof(node));
+				      (u64)bucket * sizeof(node));
 	return node;
 }
 
@@ -303,7 +309,7 @@ static __always_inline void memslot_read(struct kvm_memory_slot *memslot,
  * or (since 5.17) down the tree by gfn, as __gfn_to_memslot() does it.
  */
 static __noinline __attribute__((unused)) struct kvm_memory_slot *memslot_find(struct kvm *kvm,
-										u64 gfn)
+									       u64 gfn)
 {
 	struct kvm_memslots *slots = memslots_of(kvm, 0);
 	struct kvm_memory_slot *memslot;
@@ -505,7 +511,8 @@ static __noinline __attribute__((unused)) struct kvm *current_kvm(void)
 	file = file_of(BPF_CORE_READ(regs, di));
 	if (!file)
 		return NULL;
-	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel_str(name, sizeof(name),
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
 	for (int i = 0; i < 7; i++)
 		if (name[i] != want[i])
 			return NULL;
@@ -518,16 +525,24 @@ static __noinline __attribute__((unused)) struct kvm *current_kvm(void)
  * to point back to its vCPU.
  */
 enum {
-	LAPIC_TIMER = 16, LAPIC_TARGET = 88, LAPIC_MODE = 96, LAPIC_TSCDEADLINE = 104,
-	LAPIC_TSC_EXPIRED = 112, LAPIC_ADVANCE = 120, LAPIC_HV = 140, LAPIC_VCPU = 152, LAPIC_REGS = 176,
+	LAPIC_TIMER = 16,
+	LAPIC_TARGET = 88,
+	LAPIC_MODE = 96,
+	LAPIC_TSCDEADLINE = 104,
+	LAPIC_TSC_EXPIRED = 112,
+	LAPIC_ADVANCE = 120,
+	LAPIC_HV = 140,
+	LAPIC_VCPU = 152,
+	LAPIC_REGS = 176,
 };
 
-#define LAPIC_FIELD(_lapic, _field, _offset, _value)						\
-	do {											\
-		if (bpf_core_field_exists((_lapic)->_field))					\
-			*(_value) = BPF_CORE_READ(_lapic, _field);				\
-		else										\
-			bpf_probe_read_kernel(_value, sizeof(*(_value)), (void *)(_lapic) + (_offset)); \
+#define LAPIC_FIELD(_lapic, _field, _offset, _value)                         \
+	do {                                                                 \
+		if (bpf_core_field_exists((_lapic)->_field))                 \
+			*(_value) = BPF_CORE_READ(_lapic, _field);           \
+		else                                                         \
+			bpf_probe_read_kernel(_value, sizeof(*(_value)),     \
+					      (void *)(_lapic) + (_offset)); \
 	} while (0)
 
 static __always_inline bool lapic_known(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu)
@@ -540,13 +555,13 @@ static __always_inline bool lapic_known(struct kvm_lapic *lapic, struct kvm_vcpu
 
 /* An APIC's timer at one moment. */
 struct apic_timer {
-	u64 expires;		/* of its hrtimer */
+	u64 expires; /* of its hrtimer */
 	u64 target_expiration;
 	u64 tscdeadline;
 	u64 expired_tscdeadline;
-	u64 deadline;		/* the one of these that counts; the caller's */
+	u64 deadline; /* the one of these that counts; the caller's */
 	u32 advance_ns;
-	u32 mode;		/* the LVT's bits */
+	u32 mode; /* the LVT's bits */
 	u32 hv;
 };
 

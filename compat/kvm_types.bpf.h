@@ -52,7 +52,7 @@ struct upid {
 };
 
 struct pid {
-	struct hlist_head tasks[1];	/* of more; PIDTYPE_PID is the first */
+	struct hlist_head tasks[1]; /* of more; PIDTYPE_PID is the first */
 	struct upid numbers[1];
 };
 
@@ -95,7 +95,7 @@ struct files_struct {
 
 struct thread_info {
 	u32 status;
-	u32 cpu;			/* since 5.16 */
+	u32 cpu; /* since 5.16 */
 };
 
 struct task_struct {
@@ -108,9 +108,9 @@ struct task_struct {
 	struct files_struct *files;
 	void *stack;
 	struct thread_info thread_info;
-	struct hlist_node pid_links[1];	/* of more */
+	struct hlist_node pid_links[1]; /* of more */
 	int on_cpu;
-	u32 __state;			/* since 5.14 */
+	u32 __state; /* since 5.14 */
 };
 
 struct task_struct___cpu {
@@ -123,8 +123,8 @@ struct task_struct___state {
 };
 
 struct kvm_memory_slot {
-	struct hlist_node id_node[2];	/* since 5.17 */
-	struct rb_node gfn_node[2];	/* since 5.17 */
+	struct hlist_node id_node[2]; /* since 5.17 */
+	struct rb_node gfn_node[2];   /* since 5.17 */
 	u64 base_gfn;
 	unsigned long npages;
 	unsigned long *dirty_bitmap;
@@ -162,9 +162,9 @@ struct kvm_ioapic {
 
 struct kvm {
 	struct kvm_arch arch;
-	struct kvm_memslots *memslots[2];	/* by address space: 0 normal, 1 SMM */
+	struct kvm_memslots *memslots[2]; /* by address space: 0 normal, 1 SMM */
 	int userspace_pid;
-	u32 dirty_ring_size;		/* since 5.11 */
+	u32 dirty_ring_size; /* since 5.11 */
 };
 
 /* Since 5.16, in the BTF of kvm. */
@@ -202,7 +202,7 @@ struct kvm_lapic {
 	struct kvm_timer lapic_timer;
 	struct kvm_vcpu *vcpu;
 	void *regs;
-	bool apicv_active;		/* since 5.17 */
+	bool apicv_active; /* since 5.17 */
 };
 
 struct kvm_vcpu_stat {
@@ -243,7 +243,7 @@ struct kvm_vcpu {
 	struct pid *pid;
 	struct kvm_vcpu_stat stat;
 	struct kvm_vcpu_arch arch;
-	bool wants_to_run;		/* since 6.10, and in stable trees */
+	bool wants_to_run; /* since 6.10, and in stable trees */
 };
 
 /* The halt counters are in stat.generic since 5.14, before that in stat itself. */
@@ -285,7 +285,7 @@ struct vcpu_vmx___vt {
 };
 
 struct vmcb_control_area {
-	u32 exit_code;			/* u64 since 7.0; the low half is at the same offset */
+	u32 exit_code; /* u64 since 7.0; the low half is at the same offset */
 };
 
 struct vmcb {

@@ -21,9 +21,8 @@
 #include "vcpus.h"
 
 static const char *const kind_names[NR_HOOK_KINDS] = {
-	[HOOK_RAW_TP] = "raw_tp", [HOOK_TP_BTF] = "tp_btf",
-	[HOOK_FENTRY] = "fentry", [HOOK_KPROBE] = "kprobe",
-	[HOOK_TRACEPOINT] = "tracepoint", [HOOK_ITER] = "iter",
+	[HOOK_RAW_TP] = "raw_tp", [HOOK_TP_BTF] = "tp_btf",	    [HOOK_FENTRY] = "fentry",
+	[HOOK_KPROBE] = "kprobe", [HOOK_TRACEPOINT] = "tracepoint", [HOOK_ITER] = "iter",
 };
 
 const char *hook_kind__name(enum hook_kind kind)
@@ -70,8 +69,8 @@ bool attach__loads(const struct bpf_object *obj, const char *name)
 }
 
 /* The first reason is the one that counts: it is about the preferred hook. */
-__attribute__((format(printf, 2, 3)))
-static void set_why(struct need_state *need, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void set_why(struct need_state *need,
+							  const char *format, ...)
 {
 	va_list args;
 
@@ -87,8 +86,7 @@ static const char *refusal_text(int err)
 	switch (-err) {
 	case EPERM:
 	case EACCES:
-		return geteuid() ? "not permitted: run as root" :
-				   "this kernel refuses it (EPERM)";
+		return geteuid() ? "not permitted: run as root" : "this kernel refuses it (EPERM)";
 	case ENOENT:
 	case ESRCH:
 		return "this kernel does not have it";
@@ -141,12 +139,15 @@ static const char *not_applicable(const struct hook *hook)
 	static char text[WHY_LEN];
 
 	if (hook->vendors && !host__vendors()) {
-		snprintf(text, sizeof(text), "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have this event",
+		snprintf(text, sizeof(text),
+			 "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have "
+			 "this event",
 			 host__vendor_name());
 		return text;
 	}
 	if (hook->vendor_types && !host__has_vendor_types()) {
-		snprintf(text, sizeof(text), "it needs the BTF of %s, which this kernel does not have",
+		snprintf(text, sizeof(text),
+			 "it needs the BTF of %s, which this kernel does not have",
 			 host__vendor_name());
 		return text;
 	}

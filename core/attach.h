@@ -30,9 +30,9 @@ struct run;
 enum hook_kind {
 	HOOK_RAW_TP,
 	HOOK_TP_BTF,
-	HOOK_FENTRY,		/* fentry and fexit */
-	HOOK_KPROBE,		/* kprobe and kretprobe */
-	HOOK_TRACEPOINT,	/* classic: its record is needed */
+	HOOK_FENTRY,	 /* fentry and fexit */
+	HOOK_KPROBE,	 /* kprobe and kretprobe */
+	HOOK_TRACEPOINT, /* classic: its record is needed */
 	HOOK_ITER,
 	NR_HOOK_KINDS,
 };
@@ -40,28 +40,28 @@ enum hook_kind {
 enum hook_vendor { VENDOR_VMX = 1 << 0, VENDOR_SVM = 1 << 1 };
 
 struct hook {
-	const char *need;	/* "kvm_exit" */
+	const char *need; /* "kvm_exit" */
 	enum hook_kind kind;
-	const char *target;	/* tracepoint or function */
-	const char *prog;	/* program in the monitor's object */
-	unsigned int vendors;	/* only with these KVM vendors; 0: any */
-	bool vendor_types;	/* reads the vendor's vCPU structure: needs its BTF */
-	const char *gives;	/* first row of a need: what is lost without it */
-	bool primary;		/* first row of a need: one of these makes the monitor worth running */
+	const char *target;   /* tracepoint or function */
+	const char *prog;     /* program in the monitor's object */
+	unsigned int vendors; /* only with these KVM vendors; 0: any */
+	bool vendor_types;    /* reads the vendor's vCPU structure: needs its BTF */
+	const char *gives;    /* first row of a need: what is lost without it */
+	bool primary; /* first row of a need: one of these makes the monitor worth running */
 	/* The row is there only where this is true; the next one then is the first of its need. NULL: everywhere. */
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
 	bool (*asked)(const struct options *opts);
-	bool at_entry;		/* not attached itself: core/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
+	bool at_entry; /* not attached itself: core/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
 };
 
 enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };
 
 struct need_state {
-	const struct hook *first;	/* the preferred alternative */
-	const struct hook *hook;	/* the attached one, or NULL */
-	char why[WHY_LEN];		/* why not the first, or none at all */
-	uint64_t runs, run_ns;		/* of the program, by the kernel's statistics while they are on */
+	const struct hook *first; /* the preferred alternative */
+	const struct hook *hook;  /* the attached one, or NULL */
+	char why[WHY_LEN];	  /* why not the first, or none at all */
+	uint64_t runs, run_ns;	  /* of the program, by the kernel's statistics while they are on */
 };
 
 struct attachment {
@@ -70,16 +70,16 @@ struct attachment {
 	struct bpf_object *obj;
 	struct need_state needs[MAX_NEEDS];
 	struct bpf_link *links[MAX_NEEDS];
-	unsigned int entry_place;	/* of the program at entries; 0: none has been given yet */
+	unsigned int entry_place; /* of the program at entries; 0: none has been given yet */
 	size_t nr_needs;
-	bool refused[MAX_HOOKS];	/* by index in the monitor's table: what this host refused */
+	bool refused[MAX_HOOKS]; /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
-	struct ring_buffer *events;	/* of an object that has a map "events" */
-	uint64_t read_until_ns;		/* the reading of it ends with the first event after that */
-	char *data;			/* the object's .data, live */
+	struct ring_buffer *events; /* of an object that has a map "events" */
+	uint64_t read_until_ns;	    /* the reading of it ends with the first event after that */
+	char *data;		    /* the object's .data, live */
 	size_t data_size;
-	uint64_t *epoch;		/* in it: the interval that is being written */
-	uint64_t ended_epoch;		/* the one before it */
+	uint64_t *epoch;      /* in it: the interval that is being written */
+	uint64_t ended_epoch; /* the one before it */
 };
 
 /*

@@ -48,7 +48,8 @@ static struct json_object *check_kinds(void)
 		int err = probe__hook_kind(kind);
 
 		json_object_object_add(one, "works", json_object_new_boolean(!err));
-		json_object_object_add(one, "why", json_object_new_string(err ? strerror(-err) : ""));
+		json_object_object_add(one, "why",
+				       json_object_new_string(err ? strerror(-err) : ""));
 		json_object_object_add(kinds, hook_kind__name(kind), one);
 	}
 	return kinds;
@@ -84,8 +85,9 @@ static struct json_object *check_monitor(struct run *run, const struct monitor *
 		attach__close(run, at);
 	*works |= !err;
 	json_object_object_add(obj, "works", json_object_new_boolean(!err));
-	json_object_object_add(obj, "why",
-			       json_object_new_string(!err || err == -EOPNOTSUPP ? "" : strerror(-err)));
+	json_object_object_add(
+		obj, "why",
+		json_object_new_string(!err || err == -EOPNOTSUPP ? "" : strerror(-err)));
 	json_object_object_add(obj, "needs", needs);
 	return obj;
 }
@@ -111,10 +113,10 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 	else if (vcpus__open(opts, &run.vcpus))
 		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__measures(monitors[i]) &&
-		    (!opts->monitors || opts->monitors >> i & 1))
-			json_object_object_add(all, monitors[i]->name, why ? no_monitor(why) :
-					       check_monitor(&run, monitors[i], works));
+		if (monitor__measures(monitors[i]) && (!opts->monitors || opts->monitors >> i & 1))
+			json_object_object_add(all, monitors[i]->name,
+					       why ? no_monitor(why) :
+						     check_monitor(&run, monitors[i], works));
 	entry__close(run.entry);
 	vcpus__close(run.vcpus);
 	return all;
@@ -139,17 +141,20 @@ static void print_host(struct json_object *host)
 	struct json_object *btf = json_object_object_get(host, "btf");
 
 	printf("kernel      %s\n", text_of(host, "kernel"));
-	printf("KVM         %s\n", true_of(host, "kvm") ? "yes" :
-	       "no: load kvm_intel or kvm_amd (modprobe)");
-	printf("vendor      %s%s\n", text_of(host, "vendor"), host__vendors() ? "" :
-	       " (no kvm_exit, kvm_entry events: these belong to kvm_intel and kvm_amd)");
+	printf("KVM         %s\n",
+	       true_of(host, "kvm") ? "yes" : "no: load kvm_intel or kvm_amd (modprobe)");
+	printf("vendor      %s%s\n", text_of(host, "vendor"),
+	       host__vendors() ?
+		       "" :
+		       " (no kvm_exit, kvm_entry events: these belong to kvm_intel and kvm_amd)");
 	printf("BTF        ");
 	for (size_t i = 0; i < json_object_array_length(btf); i++)
 		printf(" %s", json_object_get_string(json_object_array_get_idx(btf, i)));
 	printf("%s\n", json_object_array_length(btf) ? "" : " none");
 	printf("tracefs     %s\n", text_of(host, "tracefs") ?: "not mounted");
 	if (!true_of(host, "initial_pid_namespace"))
-		printf("namespace   not the host's PID namespace: pids here are not the kernel's\n");
+		printf("namespace   not the host's PID namespace: pids here are not the "
+		       "kernel's\n");
 }
 
 static void print_kinds(struct json_object *kinds)
@@ -162,7 +167,8 @@ static void print_kinds(struct json_object *kinds)
 
 static void print_monitors(struct json_object *all)
 {
-	json_object_object_foreach(all, name, one) {
+	json_object_object_foreach(all, name, one)
+	{
 		struct json_object *needs = json_object_object_get(one, "needs");
 
 		printf("\n%s: %s%s%s\n", name, true_of(one, "works") ? "works" : "can't work here",
@@ -192,8 +198,9 @@ int check__print(const struct options *opts)
 	json_object_object_add(all, "hooks", check_kinds());
 	json_object_object_add(all, "monitors", check_monitors(opts, &works));
 	if (opts->format == FORMAT_JSON) {
-		printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
-							      JSON_C_TO_STRING_NOSLASHESCAPE));
+		printf("%s\n",
+		       json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE));
 	} else {
 		print_host(json_object_object_get(all, "host"));
 		print_kinds(json_object_object_get(all, "hooks"));

@@ -14,17 +14,17 @@
 
 /* What the member of the row struct is, and so how it is written. */
 enum column_type {
-	COL_STRING,	/* const char *; NULL is "absent" */
-	COL_U32,	/* uint32_t; UINT32_MAX is "absent" */
-	COL_U64,	/* uint64_t; UINT64_MAX is "absent" */
-	COL_HEX,	/* uint64_t: hexadecimal in tables, a number elsewhere */
-	COL_NSEC,	/* uint64_t nanoseconds; tables show the column's unit */
-	COL_PERCENT,	/* double, 0..100; NAN is "absent" */
-	COL_DOUBLE,	/* double; NAN is "absent" */
-	COL_BOOL,	/* bool, or uint8_t; BOOL_ABSENT is "absent" */
-	COL_STRINGS,	/* const char *const *, NULL-terminated: a JSON array */
-	COL_S64,	/* int64_t; INT64_MIN is "absent" */
-	COL_OBJECT,	/* struct json_object *: an object or array; NULL is "absent" */
+	COL_STRING,  /* const char *; NULL is "absent" */
+	COL_U32,     /* uint32_t; UINT32_MAX is "absent" */
+	COL_U64,     /* uint64_t; UINT64_MAX is "absent" */
+	COL_HEX,     /* uint64_t: hexadecimal in tables, a number elsewhere */
+	COL_NSEC,    /* uint64_t nanoseconds; tables show the column's unit */
+	COL_PERCENT, /* double, 0..100; NAN is "absent" */
+	COL_DOUBLE,  /* double; NAN is "absent" */
+	COL_BOOL,    /* bool, or uint8_t; BOOL_ABSENT is "absent" */
+	COL_STRINGS, /* const char *const *, NULL-terminated: a JSON array */
+	COL_S64,     /* int64_t; INT64_MIN is "absent" */
+	COL_OBJECT,  /* struct json_object *: an object or array; NULL is "absent" */
 };
 
 enum { BOOL_ABSENT = 2 };
@@ -33,32 +33,34 @@ enum { BOOL_ABSENT = 2 };
 enum column_role { ROLE_LABEL, ROLE_COUNTER, ROLE_GAUGE };
 
 enum column_flags {
-	COL_TABLE_ONLY = 1 << 0,	/* derived: JSON and CSV leave it out */
-	COL_DATA_ONLY = 1 << 1,		/* JSON and CSV only: a table has no room */
-	COL_ONCE = 1 << 2,		/* table: blank while it repeats the row above */
-	COL_WIDE = 1 << 3,		/* table: only where more than 100 columns fit */
-	COL_USEC = 1 << 4,		/* table: COL_NSEC in us instead of ms */
-	COL_REST = 1 << 5,		/* table: the last column, text that is never cut but by the terminal */
-	COL_BIG_HEX = 1 << 6,		/* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
+	COL_TABLE_ONLY = 1 << 0, /* derived: JSON and CSV leave it out */
+	COL_DATA_ONLY = 1 << 1,	 /* JSON and CSV only: a table has no room */
+	COL_ONCE = 1 << 2,	 /* table: blank while it repeats the row above */
+	COL_WIDE = 1 << 3,	 /* table: only where more than 100 columns fit */
+	COL_USEC = 1 << 4,	 /* table: COL_NSEC in us instead of ms */
+	COL_REST = 1 << 5, /* table: the last column, text that is never cut but by the terminal */
+	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
 };
 
 struct json_object;
 
 struct column {
-	const char *name;	/* JSON key and CSV heading, "total_ns" */
-	const char *title;	/* table heading, "TOTAL_TIME"; NULL with COL_DATA_ONLY */
+	const char *name;  /* JSON key and CSV heading, "total_ns" */
+	const char *title; /* table heading, "TOTAL_TIME"; NULL with COL_DATA_ONLY */
 	enum column_type type;
 	enum column_role role;
-	size_t offset;		/* in the monitor's row struct */
-	unsigned int views;	/* bit mask of the views that have it; 0: all */
-	unsigned int flags;	/* enum column_flags */
-	int width;		/* least width in tables; at least the title's */
+	size_t offset;	    /* in the monitor's row struct */
+	unsigned int views; /* bit mask of the views that have it; 0: all */
+	unsigned int flags; /* enum column_flags */
+	int width;	    /* least width in tables; at least the title's */
 	const char *help;
 };
 
-#define COLUMN(_row, _member, _title, _type, _role, ...)		\
-	{ .name = #_member, .title = _title, .type = _type,		\
-	  .role = _role, .offset = offsetof(_row, _member), __VA_ARGS__ }
+#define COLUMN(_row, _member, _title, _type, _role, ...)                         \
+	{                                                                        \
+		.name = #_member, .title = _title, .type = _type, .role = _role, \
+		.offset = offsetof(_row, _member), __VA_ARGS__                   \
+	}
 
 /*
  * A view is one table of a monitor: -e has two, KVM_EXIT and
@@ -66,16 +68,16 @@ struct column {
  * of views ends with a NULL title.
  */
 struct view {
-	const char *title;	/* heading of the table, units included */
-	bool per_vcpu;		/* rows are of one vCPU: tid and vcpu apply */
+	const char *title; /* heading of the table, units included */
+	bool per_vcpu;	   /* rows are of one vCPU: tid and vcpu apply */
 };
 
 /* Every monitor's row struct begins with this. */
 struct row {
-	uint64_t ts_ns;		/* CLOCK_MONOTONIC */
-	const char *vm;		/* the VM's name */
-	uint32_t pid;		/* the VMM's process */
-	uint32_t tid;		/* the vCPU's thread */
+	uint64_t ts_ns; /* CLOCK_MONOTONIC */
+	const char *vm; /* the VM's name */
+	uint32_t pid;	/* the VMM's process */
+	uint32_t tid;	/* the vCPU's thread */
 	uint32_t vcpu;
 };
 

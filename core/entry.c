@@ -16,7 +16,7 @@
 struct entry {
 	struct entry_bpf *skel;
 	struct bpf_link *link;
-	unsigned int nr_places;			/* given out, and never again */
+	unsigned int nr_places; /* given out, and never again */
 };
 
 struct entry *entry__open(void)

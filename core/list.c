@@ -34,7 +34,7 @@ struct list_row {
 static const struct view views[] = {
 	[VIEW_VMS] = { .title = "VM" },
 	[VIEW_VCPUS] = { .title = "VCPU", .per_vcpu = true },
-	{}
+	{},
 };
 
 #define COL(...) COLUMN(struct list_row, __VA_ARGS__)
@@ -49,21 +49,21 @@ static const struct column columns[] = {
 	    .help = "resident memory of the VMM's process"),
 	COL(memory_mib, "MEMORY(MiB)", COL_DOUBLE, ROLE_GAUGE, .views = IN_VMS,
 	    .flags = COL_TABLE_ONLY, .help = "guest memory: KVM's memory slots"),
-	COL(rss_mib, "RSS(MiB)", COL_DOUBLE, ROLE_GAUGE, .views = IN_VMS,
-	    .flags = COL_TABLE_ONLY, .help = "resident memory of the VMM's process"),
+	COL(rss_mib, "RSS(MiB)", COL_DOUBLE, ROLE_GAUGE, .views = IN_VMS, .flags = COL_TABLE_ONLY,
+	    .help = "resident memory of the VMM's process"),
 	COL(exits, "EXITS", COL_U64, ROLE_COUNTER, .views = IN_VCPUS,
 	    .help = "KVM's own count since the vCPU was made"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY, .help = "the VM's name"),
-	{}
+	{},
 };
 
 /* One VM: what its process shows, and what the kernel knows of this VM of it. */
 struct listed_vm {
 	const struct vm *process;
-	uint64_t kvm;			/* 0: the kernel was not asked */
+	uint64_t kvm; /* 0: the kernel was not asked */
 	uint64_t mem_pages;
 	uint32_t vcpus;
-	char label[VM_NAME_LEN + 16];	/* "#2" etc. behind the name, as the monitors label them */
+	char label[VM_NAME_LEN + 16]; /* "#2" etc. behind the name, as the monitors label them */
 };
 
 struct listed {
@@ -133,8 +133,11 @@ static bool chosen(const struct options *opts, const struct listed_vm *vm)
 static void begin(struct output *out, int view)
 {
 	const struct section section = {
-		.monitor = "list", .columns = columns, .view = &views[view],
-		.view_bit = 1U << view, .scope = SCOPE_TOTAL,
+		.monitor = "list",
+		.columns = columns,
+		.view = &views[view],
+		.view_bit = 1U << view,
+		.scope = SCOPE_TOTAL,
 	};
 
 	output__begin(out, &section);
@@ -146,12 +149,18 @@ static void write_vms(struct output *out, const struct options *opts, const stru
 	for (size_t i = 0; i < list->nr; i++) {
 		const struct listed_vm *vm = &list->vms[i];
 		uint64_t rss = vm->process->rss_bytes;
-		uint64_t memory = vm->mem_pages ? vm->mem_pages * sysconf(_SC_PAGESIZE) : UINT64_MAX;
+		uint64_t memory =
+			vm->mem_pages ? vm->mem_pages * sysconf(_SC_PAGESIZE) : UINT64_MAX;
 		struct list_row row = {
 			.row = { .ts_ns = clock__ns(), .vm = vm->label, .pid = vm->process->pid },
-			.kind = "vm", .vmm = vm->process->vmm, .vcpus = vm->vcpus,
-			.memory_bytes = memory, .memory_mib = to_mib(memory),
-			.rss_bytes = rss, .rss_mib = to_mib(rss), .name = vm->label,
+			.kind = "vm",
+			.vmm = vm->process->vmm,
+			.vcpus = vm->vcpus,
+			.memory_bytes = memory,
+			.memory_mib = to_mib(memory),
+			.rss_bytes = rss,
+			.rss_mib = to_mib(rss),
+			.name = vm->label,
 		};
 
 		if (chosen(opts, vm))
@@ -168,9 +177,14 @@ static void write_vcpus(struct output *out, const struct options *opts, const st
 		for (size_t j = 0; j < nr && chosen(opts, &list->vms[i]); j++) {
 			const struct vcpu_entry *e = &entries[j];
 			struct list_row row = {
-				.row = { .ts_ns = clock__ns(), .vm = list->vms[i].label,
-					 .pid = e->tgid, .tid = e->tid ?: UINT32_MAX, .vcpu = e->vcpu_id },
-				.kind = "vcpu", .exits = e->exits, .name = list->vms[i].label,
+				.row = { .ts_ns = clock__ns(),
+					 .vm = list->vms[i].label,
+					 .pid = e->tgid,
+					 .tid = e->tid ?: UINT32_MAX,
+					 .vcpu = e->vcpu_id },
+				.kind = "vcpu",
+				.exits = e->exits,
+				.name = list->vms[i].label,
 			};
 
 			if (e->kvm == list->vms[i].kvm && options__has_vcpu(opts, e->vcpu_id))
@@ -210,7 +224,8 @@ int list__print(const struct options *opts)
 	}
 	err = vcpus__list(&entries, &nr);
 	if (err)
-		say("threads and memory of the vCPUs are not known: BPF iterators are refused (%s)%s",
+		say("threads and memory of the vCPUs are not known: BPF iterators are refused "
+		    "(%s)%s",
 		    strerror(-err), geteuid() ? "; run it as root" : "");
 	err = 0;
 	for (size_t i = 0; i < nr_vms && !err; i++)

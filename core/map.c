@@ -96,8 +96,8 @@ static struct calm calm__begin(void)
 	const struct sched_param least = { .sched_priority = 1 };
 	struct calm calm = { .policy = sched_getscheduler(0) };
 
-	if (sched_getparam(0, &calm.param) || calm.policy == SCHED_FIFO || calm.policy == SCHED_RR ||
-	    sched_setscheduler(0, SCHED_FIFO, &least))
+	if (sched_getparam(0, &calm.param) || calm.policy == SCHED_FIFO ||
+	    calm.policy == SCHED_RR || sched_setscheduler(0, SCHED_FIFO, &least))
 		calm.policy = -1;
 	return calm;
 }
@@ -143,9 +143,8 @@ long map__find_variable(const struct bpf_object *obj, const char *section, const
 	int id;
 
 	*map = NULL;
-	bpf_object__for_each_map(each, obj)
-		if (bpf_map__is_internal(each) && strstr(bpf_map__name(each), section))
-			*map = each;
+	bpf_object__for_each_map(each, obj) if (bpf_map__is_internal(each) &&
+						strstr(bpf_map__name(each), section)) *map = each;
 	id = btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC);
 	if (id < 0 || !*map)
 		return -ENOENT;

@@ -16,15 +16,15 @@ struct hook;
 struct run;
 
 struct monitor {
-	const char *name;	/* long option, and "monitor" in the output */
-	char key;		/* short option */
-	const char *help;	/* one line of --help */
-	const char *with;	/* long option this one needs, or NULL: it changes what that one shows */
+	const char *name; /* long option, and "monitor" in the output */
+	char key;	  /* short option */
+	const char *help; /* one line of --help */
+	const char *with; /* long option this one needs, or NULL: it changes what that one shows */
 
 	/* From here on: what a monitor has that measures something itself. */
 	const struct view *views;
 	const struct column *columns;
-	const struct hook *hooks;	/* what it needs, see attach.h */
+	const struct hook *hooks; /* what it needs, see attach.h */
 
 	/* The BPF object, as bpftool's skeleton carries it. */
 	const void *(*elf)(size_t *size);

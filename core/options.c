@@ -47,7 +47,7 @@ enum key {
 enum group { GROUP_MONITORS = 1, GROUP_SELECTION, GROUP_OUTPUT, GROUP_OTHER };
 
 enum {
-	MAX_PID = 4194304,	/* the kernel's PID_MAX_LIMIT */
+	MAX_PID = 4194304, /* the kernel's PID_MAX_LIMIT */
 	MAX_VCPU = 65535,
 	MAX_SECONDS = 1000000000,
 	MAX_MIB_PER_S = 1000000,
@@ -56,9 +56,8 @@ enum {
 
 const char *argp_program_bug_address = "the project's issue tracker";
 
-static const char doc[] =
-	"Shows in real time what every KVM virtual machine on this host does.\n"
-	"Choose one or more monitors; the order of options never matters.";
+static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
+			  "Choose one or more monitors; the order of options never matters.";
 
 static const char epilogue[] =
 	"Exit codes: 0 it was measured, 1 it could not be measured (no KVM, or the kernel "
@@ -69,44 +68,68 @@ static const char epilogue[] =
 	"  kvm_watcher -e --vm='web*' --format=json exits of some VMs, for a program";
 
 static const struct argp_option monitors_header = {
-	.doc = "Monitors:", .group = GROUP_MONITORS,
+	.doc = "Monitors:",
+	.group = GROUP_MONITORS,
 };
 
 static const struct argp_option fixed_options[] = {
 	{ .doc = "What to watch:", .group = GROUP_SELECTION },
 	{ .name = "vm_pid", .key = 'p', .arg = "PID", .doc = "only the VM of this process" },
-	{ .name = "vm", .key = KEY_VM, .arg = "NAME",
+	{ .name = "vm",
+	  .key = KEY_VM,
+	  .arg = "NAME",
 	  .doc = "only VMs whose name matches this shell pattern" },
-	{ .name = "vcpu", .key = KEY_VCPU, .arg = "N[,N]",
+	{ .name = "vcpu",
+	  .key = KEY_VCPU,
+	  .arg = "N[,N]",
 	  .doc = "only these vCPUs, such as 0,2 or 0-3" },
-	{ .name = "monitoring_time", .key = 't', .arg = "SEC",
+	{ .name = "monitoring_time",
+	  .key = 't',
+	  .arg = "SEC",
 	  .doc = "stop after SEC seconds (until Ctrl-C without it)" },
-	{ .name = "hooks", .key = KEY_HOOKS, .arg = "KIND[,KIND]",
+	{ .name = "hooks",
+	  .key = KEY_HOOKS,
+	  .arg = "KIND[,KIND]",
 	  .doc = "use only these kinds of kernel hook" },
-	{ .name = "max-vcpus", .key = KEY_MAX_VCPUS, .arg = "N",
+	{ .name = "max-vcpus",
+	  .key = KEY_MAX_VCPUS,
+	  .arg = "N",
 	  .doc = "room for N vCPUs at a time (default: four times those that run now)" },
-	{ .name = "ring-size", .key = KEY_RING_SIZE, .arg = "MIB",
+	{ .name = "ring-size",
+	  .key = KEY_RING_SIZE,
+	  .arg = "MIB",
 	  .doc = "room for single events that wait to be shown (default 4, more on large hosts)" },
 
 	{ .doc = "Output:", .group = GROUP_OUTPUT },
-	{ .name = "interval", .key = KEY_INTERVAL, .arg = "SEC",
+	{ .name = "interval",
+	  .key = KEY_INTERVAL,
+	  .arg = "SEC",
 	  .doc = "seconds between two tables (default 2; fractions allowed)" },
-	{ .name = "format", .key = KEY_FORMAT, .arg = "table|json|csv",
+	{ .name = "format",
+	  .key = KEY_FORMAT,
+	  .arg = "table|json|csv",
 	  .doc = "table (default), JSON lines or CSV" },
-	{ .name = "events", .key = KEY_EVENTS,
-	  .doc = "-h, -l: each call with its arguments, too" },
-	{ .name = "summary", .key = KEY_SUMMARY,
+	{ .name = "events", .key = KEY_EVENTS, .doc = "-h, -l: each call with its arguments, too" },
+	{ .name = "summary",
+	  .key = KEY_SUMMARY,
 	  .doc = "-c, -d, -f, -i, -n, -w: counters only instead of single events" },
-	{ .name = "self-cost", .key = KEY_SELF_COST,
+	{ .name = "self-cost",
+	  .key = KEY_SELF_COST,
 	  .doc = "at the end: what watching itself took" },
-	{ .name = "temp-dir", .key = KEY_TEMP_DIR, .arg = "DIR",
+	{ .name = "temp-dir",
+	  .key = KEY_TEMP_DIR,
+	  .arg = "DIR",
 	  .doc = "where monitors put files of their own (default temp)" },
-	{ .name = "migration-bandwidth", .key = KEY_BANDWIDTH, .arg = "MiB/s",
+	{ .name = "migration-bandwidth",
+	  .key = KEY_BANDWIDTH,
+	  .arg = "MiB/s",
 	  .doc = "-d: estimate a live migration at this bandwidth" },
 	{ .name = "verbose", .key = 'v', .doc = "say more on stderr, libbpf's messages included" },
 
 	{ .doc = "Instead of watching:", .group = GROUP_OTHER },
-	{ .name = "check", .key = KEY_CHECK, .doc = "say what can be measured on this host, with these monitors or all" },
+	{ .name = "check",
+	  .key = KEY_CHECK,
+	  .doc = "say what can be measured on this host, with these monitors or all" },
 	{ .name = "list", .key = KEY_LIST, .doc = "list the VMs that run now" },
 	{ .name = "help", .key = '?', .doc = "print this help", .group = -1 },
 	{ .key = 'H', .flags = OPTION_ALIAS | OPTION_HIDDEN },
@@ -119,7 +142,7 @@ struct parser {
 	struct argp argp;
 	struct argp_option *options;
 	struct options *opts;
-	int code;		/* what to exit with, or -1 */
+	int code; /* what to exit with, or -1 */
 };
 
 /* Prints the one sentence of a usage error. What the user typed can't add lines. */
@@ -165,10 +188,11 @@ static int parse_seconds(const char *option, const char *arg, double least, uint
 	value = strtod(arg, &end);
 	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg))
 		return usage_error("%s: \"%s\" is not a positive number of seconds; "
-				   "give one such as 10 or 0.5", option, arg);
+				   "give one such as 10 or 0.5",
+				   option, arg);
 	if (value < least || value > MAX_SECONDS)
-		return usage_error("%s: %s seconds is out of range; give %g to %d",
-				   option, arg, least, MAX_SECONDS);
+		return usage_error("%s: %s seconds is out of range; give %g to %d", option, arg,
+				   least, MAX_SECONDS);
 	*ns = llround(value * NSEC_PER_SEC);
 	return 0;
 }
@@ -197,7 +221,8 @@ static int parse_pid(const char *arg, pid_t *pid)
 
 	if (!parse_number(&end, MAX_PID, &value) || *end || !value)
 		return usage_error("-p, --vm_pid: \"%s\" is not a process id; "
-				   "give a number from 1 to %d, as in --list", arg, MAX_PID);
+				   "give a number from 1 to %d, as in --list",
+				   arg, MAX_PID);
 	*pid = value;
 	return 0;
 }
@@ -205,7 +230,9 @@ static int parse_pid(const char *arg, pid_t *pid)
 static int parse_format(const char *arg, enum format *format)
 {
 	static const char *const names[] = {
-		[FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv",
+		[FORMAT_TABLE] = "table",
+		[FORMAT_JSON] = "json",
+		[FORMAT_CSV] = "csv",
 	};
 	size_t i;
 
@@ -242,7 +269,8 @@ static int add_vcpus(struct options *opts, unsigned long first, unsigned long la
 			continue;
 		if (opts->nr_vcpus == MAX_VCPU_FILTER)
 			return usage_error("--vcpu: more than %d vCPUs; name fewer, or leave "
-					   "--vcpu out for all", MAX_VCPU_FILTER);
+					   "--vcpu out for all",
+					   MAX_VCPU_FILTER);
 		opts->vcpus[opts->nr_vcpus++] = first;
 	}
 	return 0;
@@ -272,7 +300,8 @@ static int parse_vcpus(const char *arg, struct options *opts)
 	do {
 		if (!parse_range(&s, &first, &last))
 			return usage_error("--vcpu: \"%s\" is not a list of vCPUs; give numbers "
-					   "up to %d, such as 0,2 or 0-3", arg, MAX_VCPU);
+					   "up to %d, such as 0,2 or 0-3",
+					   arg, MAX_VCPU);
 		err = add_vcpus(opts, first, last);
 		if (err)
 			return err;
@@ -293,8 +322,9 @@ static int parse_hooks(const char *arg, unsigned int *hooks)
 		snprintf(kind, sizeof(kind), "%.*s", (int)len, s);
 		bit = len < sizeof(kind) ? hook_kind__parse(kind) : -1;
 		if (bit < 0)
-			return usage_error("--hooks: \"%.*s\" is not a kind of hook; choose from %s",
-					   (int)len, s, hook_kind__names());
+			return usage_error(
+				"--hooks: \"%.*s\" is not a kind of hook; choose from %s", (int)len,
+				s, hook_kind__names());
 		*hooks |= 1u << bit;
 		if (!s[len])
 			return 0;
@@ -317,7 +347,8 @@ static int parse_max_vcpus(const char *arg, uint32_t *max)
 	if (parse_count(arg, MAX_VCPU_SLOTS - 1, max))
 		return 0;
 	return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to %d, "
-			   "the most there can be room for", arg, MAX_VCPU_SLOTS - 1);
+			   "the most there can be room for",
+			   arg, MAX_VCPU_SLOTS - 1);
 }
 
 static int parse_ring_size(const char *arg, uint32_t *mib)
@@ -336,7 +367,8 @@ static int parse_bandwidth(const char *arg, double *bytes_per_s)
 	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
 	    mib > MAX_MIB_PER_S)
 		return usage_error("--migration-bandwidth: \"%s\" is not a number of MiB/s; "
-				   "give one such as 100, up to %d", arg, MAX_MIB_PER_S);
+				   "give one such as 100, up to %d",
+				   arg, MAX_MIB_PER_S);
 	*bytes_per_s = mib * 1024 * 1024;
 	return 0;
 }
@@ -464,8 +496,8 @@ static int missing_value(const struct argp_option *opt)
 	char key[] = "-?, ";
 
 	key[1] = opt->key;
-	return usage_error("%s--%s needs a value: --%s=%s", opt->key < 0x100 ? key : "",
-			   opt->name, opt->name, opt->arg);
+	return usage_error("%s--%s needs a value: --%s=%s", opt->key < 0x100 ? key : "", opt->name,
+			   opt->name, opt->arg);
 }
 
 /* Both return how many further arguments the option takes, or -1 after a message. */
@@ -501,8 +533,8 @@ static int check_short(const struct argp_option *options, const char *arg, bool 
 	for (p = arg + 1; *p; p++) {
 		opt = find_short(options, *p);
 		if (!opt && p > arg + 1 && !find_long(options, arg + 1, strlen(arg + 1), false)) {
-			usage_error("unknown option -%c in \"%s\"; %s --help lists the options",
-				    *p, arg, PROGRAM);
+			usage_error("unknown option -%c in \"%s\"; %s --help lists the options", *p,
+				    arg, PROGRAM);
 			return -1;
 		}
 		if (!opt) {
@@ -539,7 +571,8 @@ static int check_names(const struct argp_option *options, int argc, char **argv)
 		i++;
 	if (i < argc)
 		return usage_error("\"%s\" is not an option; %s takes options only, "
-				   "see %s --help", argv[i], PROGRAM, PROGRAM);
+				   "see %s --help",
+				   argv[i], PROGRAM, PROGRAM);
 	return 0;
 }
 
@@ -552,8 +585,8 @@ static int no_monitor(void)
 	size_t i;
 
 	for (i = 0; i < nr_monitors && len < (int)sizeof(names); i++)
-		len += snprintf(names + len, sizeof(names) - len, "%s-%c/--%s",
-				len ? ", " : "", monitors[i]->key, monitors[i]->name);
+		len += snprintf(names + len, sizeof(names) - len, "%s-%c/--%s", len ? ", " : "",
+				monitors[i]->key, monitors[i]->name);
 	return usage_error("choose at least one monitor: %s", len ? names : "there is none");
 }
 

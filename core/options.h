@@ -14,21 +14,21 @@ enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2 };
 enum { MAX_VCPU_FILTER = 64 };
 
 struct options {
-	uint64_t monitors;	/* bit i: monitors[i] of monitors.c was asked for */
-	pid_t pid;		/* -p; 0: every VM */
-	uint64_t time_ns;	/* -t; 0: until a signal */
-	uint64_t interval_ns;	/* --interval */
+	uint64_t monitors;    /* bit i: monitors[i] of monitors.c was asked for */
+	pid_t pid;	      /* -p; 0: every VM */
+	uint64_t time_ns;     /* -t; 0: until a signal */
+	uint64_t interval_ns; /* --interval */
 	enum format format;
-	const char *vm;		/* --vm: shell pattern, NULL: every VM */
+	const char *vm; /* --vm: shell pattern, NULL: every VM */
 	uint32_t vcpus[MAX_VCPU_FILTER];
-	size_t nr_vcpus;	/* --vcpu; 0: every vCPU */
-	unsigned int hooks;	/* --hooks: bit mask of enum hook_kind; 0: any */
-	uint32_t max_vcpus;	/* --max-vcpus; 0: as many as the host suggests */
-	uint32_t ring_mib;	/* --ring-size; 0: as the host suggests */
-	const char *temp_dir;	/* --temp-dir; NULL: the default */
-	double migration_bandwidth;	/* bytes per second; 0: not asked for */
-	bool events;		/* --events */
-	bool summary;		/* --summary: no single events */
+	size_t nr_vcpus;	    /* --vcpu; 0: every vCPU */
+	unsigned int hooks;	    /* --hooks: bit mask of enum hook_kind; 0: any */
+	uint32_t max_vcpus;	    /* --max-vcpus; 0: as many as the host suggests */
+	uint32_t ring_mib;	    /* --ring-size; 0: as the host suggests */
+	const char *temp_dir;	    /* --temp-dir; NULL: the default */
+	double migration_bandwidth; /* bytes per second; 0: not asked for */
+	bool events;		    /* --events */
+	bool summary;		    /* --summary: no single events */
 	bool self_cost;
 	bool verbose;
 	bool check;

@@ -35,10 +35,10 @@ enum source {
 	SOURCE_INTERVAL,
 	SOURCE_END,
 	SOURCE_VMM,
-	SOURCE_PAUSE,		/* of the events */
+	SOURCE_PAUSE, /* of the events */
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
-	SOURCE_EVENTS,		/* of attached[0], and so on */
+	SOURCE_EVENTS, /* of attached[0], and so on */
 };
 
 struct loop {
@@ -77,8 +77,9 @@ void run__begin(struct run *run, const struct monitor *m, enum scope scope, unsi
 		.view = &m->views[view],
 		.view_bit = 1U << view,
 		.scope = scope,
-		.seconds = scope == SCOPE_EVENT ? 0 :
-			(double)(run->now_ns - run->since_ns) / NSEC_PER_SEC,
+		.seconds = scope == SCOPE_EVENT ?
+				   0 :
+				   (double)(run->now_ns - run->since_ns) / NSEC_PER_SEC,
 	};
 
 	output__begin(run->out, &section);
@@ -125,7 +126,8 @@ static void loop__want(struct loop *loop, const struct run *run, size_t i, uint3
 {
 	struct epoll_event event = { .events = events, .data.u32 = SOURCE_EVENTS + i };
 
-	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached[i]->events), &event);
+	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached[i]->events),
+		  &event);
 }
 
 /*
@@ -302,7 +304,8 @@ static struct json_object *need_object(const struct attachment *at, const struct
 	char text[128];
 
 	snprintf(text, sizeof(text), "%s/%s", hook_kind__name(hook->kind), hook->target);
-	obj = hook_object(at->monitor->name, need->first->need, text, need_state__word(need), need->why);
+	obj = hook_object(at->monitor->name, need->first->need, text, need_state__word(need),
+			  need->why);
 	if (at->run->stats_fd >= 0 && !hook->at_entry)
 		add_runs(obj, need->runs, need->run_ns);
 	return obj;
@@ -311,7 +314,8 @@ static struct json_object *need_object(const struct attachment *at, const struct
 /* The program at entries: what the hooks that it calls cost together. */
 static struct json_object *entry_object(const struct run *run)
 {
-	struct json_object *obj = hook_object("kvm_watcher", "kvm_entry", "raw_tp/kvm_entry", "attached", "");
+	struct json_object *obj =
+		hook_object("kvm_watcher", "kvm_entry", "raw_tp/kvm_entry", "attached", "");
 
 	add_runs(obj, run->entry_runs, run->entry_run_ns);
 	return obj;
@@ -331,7 +335,8 @@ static void enable_stats(struct run *run)
 {
 	run->stats_fd = run->opts->self_cost ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
 	if (run->opts->self_cost && run->stats_fd < 0)
-		say("--self-cost: the times of the BPF programs are missing, because the kernel's statistics of them can't be enabled: %s",
+		say("--self-cost: the times of the BPF programs are missing, because the kernel's "
+		    "statistics of them can't be enabled: %s",
 		    strerror(errno));
 }
 
@@ -350,20 +355,21 @@ static void say_self_cost(const struct run *run, uint64_t cpu_ns)
 				continue;
 			runs += need->runs;
 			ns += need->run_ns;
-			say("self-cost: %s: %s/%s: %" PRIu64 " events, %.0f ns each", at->monitor->name,
-			    hook_kind__name(need->hook->kind), need->hook->target, need->runs,
-			    (double)need->run_ns / need->runs);
+			say("self-cost: %s: %s/%s: %" PRIu64 " events, %.0f ns each",
+			    at->monitor->name, hook_kind__name(need->hook->kind),
+			    need->hook->target, need->runs, (double)need->run_ns / need->runs);
 		}
 	}
 	if (run->entry_runs) {
 		runs += run->entry_runs;
 		ns += run->entry_run_ns;
-		say("self-cost: kvm_watcher: raw_tp/kvm_entry, for all that wait for an entry: %" PRIu64
-		    " events, %.0f ns each", run->entry_runs, (double)run->entry_run_ns / run->entry_runs);
+		say("self-cost: kvm_watcher: raw_tp/kvm_entry, for all that wait for an entry: "
+		    "%" PRIu64 " events, %.0f ns each",
+		    run->entry_runs, (double)run->entry_run_ns / run->entry_runs);
 	}
 	if (run->stats_fd >= 0)
-		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)", runs,
-		    ns / 1e6, 100.0 * ns / wall_ns);
+		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)",
+		    runs, ns / 1e6, 100.0 * ns / wall_ns);
 	say("self-cost: user space: %.3f ms of CPU (%.2f %% of one CPU)", cpu_ns / 1e6,
 	    100.0 * cpu_ns / wall_ns);
 }
@@ -375,7 +381,8 @@ static void advise(const struct run *run, enum lost what, char *text, size_t siz
 
 	text[0] = '\0';
 	if (what == LOST_EVENTS)
-		snprintf(text, size, "; --ring-size=MIB gives the ring more than its %" PRIu32 " MiB",
+		snprintf(text, size,
+			 "; --ring-size=MIB gives the ring more than its %" PRIu32 " MiB",
 			 run__ring_mib(run));
 	else if ((what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL) && max < MAX_VCPU_SLOTS - 1)
 		snprintf(text, size, "; --max-vcpus=N makes room for more vCPUs than %zu", max);
@@ -389,7 +396,8 @@ static void say_losses(const struct run *run)
 		if (!run->lost[i])
 			continue;
 		advise(run, i, advice, sizeof(advice));
-		say("lost: %" PRIu64 " %s (%s)%s", run->lost[i], lost__name(i), lost__help(i), advice);
+		say("lost: %" PRIu64 " %s (%s)%s", run->lost[i], lost__name(i), lost__help(i),
+		    advice);
 	}
 }
 
@@ -403,8 +411,8 @@ static void write_summary(struct run *run)
 		json_object_object_add(lost, lost__name(i), json_object_new_uint64(run->lost[i]));
 	for (size_t i = 0; i < run->nr_attached; i++)
 		for (size_t j = 0; j < run->attached[i]->nr_needs; j++)
-			json_object_array_add(hooks, need_object(run->attached[i],
-								 &run->attached[i]->needs[j]));
+			json_object_array_add(
+				hooks, need_object(run->attached[i], &run->attached[i]->needs[j]));
 	if (run->stats_fd >= 0 && run->entry_attached)
 		json_object_array_add(hooks, entry_object(run));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
@@ -538,7 +546,10 @@ static void say_ready(const struct run *run)
 static void settle(struct run *run)
 {
 	static const enum lost no_room[] = {
-		LOST_VCPUS_FULL, LOST_RECORDS_FULL, LOST_PAGES_FULL, LOST_EVENTS,
+		LOST_VCPUS_FULL,
+		LOST_RECORDS_FULL,
+		LOST_PAGES_FULL,
+		LOST_EVENTS,
 	};
 	uint64_t lost[NR_LOST];
 

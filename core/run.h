@@ -20,17 +20,17 @@ struct run {
 	const struct options *opts;
 	struct output *out;
 	struct vcpus *vcpus;
-	struct entry *entry;	/* made when the first monitor needs it */
+	struct entry *entry; /* made when the first monitor needs it */
 	struct attachment attachments[MAX_MONITORS];
-	struct attachment *attached[MAX_MONITORS];	/* those that run */
+	struct attachment *attached[MAX_MONITORS]; /* those that run */
 	size_t nr_attached;
-	uint64_t start_ns;	/* CLOCK_MONOTONIC: everything was attached */
-	uint64_t since_ns;	/* begin of what report() writes */
-	uint64_t now_ns;	/* its end */
-	uint64_t start_cpu_ns;	/* what the process had taken by then */
-	bool entry_attached;	/* the program at entries was, till the end */
-	uint64_t entry_runs, entry_run_ns;	/* of it, as a need's */
-	int stats_fd;		/* --self-cost: keeps the kernel's statistics enabled; or -1 */
+	uint64_t start_ns;		   /* CLOCK_MONOTONIC: everything was attached */
+	uint64_t since_ns;		   /* begin of what report() writes */
+	uint64_t now_ns;		   /* its end */
+	uint64_t start_cpu_ns;		   /* what the process had taken by then */
+	bool entry_attached;		   /* the program at entries was, till the end */
+	uint64_t entry_runs, entry_run_ns; /* of it, as a need's */
+	int stats_fd; /* --self-cost: keeps the kernel's statistics enabled; or -1 */
 	uint64_t lost[NR_LOST];
 };
 

@@ -16,8 +16,8 @@
 /* Records that are shared out on demand: few vCPUs may need as many as these have. */
 enum { LEAST_SLOTS = 256 };
 
-int series__prepare(struct series_set *set, const struct series_kind *kind,
-		    struct bpf_object *obj, size_t nr_slots)
+int series__prepare(struct series_set *set, const struct series_kind *kind, struct bpf_object *obj,
+		    size_t nr_slots)
 {
 	size_t nr = kind->index && nr_slots < LEAST_SLOTS ? LEAST_SLOTS : nr_slots;
 	int err;

@@ -21,22 +21,22 @@ struct vm_ref;
 struct series_head {
 	struct row row;
 	const struct vm_ref *vm;
-	bool chosen;		/* by -p, --vm and --vcpu */
-	bool quiet;		/* did not grow in the interval */
-	bool ended;		/* its VM, at the last series__retire_ended_vms() */
+	bool chosen; /* by -p, --vm and --vcpu */
+	bool quiet;  /* did not grow in the interval */
+	bool ended;  /* its VM, at the last series__retire_ended_vms() */
 };
 
 /* The maps are the BPF object's, by name. */
 struct series_kind {
-	size_t size;			/* of a series */
-	const char *records;		/* mapped array: by slot, or as the index says */
+	size_t size;	     /* of a series */
+	const char *records; /* mapped array: by slot, or as the index says */
 	size_t record_size;
-	unsigned int per_slot;		/* records for each slot, 1 without an index */
+	unsigned int per_slot; /* records for each slot, 1 without an index */
 	/* Of records that are not one per slot; else NULL. */
-	const char *index;		/* hash: a record's key -> its number */
-	size_t key_at;			/* where a record has its key */
-	const char *free_records;	/* queue of the numbers that are free */
-	size_t slot_at;			/* where a record has the slot of its vCPU, a u32 */
+	const char *index;	  /* hash: a record's key -> its number */
+	size_t key_at;		  /* where a record has its key */
+	const char *free_records; /* queue of the numbers that are free */
+	size_t slot_at;		  /* where a record has the slot of its vCPU, a u32 */
 	/*
 	 * By slot: what else the kernel has of a vCPU; or NULL. A mapped array, or a variable
 	 * of MAX_VCPU_SLOTS, which costs programs less to reach.
@@ -49,18 +49,18 @@ struct series_kind {
 
 struct series_set {
 	const struct series_kind *kind;
-	void *records, *states;	/* the kernel's, mapped */
+	void *records, *states; /* the kernel's, mapped */
 	void *variables;	/* the mapping that has the states in it */
 	size_t records_size, variables_size;
-	size_t nr;		/* records, number 0 included, which nobody has */
-	void **live;		/* by record */
+	size_t nr;   /* records, number 0 included, which nobody has */
+	void **live; /* by record */
 	void **gone;
 	size_t nr_gone, room_gone;
 };
 
 /* Before obj is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
-int series__prepare(struct series_set *set, const struct series_kind *kind,
-		    struct bpf_object *obj, size_t nr_slots);
+int series__prepare(struct series_set *set, const struct series_kind *kind, struct bpf_object *obj,
+		    size_t nr_slots);
 /* obj is loaded: maps the arrays, all records are free. 0 or -errno. */
 int series__open(struct series_set *set, const struct bpf_object *obj);
 /* Also of a set that was opened half-way, or not at all. */

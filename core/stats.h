@@ -12,10 +12,10 @@ uint64_t counter__delta(uint64_t now, uint64_t before);
 
 /* What was added to a histogram between two snapshots. */
 struct stat_delta {
-	uint64_t timed;		/* events with a time */
+	uint64_t timed; /* events with a time */
 	uint64_t total_ns;
-	uint64_t min_ns;	/* UINT64_MAX while there is none */
-	uint64_t max_ns;	/* UINT64_MAX while there is none */
+	uint64_t min_ns; /* UINT64_MAX while there is none */
+	uint64_t max_ns; /* UINT64_MAX while there is none */
 	__u64 hist[STAT_BUCKETS];
 };
 
@@ -31,8 +31,8 @@ void stat_delta__merge(struct stat_delta *a, const struct stat_delta *b);
 
 /* A record's times as user space follows them. Begins with zeros. */
 struct stat_series {
-	struct stat_delta run;		/* until the last look */
-	struct stat_delta grown;	/* from the look before to the last one */
+	struct stat_delta run;	 /* until the last look */
+	struct stat_delta grown; /* from the look before to the last one */
 };
 
 /* Once per interval, with the epoch that has ended, whose extremes it clears in record. */

@@ -14,7 +14,9 @@
 enum { MAX_TRIES = 100 };
 
 static const char *const suffixes[] = {
-	[FORMAT_TABLE] = "txt", [FORMAT_JSON] = "json", [FORMAT_CSV] = "csv",
+	[FORMAT_TABLE] = "txt",
+	[FORMAT_JSON] = "json",
+	[FORMAT_CSV] = "csv",
 };
 
 /* One step down, never through a link; the last one may have to be made. */
@@ -84,7 +86,8 @@ static int create(int dir, const char *monitor, enum format format, char *name, 
 static int refuse(const char *monitor, const char *dir, int err)
 {
 	if (err == -ENOTDIR || err == -ELOOP)
-		say("%s: can't write into \"%s\": a part of it is a symbolic link or no directory (--temp-dir=DIR names another)",
+		say("%s: can't write into \"%s\": a part of it is a symbolic link or no directory "
+		    "(--temp-dir=DIR names another)",
 		    monitor, dir);
 	else
 		say("%s: can't write into \"%s\": %s (--temp-dir=DIR names another)", monitor, dir,
@@ -92,8 +95,7 @@ static int refuse(const char *monitor, const char *dir, int err)
 	return err;
 }
 
-int tempfile__open(struct tempfile *file, const char *dir, const char *monitor,
-		   enum format format)
+int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, enum format format)
 {
 	char name[256];
 	int at, fd, err;

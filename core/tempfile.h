@@ -14,7 +14,7 @@
 
 struct tempfile {
 	FILE *stream;
-	char path[4096];	/* as the user would type it */
+	char path[4096]; /* as the user would type it */
 };
 
 /*
@@ -25,8 +25,7 @@ struct tempfile {
  * no file that exists is touched. 0 or -errno; says what is wrong itself, and
  * says the path.
  */
-int tempfile__open(struct tempfile *file, const char *dir, const char *monitor,
-		   enum format format);
+int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, enum format format);
 
 /* Writes out what is buffered. 0 or -errno, after a message. */
 int tempfile__close(struct tempfile *file);

@@ -22,9 +22,9 @@
 
 enum {
 	LEAST_SLOTS = 256,
-	MOST_SLOTS = 4096,		/* without --max-vcpus, unless more vCPUs run */
+	MOST_SLOTS = 4096, /* without --max-vcpus, unless more vCPUs run */
 	SLOTS_PER_CPU = 16,
-	NSEC_PER_TICK = 10000000,	/* /proc counts in USER_HZ, 100 on x86 */
+	NSEC_PER_TICK = 10000000, /* /proc counts in USER_HZ, 100 on x86 */
 };
 
 /* The iterator over all vCPUs' descriptors. */
@@ -40,8 +40,8 @@ struct vcpus {
 	struct ring_buffer *news;
 	struct vm_ref *vms;
 	struct vcpu_ref *refs;
-	size_t nr_slots;		/* slot 0 included */
-	struct vcpu_info *infos;	/* the kernel's, mapped */
+	size_t nr_slots;	 /* slot 0 included */
+	struct vcpu_info *infos; /* the kernel's, mapped */
 	uint32_t *cache;
 	uint64_t *losses;
 	size_t infos_size, cache_size, losses_size;
@@ -53,16 +53,18 @@ static const struct {
 } lost_kinds[NR_LOST] = {
 	[LOST_VCPUS_FULL] = { "vcpus_full", "events of vCPUs for which the tables had no room" },
 	[LOST_RECORDS_FULL] = { "records_full", "events for whose reason the tables had no room" },
-	[LOST_EXITS_UNTIMED] = { "exits_untimed",
-		"exits counted without a time: the kernel did not trace the entry after them" },
+	[LOST_EXITS_UNTIMED] = { "exits_untimed", "exits counted without a time: the kernel did "
+						  "not trace the entry after them" },
 	[LOST_EXITS_UNTRACED] = { "exits_untraced",
-		"exits that KVM handled in its fast path without tracing them" },
-	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known, or of vCPUs not known yet" },
-	[LOST_PAGES_FULL] = { "pages_full",
-		"dirty or faulting pages whose own counters found no room; other counters have them" },
-	[LOST_SKIPPED] = { "programs_skipped",
-		"runs that the kernel skipped because it had preempted the same program on that CPU" },
-	[LOST_EVENTS] = { "events", "single events for which the ring had no room; counters have them" },
+				  "exits that KVM handled in its fast path without tracing them" },
+	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known, or "
+						    "of vCPUs not known yet" },
+	[LOST_PAGES_FULL] = { "pages_full", "dirty or faulting pages whose own counters found no "
+					    "room; other counters have them" },
+	[LOST_SKIPPED] = { "programs_skipped", "runs that the kernel skipped because it had "
+					       "preempted the same program on that CPU" },
+	[LOST_EVENTS] = { "events",
+			  "single events for which the ring had no room; counters have them" },
 };
 
 const char *lost__name(enum lost what)
@@ -210,7 +212,8 @@ int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
 	struct bpf_map *map, *own;
 	int err;
 
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		if (bpf_map__is_internal(map))
 			continue;
 		own = bpf_object__find_map_by_name(v->skel->obj, bpf_map__name(map));
@@ -411,7 +414,8 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 	/* All that there are: looking through the descriptors takes long where there are many. */
 	for (size_t i = 0; i < nr; i++) {
 		struct vcpu_info info = {
-			.kvm = entries[i].kvm, .tgid = entries[i].tgid,
+			.kvm = entries[i].kvm,
+			.tgid = entries[i].tgid,
 			.start_ns = entries[i].start_ns,
 		};
 		const struct vm_ref *one = find_vm(v, &info);

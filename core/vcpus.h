@@ -24,17 +24,17 @@ struct vm_ref {
 	uint32_t tgid;
 	uint64_t start_ns;
 	uint64_t kvm;
-	bool chosen;		/* by -p and --vm */
-	char name[64];		/* of the process: all its VMs have it */
-	char label[72];		/* the same, "#2" etc. behind it for a process's further VMs */
+	bool chosen;	/* by -p and --vm */
+	char name[64];	/* of the process: all its VMs have it */
+	char label[72]; /* the same, "#2" etc. behind it for a process's further VMs */
 };
 
 struct vcpu_ref {
 	const struct vm_ref *vm;
 	struct vcpu_info info;
 	bool known;
-	bool ended;		/* its thread is gone: nothing more will come */
-	bool chosen;		/* by -p, --vm and --vcpu */
+	bool ended;  /* its thread is gone: nothing more will come */
+	bool chosen; /* by -p, --vm and --vcpu */
 };
 
 /* Loads the shared maps. 0 or -errno; says what is wrong itself. */

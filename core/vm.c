@@ -197,8 +197,8 @@ static void copy_item(char *dst, size_t size, const char *list, const char *key,
 static void copy_socket_name(char *dst, size_t size, const char *path)
 {
 	static const char *const alike[] = {
-		"api", "ch", "clh", "clh-api", "ch-api", "cloud-hypervisor", "crosvm",
-		"control", "firecracker", "socket", "vmm",
+		"api",	  "ch",	     "clh",	    "clh-api", "ch-api", "cloud-hypervisor",
+		"crosvm", "control", "firecracker", "socket",  "vmm",
 	};
 	char name[PATH_MAX], *dot, *slash;
 	size_t i;
@@ -289,14 +289,14 @@ static void name_kvmtool(const struct args *args, struct vm *vm)
 }
 
 static const struct vmm {
-	const char *file;	/* shell pattern for the name of the executable */
+	const char *file; /* shell pattern for the name of the executable */
 	const char *name;
 	void (*read_name)(const struct args *args, struct vm *vm);
 } vmms[] = {
 	{ "qemu-system-*", "qemu", name_qemu },
 	{ "qemu-kvm", "qemu", name_qemu },
 	{ "kvm", "qemu", name_qemu },
-	{ ".qemu-system-*", "qemu", name_qemu },	/* NixOS wraps it */
+	{ ".qemu-system-*", "qemu", name_qemu }, /* NixOS wraps it */
 	{ "cloud-hypervisor*", "cloud-hypervisor", name_cloud_hypervisor },
 	{ "firecracker*", "firecracker", name_firecracker },
 	{ "crosvm*", "crosvm", name_crosvm },
@@ -384,8 +384,8 @@ static int hold_vm(struct held *held, int fd, pid_t kcmp_pid)
 
 	while (kcmp_pid && first < end) {
 		size_t middle = first + (end - first) / 2;
-		long order = syscall(SYS_kcmp, kcmp_pid, kcmp_pid, KCMP_FILE, fd,
-				     held->vm_fds[middle]);
+		long order =
+			syscall(SYS_kcmp, kcmp_pid, kcmp_pid, KCMP_FILE, fd, held->vm_fds[middle]);
 
 		if (!order)
 			return 0;

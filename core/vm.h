@@ -17,7 +17,7 @@ enum { VM_NAME_LEN = 64 };
 struct vm {
 	pid_t pid;
 	uint64_t start_time;	/* /proc/PID/stat field 22: with pid, an identity */
-	char name[VM_NAME_LEN];	/* what the VMM was told to call it, else comm */
+	char name[VM_NAME_LEN]; /* what the VMM was told to call it, else comm */
 	char vmm[24];		/* "qemu", "cloud-hypervisor", "firecracker", ... or comm */
 	unsigned int nr_vms;	/* kvm-vm descriptors held */
 	unsigned int nr_vcpus;	/* kvm-vcpu:N descriptors held */

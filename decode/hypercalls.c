@@ -78,14 +78,49 @@ static const struct call hyperv_calls[] = {
 
 /* __HYPERVISOR_* of Xen's public/xen.h (include/xen/interface/xen.h in Linux), in order. */
 static const char *const xen_calls[] = {
-	"set_trap_table", "mmu_update", "set_gdt", "stack_switch", "set_callbacks",
-	"fpu_taskswitch", "sched_op_compat", "platform_op", "set_debugreg", "get_debugreg",
-	"update_descriptor", NULL, "memory_op", "multicall", "update_va_mapping", "set_timer_op",
-	"event_channel_op_compat", "xen_version", "console_io", "physdev_op_compat",
-	"grant_table_op", "vm_assist", "update_va_mapping_otherdomain", "iret", "vcpu_op",
-	"set_segment_base", "mmuext_op", "xsm_op", "nmi_op", "sched_op", "callback_op",
-	"xenoprof_op", "event_channel_op", "physdev_op", "hvm_op", "sysctl", "domctl", "kexec_op",
-	"tmem_op", "argo_op", "xenpmu_op", "dm_op", "hypfs_op",
+	"set_trap_table",
+	"mmu_update",
+	"set_gdt",
+	"stack_switch",
+	"set_callbacks",
+	"fpu_taskswitch",
+	"sched_op_compat",
+	"platform_op",
+	"set_debugreg",
+	"get_debugreg",
+	"update_descriptor",
+	NULL,
+	"memory_op",
+	"multicall",
+	"update_va_mapping",
+	"set_timer_op",
+	"event_channel_op_compat",
+	"xen_version",
+	"console_io",
+	"physdev_op_compat",
+	"grant_table_op",
+	"vm_assist",
+	"update_va_mapping_otherdomain",
+	"iret",
+	"vcpu_op",
+	"set_segment_base",
+	"mmuext_op",
+	"xsm_op",
+	"nmi_op",
+	"sched_op",
+	"callback_op",
+	"xenoprof_op",
+	"event_channel_op",
+	"physdev_op",
+	"hvm_op",
+	"sysctl",
+	"domctl",
+	"kexec_op",
+	"tmem_op",
+	"argo_op",
+	"xenpmu_op",
+	"dm_op",
+	"hypfs_op",
 };
 
 const char *hypercall__abi(uint32_t abi)
@@ -215,8 +250,8 @@ static void decode_hyperv(struct json_object *obj, const __u64 *args)
 	add(obj, args[0] ? "output" : "output_gpa", args[5]);
 }
 
-struct json_object *hypercall__decode(uint32_t abi, uint64_t nr,
-				      const __u64 args[HYPERCALL_ARGS], bool long_mode)
+struct json_object *hypercall__decode(uint32_t abi, uint64_t nr, const __u64 args[HYPERCALL_ARGS],
+				      bool long_mode)
 {
 	struct json_object *obj = json_object_new_object();
 

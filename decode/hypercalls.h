@@ -26,7 +26,7 @@ size_t hypercall__nr_args(uint32_t abi);
  * What the arguments mean: an object to be freed, empty where there is nothing
  * to say. long_mode: the caller's registers have 64 bits.
  */
-struct json_object *hypercall__decode(uint32_t abi, uint64_t nr,
-				      const __u64 args[HYPERCALL_ARGS], bool long_mode);
+struct json_object *hypercall__decode(uint32_t abi, uint64_t nr, const __u64 args[HYPERCALL_ARGS],
+				      bool long_mode);
 
 #endif

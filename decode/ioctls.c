@@ -62,23 +62,23 @@ const char *kvm_cap__name(uint32_t cap, char *buf, size_t size)
 /* What a number in a structure is. */
 enum field_flags {
 	FIELD_SIGNED = 1 << 0,
-	FIELD_OUT = 1 << 1,	/* written by the kernel: only after success */
-	FIELD_CAP = 1 << 2,	/* a capability: its name follows, as cap_name */
+	FIELD_OUT = 1 << 1, /* written by the kernel: only after success */
+	FIELD_CAP = 1 << 2, /* a capability: its name follows, as cap_name */
 };
 
 struct field {
-	const char *name;	/* "exception.nr" is nr inside the object exception */
+	const char *name; /* "exception.nr" is nr inside the object exception */
 	uint16_t offset;
-	uint8_t size;		/* bytes */
+	uint8_t size; /* bytes */
 	uint8_t flags;
 };
 
 /* The commands that are decoded; what an argument's number means when it is not a pointer. */
 struct layout {
 	const char *command;
-	const char *arg_name;	/* NULL: it is a pointer */
-	const char *ret_name;	/* of a result that is more than 0, such as a descriptor */
-	const char *const *flags;	/* names of the bits of the field "flags" */
+	const char *arg_name;	  /* NULL: it is a pointer */
+	const char *ret_name;	  /* of a result that is more than 0, such as a descriptor */
+	const char *const *flags; /* names of the bits of the field "flags" */
 	void (*more)(struct json_object *obj, const struct ioctl_seen *seen);
 	struct field fields[28];
 };
@@ -173,8 +173,9 @@ static void more_extension(struct json_object *obj, const struct ioctl_seen *see
 {
 	char name[IOCTL_NAME_LEN];
 
-	json_object_object_add(obj, "cap_name",
-			       json_object_new_string(kvm_cap__name(seen->arg, name, sizeof(name))));
+	json_object_object_add(
+		obj, "cap_name",
+		json_object_new_string(kvm_cap__name(seen->arg, name, sizeof(name))));
 }
 
 static const char *const slot_flags[] = { "log_dirty_pages", "readonly", "guest_memfd", NULL };
@@ -184,56 +185,78 @@ static const char *const ioeventfd_flags[] = {
 };
 static const char *const msi_flags[] = { "valid_devid", NULL };
 static const char *const event_flags[] = {
-	"valid_nmi_pending", "valid_sipi_vector", "valid_shadow", "valid_smm", "valid_payload",
-	"valid_triple_fault", NULL,
+	"valid_nmi_pending", "valid_sipi_vector",  "valid_shadow", "valid_smm",
+	"valid_payload",     "valid_triple_fault", NULL,
 };
 
-#define SLOT_FIELDS							\
-	{ "slot", 0, 2 }, { "address_space", 2, 2 }, { "flags", 4, 4 },	\
-	{ "gpa", 8, 8 }, { "size", 16, 8 }, { "userspace_addr", 24, 8 }
+#define SLOT_FIELDS                                                                      \
+	{ "slot", 0, 2 }, { "address_space", 2, 2 }, { "flags", 4, 4 }, { "gpa", 8, 8 }, \
+		{ "size", 16, 8 },                                                       \
+	{                                                                                \
+		"userspace_addr", 24, 8                                                  \
+	}
 
 /* struct kvm_vcpu_events of asm/kvm.h; out: KVM_GET_VCPU_EVENTS */
-#define EVENT_FIELDS(out)						\
-	{ "exception.injected", 0, 1, out }, { "exception.nr", 1, 1, out },	\
-	{ "exception.has_error_code", 2, 1, out }, { "exception.pending", 3, 1, out },	\
-	{ "exception.error_code", 4, 4, out },				\
-	{ "exception.has_payload", 55, 1, out }, { "exception.payload", 56, 8, out },	\
-	{ "interrupt.injected", 8, 1, out }, { "interrupt.nr", 9, 1, out },	\
-	{ "interrupt.soft", 10, 1, out }, { "interrupt.shadow", 11, 1, out },	\
-	{ "nmi.injected", 12, 1, out }, { "nmi.pending", 13, 1, out },	\
-	{ "nmi.masked", 14, 1, out }, { "sipi_vector", 16, 4, out },	\
-	{ "flags", 20, 4, out }, { "smi.smm", 24, 1, out },		\
-	{ "smi.pending", 25, 1, out }, { "smi.smm_inside_nmi", 26, 1, out },	\
-	{ "smi.latched_init", 27, 1, out }, { "triple_fault.pending", 28, 1, out }
+#define EVENT_FIELDS(out)                                                                          \
+	{ "exception.injected", 0, 1, out }, { "exception.nr", 1, 1, out },                        \
+		{ "exception.has_error_code", 2, 1, out }, { "exception.pending", 3, 1, out },     \
+		{ "exception.error_code", 4, 4, out }, { "exception.has_payload", 55, 1, out },    \
+		{ "exception.payload", 56, 8, out }, { "interrupt.injected", 8, 1, out },          \
+		{ "interrupt.nr", 9, 1, out }, { "interrupt.soft", 10, 1, out },                   \
+		{ "interrupt.shadow", 11, 1, out }, { "nmi.injected", 12, 1, out },                \
+		{ "nmi.pending", 13, 1, out }, { "nmi.masked", 14, 1, out },                       \
+		{ "sipi_vector", 16, 4, out }, { "flags", 20, 4, out }, { "smi.smm", 24, 1, out }, \
+		{ "smi.pending", 25, 1, out }, { "smi.smm_inside_nmi", 26, 1, out },               \
+		{ "smi.latched_init", 27, 1, out },                                                \
+	{                                                                                          \
+		"triple_fault.pending", 28, 1, out                                                 \
+	}
 
 static const struct layout layouts[] = {
 	{ "KVM_CREATE_VM", .arg_name = "type", .ret_name = "fd" },
 	{ "KVM_CHECK_EXTENSION", .arg_name = "cap", .ret_name = "value", .more = more_extension },
 	{ "KVM_CREATE_VCPU", .arg_name = "vcpu_id", .ret_name = "fd" },
 	{ "KVM_SET_USER_MEMORY_REGION", .flags = slot_flags, .fields = { SLOT_FIELDS } },
-	{ "KVM_SET_USER_MEMORY_REGION2", .flags = slot_flags, .fields = { SLOT_FIELDS,
-	  { "guest_memfd_offset", 32, 8 }, { "guest_memfd", 40, 4, FIELD_SIGNED } } },
+	{ "KVM_SET_USER_MEMORY_REGION2", .flags = slot_flags,
+	  .fields = { SLOT_FIELDS,
+		      { "guest_memfd_offset", 32, 8 },
+		      { "guest_memfd", 40, 4, FIELD_SIGNED } } },
 	{ "KVM_GET_VCPU_EVENTS", .flags = event_flags, .fields = { EVENT_FIELDS(FIELD_OUT) } },
 	{ "KVM_SET_VCPU_EVENTS", .flags = event_flags, .fields = { EVENT_FIELDS(0) } },
 	{ "KVM_TRANSLATE", .fields = { { "linear_address", 0, 8 },
-	  { "physical_address", 8, 8, FIELD_OUT }, { "valid", 16, 1, FIELD_OUT },
-	  { "writeable", 17, 1, FIELD_OUT }, { "usermode", 18, 1, FIELD_OUT } } },
+				       { "physical_address", 8, 8, FIELD_OUT },
+				       { "valid", 16, 1, FIELD_OUT },
+				       { "writeable", 17, 1, FIELD_OUT },
+				       { "usermode", 18, 1, FIELD_OUT } } },
 	{ "KVM_INTERRUPT", .fields = { { "irq", 0, 4 } } },
 	{ "KVM_IRQ_LINE", .fields = { { "irq", 0, 4 }, { "level", 4, 4 } } },
 	{ "KVM_IRQ_LINE_STATUS", .more = more_line_status },
 	{ "KVM_SIGNAL_MSI", .ret_name = "delivered", .flags = msi_flags, .more = more_msi,
-	  .fields = { { "address", 0, 8 }, { "data", 8, 4 }, { "flags", 12, 4 },
-	  { "devid", 16, 4 } } },
-	{ "KVM_IRQFD", .flags = irqfd_flags, .fields = { { "fd", 0, 4, FIELD_SIGNED },
-	  { "gsi", 4, 4 }, { "flags", 8, 4 }, { "resamplefd", 12, 4, FIELD_SIGNED } } },
-	{ "KVM_IOEVENTFD", .flags = ioeventfd_flags, .fields = { { "datamatch", 0, 8 },
-	  { "addr", 8, 8 }, { "len", 16, 4 }, { "fd", 20, 4, FIELD_SIGNED }, { "flags", 24, 4 } } },
-	{ "KVM_SET_GSI_ROUTING", .more = more_routes, .fields = { { "nr", 0, 4 },
-	  { "flags", 4, 4 } } },
-	{ "KVM_GET_DIRTY_LOG", .fields = { { "slot", 0, 2 }, { "address_space", 2, 2 },
-	  { "bitmap", 8, 8 } } },
-	{ "KVM_ENABLE_CAP", .fields = { { "cap", 0, 4, FIELD_CAP }, { "flags", 4, 4 },
-	  { "arg0", 8, 8 }, { "arg1", 16, 8 }, { "arg2", 24, 8 }, { "arg3", 32, 8 } } },
+	  .fields = { { "address", 0, 8 },
+		      { "data", 8, 4 },
+		      { "flags", 12, 4 },
+		      { "devid", 16, 4 } } },
+	{ "KVM_IRQFD", .flags = irqfd_flags,
+	  .fields = { { "fd", 0, 4, FIELD_SIGNED },
+		      { "gsi", 4, 4 },
+		      { "flags", 8, 4 },
+		      { "resamplefd", 12, 4, FIELD_SIGNED } } },
+	{ "KVM_IOEVENTFD", .flags = ioeventfd_flags,
+	  .fields = { { "datamatch", 0, 8 },
+		      { "addr", 8, 8 },
+		      { "len", 16, 4 },
+		      { "fd", 20, 4, FIELD_SIGNED },
+		      { "flags", 24, 4 } } },
+	{ "KVM_SET_GSI_ROUTING", .more = more_routes,
+	  .fields = { { "nr", 0, 4 }, { "flags", 4, 4 } } },
+	{ "KVM_GET_DIRTY_LOG",
+	  .fields = { { "slot", 0, 2 }, { "address_space", 2, 2 }, { "bitmap", 8, 8 } } },
+	{ "KVM_ENABLE_CAP", .fields = { { "cap", 0, 4, FIELD_CAP },
+					{ "flags", 4, 4 },
+					{ "arg0", 8, 8 },
+					{ "arg1", 16, 8 },
+					{ "arg2", 24, 8 },
+					{ "arg3", 32, 8 } } },
 };
 
 static void add_names(struct json_object *obj, const char *const *names, uint64_t bits)
@@ -264,8 +287,8 @@ static struct json_object *parent_of(struct json_object *obj, const char **name)
 	return inner;
 }
 
-static void add_field(struct json_object *obj, const struct layout *layout,
-		      const struct field *f, const unsigned char *data)
+static void add_field(struct json_object *obj, const struct layout *layout, const struct field *f,
+		      const unsigned char *data)
 {
 	uint64_t value = number_at(data, f->offset, f->size);
 	const char *name = f->name;
@@ -277,7 +300,8 @@ static void add_field(struct json_object *obj, const struct layout *layout,
 	else
 		add(at, name, value);
 	if (f->flags & FIELD_CAP)
-		json_object_object_add(at, "cap_name",
+		json_object_object_add(
+			at, "cap_name",
 			json_object_new_string(kvm_cap__name(value, cap, sizeof(cap))));
 	if (layout->flags && !strcmp(name, "flags"))
 		add_names(at, layout->flags, value);

@@ -14,9 +14,9 @@ struct json_object;
 struct ioctl_seen {
 	uint32_t cmd;
 	uint64_t arg;
-	uint64_t in;		/* KVM_IRQ_LINE_STATUS: its structure before the call */
+	uint64_t in; /* KVM_IRQ_LINE_STATUS: its structure before the call */
 	int64_t ret;
-	const unsigned char *data;	/* what arg points to, after the call */
+	const unsigned char *data; /* what arg points to, after the call */
 	size_t len;
 };
 

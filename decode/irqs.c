@@ -10,8 +10,12 @@
 struct irq_route irq__ioapic(uint64_t entry)
 {
 	return (struct irq_route){
-		.dest = entry >> 56, .vector = entry, .delivery = entry >> 8 & 7,
-		.logical = entry >> 11 & 1, .level = entry >> 15 & 1, .masked = entry >> 16 & 1,
+		.dest = entry >> 56,
+		.vector = entry,
+		.delivery = entry >> 8 & 7,
+		.logical = entry >> 11 & 1,
+		.level = entry >> 15 & 1,
+		.masked = entry >> 16 & 1,
 	};
 }
 
@@ -23,8 +27,11 @@ struct irq_route irq__msi(uint64_t address, uint64_t data)
 {
 	return (struct irq_route){
 		.dest = (address >> 12 & 0xff) | (address >> 32 & 0xffffff00),
-		.vector = data, .delivery = data >> 8 & 7, .logical = address >> 2 & 1,
-		.level = data >> 15 & 1, .hint = address >> 3 & 1,
+		.vector = data,
+		.delivery = data >> 8 & 7,
+		.logical = address >> 2 & 1,
+		.level = data >> 15 & 1,
+		.hint = address >> 3 & 1,
 	};
 }
 

@@ -9,13 +9,13 @@
 
 /* Where an interrupt goes, and how. */
 struct irq_route {
-	uint32_t dest;		/* APIC id, or with logical a set of them */
+	uint32_t dest; /* APIC id, or with logical a set of them */
 	uint8_t vector;
-	uint8_t delivery;	/* irq__delivery() has its name */
+	uint8_t delivery; /* irq__delivery() has its name */
 	bool logical;
 	bool level;
-	bool masked;		/* of an I/O APIC's pin */
-	bool hint;		/* of a message: redirection hint, whoever is least busy */
+	bool masked; /* of an I/O APIC's pin */
+	bool hint;   /* of a message: redirection hint, whoever is least busy */
 };
 
 /* A redirection entry of the I/O APIC. */

@@ -34,7 +34,7 @@ struct poll_row {
 static const struct view views[] = {
 	[VIEW_CHANGES] = { .title = "HALT_POLL_NS", .per_vcpu = true },
 	[VIEW_POLLS] = { .title = "HALT_POLLING", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor halt_poll_ns_monitor;
@@ -44,13 +44,11 @@ extern const struct monitor halt_poll_ns_monitor;
 #define COUNTS .views = 1 << VIEW_POLLS
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15,
-	    .help = "the vCPU's thread"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15, .help = "the vCPU's thread"),
 	COL(type, "TYPE", COL_STRING, ROLE_LABEL, EVENT, .width = 6, .help = "grow or shrink"),
 	COL(old_ns, "OLD(ns)", COL_U64, ROLE_GAUGE, EVENT, .width = 8,
 	    .help = "the polling window before"),
-	COL(new_ns, "NEW(ns)", COL_U64, ROLE_GAUGE, EVENT, .width = 8,
-	    .help = "and from now on"),
+	COL(new_ns, "NEW(ns)", COL_U64, ROLE_GAUGE, EVENT, .width = 8, .help = "and from now on"),
 	COL(polls_ok, "OK", COL_U64, ROLE_COUNTER, COUNTS,
 	    .help = "polls that a wake-up ended (KVM's halt_successful_poll)"),
 	COL(polls_failed, "FAILED", COL_U64, ROLE_COUNTER, COUNTS,
@@ -65,9 +63,8 @@ static const struct column columns[] = {
 	    .help = "of a CPU: the time of failed polls"),
 	COL(grows, "GROWN", COL_U64, ROLE_COUNTER, COUNTS, .help = "times the window grew"),
 	COL(shrinks, "SHRUNK", COL_U64, ROLE_COUNTER, COUNTS, .help = "times it shrank"),
-	COL(window_ns, "WINDOW(ns)", COL_U64, ROLE_GAUGE, COUNTS,
-	    .help = "the polling window now"),
-	{}
+	COL(window_ns, "WINDOW(ns)", COL_U64, ROLE_GAUGE, COUNTS, .help = "the polling window now"),
+	{},
 };
 
 static const struct hook hooks[] = {
@@ -89,18 +86,20 @@ static const struct hook hooks[] = {
 
 	{ "task_file", HOOK_ITER, "task_file", "existing",
 	  .gives = "the first halt of vCPUs that were in KVM when watching started" },
-	{}
+	{},
 };
 
 struct series {
 	struct series_head head;
-	struct poll_record base;	/* at the begin of the interval; zero at first */
+	struct poll_record base; /* at the begin of the interval; zero at first */
 	struct poll_record now;
 };
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "poll_records", .record_size = sizeof(struct poll_record), .per_slot = 1,
+	.records = "poll_records",
+	.record_size = sizeof(struct poll_record),
+	.per_slot = 1,
 };
 
 static struct series_set set;

@@ -17,10 +17,10 @@ struct poll_counts {
 struct poll_record {
 	__u32 in_use;
 	__u32 pad;
-	__u64 window_ns;		/* as it is now */
+	__u64 window_ns; /* as it is now */
 	__u64 grows, shrinks;
-	struct poll_counts base;	/* when the vCPU was first seen */
-	struct poll_counts now;		/* at the end of the last halt */
+	struct poll_counts base; /* when the vCPU was first seen */
+	struct poll_counts now;	 /* at the end of the last halt */
 };
 
 struct poll_event {

@@ -150,7 +150,9 @@ static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 static __always_inline int on_kvm(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3)
 {
 	struct hypercall_event seen = {
-		.abi = HYPERCALL_KVM, .nr = nr, .args = { a0, a1, a2, a3 },
+		.abi = HYPERCALL_KVM,
+		.nr = nr,
+		.args = { a0, a1, a2, a3 },
 	};
 
 	return task_chosen() ? on_hypercall(&seen) : 0;
@@ -189,7 +191,8 @@ static __always_inline int on_hv(u64 code, u64 fast, u64 var_cnt, u64 rep_cnt, u
 				 u64 input, u64 output)
 {
 	struct hypercall_event seen = {
-		.abi = HYPERCALL_HYPERV, .nr = (u16)code,
+		.abi = HYPERCALL_HYPERV,
+		.nr = (u16)code,
 		.args = { fast & 1, (u16)var_cnt, (u16)rep_cnt, (u16)rep_idx, input, output },
 	};
 
@@ -248,7 +251,9 @@ int hv_tracepoint(void *ctx)
 static __always_inline int on_xen(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
 {
 	struct hypercall_event seen = {
-		.abi = HYPERCALL_XEN, .nr = nr, .args = { a0, a1, a2, a3, a4, a5 },
+		.abi = HYPERCALL_XEN,
+		.nr = nr,
+		.args = { a0, a1, a2, a3, a4, a5 },
 	};
 
 	return task_chosen() ? on_hypercall(&seen) : 0;

@@ -38,7 +38,7 @@ struct call_row {
 static const struct view views[] = {
 	[VIEW_CALLS] = { .title = "HYPERCALL", .per_vcpu = true },
 	[VIEW_EVENTS] = { .title = "HYPERCALL calls", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor hypercall_monitor;
@@ -65,7 +65,7 @@ static const struct column columns[] = {
 	    .help = "the arguments as they are"),
 	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST | COL_BIG_HEX,
 	    .help = "what they mean"),
-	{}
+	{},
 };
 
 #define VENDORS (VENDOR_VMX | VENDOR_SVM)
@@ -99,26 +99,29 @@ static const struct hook hooks[] = {
 	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp_old", VENDORS },
 	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf", VENDORS },
 	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf_old", VENDORS },
-	{}
+	{},
 };
 
 /* What one kernel record has become over the run. */
 struct series {
 	struct series_head head;
 	struct hypercall_key key;
-	uint64_t count;		/* at the last look */
-	uint64_t vcpu_total;	/* at the last look */
-	uint64_t grown;		/* since the look before */
+	uint64_t count;	     /* at the last look */
+	uint64_t vcpu_total; /* at the last look */
+	uint64_t grown;	     /* since the look before */
 	struct stat_series time;
 };
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "hypercall_records", .record_size = sizeof(struct hypercall_record),
+	.records = "hypercall_records",
+	.record_size = sizeof(struct hypercall_record),
 	.per_slot = 8,
-	.index = "hypercall_index", .free_records = "free_records",
+	.index = "hypercall_index",
+	.free_records = "free_records",
 	.slot_at = offsetof(struct hypercall_record, key.slot),
-	.states = "hypercall_states", .state_size = sizeof(struct hypercall_state),
+	.states = "hypercall_states",
+	.state_size = sizeof(struct hypercall_state),
 };
 
 static struct {

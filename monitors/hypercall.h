@@ -23,11 +23,11 @@ struct hypercall_record {
 
 /* Per slot, written by the vCPU's thread only. */
 struct hypercall_state {
-	__u64 vcpu;		/* whose state this is; 0: it made no hypercall yet */
-	__u64 since;		/* begin of the one that is not over; 0: none */
-	__u64 total;		/* KVM's own count, after the last one */
+	__u64 vcpu;  /* whose state this is; 0: it made no hypercall yet */
+	__u64 since; /* begin of the one that is not over; 0: none */
+	__u64 total; /* KVM's own count, after the last one */
 	__u32 record;
-	__u32 seen_entry;	/* entries are traced: from now on a missing one is a loss */
+	__u32 seen_entry; /* entries are traced: from now on a missing one is a loss */
 };
 
 enum { HYPERCALL_ARGS = 6 };
@@ -41,9 +41,9 @@ struct hypercall_event {
 	struct event head;
 	__u64 nr;
 	__u64 args[HYPERCALL_ARGS];
-	__u64 total;		/* KVM's count before this one */
+	__u64 total; /* KVM's count before this one */
 	__u32 abi;
-	__u32 long_mode;	/* the caller's registers are 64 bits wide */
+	__u32 long_mode; /* the caller's registers are 64 bits wide */
 };
 
 #endif

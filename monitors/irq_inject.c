@@ -52,7 +52,7 @@ struct irq_row {
 static const struct view views[] = {
 	[VIEW_EVENTS] = { .title = "IRQ_INJECT", .per_vcpu = true },
 	[VIEW_VECTORS] = { .title = "INTERRUPTS", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor irq_inject_monitor;
@@ -77,7 +77,8 @@ static const struct column columns[] = {
 	COL(posted, "POSTED", COL_U64, ROLE_COUNTER, VECTORS,
 	    .help = "of them: for the CPU to deliver (APICv, AVIC)"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, VECTORS, .help = "injections"),
-	COL(reinjections, "AGAIN", COL_U64, ROLE_COUNTER, VECTORS, .help = "of them: injected again"),
+	COL(reinjections, "AGAIN", COL_U64, ROLE_COUNTER, VECTORS,
+	    .help = "of them: injected again"),
 	COL(soft, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
 	    .help = "of them: software interrupts"),
 	COL(inject_count, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
@@ -109,7 +110,7 @@ static const struct column columns[] = {
 	    .help = "longest"),
 	COL(hidden, "HIDDEN", COL_STRING, ROLE_LABEL, VECTORS, .width = 6,
 	    .help = "stages that KVM does not see here"),
-	{}
+	{},
 };
 
 #define VENDORS (VENDOR_VMX | VENDOR_SVM)
@@ -120,7 +121,8 @@ static const struct hook hooks[] = {
 
 	/* Interrupts raise some, too, and skip kprobes when they interrupt one: fentry comes first. */
 	{ "kvm_apic_accept_irq", HOOK_FENTRY, "__apic_accept_irq", "raise_fentry",
-	  .gives = "raised interrupts, and how long they wait for their injection", .primary = true },
+	  .gives = "raised interrupts, and how long they wait for their injection",
+	  .primary = true },
 	{ "kvm_apic_accept_irq", HOOK_KPROBE, "__apic_accept_irq", "raise_kprobe" },
 	{ "kvm_apic_accept_irq", HOOK_TRACEPOINT, "kvm_apic_accept_irq", "raise_tracepoint" },
 	{ "kvm_apic_accept_irq", HOOK_RAW_TP, "kvm_apic_accept_irq", "raise_raw_tp" },
@@ -144,7 +146,7 @@ static const struct hook hooks[] = {
 	{ "kvm_inj_virq", HOOK_TP_BTF, "kvm_inj_virq", "inject_tp_btf_old", VENDORS },
 
 	LAPICS_ITER_HOOK,
-	{}
+	{},
 };
 
 /* What a record counts, at one moment. */
@@ -156,17 +158,21 @@ struct counts {
 struct series {
 	struct series_head head;
 	uint32_t vector;
-	uint64_t injections;		/* KVM's, at the last look */
+	uint64_t injections; /* KVM's, at the last look */
 	struct counts now, before;
 	struct stat_series inject, eoi;
 };
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "irq_records", .record_size = sizeof(struct irq_record), .per_slot = 8,
-	.index = "irq_index", .free_records = "free_records",
+	.records = "irq_records",
+	.record_size = sizeof(struct irq_record),
+	.per_slot = 8,
+	.index = "irq_index",
+	.free_records = "free_records",
 	.slot_at = offsetof(struct irq_record, key.slot),
-	.states = "irq_states", .state_size = sizeof(struct irq_state),
+	.states = "irq_states",
+	.state_size = sizeof(struct irq_state),
 };
 
 static struct {
@@ -234,9 +240,14 @@ static void look(struct series *s, struct irq_record *record, uint64_t epoch)
 	s->vector = record->key.vector;
 	s->before = s->now;
 	s->now = (struct counts){
-		.raised = record->raised, .merged = record->merged, .posted = record->posted,
-		.injected = record->count, .reinjected = record->reinjected,
-		.soft = record->soft, .eois = record->eois, .pv_eois = record->pv_eois,
+		.raised = record->raised,
+		.merged = record->merged,
+		.posted = record->posted,
+		.injected = record->count,
+		.reinjected = record->reinjected,
+		.soft = record->soft,
+		.eois = record->eois,
+		.pv_eois = record->pv_eois,
 	};
 	s->injections = states[record->key.slot].injections;
 	stat_series__look(&s->inject, &record->inject, epoch);

@@ -19,7 +19,7 @@
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define S_IFMT 0170000
 #define S_IFCHR 0020000
-#define DEV_KVM (10 << 20 | 232)	/* MISC_MAJOR, KVM_MINOR */
+#define DEV_KVM (10 << 20 | 232) /* MISC_MAJOR, KVM_MINOR */
 #define NR_IOCTL 16
 #define TS_COMPAT 2
 
@@ -125,7 +125,7 @@ static __always_inline u32 identify(struct file *file, u64 *kvm, u16 *vcpu)
 		return kind;
 	private = BPF_CORE_READ(file, private_data);
 	if (kind == FD_VM) {
-		*kvm = (u64)private;
+		*kvm = (u64) private;
 	} else if (kind == FD_VCPU) {
 		owner = private;
 		*kvm = (u64)BPF_CORE_READ(owner, kvm);
@@ -177,7 +177,8 @@ static __noinline u32 new_owner(struct owner_key *key)
 static __always_inline u32 find_owner(u64 kvm)
 {
 	struct owner_key key = {
-		.kvm = kvm, .tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
+		.kvm = kvm,
+		.tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
 	};
 	u32 *known = bpf_map_lookup_elem(&owner_index, &key);
 
@@ -339,8 +340,11 @@ static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 static __always_inline void count_call(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
 {
 	struct ioctl_key key = {
-		.owner = owner, .tid = (u32)bpf_get_current_pid_tgid(), .cmd = call->cmd,
-		.kind = call->kind, .vcpu = call->vcpu,
+		.owner = owner,
+		.tid = (u32)bpf_get_current_pid_tgid(),
+		.cmd = call->cmd,
+		.kind = call->kind,
+		.vcpu = call->vcpu,
 	};
 	u32 *known = bpf_map_lookup_elem(&ioctl_index, &key);
 	u32 index = known ? *known : new_record(&key);

@@ -28,7 +28,7 @@ enum {
 	RECORDS_PER_SLOT = 32,
 	OWNERS_PER_SLOT = 4,
 	MAX_CALLS = 32768,
-	MAX_ERRORS = 16,	/* kinds per row; what is above is "other" */
+	MAX_ERRORS = 16, /* kinds per row; what is above is "other" */
 };
 
 enum { VIEW_CALLS, VIEW_EVENTS };
@@ -57,7 +57,7 @@ struct ioctl_row {
 static const struct view views[] = {
 	[VIEW_CALLS] = { .title = "KVM_IOCTL" },
 	[VIEW_EVENTS] = { .title = "KVM_IOCTL calls", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor kvm_ioctl_monitor;
@@ -92,7 +92,7 @@ static const struct column columns[] = {
 	    .help = "the third argument as it is"),
 	COL(decoded, "ARGUMENT", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST | COL_BIG_HEX,
 	    .help = "what it means; output structures as the call left them"),
-	{}
+	{},
 };
 
 /*
@@ -103,25 +103,25 @@ static const struct column columns[] = {
  * cost every system call a little and fentry costs ioctls alone.
  */
 static const struct hook hooks[] = {
-	{ "ioctl_return", HOOK_KPROBE, "__x64_sys_ioctl", "return_kprobe",
-	  .gives = "everything", .primary = true, .applies = host__kretprobes_unlimited },
+	{ "ioctl_return", HOOK_KPROBE, "__x64_sys_ioctl", "return_kprobe", .gives = "everything",
+	  .primary = true, .applies = host__kretprobes_unlimited },
 	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", "return_tracepoint",
 	  .gives = "everything", .primary = true },
 	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit" },
 	{ "ioctl_return", HOOK_RAW_TP, "sys_exit", "return_raw_tp" },
 
-	{ "ioctl_enter", HOOK_KPROBE, "__x64_sys_ioctl", "enter_kprobe",
-	  .gives = "everything", .applies = host__kretprobes_unlimited },
+	{ "ioctl_enter", HOOK_KPROBE, "__x64_sys_ioctl", "enter_kprobe", .gives = "everything",
+	  .applies = host__kretprobes_unlimited },
 	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", "enter_tracepoint",
 	  .gives = "everything" },
 	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry" },
 	{ "ioctl_enter", HOOK_RAW_TP, "sys_enter", "enter_raw_tp" },
-	{}
+	{},
 };
 
 struct errors {
 	struct {
-		uint32_t error;		/* 0: several */
+		uint32_t error; /* 0: several */
 		uint64_t count;
 	} list[MAX_ERRORS];
 	size_t nr;
@@ -144,15 +144,15 @@ struct snapshot {
 	uint64_t count;
 	uint64_t errors[IOCTL_ERRORS];
 	struct timing stat;
-	bool ended;		/* nothing more would come at the look before the last one */
+	bool ended; /* nothing more would come at the look before the last one */
 };
 
 static struct {
 	struct ioctl_owner *owners;
 	struct ioctl_record *records;
 	size_t owners_size, records_size, nr_owners, nr_records;
-	const struct vm_ref **vms;	/* by owner */
-	struct snapshot **seen;		/* by record */
+	const struct vm_ref **vms; /* by owner */
+	struct snapshot **seen;	   /* by record */
 	struct series *series;
 	bool events;
 } self;
@@ -418,7 +418,10 @@ static void retire(struct attachment *at)
 static const char *kind_name(uint16_t kind)
 {
 	static const char *const names[] = {
-		[FD_KVM] = "kvm", [FD_VM] = "vm", [FD_VCPU] = "vcpu", [FD_DEVICE] = "device",
+		[FD_KVM] = "kvm",
+		[FD_VM] = "vm",
+		[FD_VCPU] = "vcpu",
+		[FD_DEVICE] = "device",
 	};
 
 	return kind < sizeof(names) / sizeof(*names) ? names[kind] : NULL;
@@ -555,7 +558,10 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	if (!e->kind || !vm || !is_chosen(run, vm, e->kind, e->vcpu))
 		return;
 	row.row = (struct row){
-		.ts_ns = e->head.ts_ns, .vm = vm->label, .pid = e->head.tgid, .tid = e->head.tid,
+		.ts_ns = e->head.ts_ns,
+		.vm = vm->label,
+		.pid = e->head.tgid,
+		.tid = e->head.tid,
 		.vcpu = e->kind == FD_VCPU ? e->vcpu : UINT32_MAX,
 	};
 	row.comm = e->head.comm;
@@ -568,8 +574,12 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.error = e->ret < 0 ? error_name(-e->ret, error, sizeof(error)) : NULL;
 	row.duration_ns = e->ns;
 	row.decoded = ioctl__decode(&(struct ioctl_seen){
-		.cmd = e->cmd, .arg = e->arg, .in = e->in, .ret = e->ret,
-		.data = e->data, .len = e->len,
+		.cmd = e->cmd,
+		.arg = e->arg,
+		.in = e->in,
+		.ret = e->ret,
+		.data = e->data,
+		.len = e->len,
 	});
 	output__row(run->out, &row.row, 0);
 	json_object_put(row.decoded);

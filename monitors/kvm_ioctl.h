@@ -11,43 +11,43 @@ enum fd_kind { FD_OTHER, FD_KVM, FD_VM, FD_VCPU, FD_DEVICE };
 enum { NO_VCPU = 0xffff };
 
 /* _IO(KVMIO, 0x01) and _IO(KVMIO, 0x80), _IOWR(KVMIO, 0x67, struct kvm_irq_level) */
-#define IOCTL_CREATE_VM		0xae01
-#define IOCTL_RUN		0xae80
-#define IOCTL_IRQ_LINE_STATUS	0xc008ae67
-#define IOCTL_SET_GSI_ROUTING	0x4008ae6a
+#define IOCTL_CREATE_VM 0xae01
+#define IOCTL_RUN 0xae80
+#define IOCTL_IRQ_LINE_STATUS 0xc008ae67
+#define IOCTL_SET_GSI_ROUTING 0x4008ae6a
 
 /*
  * Whom a call belongs to: a VM, or for the system descriptor the process. A VM
  * at the address of an earlier one is a new owner.
  */
 struct ioctl_owner {
-	__u64 kvm;		/* struct kvm *, or 0 */
-	__u64 start_ns;		/* task start_boottime of the process seen first */
-	__u32 tgid;		/* that process */
-	__u32 in_use;		/* written last */
-	__u32 replaced;		/* its address is another VM's now */
+	__u64 kvm;	/* struct kvm *, or 0 */
+	__u64 start_ns; /* task start_boottime of the process seen first */
+	__u32 tgid;	/* that process */
+	__u32 in_use;	/* written last */
+	__u32 replaced; /* its address is another VM's now */
 	__u32 pad;
 	char comm[16];
 };
 
 struct owner_key {
 	__u64 kvm;
-	__u64 tgid;		/* only with kvm == 0 */
+	__u64 tgid; /* only with kvm == 0 */
 };
 
 struct ioctl_key {
 	__u32 owner;
-	__u32 tid;		/* so that a record has one writer */
+	__u32 tid; /* so that a record has one writer */
 	__u32 cmd;
-	__u16 kind;		/* enum fd_kind */
-	__u16 vcpu;		/* with FD_VCPU, else NO_VCPU */
+	__u16 kind; /* enum fd_kind */
+	__u16 vcpu; /* with FD_VCPU, else NO_VCPU */
 };
 
 /* Kinds of error a thread gets from one command; the last takes all further ones. */
 enum { IOCTL_ERRORS = 6 };
 
 struct ioctl_error {
-	__u32 error;		/* errno; 0 with a count: several */
+	__u32 error; /* errno; 0 with a count: several */
 	__u32 pad;
 	__u64 count;
 };
@@ -65,7 +65,7 @@ struct ioctl_call {
 	__u64 start_ns;
 	__u64 kvm;
 	__u64 arg;
-	__u64 in;		/* IOCTL_IRQ_LINE_STATUS: what the kernel will overwrite */
+	__u64 in; /* IOCTL_IRQ_LINE_STATUS: what the kernel will overwrite */
 	__u32 cmd;
 	__u32 fd;
 	__u16 kind;
@@ -87,7 +87,7 @@ struct ioctl_event {
 	__u32 owner;
 	__u16 kind;
 	__u16 vcpu;
-	__u32 len;		/* bytes of data: what arg points to, after the call */
+	__u32 len; /* bytes of data: what arg points to, after the call */
 	__u32 pad;
 	unsigned char data[];
 };

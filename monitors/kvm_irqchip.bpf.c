@@ -41,7 +41,7 @@ struct call_key {
 struct irq_call {
 	u64 since;
 	u64 kvm;
-	struct irqchip_event seen;	/* what the tracepoint told */
+	struct irqchip_event seen; /* what the tracepoint told */
 	u32 told;
 	u32 pad;
 };
@@ -195,8 +195,13 @@ static __always_inline bool tell(u32 kind, const struct irqchip_event *seen)
 static __noinline int on_pic(u32 chip, u32 pin, u32 elcr, u32 imr, u32 coalesced)
 {
 	struct irqchip_event seen = {
-		.delay_ns = ~0ULL, .chip = chip & 1, .pin = pin & 7, .level = elcr >> (pin & 7) & 1,
-		.masked = imr >> (pin & 7) & 1, .coalesced = coalesced & 1, .asserted = FLAG_UNKNOWN,
+		.delay_ns = ~0ULL,
+		.chip = chip & 1,
+		.pin = pin & 7,
+		.level = elcr >> (pin & 7) & 1,
+		.masked = imr >> (pin & 7) & 1,
+		.coalesced = coalesced & 1,
+		.asserted = FLAG_UNKNOWN,
 	};
 
 	return pic_calls && tell(CALL_PIC, &seen) ? 0 : deliver(&seen, 0);
@@ -205,8 +210,13 @@ static __noinline int on_pic(u32 chip, u32 pin, u32 elcr, u32 imr, u32 coalesced
 static __noinline int on_ioapic(u64 entry, u32 pin, u32 coalesced)
 {
 	struct irqchip_event seen = {
-		.delay_ns = ~0ULL, .chip = CHIP_IOAPIC, .pin = pin, .entry = entry,
-		.masked = entry >> 16 & 1, .coalesced = coalesced & 1, .asserted = FLAG_UNKNOWN,
+		.delay_ns = ~0ULL,
+		.chip = CHIP_IOAPIC,
+		.pin = pin,
+		.entry = entry,
+		.masked = entry >> 16 & 1,
+		.coalesced = coalesced & 1,
+		.asserted = FLAG_UNKNOWN,
 	};
 
 	return ioapic_calls && tell(CALL_IOAPIC, &seen) ? 0 : deliver(&seen, 0);
@@ -215,8 +225,12 @@ static __noinline int on_ioapic(u64 entry, u32 pin, u32 coalesced)
 static __noinline int on_msi(u64 address, u64 data)
 {
 	struct irqchip_event seen = {
-		.delay_ns = ~0ULL, .chip = CHIP_MSI, .entry = address, .data = data,
-		.coalesced = FLAG_UNKNOWN, .asserted = FLAG_UNKNOWN,
+		.delay_ns = ~0ULL,
+		.chip = CHIP_MSI,
+		.entry = address,
+		.data = data,
+		.coalesced = FLAG_UNKNOWN,
+		.asserted = FLAG_UNKNOWN,
 	};
 
 	if (atomic_calls && tell(CALL_ATOMIC, &seen))
@@ -268,7 +282,9 @@ int pic_begin_kprobe(struct pt_regs *ctx)
 SEC("?fentry/kvm_pic_set_irq")
 int pic_begin_fentry(u64 *ctx)
 {
-	return pic_calls ? begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) : 0;
+	return pic_calls ?
+		       begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
+		       0;
 }
 
 SEC("?kretprobe/kvm_pic_set_irq")
@@ -292,7 +308,9 @@ int ioapic_begin_kprobe(struct pt_regs *ctx)
 SEC("?fentry/kvm_ioapic_set_irq")
 int ioapic_begin_fentry(u64 *ctx)
 {
-	return ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) : 0;
+	return ioapic_calls ? begin(CALL_IOAPIC,
+				    ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
+			      0;
 }
 
 SEC("?kretprobe/kvm_ioapic_set_irq")

@@ -51,7 +51,7 @@ struct chip_row {
 static const struct view views[] = {
 	[VIEW_EVENTS] = { .title = "KVM_IRQCHIP" },
 	[VIEW_COUNTS] = { .title = "IRQCHIP PINS AND MESSAGES" },
-	{}
+	{},
 };
 
 extern const struct monitor kvm_irqchip_monitor;
@@ -69,7 +69,8 @@ static const struct column columns[] = {
 	    .help = "time of delivery, from the call to its return (table: us)"),
 	COL(type_pin, "TYPE/PIN", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY, .width = 12,
 	    .help = "the chip and its pin"),
-	COL(chip, NULL, COL_STRING, ROLE_LABEL, DATA, .help = "PIC master, PIC slave, IOAPIC or MSI"),
+	COL(chip, NULL, COL_STRING, ROLE_LABEL, DATA,
+	    .help = "PIC master, PIC slave, IOAPIC or MSI"),
 	COL(pin, NULL, COL_U32, ROLE_LABEL, DATA, .help = "of that chip; a message has none"),
 	COL(dst_vec, "DST/VEC", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY, .width = 8,
 	    .help = "destination, hexadecimal, and vector"),
@@ -85,7 +86,8 @@ static const struct column columns[] = {
 	COL(coalesced, NULL, COL_BOOL, ROLE_LABEL, EVENT, DATA, .help = "it was pending already"),
 	COL(asserted, NULL, COL_BOOL, ROLE_LABEL, EVENT, DATA,
 	    .help = "the line was raised, else lowered"),
-	COL(count, "COUNT", COL_U64, ROLE_COUNTER, COUNTS, .help = "interrupts, lowered lines included"),
+	COL(count, "COUNT", COL_U64, ROLE_COUNTER, COUNTS,
+	    .help = "interrupts, lowered lines included"),
 	COL(coalesced_count, "COALESCED", COL_U64, ROLE_COUNTER, COUNTS,
 	    .help = "of them: pending already"),
 	COL(masked_count, "MASKED", COL_U64, ROLE_COUNTER, COUNTS, .help = "of them: masked"),
@@ -97,23 +99,29 @@ static const struct column columns[] = {
 	    .help = "median time of delivery, within 12.5 % (table: us)"),
 	COL(delay_p99_ns, "P99", COL_NSEC, ROLE_GAUGE, COUNTS, .flags = COL_USEC,
 	    .help = "99th percentile, within 12.5 %"),
-	COL(delay_max_ns, "MAX", COL_NSEC, ROLE_GAUGE, COUNTS, .flags = COL_USEC, .help = "longest"),
+	COL(delay_max_ns, "MAX", COL_NSEC, ROLE_GAUGE, COUNTS, .flags = COL_USEC,
+	    .help = "longest"),
 	COL(others, "OTHERS", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY | COL_REST,
-	    .help = "delivery mode, destination mode, trigger, masked, redirection hint, coalesced"),
-	{}
+	    .help = "delivery mode, destination mode, trigger, masked, redirection hint, "
+		    "coalesced"),
+	{},
 };
 
 /* Where KVM is preemptible, classic tracepoints and kprobes come first: see enum hook_kind. */
-#define CALL(_need, _function, _prog, _gives)						\
-	{ _need, HOOK_KPROBE, _function, _prog "_begin_kprobe", .gives = _gives },	\
-	{ _need, HOOK_FENTRY, _function, _prog "_begin_fentry" },			\
-	{ _need "_return", HOOK_KPROBE, _function, _prog "_end_kprobe", .gives = _gives }, \
-	{ _need "_return", HOOK_FENTRY, _function, _prog "_end_fexit" }
-#define TOLD(_event, _prog, _gives)							\
-	{ _event "_event", HOOK_TRACEPOINT, _event, _prog "_tracepoint", .gives = _gives,	\
-	  .primary = true },								\
-	{ _event "_event", HOOK_RAW_TP, _event, _prog "_raw_tp" },				\
-	{ _event "_event", HOOK_TP_BTF, _event, _prog "_tp_btf" }
+#define CALL(_need, _function, _prog, _gives)                                                      \
+	{ _need, HOOK_KPROBE, _function, _prog "_begin_kprobe", .gives = _gives },                 \
+		{ _need, HOOK_FENTRY, _function, _prog "_begin_fentry" },                          \
+		{ _need "_return", HOOK_KPROBE, _function, _prog "_end_kprobe", .gives = _gives }, \
+	{                                                                                          \
+		_need "_return", HOOK_FENTRY, _function, _prog "_end_fexit"                        \
+	}
+#define TOLD(_event, _prog, _gives)                                        \
+	{ _event "_event",     HOOK_TRACEPOINT, _event,                    \
+	  _prog "_tracepoint", .gives = _gives, .primary = true },         \
+		{ _event "_event", HOOK_RAW_TP, _event, _prog "_raw_tp" }, \
+	{                                                                  \
+		_event "_event", HOOK_TP_BTF, _event, _prog "_tp_btf"      \
+	}
 
 static const struct hook hooks[] = {
 	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
@@ -126,32 +134,36 @@ static const struct hook hooks[] = {
 	CALL("kvm_ioapic_set_irq", "kvm_ioapic_set_irq", "ioapic",
 	     "DELAY of the IOAPIC's interrupts, and their VM if it is not the caller's"),
 	CALL("kvm_set_msi", "kvm_set_msi", "msi",
-	     "DELAY of messages, their VM if it is not the caller's, and whether they were pending"),
+	     "DELAY of messages, their VM if it is not the caller's, and whether they were "
+	     "pending"),
 	CALL("kvm_arch_set_irq_inatomic", "kvm_arch_set_irq_inatomic", "atomic",
 	     "the same of irqfds' messages"),
 	TOLD("kvm_pic_set_irq", "pic", "the PICs' interrupts"),
 	TOLD("kvm_ioapic_set_irq", "ioapic", "the IOAPIC's interrupts"),
 	TOLD("kvm_msi_set_irq", "msi", "messages"),
-	{}
+	{},
 };
 
 /* What one kernel record has become over the run. */
 struct series {
 	struct series_head head;
 	struct irqchip_key key;
-	uint64_t count, coalesced, masked, lowered;		/* at the last look */
+	uint64_t count, coalesced, masked, lowered; /* at the last look */
 	uint64_t grown, grown_coalesced, grown_masked, grown_lowered;
 	struct stat_series delay;
 };
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "irqchip_records", .record_size = sizeof(struct irqchip_record), .per_slot = 1,
-	.index = "irqchip_index", .free_records = "free_records",
+	.records = "irqchip_records",
+	.record_size = sizeof(struct irqchip_record),
+	.per_slot = 1,
+	.index = "irqchip_index",
+	.free_records = "free_records",
 };
 
 static struct series_set set;
-static uint64_t unknown_kvm;	/* the last VM that was looked for in vain */
+static uint64_t unknown_kvm; /* the last VM that was looked for in vain */
 
 /* Tells the programs which calls have both of their ends watched. */
 static int set_calls(struct bpf_object *obj, const char *constant, const char *begin_kprobe,
@@ -163,14 +175,15 @@ static int set_calls(struct bpf_object *obj, const char *constant, const char *b
 	return map__set_const(obj, constant, both);
 }
 
-#define SET_CALLS(_obj, _prog)									\
-	set_calls(_obj, _prog "_calls", _prog "_begin_kprobe", _prog "_begin_fentry",		\
+#define SET_CALLS(_obj, _prog)                                                        \
+	set_calls(_obj, _prog "_calls", _prog "_begin_kprobe", _prog "_begin_fentry", \
 		  _prog "_end_kprobe", _prog "_end_fexit")
 
 static int prepare(struct run *run, struct bpf_object *obj)
 {
 	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
-	int err = series__prepare(&set, &kind, obj, records > LEAST_RECORDS ? records : LEAST_RECORDS);
+	int err = series__prepare(&set, &kind, obj,
+				  records > LEAST_RECORDS ? records : LEAST_RECORDS);
 
 	if (!err)
 		err = SET_CALLS(obj, "pic");
@@ -236,8 +249,10 @@ struct texts {
 static const char *chip_name(unsigned int chip)
 {
 	static const char *const names[] = {
-		[CHIP_PIC_MASTER] = "PIC master", [CHIP_PIC_SLAVE] = "PIC slave",
-		[CHIP_IOAPIC] = "IOAPIC", [CHIP_MSI] = "MSI",
+		[CHIP_PIC_MASTER] = "PIC master",
+		[CHIP_PIC_SLAVE] = "PIC slave",
+		[CHIP_IOAPIC] = "IOAPIC",
+		[CHIP_MSI] = "MSI",
 	};
 
 	return names[chip & 3];

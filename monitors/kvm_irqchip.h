@@ -16,10 +16,10 @@ enum { FLAG_NO, FLAG_YES, FLAG_UNKNOWN };
  * redirection entry without the bits that change by themselves, or the address.
  */
 struct irqchip_key {
-	__u64 kvm;		/* 0: the VM is not known */
+	__u64 kvm; /* 0: the VM is not known */
 	__u64 where;
-	__u64 data;		/* of a message */
-	__u32 owner;		/* kvm->userspace_pid: VMs use addresses again */
+	__u64 data;  /* of a message */
+	__u32 owner; /* kvm->userspace_pid: VMs use addresses again */
 	__u16 chip;
 	__u16 pin;
 };
@@ -37,16 +37,16 @@ struct irqchip_record {
 
 struct irqchip_event {
 	struct event head;
-	__u64 entry;		/* the I/O APIC's redirection entry, or the message's address */
+	__u64 entry; /* the I/O APIC's redirection entry, or the message's address */
 	__u64 data;
-	__u64 delay_ns;		/* ~0: not known */
-	__u32 record;		/* 0: none */
+	__u64 delay_ns; /* ~0: not known */
+	__u32 record;	/* 0: none */
 	__u16 chip;
 	__u16 pin;
-	__u8 level;		/* PIC: triggered by level */
+	__u8 level; /* PIC: triggered by level */
 	__u8 masked;
-	__u8 coalesced;		/* FLAG_... */
-	__u8 asserted;		/* FLAG_... */
+	__u8 coalesced; /* FLAG_... */
+	__u8 asserted;	/* FLAG_... */
 	__u32 pad;
 };
 

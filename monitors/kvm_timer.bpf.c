@@ -153,7 +153,8 @@ static __always_inline u64 asked_for(const struct apic_timer *timer, bool by_hrt
 	if (by_hrtimer)
 		return timer->expires + (timer->mode == TIMER_TSCDEADLINE ? timer->advance_ns : 0);
 	return timer->mode == TIMER_ONESHOT || timer->mode == TIMER_PERIODIC ?
-	       timer->target_expiration : 0;
+		       timer->target_expiration :
+		       0;
 }
 
 /* kvm_hv_timer_state of the vCPU that the current thread has loaded. */

@@ -34,7 +34,7 @@ struct timer_row {
 
 static const struct view views[] = {
 	{ .title = "KVM_TIMER", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor kvm_timer_monitor;
@@ -65,7 +65,7 @@ static const struct column columns[] = {
 	COL(late_p99_ns, "LATE_P99", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC,
 	    .help = "99th percentile, within 12.5 %"),
 	COL(late_max_ns, "LATE_MAX", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC, .help = "most"),
-	{}
+	{},
 };
 
 static bool with_kvm_types(void)
@@ -117,7 +117,7 @@ static const struct hook hooks[] = {
 	{ "kvm_hv_timer_state", HOOK_TRACEPOINT, "kvm_hv_timer_state", "start_tracepoint" },
 
 	LAPICS_ITER_HOOK,
-	{}
+	{},
 };
 
 /* What a record counts, at one moment. */
@@ -135,10 +135,14 @@ struct series {
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "timer_records", .record_size = sizeof(struct timer_record), .per_slot = 3,
-	.index = "timer_index", .free_records = "free_records",
+	.records = "timer_records",
+	.record_size = sizeof(struct timer_record),
+	.per_slot = 3,
+	.index = "timer_index",
+	.free_records = "free_records",
 	.slot_at = offsetof(struct timer_record, key.slot),
-	.states = "timer_states", .state_size = sizeof(struct timer_state),
+	.states = "timer_states",
+	.state_size = sizeof(struct timer_state),
 };
 
 static struct {
@@ -154,11 +158,14 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	if (!err)
 		err = lapics__prepare(obj, slots);
 	if (!err)
-		err = map__set_const(obj, "sees_hv_expiry", attach__loads(obj, "expire_kprobe") ||
-				     attach__loads(obj, "expire_fentry"));
-	return err ? err : map__set_const(obj, "sees_hrtimers", attach__loads(obj, "hrtimer_raw_tp") ||
-					  attach__loads(obj, "hrtimer_tp_btf") ||
-					  attach__loads(obj, "hrtimer_tracepoint"));
+		err = map__set_const(obj, "sees_hv_expiry",
+				     attach__loads(obj, "expire_kprobe") ||
+					     attach__loads(obj, "expire_fentry"));
+	return err ? err :
+		     map__set_const(obj, "sees_hrtimers",
+				    attach__loads(obj, "hrtimer_raw_tp") ||
+					    attach__loads(obj, "hrtimer_tp_btf") ||
+					    attach__loads(obj, "hrtimer_tracepoint"));
 }
 
 static int start(struct run *run, struct attachment *at)
@@ -201,8 +208,10 @@ static void look(struct series *s, struct timer_record *record, uint64_t epoch)
 	s->key = record->key;
 	s->before = s->now;
 	s->now = (struct counts){
-		.armed = record->count, .restarted = record->restarted,
-		.switched = record->switched, .fired = record->fired,
+		.armed = record->count,
+		.restarted = record->restarted,
+		.switched = record->switched,
+		.fired = record->fired,
 		.never_fired = record->never_fired,
 	};
 	stat_series__look(&s->late, &record->late, epoch);
@@ -212,8 +221,10 @@ static void look(struct series *s, struct timer_record *record, uint64_t epoch)
 static void write_series(struct run *run, const struct series *s, enum scope scope)
 {
 	static const char *const modes[] = {
-		[TIMER_ONESHOT] = "ONESHOT", [TIMER_PERIODIC] = "PERIODIC",
-		[TIMER_TSCDEADLINE] = "TSCDEADLINE", [TIMER_UNKNOWN] = NULL,
+		[TIMER_ONESHOT] = "ONESHOT",
+		[TIMER_PERIODIC] = "PERIODIC",
+		[TIMER_TSCDEADLINE] = "TSCDEADLINE",
+		[TIMER_UNKNOWN] = NULL,
 	};
 	static const struct counts none;
 	const struct counts *from = scope == SCOPE_TOTAL ? &none : &s->before, *to = &s->now;

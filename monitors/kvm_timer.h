@@ -20,24 +20,24 @@ struct timer_key {
 struct timer_record {
 	struct timer_key key;
 	__u64 in_use;
-	__u64 count;		/* armed: started with a deadline of its own */
-	__u64 restarted;	/* the same deadline started again: switched, or a new CPU */
-	__u64 switched;		/* of them: from hv to sw or back */
+	__u64 count;	 /* armed: started with a deadline of its own */
+	__u64 restarted; /* the same deadline started again: switched, or a new CPU */
+	__u64 switched;	 /* of them: from hv to sw or back */
 	__u64 fired;
-	__u64 never_fired;	/* another one was armed first */
-	struct timing late;	/* from the deadline to its expiry; early is 0 */
+	__u64 never_fired;  /* another one was armed first */
+	struct timing late; /* from the deadline to its expiry; early is 0 */
 };
 
 /* Per slot. */
 struct timer_state {
-	__u64 deadline;		/* which timer it is: target_expiration, or the TSC's deadline */
-	__u32 record;		/* the one it was started on; 0: none yet */
+	__u64 deadline; /* which timer it is: target_expiration, or the TSC's deadline */
+	__u32 record;	/* the one it was started on; 0: none yet */
 	__u32 mode;
 	__u32 hv;
-	__u32 armed;		/* and has not fired yet */
-	__u64 early;		/* deadline of one that fired before the event that tells of its start */
-	__u64 starting;		/* deadline of the one whose event is being handled */
-	__u64 meanwhile;	/* and it fired in that */
+	__u32 armed;	 /* and has not fired yet */
+	__u64 early;	 /* deadline of one that fired before the event that tells of its start */
+	__u64 starting;	 /* deadline of the one whose event is being handled */
+	__u64 meanwhile; /* and it fired in that */
 };
 
 #endif

@@ -64,7 +64,7 @@ static const struct view views[] = {
 	[VIEW_SLOT] = { .title = "PAGE_FAULTS" },
 	[VIEW_MMIO] = { .title = "MMIO" },
 	[VIEW_HOT] = { .title = "HOTTEST_PAGES" },
-	{}
+	{},
 };
 
 extern const struct monitor kvmmmu_page_fault_monitor;
@@ -72,13 +72,12 @@ extern const struct monitor kvmmmu_page_fault_monitor;
 #define COL(...) COLUMN(struct fault_row, __VA_ARGS__)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE, .width = 15,
-	    .help = "the vCPU's thread"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE,
+	    .width = 15, .help = "the vCPU's thread"),
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "tdp: of memory; mmio: of an address that is none"),
-	COL(gpa, "GPA", COL_HEX, ROLE_LABEL,
-	    .views = IN(VIEW_EVENT) | IN(VIEW_MMIO) | IN(VIEW_HOT), .width = 10,
-	    .help = "guest-physical address"),
+	COL(gpa, "GPA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT) | IN(VIEW_MMIO) | IN(VIEW_HOT),
+	    .width = 10, .help = "guest-physical address"),
 	COL(device, "DEVICE", COL_STRING, ROLE_LABEL, .views = IN(VIEW_MMIO),
 	    .help = "what the architecture has at that address"),
 	COL(page_faults, "COUNT", COL_U64, ROLE_COUNTER, .views = IN(VIEW_EVENT) | IN(VIEW_HOT),
@@ -87,8 +86,8 @@ static const struct column columns[] = {
 	    .width = 7, .help = "from the fault to the next entry of the guest"),
 	COL(vmm_ns, NULL, COL_NSEC, ROLE_GAUGE, .flags = COL_DATA_ONLY,
 	    .views = IN(VIEW_EVENT) | IN(VIEW_MMIO), .help = "the VMM's part of it"),
-	COL(hva, "HVA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE, .width = 14,
-	    .help = "the page's address in the VMM"),
+	COL(hva, "HVA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE,
+	    .width = 14, .help = "the page's address in the VMM"),
 	COL(pfn, "PFN", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .width = 8,
 	    .help = "the host's page frame"),
 	COL(slot, "SLOT_ID", COL_U32, ROLE_LABEL,
@@ -130,7 +129,7 @@ static const struct column columns[] = {
 	    .help = "by the size of the mapped page"),
 	COL(by_error, "TYPES", COL_OBJECT, ROLE_COUNTER, .views = IN(VIEW_SLOT),
 	    .help = "by the hardware's error bits"),
-	{}
+	{},
 };
 
 static bool asks_for_mmio(const struct options *opts)
@@ -197,30 +196,37 @@ static const struct hook hooks[] = {
 	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
 	  .applies = is_vmx_that_casts, .asked = asks_for_mmio },
 	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", "misconfig_raw_tp",
-	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
-	  .applies = is_vmx, .asked = asks_for_mmio },
-	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", "misconfig_tp_btf",
-	  .applies = is_vmx, .asked = asks_for_mmio },
-	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", "misconfig_tracepoint",
-	  .applies = is_vmx, .asked = asks_for_mmio },
+	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration", .applies = is_vmx,
+	  .asked = asks_for_mmio },
+	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", "misconfig_tp_btf", .applies = is_vmx,
+	  .asked = asks_for_mmio },
+	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", "misconfig_tracepoint", .applies = is_vmx,
+	  .asked = asks_for_mmio },
 
 	{ "kvm_page_fault", HOOK_TRACEPOINT, "kvm_page_fault", "fault_tracepoint",
 	  VENDOR_VMX | VENDOR_SVM, .gives = "page faults", .primary = true },
-	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", "fault_raw_tp", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_page_fault", HOOK_TP_BTF, "kvm_page_fault", "fault_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_page_fault", HOOK_FENTRY, "kvm_mmu_page_fault", "fault_fentry", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_page_fault", HOOK_KPROBE, "kvm_mmu_page_fault", "fault_kprobe", VENDOR_VMX | VENDOR_SVM },
-	{}
+	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", "fault_raw_tp",
+	  VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_page_fault", HOOK_TP_BTF, "kvm_page_fault", "fault_tp_btf",
+	  VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_page_fault", HOOK_FENTRY, "kvm_mmu_page_fault", "fault_fentry",
+	  VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_page_fault", HOOK_KPROBE, "kvm_mmu_page_fault", "fault_kprobe",
+	  VENDOR_VMX | VENDOR_SVM },
+	{},
 };
 
 static const char *const error_names[NR_FAULT_ERRORS] = {
-	[ERROR_PRESENT] = "Present", [ERROR_WRITE] = "Write", [ERROR_USER] = "User",
-	[ERROR_RESERVED] = "Reserved(MMIO)", [ERROR_EXEC] = "Exec",
-	[ERROR_PKEY] = "Protection-Key", [ERROR_SGX] = "SGX",
+	[ERROR_PRESENT] = "Present", [ERROR_WRITE] = "Write",
+	[ERROR_USER] = "User",	     [ERROR_RESERVED] = "Reserved(MMIO)",
+	[ERROR_EXEC] = "Exec",	     [ERROR_PKEY] = "Protection-Key",
+	[ERROR_SGX] = "SGX",
 };
 
 static const char *const level_names[NR_LEVELS] = {
-	[LEVEL_4K] = "4K", [LEVEL_2M] = "2M", [LEVEL_1G] = "1G",
+	[LEVEL_4K] = "4K",
+	[LEVEL_2M] = "2M",
+	[LEVEL_1G] = "1G",
 };
 
 /* Sums of a record, or of several. */
@@ -237,21 +243,25 @@ struct fault_sums {
 struct series {
 	struct series_head head;
 	struct fault_key key;
-	struct fault_sums sums;		/* at the last look */
+	struct fault_sums sums; /* at the last look */
 	/*
 	 * Since the look before; in the end of the whole run. Of several series of
 	 * the same slot or address the first one's gets what all of them grew by.
 	 */
 	struct fault_sums grown;
-	struct stat_series time;	/* in the same way */
+	struct stat_series time; /* in the same way */
 };
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "fault_records", .record_size = sizeof(struct fault_record), .per_slot = 16,
-	.index = "fault_index", .free_records = "free_records",
+	.records = "fault_records",
+	.record_size = sizeof(struct fault_record),
+	.per_slot = 16,
+	.index = "fault_index",
+	.free_records = "free_records",
 	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
-	.states = "fault_states", .state_size = sizeof(struct fault_state),
+	.states = "fault_states",
+	.state_size = sizeof(struct fault_state),
 };
 
 /* A page and how often it faulted. */
@@ -265,7 +275,7 @@ struct hot_page {
 static struct {
 	struct series_set set;
 	struct pages pages;
-	struct hot_page *kept;		/* the hottest of VMs whose process has ended */
+	struct hot_page *kept; /* the hottest of VMs whose process has ended */
 	size_t nr_kept;
 } self;
 
@@ -349,14 +359,22 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 		return;
 	fill_errors(errors, e->errors);
 	struct fault_row row = {
-		.comm = e->head.comm, .kind = e->kind == FAULT_MMIO ? "mmio" : "tdp",
-		.gpa = e->gpa, .device = device_at(e->gpa), .page_faults = e->page_faults,
-		.delay_ns = e->delay_ns, .vmm_ns = e->vmm_ns, .hva = e->hva, .pfn = e->pfn,
+		.comm = e->head.comm,
+		.kind = e->kind == FAULT_MMIO ? "mmio" : "tdp",
+		.gpa = e->gpa,
+		.device = device_at(e->gpa),
+		.page_faults = e->page_faults,
+		.delay_ns = e->delay_ns,
+		.vmm_ns = e->vmm_ns,
+		.hva = e->hva,
+		.pfn = e->pfn,
 		.slot = e->slot == NO_SLOT ? UINT32_MAX : e->slot & 0xffff,
 		.as_id = e->slot == NO_SLOT ? UINT32_MAX : e->slot >> 16,
-		.error = errors, .level = level_names[e->level & (NR_LEVELS - 1)],
+		.error = errors,
+		.level = level_names[e->level & (NR_LEVELS - 1)],
 		.change = e->errors & 1 << ERROR_PRESENT ? "permission" : "new",
-		.fast = e->fast, .write = e->errors >> ERROR_WRITE & 1,
+		.fast = e->fast,
+		.write = e->errors >> ERROR_WRITE & 1,
 		.size = e->size ? e->size : UINT32_MAX,
 	};
 	if (e->kind == FAULT_MMIO)
@@ -458,15 +476,21 @@ static void write_row(struct run *run, const struct series *s)
 	const struct fault_key *key = &s->key;
 	struct fault_row row = {
 		.kind = key->kind == FAULT_MMIO ? "mmio" : "tdp",
-		.gpa = key->base, .device = device_at(key->base),
-		.slot = key->slot & 0xffff, .as_id = key->slot >> 16,
-		.count = s->grown.count, .writes = s->grown.writes,
-		.reads = s->grown.count - s->grown.writes, .fast_faults = s->grown.fast,
+		.gpa = key->base,
+		.device = device_at(key->base),
+		.slot = key->slot & 0xffff,
+		.as_id = key->slot >> 16,
+		.count = s->grown.count,
+		.writes = s->grown.writes,
+		.reads = s->grown.count - s->grown.writes,
+		.fast_faults = s->grown.fast,
 		.vmm_ns = s->grown.vmm_ns,
 		.by_error = counts_object(error_names, s->grown.by_error, NR_FAULT_ERRORS),
 		.by_level = counts_object(level_names + LEVEL_4K, s->grown.by_level + LEVEL_4K,
 					  NR_LEVELS - LEVEL_4K),
-		.total_ns = d->total_ns, .min_ns = d->min_ns, .max_ns = d->max_ns,
+		.total_ns = d->total_ns,
+		.min_ns = d->min_ns,
+		.max_ns = d->max_ns,
 		.p50_ns = stat_delta__percentile(d, 50),
 		.p90_ns = stat_delta__percentile(d, 90),
 		.p99_ns = stat_delta__percentile(d, 99),
@@ -590,8 +614,11 @@ static void write_hottest(struct run *run)
 	for (size_t i = 0; i < self.nr_kept; i++) {
 		const struct hot_page *page = &self.kept[i];
 		struct fault_row row = {
-			.kind = "tdp", .gpa = page->gfn << PAGE_SHIFT, .page_faults = page->count,
-			.slot = page->slot & 0xffff, .as_id = page->slot >> 16,
+			.kind = "tdp",
+			.gpa = page->gfn << PAGE_SHIFT,
+			.page_faults = page->count,
+			.slot = page->slot & 0xffff,
+			.as_id = page->slot >> 16,
 		};
 
 		vm_ref__row(page->vm, run->now_ns, &row.row);

@@ -12,7 +12,7 @@ struct bpf_object;
 struct run;
 
 struct lapics {
-	struct lapic_state *states;	/* the kernel's, mapped; by slot */
+	struct lapic_state *states; /* the kernel's, mapped; by slot */
 	size_t size;
 };
 
@@ -27,12 +27,17 @@ void lapics__forget_ended(struct lapics *lapics, const struct run *run,
 			  const struct bpf_object *obj);
 
 /* The rows of a monitor's hooks that enter vCPUs; the iterator's has to be the last of all. */
-#define LAPICS_RUN_HOOKS(_gives)							\
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint", .gives = _gives },	\
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },				\
-	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" }
-#define LAPICS_ITER_HOOK								\
-	{ "task_file", HOOK_ITER, "task_file", "existing",				\
-	  .gives = "what happens to vCPUs that are in KVM when watching starts, until they enter it anew" }
+#define LAPICS_RUN_HOOKS(_gives)                                                      \
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint", .gives = _gives }, \
+		{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },                  \
+	{                                                                             \
+		"kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf"                       \
+	}
+#define LAPICS_ITER_HOOK                                                                        \
+	{                                                                                       \
+		"task_file", HOOK_ITER, "task_file", "existing",                                \
+			.gives = "what happens to vCPUs that are in KVM when watching starts, " \
+				 "until they enter it anew"                                     \
+	}
 
 #endif

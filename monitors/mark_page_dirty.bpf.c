@@ -44,7 +44,7 @@ struct mark {
 	u64 gfn;
 	u64 rel_gfn;
 	u64 userspace_addr;
-	bool dirtied;		/* it was clean in the log */
+	bool dirtied; /* it was clean in the log */
 	bool ringed;
 };
 
@@ -129,8 +129,7 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 	struct mark mark = {};
 	unsigned long *bitmap;
 
-	if (!memslot || !chosen(vcpu) ||
-	    !(BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!memslot || !chosen(vcpu) || !(BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES))
 		return 0;
 	if (!kvm && vcpu)
 		kvm = BPF_CORE_READ(vcpu, kvm);

@@ -61,7 +61,7 @@ static const struct view views[] = {
 	[VIEW_SLOT] = { .title = "DIRTY_SLOTS" },
 	[VIEW_MIGRATION] = { .title = "MIGRATION" },
 	[VIEW_PAGE] = { .title = "DIRTY_PAGES" },
-	{}
+	{},
 };
 
 extern const struct monitor mark_page_dirty_monitor;
@@ -110,7 +110,7 @@ static const struct column columns[] = {
 	    .help = "of the migration; absent when it does not converge"),
 	COL(downtime_ns, "DOWNTIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
 	    .help = "the guest's stop at its end"),
-	{}
+	{},
 };
 
 /* The file of pages: the names that the original gave them. */
@@ -119,7 +119,7 @@ static const struct column page_columns[] = {
 	COL(rel_gfn, "REL_GFN", COL_HEX, ROLE_LABEL, .help = "offset in the slot, in pages"),
 	COL(slot, "SLOT_ID", COL_U32, ROLE_LABEL, .help = "memory slot"),
 	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, .help = "how often it was marked"),
-	{}
+	{},
 };
 
 static const struct hook hooks[] = {
@@ -138,7 +138,7 @@ static const struct hook hooks[] = {
 
 	{ "memory_slots", HOOK_ITER, "task_file", "list_logging",
 	  .gives = "which VMs have dirty logging off" },
-	{}
+	{},
 };
 
 struct page_count {
@@ -152,7 +152,7 @@ struct series {
 	struct series_head head;
 	struct dirty_key key;
 	uint64_t userspace_addr;
-	uint64_t count, dirtied, ringed;	/* at the last look */
+	uint64_t count, dirtied, ringed; /* at the last look */
 	/* What it grew by since the look before, then of the whole run. */
 	uint64_t new_count, new_dirtied;
 	uint64_t unique, first_time;
@@ -162,21 +162,24 @@ static void forget_pages(const struct bpf_object *obj, void *series, uint32_t in
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "dirty_slots", .record_size = sizeof(struct dirty_slot), .per_slot = 1,
-	.index = "dirty_slot_index", .free_records = "free_dirty_slots",
+	.records = "dirty_slots",
+	.record_size = sizeof(struct dirty_slot),
+	.per_slot = 1,
+	.index = "dirty_slot_index",
+	.free_records = "free_dirty_slots",
 	.forget = forget_pages,
 };
 
 static struct {
-	struct series_set set;			/* gone: of processes that have ended */
+	struct series_set set; /* gone: of processes that have ended */
 	struct pages counts;
-	uint32_t (*before)[CHUNK_PAGES];	/* the chunks' counts at the last look */
-	struct page_count *pages;		/* of those that are gone, then of all */
+	uint32_t (*before)[CHUNK_PAGES]; /* the chunks' counts at the last look */
+	struct page_count *pages;	 /* of those that are gone, then of all */
 	size_t nr_pages, room_pages;
 	struct bpf_link *list;
-	struct logging_entry *vms;		/* as the iterator saw them last */
+	struct logging_entry *vms; /* as the iterator saw them last */
 	size_t nr_vms;
-	uint64_t *told;				/* VMs said to be without a log */
+	uint64_t *told; /* VMs said to be without a log */
 	size_t nr_told;
 } self;
 
@@ -267,7 +270,8 @@ static void say_what_is_off(struct run *run)
 		self.told[self.nr_told++] = entry->kvm;
 		vm = vcpus__find_vm(run->vcpus, entry->kvm);
 		if (vm && vm->chosen)
-			say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty pages show once its VMM switches it on, as a migration does",
+			say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty "
+			    "pages show once its VMM switches it on, as a migration does",
 			    vm->label, vm->tgid);
 	}
 }
@@ -277,7 +281,8 @@ static void say_what_is_partial(const struct attachment *at)
 {
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->needs[i].hook && !strcmp(at->needs[i].hook->target, "kvm_dirty_ring_push"))
-			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, without GFN and size of the slot (%s)",
+			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, "
+			    "without GFN and size of the slot (%s)",
 			    at->needs[i].why[0] ? at->needs[i].why : "as --hooks has it");
 }
 
@@ -375,10 +380,13 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 		return;
 
 	struct dirty_row row = {
-		.comm = e->head.comm, .gfn = e->gfn, .rel_gfn = e->rel_gfn,
+		.comm = e->head.comm,
+		.gfn = e->gfn,
+		.rel_gfn = e->rel_gfn,
 		.npages = e->npages ? e->npages : UINT64_MAX,
 		.userspace_addr = e->userspace_addr,
-		.slot = e->slot & 0xffff, .as_id = e->slot >> 16,
+		.slot = e->slot & 0xffff,
+		.as_id = e->slot >> 16,
 	};
 	vm_ref__row(vm, e->head.ts_ns, &row.row);
 	row.row.tid = e->head.tid;
@@ -476,9 +484,14 @@ static void write_slot(struct run *run, const struct series *s)
 {
 	double seconds = seconds_of(run);
 	struct dirty_row row = {
-		.log = !s->ringed ? "bitmap" : s->ringed == s->count ? "ring" : "both",
-		.count = s->new_count, .dirtied = s->new_dirtied, .unique_pages = s->unique,
-		.new_pages = s->first_time, .repeated_pages = s->unique - s->first_time,
+		.log = !s->ringed	     ? "bitmap" :
+		       s->ringed == s->count ? "ring" :
+					       "both",
+		.count = s->new_count,
+		.dirtied = s->new_dirtied,
+		.unique_pages = s->unique,
+		.new_pages = s->first_time,
+		.repeated_pages = s->unique - s->first_time,
 		.pages_per_s = seconds > 0 ? s->new_dirtied / seconds : NAN,
 	};
 
@@ -520,7 +533,8 @@ static double working_set(struct series **rows, size_t nr)
 static void write_migration(struct run *run, struct series **rows, size_t nr)
 {
 	struct migration_input in = {
-		.memory = memory_of(rows, nr), .working_set = working_set(rows, nr),
+		.memory = memory_of(rows, nr),
+		.working_set = working_set(rows, nr),
 		.bandwidth = run->opts->migration_bandwidth,
 	};
 	struct migration m;
@@ -529,7 +543,9 @@ static void write_migration(struct run *run, struct series **rows, size_t nr)
 		in.rate += rows[i]->new_dirtied / seconds_of(run);
 	m = migration__predict(&in);
 	struct dirty_row row = {
-		.converges = m.converges, .rounds = m.rounds, .memory_pages = in.memory,
+		.converges = m.converges,
+		.rounds = m.rounds,
+		.memory_pages = in.memory,
 		.migration_ns = m.converges ? m.seconds * NSEC_PER_SEC : UINT64_MAX,
 		.downtime_ns = m.converges ? m.downtime * NSEC_PER_SEC : UINT64_MAX,
 	};
@@ -549,7 +565,8 @@ static void write_rows(struct run *run, struct series **rows, size_t nr, enum sc
 	list_vms();
 	run__begin(run, &mark_page_dirty_monitor, scope, VIEW_MIGRATION);
 	for (size_t i = 0, group; i < nr; i += group) {
-		for (group = 1; i + group < nr && rows[i + group]->head.vm == rows[i]->head.vm; group++)
+		for (group = 1; i + group < nr && rows[i + group]->head.vm == rows[i]->head.vm;
+		     group++)
 			;
 		write_migration(run, rows + i, group);
 	}
@@ -590,8 +607,11 @@ static int by_count(const void *a, const void *b)
 static void write_pages(struct run *run)
 {
 	const struct section section = {
-		.monitor = mark_page_dirty_monitor.name, .columns = page_columns,
-		.view = &views[VIEW_PAGE], .view_bit = IN(VIEW_PAGE), .scope = SCOPE_TOTAL,
+		.monitor = mark_page_dirty_monitor.name,
+		.columns = page_columns,
+		.view = &views[VIEW_PAGE],
+		.view_bit = IN(VIEW_PAGE),
+		.scope = SCOPE_TOTAL,
 		.seconds = seconds_of(run),
 	};
 	struct tempfile file;
@@ -610,8 +630,9 @@ static void write_pages(struct run *run)
 			struct dirty_row row = { .rel_gfn = page->rel_gfn, .count = page->count };
 
 			fill_slot(run, &row, page->series);
-			row.gfn = page->series->key.base_gfn == NO_GFN ? UINT64_MAX :
-				  page->series->key.base_gfn + page->rel_gfn;
+			row.gfn = page->series->key.base_gfn == NO_GFN ?
+					  UINT64_MAX :
+					  page->series->key.base_gfn + page->rel_gfn;
 			output__row(out, &row.row, 0);
 		}
 		output__end(out);

@@ -11,21 +11,21 @@
 
 /* A memory slot as it was; one that is moved or resized is another one. */
 struct dirty_key {
-	__u64 kvm;		/* struct kvm *, used again after the VM's end ... */
-	__u32 creator;		/* ... by the VM of another thread (kvm->userspace_pid) */
-	__u32 slot;		/* address space << 16 | id, as in the dirty ring */
-	__u64 base_gfn;		/* or NO_GFN */
-	__u64 npages;		/* 0: not known */
+	__u64 kvm;	/* struct kvm *, used again after the VM's end ... */
+	__u32 creator;	/* ... by the VM of another thread (kvm->userspace_pid) */
+	__u32 slot;	/* address space << 16 | id, as in the dirty ring */
+	__u64 base_gfn; /* or NO_GFN */
+	__u64 npages;	/* 0: not known */
 };
 
 /* Written by whoever dirties a page: atomic additions only. */
 struct dirty_slot {
 	struct dirty_key key;
 	__u64 userspace_addr;
-	__u64 count;		/* pages marked dirty */
-	__u64 dirtied;		/* of them, those that were clean in the log */
-	__u64 ringed;		/* of them, those that went to a dirty ring */
-	__u32 vcpu_slot;	/* of the vCPU that was first, 0: none */
+	__u64 count;	 /* pages marked dirty */
+	__u64 dirtied;	 /* of them, those that were clean in the log */
+	__u64 ringed;	 /* of them, those that went to a dirty ring */
+	__u32 vcpu_slot; /* of the vCPU that was first, 0: none */
 	__u32 in_use;
 };
 
@@ -36,15 +36,15 @@ struct dirty_event {
 	__u64 rel_gfn;
 	__u64 npages;
 	__u64 userspace_addr;
-	__u32 record;		/* index of the dirty_slot, 0: the table was full */
+	__u32 record; /* index of the dirty_slot, 0: the table was full */
 	__u32 slot;
 };
 
 /* What the iterator over /proc/PID/fd tells of one VM descriptor. */
 struct logging_entry {
 	__u64 kvm;
-	__u64 pages;		/* of all slots */
-	__u64 logging;		/* 1: a slot has dirty logging on */
+	__u64 pages;   /* of all slots */
+	__u64 logging; /* 1: a slot has dirty logging on */
 };
 
 #endif

@@ -10,17 +10,17 @@
 enum { MIGRATION_DOWNTIME_MS = 300, MIGRATION_MOST_ROUNDS = 100 };
 
 struct migration_input {
-	double memory;		/* pages that the first round sends */
-	double rate;		/* different pages dirtied per second */
-	double working_set;	/* more different pages than these are not dirtied */
-	double bandwidth;	/* bytes per second */
+	double memory;	    /* pages that the first round sends */
+	double rate;	    /* different pages dirtied per second */
+	double working_set; /* more different pages than these are not dirtied */
+	double bandwidth;   /* bytes per second */
 };
 
 struct migration {
 	bool converges;
-	unsigned int rounds;	/* while the guest runs */
-	double seconds;		/* all of it, the stop included */
-	double downtime;	/* the stop: what the last round left, in seconds */
+	unsigned int rounds; /* while the guest runs */
+	double seconds;	     /* all of it, the stop included */
+	double downtime;     /* the stop: what the last round left, in seconds */
 };
 
 /*

@@ -13,8 +13,8 @@
 #include "../core/map.h"
 
 enum {
-	LEAST_CHUNKS = 4096,		/* 1 GiB of guest pages, in 1 MiB */
-	MOST_CHUNKS = 1 << 18,		/* 64 GiB */
+	LEAST_CHUNKS = 4096,   /* 1 GiB of guest pages, in 1 MiB */
+	MOST_CHUNKS = 1 << 18, /* 64 GiB */
 };
 
 /* Every page of the host's memory may be a page of a guest. */

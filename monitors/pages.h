@@ -10,7 +10,7 @@
 struct bpf_object;
 
 struct pages {
-	struct page_chunk *chunks;	/* the kernel's, mapped; 1 .. nr_chunks - 1 */
+	struct page_chunk *chunks; /* the kernel's, mapped; 1 .. nr_chunks - 1 */
 	size_t nr_chunks;
 	size_t size;
 };

@@ -18,7 +18,7 @@
 #include "../bpf/stat.bpf.h"
 #include "vcpu_load.h"
 
-#define TASK_DEAD 0x80	/* include/linux/sched.h, since 4.x */
+#define TASK_DEAD 0x80 /* include/linux/sched.h, since 4.x */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -57,7 +57,7 @@ static const struct view views[] = {
 	[VIEW_LOAD] = { .title = "VCPU_LOAD", .per_vcpu = true },
 	[VIEW_BUDGET] = { .title = "WHERE THE TIME WENT", .per_vcpu = true },
 	[VIEW_THIEVES] = { .title = "WHO TOOK THE CPU", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor vcpu_load_monitor;
@@ -101,8 +101,7 @@ static const struct column columns[] = {
 	COL(poll, "POLL%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "poll_ns"),
 	COL(halted, "HALT%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "halted_ns"),
 	COL(steal, "STEAL%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "steal_ns"),
-	COL(blocked, "BLOCK%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6,
-	    .help = "blocked_ns"),
+	COL(blocked, "BLOCK%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "blocked_ns"),
 	COL(unaccounted, "UNACC%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6,
 	    .help = "unaccounted_ns"),
 	COL(wall_ns, "WALL", COL_NSEC, ROLE_COUNTER, .views = 1 << VIEW_LOAD | 1 << VIEW_BUDGET,
@@ -113,7 +112,7 @@ static const struct column columns[] = {
 	COL(stolen_ns, "TIME", COL_NSEC, ROLE_COUNTER, THIEVES,
 	    .help = "it ran while the vCPU waited for that CPU"),
 	COL(share, "OF_STEAL%", COL_PERCENT, ROLE_GAUGE, THIEVES, .help = "of steal_ns"),
-	{}
+	{},
 };
 
 static const struct hook hooks[] = {
@@ -148,7 +147,7 @@ static const struct hook hooks[] = {
 
 	{ "task_file", HOOK_ITER, "task_file", "existing",
 	  .gives = "vCPUs that do nothing at all, before their first event" },
-	{}
+	{},
 };
 
 /* The accounts of a vCPU at one moment, its open state included. */
@@ -157,7 +156,7 @@ struct look {
 	uint64_t ns[NR_BUDGET];
 	uint64_t loaded_ns;
 	uint64_t loads, migrations, node_migrations;
-	uint64_t open_ns;	/* length of the load period that is not over; 0: none */
+	uint64_t open_ns; /* length of the load period that is not over; 0: none */
 	uint32_t cpu;
 	bool on_cpu;
 };
@@ -172,9 +171,9 @@ struct series {
 	struct series_head head;
 	uint64_t first_ns;
 	struct look now, before;
-	struct stat_series load;		/* periods that ended */
-	uint64_t cpus[CPU_WORDS];		/* of the interval */
-	uint64_t all_cpus[CPU_WORDS];		/* of the run */
+	struct stat_series load;      /* periods that ended */
+	uint64_t cpus[CPU_WORDS];     /* of the interval */
+	uint64_t all_cpus[CPU_WORDS]; /* of the run */
 	struct theft *thefts;
 	size_t nr_thefts;
 };
@@ -194,7 +193,9 @@ static void forget_thieves(const struct bpf_object *obj, void *series, uint32_t 
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "load_records", .record_size = sizeof(struct load_record), .per_slot = 1,
+	.records = "load_records",
+	.record_size = sizeof(struct load_record),
+	.per_slot = 1,
 	.forget = forget_thieves,
 };
 
@@ -203,7 +204,7 @@ static struct {
 	struct load_record *records;
 	struct run_queue *queues;
 	size_t queues_size;
-	bool frozen;		/* ending() has taken the last look */
+	bool frozen; /* ending() has taken the last look */
 } self;
 
 static int prepare(struct run *run, struct bpf_object *obj)

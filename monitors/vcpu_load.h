@@ -7,14 +7,14 @@
 
 /* Where the time of a vCPU goes. Every moment of its thread is in one of these. */
 enum budget {
-	IN_UNKNOWN,	/* not accounted for */
+	IN_UNKNOWN, /* not accounted for */
 	IN_GUEST,
 	IN_KVM,
-	IN_VMM,		/* outside of KVM_RUN, running or asleep */
-	IN_POLL,	/* never a state: taken from IN_KVM when a halt ends */
-	IN_HALT,	/* asleep, halted */
-	IN_STEAL,	/* ready to run, on no CPU */
-	IN_BLOCKED,	/* asleep in KVM_RUN, not halted */
+	IN_VMM,	    /* outside of KVM_RUN, running or asleep */
+	IN_POLL,    /* never a state: taken from IN_KVM when a halt ends */
+	IN_HALT,    /* asleep, halted */
+	IN_STEAL,   /* ready to run, on no CPU */
+	IN_BLOCKED, /* asleep in KVM_RUN, not halted */
 	NR_BUDGET,
 };
 
@@ -31,32 +31,32 @@ struct cpus_used {
  * from it, which is never at the same time; woken_ns alone by who wakes it.
  */
 struct load_record {
-	__u64 seq;		/* odd while it is being written */
-	__u64 vcpu;		/* whose record this is: struct kvm_vcpu * */
-	__u64 task;		/* struct task_struct * of its thread */
-	__u64 first_ns;		/* begin of the accounts; 0: not in use */
-	__u64 ended_ns;		/* the thread's end; 0: it lives */
-	__u64 since_ns;		/* begin of the present state */
-	__u64 ns[NR_BUDGET];	/* up to since_ns */
-	__u64 woken_ns;	/* its thread's last sched_wakeup */
-	__u64 polled_ns;	/* KVM's count of polling at the last look */
-	__u64 handling_ns;	/* IN_KVM since the last exit: polling is part of it */
-	__u64 load_ns;		/* begin of the present load period; 0: not loaded */
-	__u64 loads;		/* periods that began */
-	__u64 migrations;	/* to another physical CPU */
-	__u64 node_migrations;	/* of them: to another NUMA node */
+	__u64 seq;	       /* odd while it is being written */
+	__u64 vcpu;	       /* whose record this is: struct kvm_vcpu * */
+	__u64 task;	       /* struct task_struct * of its thread */
+	__u64 first_ns;	       /* begin of the accounts; 0: not in use */
+	__u64 ended_ns;	       /* the thread's end; 0: it lives */
+	__u64 since_ns;	       /* begin of the present state */
+	__u64 ns[NR_BUDGET];   /* up to since_ns */
+	__u64 woken_ns;	       /* its thread's last sched_wakeup */
+	__u64 polled_ns;       /* KVM's count of polling at the last look */
+	__u64 handling_ns;     /* IN_KVM since the last exit: polling is part of it */
+	__u64 load_ns;	       /* begin of the present load period; 0: not loaded */
+	__u64 loads;	       /* periods that began */
+	__u64 migrations;      /* to another physical CPU */
+	__u64 node_migrations; /* of them: to another NUMA node */
 	union {
 		struct {
-			__u32 state;	/* enum budget: now, or while it was last on a CPU */
-			__u32 off;	/* on no CPU: IN_HALT, IN_BLOCKED, IN_VMM or IN_STEAL; else 0 */
+			__u32 state; /* enum budget: now, or while it was last on a CPU */
+			__u32 off; /* on no CPU: IN_HALT, IN_BLOCKED, IN_VMM or IN_STEAL; else 0 */
 		};
-		__u64 state_and_off;	/* both at one look: the state alone while it is on a CPU */
+		__u64 state_and_off; /* both at one look: the state alone while it is on a CPU */
 	};
 	__u32 tid;
-	__u32 in_run;		/* inside KVM_RUN */
-	__u32 cpu;		/* the physical CPU it is on, or was */
+	__u32 in_run; /* inside KVM_RUN */
+	__u32 cpu;    /* the physical CPU it is on, or was */
 	__u32 pad;
-	struct timing load;	/* periods that ended */
+	struct timing load; /* periods that ended */
 	struct cpus_used cpus[2];
 };
 
@@ -75,10 +75,10 @@ struct thief {
 
 /* Per CPU: what runs there, and the vCPUs that wait for it. Written under the run queue's lock. */
 struct run_queue {
-	__u64 since_ns;			/* the task that runs has its time up to here accounted for */
-	__u32 waiters[MAX_WAITERS];	/* slots; 0: free */
-	__u32 node;			/* filled in by user space */
-	__u32 waiting;			/* no slot is in waiters while this is 0 */
+	__u64 since_ns;		    /* the task that runs has its time up to here accounted for */
+	__u32 waiters[MAX_WAITERS]; /* slots; 0: free */
+	__u32 node;		    /* filled in by user space */
+	__u32 waiting;		    /* no slot is in waiters while this is 0 */
 };
 
 #endif

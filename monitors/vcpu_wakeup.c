@@ -47,7 +47,7 @@ static const struct view views[] = {
 	[VIEW_EVENTS] = { .title = "VCPU_WAKEUP", .per_vcpu = true },
 	[VIEW_SUMMARY] = { .title = "HALTS AND WAKE-UPS", .per_vcpu = true },
 	[VIEW_HISTOGRAM] = { .title = "HISTOGRAM OF HALTS AND WAKE-UPS", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor vcpu_wakeup_monitor;
@@ -60,8 +60,7 @@ extern const struct monitor vcpu_wakeup_monitor;
 static const struct column columns[] = {
 	COL(halt_ns, "DUR_HALT", COL_NSEC, ROLE_GAUGE, EVENT, .width = 10,
 	    .help = "how long the vCPU was halted, polling included"),
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15,
-	    .help = "the vCPU's thread"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15, .help = "the vCPU's thread"),
 	COL(mode, "WAIT/POLL", COL_STRING, ROLE_LABEL, EVENT,
 	    .help = "wait: the thread slept; poll: polling caught the wake-up"),
 	COL(valid_word, "VALID?", COL_STRING, ROLE_LABEL, EVENT, .flags = COL_TABLE_ONLY,
@@ -96,7 +95,7 @@ static const struct column columns[] = {
 	    .help = "wake-ups that took so long to the guest"),
 	COL(bar, "HALTS", COL_STRING, ROLE_LABEL, HISTOGRAM, .flags = COL_TABLE_ONLY,
 	    .width = BAR_LEN, .help = "the halts as a bar"),
-	{}
+	{},
 };
 
 static const struct hook hooks[] = {
@@ -114,7 +113,7 @@ static const struct hook hooks[] = {
 	  .gives = "the wake-ups", .primary = true },
 	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
-	{}
+	{},
 };
 
 /* Counters at one moment. */
@@ -131,7 +130,9 @@ struct series {
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "wakeup_records", .record_size = sizeof(struct wakeup_record), .per_slot = 1,
+	.records = "wakeup_records",
+	.record_size = sizeof(struct wakeup_record),
+	.per_slot = 1,
 };
 
 static struct series_set set;

@@ -301,7 +301,8 @@ static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reas
 	if (info)
 		info->exits = BPF_CORE_READ(vcpu, stat.exits);
 	if (state->left_ns)
-		end_user_exit(state, state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
+		end_user_exit(state,
+			      state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
 	if (error == -EINTR)
 		key.code = KVM_EXIT_INTR;
 	else if (error < 0)

@@ -41,7 +41,7 @@ struct exit_row {
 static const struct view views[] = {
 	[VIEW_KVM] = { .title = "KVM_EXIT", .per_vcpu = true },
 	[VIEW_USER] = { .title = "KVM_USERSPACE_EXIT", .per_vcpu = true },
-	{}
+	{},
 };
 
 extern const struct monitor vm_exit_monitor;
@@ -66,7 +66,7 @@ static const struct column columns[] = {
 	COL(reason, "REASON", COL_STRING, ROLE_LABEL, .help = "as the kernel spells it"),
 	COL(reason_code, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "the number behind it"),
-	{}
+	{},
 };
 
 /* Without -p the programs that run most do not even look whether there is one. */
@@ -104,8 +104,8 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx", VENDOR_VMX, true,
-	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = all_vms },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx", VENDOR_VMX, true, KVM_EXIT_TABLE,
+	  .applies = host__can_cast, .asked = all_vms },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx_chosen", VENDOR_VMX, true,
 	  KVM_EXIT_TABLE, .applies = host__can_cast },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm", VENDOR_SVM, true,
@@ -123,25 +123,29 @@ static const struct hook hooks[] = {
 	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", "exit_kretprobe_vmx", VENDOR_VMX, true },
 	{ "kvm_exit", HOOK_KPROBE, "svm_vcpu_run", "exit_kretprobe_svm", VENDOR_SVM, true },
 	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", "exit_tracepoint", VENDOR_VMX | VENDOR_SVM },
-	{}
+	{},
 };
 
 /* What one kernel record has become over the run. */
 struct series {
 	struct series_head head;
 	struct exit_key key;
-	uint64_t count;		/* at the last look */
-	uint64_t grown;		/* since the look before; in the end: in the whole run */
-	struct stat_series time;	/* in the same way */
+	uint64_t count;		 /* at the last look */
+	uint64_t grown;		 /* since the look before; in the end: in the whole run */
+	struct stat_series time; /* in the same way */
 };
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.records = "exit_records", .record_size = sizeof(struct exit_record), .per_slot = 16,
-	.index = "exit_index", .free_records = "free_records",
+	.records = "exit_records",
+	.record_size = sizeof(struct exit_record),
+	.per_slot = 16,
+	.index = "exit_index",
+	.free_records = "free_records",
 	.key_at = offsetof(struct exit_record, key),
 	.slot_at = offsetof(struct exit_record, key.slot),
-	.states = "exit_states", .state_size = sizeof(struct exit_state),
+	.states = "exit_states",
+	.state_size = sizeof(struct exit_state),
 };
 
 static struct series_set set;
@@ -267,8 +271,8 @@ static void write_view(struct run *run, struct series **rows, size_t nr, enum sc
 	output__end(run->out);
 }
 
-static void write_rows(struct run *run, const struct attachment *at, struct series **rows, size_t nr,
-		       enum scope scope)
+static void write_rows(struct run *run, const struct attachment *at, struct series **rows,
+		       size_t nr, enum scope scope)
 {
 	size_t kvm = 0;
 

@@ -26,7 +26,7 @@ struct exit_record {
 	struct timing stat;
 	struct exit_key key;
 	__u32 in_use;
-	__u64 untimed;		/* ended without being seen to */
+	__u64 untimed; /* ended without being seen to */
 };
 
 /*
@@ -35,21 +35,21 @@ struct exit_record {
  * its size is fixed.
  */
 enum {
-	EXITED = 1,		/* a bit that no vCPU's address has */
+	EXITED = 1, /* a bit that no vCPU's address has */
 	EXIT_CACHE_BITS = 4,
-	EXIT_RECORD_BITS = 18,	/* of a cache entry: the record; above it the code */
+	EXIT_RECORD_BITS = 18, /* of a cache entry: the record; above it the code */
 };
 
 struct exit_state {
-	__u32 record;		/* of the last exit; record 0 takes what found no place */
-	__u32 left_record;	/* of left_ns */
-	__u64 vcpu;		/* whose state this is; EXITED: its last exit has not been followed by an entry */
-	__u64 exit_ns;		/* that exit's time */
-	__u64 left_ns;		/* the exit to user space that is not over; 0: none */
-	__u64 run_ns;		/* last time KVM_RUN was entered */
-	__u32 seen_exit;	/* from here on an entry without an exit is a loss */
+	__u32 record;	   /* of the last exit; record 0 takes what found no place */
+	__u32 left_record; /* of left_ns */
+	__u64 vcpu; /* whose state this is; EXITED: its last exit has not been followed by an entry */
+	__u64 exit_ns;	 /* that exit's time */
+	__u64 left_ns;	 /* the exit to user space that is not over; 0: none */
+	__u64 run_ns;	 /* last time KVM_RUN was entered */
+	__u32 seen_exit; /* from here on an entry without an exit is a loss */
 	__u32 slot;
-	__u32 cache[1 << EXIT_CACHE_BITS];	/* direct-mapped: reason -> record */
+	__u32 cache[1 << EXIT_CACHE_BITS]; /* direct-mapped: reason -> record */
 	__u64 pad2[2];
 };
 

@@ -11,7 +11,7 @@
 #include "format.h"
 
 struct csv {
-	const char **headed;	/* monitors whose heading was written */
+	const char **headed; /* monitors whose heading was written */
 	size_t nr_headed;
 };
 

@@ -10,10 +10,10 @@
 #include "output.h"
 
 struct buf {
-	char *data;		/* NUL-terminated once something was added */
+	char *data; /* NUL-terminated once something was added */
 	size_t len;
 	size_t size;
-	bool failed;		/* out of memory; what was added since is missing */
+	bool failed; /* out of memory; what was added since is missing */
 };
 
 void buf__add(struct buf *buf, const void *data, size_t len);
@@ -25,7 +25,7 @@ void buf__reset(struct buf *buf);
 void buf__free(struct buf *buf);
 
 struct output_ops {
-	size_t state_size;	/* zeroed and found in output.state */
+	size_t state_size; /* zeroed and found in output.state */
 	void (*begin)(struct output *out);
 	void (*row)(struct output *out, const struct row *row, unsigned int flags);
 	void (*end)(struct output *out);
@@ -39,9 +39,9 @@ struct output {
 	const struct output_ops *ops;
 	FILE *stream;
 	int width;
-	int err;		/* errno of the first failure */
+	int err; /* errno of the first failure */
 	struct section section;
-	struct buf line;	/* for the formats to build a line in */
+	struct buf line; /* for the formats to build a line in */
 	struct buf fixed;
 	void *state;
 };
@@ -56,8 +56,8 @@ size_t utf8__decode(const char *s, size_t len, uint32_t *cp);
 
 /* Flags that only the leading columns have. */
 enum leading_flags {
-	LEAD_TIME = 1 << 16,	/* table: only where rows are events */
-	LEAD_VCPU = 1 << 17,	/* only in per-vCPU views */
+	LEAD_TIME = 1 << 16, /* table: only where rows are events */
+	LEAD_VCPU = 1 << 17, /* only in per-vCPU views */
 };
 
 /* The members of struct row, described like a monitor's columns. */

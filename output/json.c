@@ -8,8 +8,8 @@
 #include "format.h"
 
 enum {
-	PRINT_FLAGS = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE |
-		      JSON_C_TO_STRING_NOZERO,
+	PRINT_FLAGS =
+		JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE | JSON_C_TO_STRING_NOZERO,
 };
 
 static struct json_object *new_real(double value)
@@ -18,8 +18,8 @@ static struct json_object *new_real(double value)
 	struct json_object *obj = json_object_new_double(value);
 
 	if (obj)
-		json_object_set_serializer(obj, json_object_double_to_json_string,
-					   three_decimals, NULL);
+		json_object_set_serializer(obj, json_object_double_to_json_string, three_decimals,
+					   NULL);
 	return obj;
 }
 

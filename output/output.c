@@ -17,12 +17,11 @@ static const struct output_ops *const formats[] = {
 };
 
 const struct column leading_columns[] = {
-	COLUMN(struct row, ts_ns, "TIME(s)", COL_U64, ROLE_LABEL,
-	       .flags = LEAD_TIME, .width = 14),
+	COLUMN(struct row, ts_ns, "TIME(s)", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 14),
 	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | COL_WIDE),
 	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7),
-	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL,
-	       .flags = COL_ONCE | LEAD_VCPU, .width = 7),
+	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,
+	       .width = 7),
 	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU),
 	{},
 };
@@ -240,7 +239,8 @@ void buf__object(struct buf *buf, struct json_object *obj, bool hex)
 			buf__value(buf, json_object_array_get_idx(obj, i), hex);
 		}
 	} else if (json_object_is_type(obj, json_type_object)) {
-		json_object_object_foreach(obj, key, value) {
+		json_object_object_foreach(obj, key, value)
+		{
 			buf__printf(buf, "%s%s=", between, key);
 			buf__value(buf, value, hex);
 			between = " ";

@@ -21,17 +21,17 @@ struct json_object;
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
 
 enum row_flags {
-	ROW_DERIVED = 1 << 0,	/* computed from other rows: tables only, emphasised */
-	ROW_AGAIN = 1 << 1,	/* a part of another row, arranged for people: tables only */
+	ROW_DERIVED = 1 << 0, /* computed from other rows: tables only, emphasised */
+	ROW_AGAIN = 1 << 1,   /* a part of another row, arranged for people: tables only */
 };
 
 struct section {
-	const char *monitor;		/* long option's name */
-	const struct column *columns;	/* ends with a NULL name */
+	const char *monitor;	      /* long option's name */
+	const struct column *columns; /* ends with a NULL name */
 	const struct view *view;
-	unsigned int view_bit;		/* 1 << index of the view */
+	unsigned int view_bit; /* 1 << index of the view */
 	enum scope scope;
-	double seconds;			/* what the rows cover; 0 for events and for a state */
+	double seconds; /* what the rows cover; 0 for events and for a state */
 };
 
 struct output;

@@ -13,28 +13,28 @@
 
 #include "format.h"
 
-#define BOLD	  "\033[1m"
+#define BOLD "\033[1m"
 #define UNDERLINE "\033[4m"
-#define NORMAL	  "\033[0m"
+#define NORMAL "\033[0m"
 
 enum {
-	PIPE_WIDTH = 100,	/* where nobody tells how wide the paper is */
-	HEADER_EVERY = 50,	/* events per header */
-	LEAST_TEXT = 6,		/* text isn't cut below this */
-	LEAST_WIDE = 12,	/* a wide text column isn't worth less */
-	TIME_CHARS = 7,		/* a time is as precise as this allows */
+	PIPE_WIDTH = 100,  /* where nobody tells how wide the paper is */
+	HEADER_EVERY = 50, /* events per header */
+	LEAST_TEXT = 6,	   /* text isn't cut below this */
+	LEAST_WIDE = 12,   /* a wide text column isn't worth less */
+	TIME_CHARS = 7,	   /* a time is as precise as this allows */
 };
 
 struct table_column {
 	const struct column *col;
-	int natural;		/* widest of the title and the cells so far */
+	int natural; /* widest of the title and the cells so far */
 	int width;
 	bool shown;
-	char *above;		/* COL_ONCE: the value of the row above */
+	char *above; /* COL_ONCE: the value of the row above */
 };
 
 struct table_row {
-	size_t text;		/* its cells, one NUL-terminated string each */
+	size_t text; /* its cells, one NUL-terminated string each */
 	unsigned int flags;
 };
 
@@ -48,7 +48,7 @@ struct table {
 	int gap;
 	bool started;
 	bool failed;
-	bool heading_due;	/* of events: printed with the first one */
+	bool heading_due; /* of events: printed with the first one */
 	/* Events go on below their header until something else is written. */
 	const char *events_of;
 	unsigned int events_view;

@@ -36,7 +36,8 @@ int main(void)
 		}
 	}
 	if (!skel) {
-		fprintf(stderr, "empty_programs: this host has no kvm_exit and kvm_entry to attach to\n");
+		fprintf(stderr,
+			"empty_programs: this host has no kvm_exit and kvm_entry to attach to\n");
 		return 1;
 	}
 	fprintf(stderr, "empty programs, watching by %s\n", kind);

@@ -181,7 +181,7 @@ void code__turn(struct code *c)
 	if (!c->timed)
 		return;
 	read_counter(c);
-	code__raw(c, 0x41, 0x89, 0xc5);	/* r13d = eax */
+	code__raw(c, 0x41, 0x89, 0xc5); /* r13d = eax */
 	restore(c);
 }
 

@@ -20,9 +20,8 @@ struct code {
 };
 
 /* Raw instruction bytes that are the same in both modes. */
-#define code__raw(c, ...)						\
-	code__bytes(c, (const uint8_t[]){ __VA_ARGS__ },		\
-		    sizeof((const uint8_t[]){ __VA_ARGS__ }))
+#define code__raw(c, ...) \
+	code__bytes(c, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 void code__bytes(struct code *c, const uint8_t *bytes, size_t len);
 void code__mov(struct code *c, enum reg reg, uint32_t value);
@@ -34,11 +33,11 @@ void code__mov_esi_edi(struct code *c);
 void code__mov_ebx_eax(struct code *c);
 void code__sub_eax_ebx(struct code *c);
 void code__cmp_eax(struct code *c, uint32_t value);
-void code__load_al(struct code *c);	/* al = byte at edi */
-void code__store_al(struct code *c);	/* byte at edi = al */
-void code__inc_mem(struct code *c);	/* ++ the 32-bit word at edi */
-void code__set_mem(struct code *c, uint8_t offset, uint32_t value);	/* the word at edi + offset */
-void code__load_eax(struct code *c);	/* eax = the word at edi */
+void code__load_al(struct code *c);				    /* al = byte at edi */
+void code__store_al(struct code *c);				    /* byte at edi = al */
+void code__inc_mem(struct code *c);				    /* ++ the 32-bit word at edi */
+void code__set_mem(struct code *c, uint8_t offset, uint32_t value); /* the word at edi + offset */
+void code__load_eax(struct code *c);				    /* eax = the word at edi */
 void code__cmp_eax_ebx(struct code *c);
 void code__je(struct code *c, size_t label);
 void code__loop_ecx(struct code *c, size_t label);

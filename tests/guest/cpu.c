@@ -22,7 +22,7 @@ enum {
 };
 
 #define CR0_PG 0x80000000U
-#define MB2    0x200000ULL
+#define MB2 0x200000ULL
 
 /* Accessed and dirty are set from the start: the CPU has nothing to write. */
 enum {
@@ -118,10 +118,9 @@ int cpu__setup(struct vcpu *vcpu)
 {
 	uint64_t code = vcpu__code_gpa(vcpu), data = vcpu__data_gpa(vcpu);
 	bool real = vcpu->vm->plan->mode == MODE_REAL;
-	struct kvm_regs regs = { .rflags = 2,
-				 .rip = real ? 0 : code,
-				 .rbp = data,
-				 .rsp = real ? PAGE : data + PAGE };
+	struct kvm_regs regs = {
+		.rflags = 2, .rip = real ? 0 : code, .rbp = data, .rsp = real ? PAGE : data + PAGE
+	};
 	struct kvm_sregs sregs;
 
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)

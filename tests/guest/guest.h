@@ -34,10 +34,10 @@ enum {
 	MAX_VMS = 256,
 	MAX_VCPUS = 64,
 	PAGE = 4096,
-	PORT_END = 0xf4,	/* out: this vCPU is done */
-	PORT_SLEEP = 0xf5,	/* out of 4 bytes: sleep that many ms */
-	PORT_LOG = 0xf6,	/* out: read the dirty log */
-	PORT_IRQ = 0xf7,	/* out of 4 bytes: raise that interrupt */
+	PORT_END = 0xf4,   /* out: this vCPU is done */
+	PORT_SLEEP = 0xf5, /* out of 4 bytes: sleep that many ms */
+	PORT_LOG = 0xf6,   /* out: read the dirty log */
+	PORT_IRQ = 0xf7,   /* out of 4 bytes: raise that interrupt */
 };
 
 /*
@@ -47,26 +47,26 @@ enum {
 enum {
 	GPA_PML4 = 0x1000,
 	GPA_PDPT = 0x2000,
-	GPA_PD = 0x3000,	/* four: 0..4 GiB */
-	GPA_TABLES = 0x7000,	/* further tables, for an MMIO address above */
-	GPA_HANDLER = 0xe000,	/* of interrupts; the segments behind it */
+	GPA_PD = 0x3000,      /* four: 0..4 GiB */
+	GPA_TABLES = 0x7000,  /* further tables, for an MMIO address above */
+	GPA_HANDLER = 0xe000, /* of interrupts; the segments behind it */
 	GPA_GDT = GPA_HANDLER + 0x800,
 	GPA_IDT = 0xf000,
 	GPA_VCPUS = 0x10000,
 	VCPU_AREA = 2 * PAGE,
 	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
 	GPA_TOUCH = 0x40000000,
-	PREFETCH = 8,		/* PTE_PREFETCH_NUM of arch/x86/kvm/mmu/mmu.c */
-	MAX_TOUCH_PAGES = 0x80000,	/* 2 GiB */
-	MAX_LOG_PAGES = 0x10000,	/* 256 MiB */
-	LOG_ROUNDS = 40,	/* what fits into a page of code */
+	PREFETCH = 8,		   /* PTE_PREFETCH_NUM of arch/x86/kvm/mmu/mmu.c */
+	MAX_TOUCH_PAGES = 0x80000, /* 2 GiB */
+	MAX_LOG_PAGES = 0x10000,   /* 256 MiB */
+	LOG_ROUNDS = 40,	   /* what fits into a page of code */
 	LOG_RING_BYTES = 1 << 20,
-	MAX_TIMES = 1 << 20,	/* of one vCPU */
+	MAX_TIMES = 1 << 20, /* of one vCPU */
 };
 
-#define GPA_LOG 0xc0000000ULL		/* the slot with dirty logging on */
-#define GPA_TIMES 0xe0000000ULL		/* the slot for the times of each turn, 32 bits each */
-#define GPA_MMIO 0xd0000000ULL		/* no memory, no device: user space */
+#define GPA_LOG 0xc0000000ULL	/* the slot with dirty logging on */
+#define GPA_TIMES 0xe0000000ULL /* the slot for the times of each turn, 32 bits each */
+#define GPA_MMIO 0xd0000000ULL	/* no memory, no device: user space */
 
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
 enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
@@ -78,10 +78,17 @@ enum { IRQ_COUNT_AT = 12, IRQ_READY_AT = 16, IRQ_RUNS_AT = 20, MAX_IOAPIC_VCPUS 
 
 /* The local APIC of each vCPU, and the I/O APIC. */
 enum {
-	APIC_EOI = 0xfee000b0, APIC_SPURIOUS = 0xfee000f0, APIC_ICR = 0xfee00300,
-	APIC_ICR2 = 0xfee00310, APIC_LVTT = 0xfee00320, APIC_TMICT = 0xfee00380,
-	APIC_TDCR = 0xfee003e0, APIC_REMOTE_READ = 3 << 8, APIC_ASSERT = 1 << 14,
-	IOAPIC_SELECT = 0xfec00000, IOAPIC_WINDOW = 0xfec00010,
+	APIC_EOI = 0xfee000b0,
+	APIC_SPURIOUS = 0xfee000f0,
+	APIC_ICR = 0xfee00300,
+	APIC_ICR2 = 0xfee00310,
+	APIC_LVTT = 0xfee00320,
+	APIC_TMICT = 0xfee00380,
+	APIC_TDCR = 0xfee003e0,
+	APIC_REMOTE_READ = 3 << 8,
+	APIC_ASSERT = 1 << 14,
+	IOAPIC_SELECT = 0xfec00000,
+	IOAPIC_WINDOW = 0xfec00010,
 };
 
 /* How GSIs are routed in VMs of OP_IRQS: 16 pins of the PICs, then those of the I/O APIC. */
@@ -93,7 +100,7 @@ struct op_use;
 
 enum op_flags {
 	OP_IRQCHIP = 1 << 0,	/* needs the in-kernel interrupt controllers */
-	OP_NO_IRQCHIP = 1 << 1,	/* must not have them */
+	OP_NO_IRQCHIP = 1 << 1, /* must not have them */
 	OP_WAKER = 1 << 2,	/* needs the thread that ends HLTs */
 	OP_TOUCH = 1 << 3,	/* each count is a page of the touch slot */
 	OP_USER = 1 << 4,	/* done by user space before the guest's first instruction */
@@ -107,7 +114,7 @@ enum op_flags {
 	OP_PAIRS = 1 << 12,	/* needs an even number of vCPUs */
 	OP_IRQS = 1 << 13,	/* routes interrupts pin by pin */
 	OP_TAKES = 1 << 14,	/* takes interrupts */
-	OP_TSC_TIMER = 1 << 15,	/* the guest's CPUID has the TSC-deadline timer */
+	OP_TSC_TIMER = 1 << 15, /* the guest's CPUID has the TSC-deadline timer */
 	OP_SLOW = 1 << 16,	/* the touch slot's pages come from user space, after a while */
 };
 
@@ -115,12 +122,12 @@ enum op_flags {
 struct op {
 	const char *name;
 	const char *help;
-	const char *arg_name;	/* NULL: takes no argument */
-	uint64_t arg;		/* default */
+	const char *arg_name; /* NULL: takes no argument */
+	uint64_t arg;	      /* default */
 	uint64_t max_arg;
 	uint64_t max_count;
 	unsigned int flags;
-	int user_exit;		/* what each one makes KVM_RUN return with */
+	int user_exit; /* what each one makes KVM_RUN return with */
 	void (*emit)(struct code *c, struct vcpu *vcpu, const struct op_use *use);
 	/* Done by the vCPU's thread before the guest runs. 0 or -1 after a message. */
 	int (*call)(struct vcpu *vcpu, const struct op_use *use);
@@ -143,17 +150,17 @@ struct plan {
 	unsigned int nr_vcpus;
 	unsigned int repeat;
 	unsigned int pause_ms;
-	unsigned int timeout;	/* seconds */
-	int halt_poll_us;	/* -1: as the host has it */
-	int cpu;		/* where all vCPUs' threads are to run; -1: anywhere */
+	unsigned int timeout; /* seconds */
+	int halt_poll_us;     /* -1: as the host has it */
+	int cpu;	      /* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	enum log_kind log;
 	bool separate;
-	bool huge;		/* the pages to touch are 2 MiB pages of the host */
+	bool huge; /* the pages to touch are 2 MiB pages of the host */
 	bool same_thread;
-	const char *start_on;	/* a file: vCPUs start when it is there; NULL: at once */
+	const char *start_on; /* a file: vCPUs start when it is there; NULL: at once */
 	bool probe;
-	bool time;		/* the guest takes the time of every turn of its loops */
+	bool time; /* the guest takes the time of every turn of its loops */
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;
 };
@@ -184,11 +191,12 @@ struct vcpu {
 	uint32_t ring_next;
 	pthread_t thread;
 	pid_t tid;
-	uint64_t touch_gpa;	/* the next fresh page while code is emitted */
+	uint64_t touch_gpa; /* the next fresh page while code is emitted */
 	uint64_t user_exits[NR_USER_EXITS];
-	uint64_t runs;		/* KVM_RUNs */
-	uint64_t slept_ns;	/* in user space, as PORT_SLEEP asks for */
-	uint64_t run_delay_ns;	/* of the thread, as the scheduler counts it, from the first to the last */
+	uint64_t runs;	   /* KVM_RUNs */
+	uint64_t slept_ns; /* in user space, as PORT_SLEEP asks for */
+	uint64_t
+		run_delay_ns; /* of the thread, as the scheduler counts it, from the first to the last */
 	bool failed;
 };
 
@@ -209,22 +217,23 @@ struct vm {
 	pthread_mutex_t log_lock;
 	uint64_t log_reads;
 	uint64_t log_pages;	/* dirty pages that all reads found */
-	unsigned int nr_tables;	/* used of GPA_TABLES */
+	unsigned int nr_tables; /* used of GPA_TABLES */
 	struct vcpu vcpus[MAX_VCPUS];
 	pthread_t waker;
 	bool waking;
 	int slow_fd;
 	pthread_t pager;
 	bool paging;
-	uint64_t slow_ns;	/* that pages were made to wait for */
-	atomic_bool ended;	/* the waker and the pager are to go */
-	atomic_bool stop;	/* the watchdog wants the vCPUs out */
+	uint64_t slow_ns;  /* that pages were made to wait for */
+	atomic_bool ended; /* the waker and the pager are to go */
+	atomic_bool stop;  /* the watchdog wants the vCPUs out */
 	pthread_barrier_t *start;
 };
 
 /* vm.c. Functions return 0 or -1 after a message. */
 void *vm__alloc(size_t size);
-int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size, uint32_t flags);
+int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size,
+		 uint32_t flags);
 int vm__failed(const struct vm *vm, const char *what);
 int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned int round);
 void vm__close(struct vm *vm);

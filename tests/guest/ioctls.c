@@ -17,8 +17,8 @@
 
 /* Newer than some headers this is built with. */
 #define SET_USER_MEMORY_REGION2 0x40a0ae49UL
-#define UNKNOWN_COMMAND 0x1234aeffUL	/* of KVM's type, but nobody's */
-#define FOREIGN_COMMAND 0x5451UL	/* FIOCLEX: not KVM's, on a descriptor of KVM's */
+#define UNKNOWN_COMMAND 0x1234aeffUL /* of KVM's type, but nobody's */
+#define FOREIGN_COMMAND 0x5451UL     /* FIOCLEX: not KVM's, on a descriptor of KVM's */
 
 enum { SLOT_GPA = 0x80000000, SLOT_SIZE = 16 * PAGE, SLOT_FIRST = 8, SCRATCH_VCPU = 3 };
 
@@ -33,11 +33,15 @@ static void call_slot(struct vcpu *vcpu, void *mem)
 {
 	uint64_t gpa = SLOT_GPA + (uint64_t)vcpu->id * SLOT_SIZE;
 	struct kvm_userspace_memory_region region = {
-		.slot = SLOT_FIRST + vcpu->id, .flags = KVM_MEM_LOG_DIRTY_PAGES,
-		.guest_phys_addr = gpa, .memory_size = SLOT_SIZE, .userspace_addr = (uintptr_t)mem,
+		.slot = SLOT_FIRST + vcpu->id,
+		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.guest_phys_addr = gpa,
+		.memory_size = SLOT_SIZE,
+		.userspace_addr = (uintptr_t)mem,
 	};
-	struct region2 region2 = { .slot = region.slot, .gpa = gpa, .size = SLOT_SIZE,
-				   .addr = (uintptr_t)mem };
+	struct region2 region2 = {
+		.slot = region.slot, .gpa = gpa, .size = SLOT_SIZE, .addr = (uintptr_t)mem
+	};
 	uint64_t bitmap = 0;
 	struct kvm_dirty_log log = { .slot = region.slot, .dirty_bitmap = &bitmap };
 	int fd = vcpu->vm->fd;
@@ -46,9 +50,9 @@ static void call_slot(struct vcpu *vcpu, void *mem)
 	ioctl(fd, KVM_GET_DIRTY_LOG, &log);
 	region.memory_size = 0;
 	ioctl(fd, KVM_SET_USER_MEMORY_REGION, &region);
-	ioctl(fd, KVM_GET_DIRTY_LOG, &log);		/* ENOENT: it is gone */
+	ioctl(fd, KVM_GET_DIRTY_LOG, &log); /* ENOENT: it is gone */
 	region.memory_size = PAGE + 1;
-	ioctl(fd, KVM_SET_USER_MEMORY_REGION, &region);	/* EINVAL */
+	ioctl(fd, KVM_SET_USER_MEMORY_REGION, &region); /* EINVAL */
 	ioctl(fd, SET_USER_MEMORY_REGION2, &region2);
 	region2.size = 0;
 	ioctl(fd, SET_USER_MEMORY_REGION2, &region2);
@@ -58,14 +62,14 @@ static void call_vm(int kvm_fd)
 {
 	int vm = ioctl(kvm_fd, KVM_CREATE_VM, 0), vcpu;
 
-	ioctl(kvm_fd, KVM_CREATE_VM, 0x1234);		/* EINVAL */
+	ioctl(kvm_fd, KVM_CREATE_VM, 0x1234); /* EINVAL */
 	ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQCHIP);
 	if (vm < 0)
 		return;
 	ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
 	vcpu = ioctl(vm, KVM_CREATE_VCPU, SCRATCH_VCPU);
-	ioctl(vm, KVM_CREATE_VCPU, SCRATCH_VCPU);	/* EEXIST */
-	ioctl(vm, KVM_CREATE_VCPU, 0x7fffffff);		/* EINVAL */
+	ioctl(vm, KVM_CREATE_VCPU, SCRATCH_VCPU); /* EEXIST */
+	ioctl(vm, KVM_CREATE_VCPU, 0x7fffffff);	  /* EINVAL */
 	if (vcpu >= 0)
 		close(vcpu);
 	close(vm);
@@ -80,7 +84,7 @@ static void call_vcpu(struct vcpu *vcpu)
 	if (!ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events))
 		ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
 	ioctl(vcpu->fd, KVM_TRANSLATE, &translation);
-	ioctl(vcpu->fd, KVM_INTERRUPT, &interrupt);	/* ENXIO: KVM has the irqchip */
+	ioctl(vcpu->fd, KVM_INTERRUPT, &interrupt); /* ENXIO: KVM has the irqchip */
 }
 
 /* An MSI to nobody, a line nobody listens to. */
@@ -113,17 +117,19 @@ static void call_irqs(struct vm *vm)
 	ioctl(vm->fd, KVM_IRQ_LINE_STATUS, &status);
 	ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
 	ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routes);
-	ioctl(vm->fd, KVM_ENABLE_CAP, &cap);		/* EINVAL */
+	ioctl(vm->fd, KVM_ENABLE_CAP, &cap); /* EINVAL */
 }
 
 static void call_eventfds(struct vcpu *vcpu)
 {
 	int fd = eventfd(0, EFD_CLOEXEC), vm = vcpu->vm->fd;
 	struct kvm_irqfd irqfd = { .fd = fd, .gsi = 5 };
-	struct kvm_ioeventfd io = { .datamatch = 7, .addr = 0x1230 + vcpu->id * 2, .len = 2,
+	struct kvm_ioeventfd io = { .datamatch = 7,
+				    .addr = 0x1230 + vcpu->id * 2,
+				    .len = 2,
 				    .fd = fd,
-				    .flags = KVM_IOEVENTFD_FLAG_PIO |
-					     KVM_IOEVENTFD_FLAG_DATAMATCH };
+				    .flags =
+					    KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH };
 
 	if (fd < 0)
 		return;
@@ -131,13 +137,13 @@ static void call_eventfds(struct vcpu *vcpu)
 	irqfd.flags = KVM_IRQFD_FLAG_DEASSIGN;
 	ioctl(vm, KVM_IRQFD, &irqfd);
 	irqfd = (struct kvm_irqfd){ .fd = -1, .gsi = 5 };
-	ioctl(vm, KVM_IRQFD, &irqfd);			/* EBADF */
+	ioctl(vm, KVM_IRQFD, &irqfd); /* EBADF */
 	ioctl(vm, KVM_IOEVENTFD, &io);
 	io.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
 	ioctl(vm, KVM_IOEVENTFD, &io);
 	io.flags = KVM_IOEVENTFD_FLAG_PIO;
 	io.len = 3;
-	ioctl(vm, KVM_IOEVENTFD, &io);			/* EINVAL */
+	ioctl(vm, KVM_IOEVENTFD, &io); /* EINVAL */
 	/* KVM's number on another's descriptor: not KVM's, so not in the tally. */
 	syscall(SYS_ioctl, fd, KVM_GET_REGS, &irqfd);
 	close(fd);
@@ -152,7 +158,7 @@ static void call_others(struct vm *vm)
 	ioctl(vm->fd, FOREIGN_COMMAND, 0);
 	/* A VM has one at most: closed, so that the next round may have it. */
 	if (!ioctl(vm->fd, KVM_CREATE_DEVICE, &device)) {
-		ioctl(device.fd, KVM_HAS_DEVICE_ATTR, &attr);	/* ENXIO */
+		ioctl(device.fd, KVM_HAS_DEVICE_ATTR, &attr); /* ENXIO */
 		close(device.fd);
 	}
 }

@@ -62,7 +62,9 @@ static void tell(const struct told *t)
 	static const char *const deliveries[] = {
 		"Fixed", "LowPrio", "SMI", "Res3", "NMI", "INIT", "SIPI", "ExtINT",
 	};
-	static const char *const modes[] = { "physical", "logical" }, *const triggers[] = { "edge", "level" };
+	static const char *const modes[] = { "physical", "logical" }, *const triggers[] = {
+		"edge", "level"
+	};
 
 	printf("{\"what\":\"irq\",\"pid\":%d,\"chip\":\"%s\"", getpid(), t->chip);
 	print_number("pin", t->pin);
@@ -158,9 +160,15 @@ static struct told pin_setup(int pin)
 	static const int deliveries[] = { 0, 1, 2, 4, 5, 7 };
 
 	return (struct told){
-		.chip = "IOAPIC", .pin = pin, .dest = NOBODY + pin, .vector = 0x40 + pin,
-		.delivery = deliveries[pin % 6], .logical = pin / 6 % 2, .level = pin / 12,
-		.masked = pin % 5 == 4, .hint = -1,
+		.chip = "IOAPIC",
+		.pin = pin,
+		.dest = NOBODY + pin,
+		.vector = 0x40 + pin,
+		.delivery = deliveries[pin % 6],
+		.logical = pin / 6 % 2,
+		.level = pin / 12,
+		.masked = pin % 5 == 4,
+		.hint = -1,
 	};
 }
 
@@ -173,9 +181,9 @@ static int set_ioapic(struct vcpu *vcpu)
 	for (int pin = 0; pin < IOAPIC_PINS; pin++) {
 		struct told t = pin_setup(pin);
 
-		chip.chip.ioapic.redirtbl[pin].bits =
-			(uint64_t)t.dest << 56 | t.masked << 16 | t.level << 15 | t.logical << 11 |
-			t.delivery << 8 | t.vector;
+		chip.chip.ioapic.redirtbl[pin].bits = (uint64_t)t.dest << 56 | t.masked << 16 |
+						      t.level << 15 | t.logical << 11 |
+						      t.delivery << 8 | t.vector;
 	}
 	return ioctl(vcpu->vm->fd, KVM_SET_IRQCHIP, &chip);
 }
@@ -205,9 +213,15 @@ int irqs__lines(struct vcpu *vcpu, const struct op_use *use)
 		}
 		for (int gsi = 0; gsi < PIC_PINS; gsi++) {
 			struct told t = {
-				.chip = gsi < 8 ? "PIC master" : "PIC slave", .pin = gsi % 8,
-				.dest = -1, .vector = -1, .delivery = -1, .logical = -1, .hint = -1,
-				.level = pic_level >> gsi % 8 & 1, .masked = pic_masked >> gsi % 8 & 1,
+				.chip = gsi < 8 ? "PIC master" : "PIC slave",
+				.pin = gsi % 8,
+				.dest = -1,
+				.vector = -1,
+				.delivery = -1,
+				.logical = -1,
+				.hint = -1,
+				.level = pic_level >> gsi % 8 & 1,
+				.masked = pic_masked >> gsi % 8 & 1,
 			};
 
 			move_line(vcpu, gsi, &t);
@@ -244,8 +258,12 @@ int irqs__msis(struct vcpu *vcpu, const struct op_use *use)
 		return -1;
 	}
 	for (uint64_t round = 0; round < use->count; round++) {
-		struct told t = { .chip = "MSI", .pin = -1, .masked = -1, .asserted = 1,
-				  .raiser_comm = "kvm_guest", .raiser = vcpu->tid };
+		struct told t = { .chip = "MSI",
+				  .pin = -1,
+				  .masked = -1,
+				  .asserted = 1,
+				  .raiser_comm = "kvm_guest",
+				  .raiser = vcpu->tid };
 
 		for (int i = 0; i < 64; i++) {
 			t.dest = (NOBODY | i / 8) + (use->arg ? NOBODY_HIGH : 0);
@@ -382,18 +400,19 @@ int irqs__ask(struct vcpu *vcpu, uint32_t what)
 void irqs__tables(struct vm *vm)
 {
 	static const uint64_t segments[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff };
-	struct code code = { .buf = vm__ram(vm, GPA_HANDLER), .size = GPA_GDT - GPA_HANDLER,
+	struct code code = { .buf = vm__ram(vm, GPA_HANDLER),
+			     .size = GPA_GDT - GPA_HANDLER,
 			     .mode = MODE_LONG };
 	uint64_t *gate = (uint64_t *)vm__ram(vm, GPA_IDT);
 
-	code__raw(&code, 0xff, 0x45, IRQ_COUNT_AT);		/* inc dword [rbp + ..] */
+	code__raw(&code, 0xff, 0x45, IRQ_COUNT_AT); /* inc dword [rbp + ..] */
 	if (plan__flags(vm->plan) & OP_IRQCHIP) {
-		code__raw(&code, 0x50);				/* push rax */
+		code__raw(&code, 0x50); /* push rax */
 		code__mov(&code, EAX, APIC_EOI);
-		code__raw(&code, 0xc7, 0x00, 0, 0, 0, 0);	/* mov dword [rax], 0 */
-		code__raw(&code, 0x58);				/* pop rax */
+		code__raw(&code, 0xc7, 0x00, 0, 0, 0, 0); /* mov dword [rax], 0 */
+		code__raw(&code, 0x58);			  /* pop rax */
 	}
-	code__raw(&code, 0x48, 0xcf);				/* iretq */
+	code__raw(&code, 0x48, 0xcf); /* iretq */
 	memcpy(vm__ram(vm, GPA_GDT), segments, sizeof(segments));
 	for (int i = 0; i < 256; i++) {
 		gate[2 * i] = GPA_HANDLER | 8 << 16 | 0x8eULL << 40;

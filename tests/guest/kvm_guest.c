@@ -15,7 +15,9 @@ enum {
 	OPT_VMS = 256,
 	OPT_VCPUS,
 	OPT_MODE,
-	OPT_SEPARATE, OPT_SAME_THREAD, OPT_START_ON,
+	OPT_SEPARATE,
+	OPT_SAME_THREAD,
+	OPT_START_ON,
 	OPT_REPEAT,
 	OPT_PAUSE,
 	OPT_TIMEOUT,
@@ -240,7 +242,8 @@ static bool is_taken(const struct plan *plan, uint64_t gpa)
 {
 	return gpa < RAM_SIZE ||
 	       (gpa >= GPA_TOUCH && gpa - GPA_TOUCH < plan__touch_pages(plan) * PAGE) ||
-	       (gpa >= GPA_TIMES && gpa - GPA_TIMES < plan__times(plan) * plan->nr_vcpus * sizeof(uint32_t)) ||
+	       (gpa >= GPA_TIMES &&
+		gpa - GPA_TIMES < plan__times(plan) * plan->nr_vcpus * sizeof(uint32_t)) ||
 	       (gpa >= GPA_LOG && gpa - GPA_LOG < plan__log_pages(plan) * PAGE) ||
 	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
 	       (plan__flags(plan) & OP_IRQCHIP && (gpa >> 12 == 0xfee00 || gpa >> 12 == 0xfec00));
@@ -265,8 +268,7 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 	if (use->op->flags & OP_LONG && plan->mode != MODE_LONG)
 		usage_error("%s needs --mode=long", use->op->name);
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
-	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG ||
-	     arg == PORT_IRQ))
+	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG || arg == PORT_IRQ))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
 			    use->op->name, arg);
 }
@@ -278,11 +280,14 @@ static void check_plan(const struct plan *plan)
 
 	if (plan->same_thread && (plan->nr_vms > 1 || plan->nr_vcpus > 1 || plan->separate ||
 				  plan__flags(plan) & OP_WAKER))
-		usage_error("--same-thread is for one vCPU that nobody has to wake: no --vms, --vcpus, --separate, hlt");
+		usage_error("--same-thread is for one vCPU that nobody has to wake: no --vms, "
+			    "--vcpus, --separate, hlt");
 	if (flags & OP_IRQCHIP && flags & OP_NO_IRQCHIP)
-		usage_error("one of the OPs needs an irqchip, another one none: they can't be in one VM");
+		usage_error("one of the OPs needs an irqchip, another one none: they can't be in "
+			    "one VM");
 	if (flags & OP_PAIRS && plan->nr_vcpus % 2)
-		usage_error("hlt_ipi and ipi need an even number of vCPUs: the second one of a pair sends");
+		usage_error("hlt_ipi and ipi need an even number of vCPUs: the second one of a "
+			    "pair sends");
 	if (plan__touch_pages(plan) > MAX_TOUCH_PAGES)
 		usage_error("touch: %llu pages in one VM, at most %d are possible",
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
@@ -320,7 +325,12 @@ static void parse(int argc, char **argv, struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	struct plan plan = { .nr_vms = 1, .nr_vcpus = 1, .repeat = 1, .timeout = 60, .cpu = -1, .halt_poll_us = -1 };
+	struct plan plan = { .nr_vms = 1,
+			     .nr_vcpus = 1,
+			     .repeat = 1,
+			     .timeout = 60,
+			     .cpu = -1,
+			     .halt_poll_us = -1 };
 	struct timespec begin, end;
 	int err;
 

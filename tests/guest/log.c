@@ -81,7 +81,9 @@ static int read_bitmap(struct vm *vm)
 	uint64_t *bits = calloc(words, sizeof(*bits));
 	struct kvm_dirty_log log = { .slot = LOG_SLOT, .dirty_bitmap = bits };
 	struct kvm_clear_dirty_log clear = {
-		.slot = LOG_SLOT, .num_pages = pages, .dirty_bitmap = bits,
+		.slot = LOG_SLOT,
+		.num_pages = pages,
+		.dirty_bitmap = bits,
 	};
 	int err = -1;
 

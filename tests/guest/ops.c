@@ -380,7 +380,7 @@ static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *u
  */
 static void emit_irqs_on(struct code *c)
 {
-	code__raw(c, 0x8b, 0x5d, IRQ_COUNT_AT, 0xfb);	/* mov ebx, [rbp + ..]; sti */
+	code__raw(c, 0x8b, 0x5d, IRQ_COUNT_AT, 0xfb); /* mov ebx, [rbp + ..]; sti */
 }
 
 /* Halts until there is one more. */
@@ -388,12 +388,12 @@ static void emit_wait_irq(struct code *c)
 {
 	size_t again = code__label(c);
 
-	code__raw(c, 0xfa, 0x8b, 0x45, IRQ_COUNT_AT);	/* cli; mov eax, [rbp + ..] */
+	code__raw(c, 0xfa, 0x8b, 0x45, IRQ_COUNT_AT); /* cli; mov eax, [rbp + ..] */
 	code__cmp_eax_ebx(c);
-	code__raw(c, 0x75, 4, 0xfb, 0xf4);		/* jne + 4; sti; hlt */
+	code__raw(c, 0x75, 4, 0xfb, 0xf4); /* jne + 4; sti; hlt */
 	code__raw(c, 0xeb, (uint8_t)(again - (code__label(c) + 2)));
 	code__mov_ebx_eax(c);
-	code__raw(c, 0xfb);				/* sti */
+	code__raw(c, 0xfb); /* sti */
 }
 
 /* The same without halting. */
@@ -549,11 +549,11 @@ static void emit_timer_tsc(struct code *c, struct vcpu *vcpu, const struct op_us
 
 	emit_timer(c, LVTT_TSC);
 	loop = loop_begin(c, use);
-	code__raw(c, 0x0f, 0x31);				/* rdtsc */
+	code__raw(c, 0x0f, 0x31); /* rdtsc */
 	code__raw(c, 0x05, ticks, ticks >> 8, ticks >> 16, ticks >> 24);
-	code__raw(c, 0x83, 0xd2, 0);				/* add eax; adc edx, 0 */
+	code__raw(c, 0x83, 0xd2, 0); /* add eax; adc edx, 0 */
 	code__mov(c, ECX, 0x6e0);
-	code__raw(c, 0x0f, 0x30);				/* wrmsr IA32_TSC_DEADLINE */
+	code__raw(c, 0x0f, 0x30); /* wrmsr IA32_TSC_DEADLINE */
 	emit_wait_irq(c);
 	code__loop_esi(c, loop);
 	emit_interrupts(c, false);
@@ -610,26 +610,31 @@ const struct op ops[] = {
 	  UINT32_MAX, OP_XEN | OP_LONG, KVM_EXIT_XEN, emit_xen_call },
 	{ "ioctls", "rounds of ioctls with known arguments and failures", NULL, 0, 0, 1000000,
 	  OP_IOCTLS | OP_IRQCHIP, USER_EXIT_NONE, NULL },
-	{ "hlt", "HLTs that KVM handles, each ended from another thread that many us after it is seen",
+	{ "hlt",
+	  "HLTs that KVM handles, each ended from another thread that many us after it is seen",
 	  "us", 0, 60000000, UINT32_MAX, OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },
-	{ "hlt_ipi", "HLTs of vCPUs 0, 2, ..., each ended by an IPI of the next vCPU, once per guest",
-	  "turns", 500, UINT32_MAX, UINT32_MAX, OP_IRQCHIP | OP_PAIRS, USER_EXIT_NONE,
-	  emit_hlt_ipi },
-	{ "irq_lines", "rounds: each pin of PICs and IOAPIC is raised thrice and lowered twice", NULL,
-	  0, 0, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__lines },
+	{ "hlt_ipi",
+	  "HLTs of vCPUs 0, 2, ..., each ended by an IPI of the next vCPU, once per guest", "turns",
+	  500, UINT32_MAX, UINT32_MAX, OP_IRQCHIP | OP_PAIRS, USER_EXIT_NONE, emit_hlt_ipi },
+	{ "irq_lines", "rounds: each pin of PICs and IOAPIC is raised thrice and lowered twice",
+	  NULL, 0, 0, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__lines },
 	{ "msi", "rounds of KVM_SIGNAL_MSI, 64 to nobody in all modes, 2 to vCPU 0",
 	  "1: 32-bit ids", 0, 1, 1000, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__msis },
-	{ "irqfd", "MSIs to vCPU 0 by an irqfd that another process writes, after two by KVM_SIGNAL_MSI", "1: broadcasts", 0, 1,
-	  32, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__irqfd },
-	{ "ioapic_irq", "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI (up to 8 vCPUs)",
+	{ "irqfd",
+	  "MSIs to vCPU 0 by an irqfd that another process writes, after two by KVM_SIGNAL_MSI",
+	  "1: broadcasts", 0, 1, 32, OP_IRQCHIP | OP_IRQS, USER_EXIT_NONE, NULL, irqs__irqfd },
+	{ "ioapic_irq",
+	  "interrupts by a pin of the IOAPIC, each with an exit to ask for it, and an EOI (up to 8 "
+	  "vCPUs)",
 	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
 	  emit_ioapic_irq },
-	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector", 0x56,
-	  0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
+	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector",
+	  0x56, 0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
 	{ "int_n", "software interrupts", "vector", 0x57, 0xff, UINT32_MAX,
 	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_int_n },
-	{ "ipi", "IPIs from each vCPU of a pair to the other one; the first OP", "vector", 0x60, 0xff, UINT32_MAX,
-	  OP_IRQCHIP | OP_PAIRS | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_pair_ipi },
+	{ "ipi", "IPIs from each vCPU of a pair to the other one; the first OP", "vector", 0x60,
+	  0xff, UINT32_MAX, OP_IRQCHIP | OP_PAIRS | OP_TAKES | OP_LONG, USER_EXIT_NONE,
+	  emit_pair_ipi },
 	{ "timer_oneshot", "APIC timers, each waited for", "us", 2000, 4000000, UINT32_MAX,
 	  OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_timer_oneshot },
 	{ "timer_periodic", "periods of one APIC timer", "us", 20000, 4000000, UINT32_MAX,
@@ -647,8 +652,8 @@ const struct op ops[] = {
 	  MAX_TOUCH_PAGES, OP_TOUCH, USER_EXIT_NONE, emit_touch_read },
 	{ "touch_exec", "calls, each of code in a fresh 4 KiB page of RAM (long mode)", NULL, 0, 0,
 	  MAX_TOUCH_PAGES, OP_TOUCH | OP_LONG, USER_EXIT_NONE, emit_touch_exec },
-	{ "touch_slow", "1-byte writes, each to a page that user space fills in that many ms later", "ms", 50,
-	  60000, 1000, OP_TOUCH | OP_SLOW, USER_EXIT_NONE, emit_touch },
+	{ "touch_slow", "1-byte writes, each to a page that user space fills in that many ms later",
+	  "ms", 50, 60000, 1000, OP_TOUCH | OP_SLOW, USER_EXIT_NONE, emit_touch },
 	{ "dirty", "1-byte writes, each to a page with dirty logging on; then the log is read",
 	  "rounds", 1, LOG_ROUNDS, MAX_LOG_PAGES, OP_LOG, KVM_EXIT_IO, emit_dirty },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
@@ -720,7 +725,8 @@ uint64_t plan__times(const struct plan *plan)
 	if (!plan->time)
 		return 0;
 	for (i = 0; i < plan->nr_uses; i++)
-		turns += plan->uses[i].count * (plan->uses[i].op->flags & OP_LOG ? plan->uses[i].arg : 1);
+		turns += plan->uses[i].count *
+			 (plan->uses[i].op->flags & OP_LOG ? plan->uses[i].arg : 1);
 	return (turns + page - 1) / page * page;
 }
 

@@ -84,7 +84,8 @@ static int by_value(const void *a, const void *b)
 /* What the guest measured itself: ticks of the TSC from the beginning to the end of each turn. */
 static void print_times(const struct vcpu *vcpu)
 {
-	uint32_t *times = (uint32_t *)((char *)vcpu->vm->times + (vcpu__times_gpa(vcpu) - GPA_TIMES));
+	uint32_t *times =
+		(uint32_t *)((char *)vcpu->vm->times + (vcpu__times_gpa(vcpu) - GPA_TIMES));
 	size_t nr = 0, most = plan__times(vcpu->vm->plan);
 	uint64_t sum = 0;
 
@@ -93,8 +94,9 @@ static void print_times(const struct vcpu *vcpu)
 	if (!nr)
 		return;
 	qsort(times, nr, sizeof(*times), by_value);
-	printf(",\"ticks\":{\"turns\":%zu,\"min\":%u,\"p10\":%u,\"median\":%u,\"p90\":%u,\"mean\":%.1f}", nr,
-	       times[0], times[nr / 10], times[nr / 2], times[nr * 9 / 10], (double)sum / nr);
+	printf(",\"ticks\":{\"turns\":%zu,\"min\":%u,\"p10\":%u,\"median\":%u,\"p90\":%u,\"mean\":%"
+	       ".1f}",
+	       nr, times[0], times[nr / 10], times[nr / 2], times[nr * 9 / 10], (double)sum / nr);
 }
 
 void report__vcpu(const struct vcpu *vcpu)

@@ -67,7 +67,8 @@ static void signal_wake_up(struct vm *vm, unsigned int vcpu)
  */
 static void rescue(struct vm *vm, unsigned int vcpu, uint32_t *seen, uint64_t *since)
 {
-	uint32_t count = __atomic_load_n(hlt_counter(vm, vcpu) + IRQ_COUNT_AT / 4, __ATOMIC_ACQUIRE);
+	uint32_t count =
+		__atomic_load_n(hlt_counter(vm, vcpu) + IRQ_COUNT_AT / 4, __ATOMIC_ACQUIRE);
 
 	if (count != *seen || !*since)
 		*since = now_ns();
@@ -483,7 +484,7 @@ int run__all(const struct plan *plan)
 	int err = 0;
 
 	for (round = 0; round < plan->repeat && !err; round++)
-		err = plan->separate ? run_separate(plan, round)
-				     : run_process(plan, 0, plan->nr_vms, round, NULL);
+		err = plan->separate ? run_separate(plan, round) :
+				       run_process(plan, 0, plan->nr_vms, round, NULL);
 	return err;
 }

@@ -24,8 +24,8 @@ struct stats {
 };
 
 /* Always written, the others only when they are not 0. */
-static const char *const always[] = { "exits", "io_exits", "mmio_exits", "halt_exits", "hypercalls",
-				      "pf_fixed", "irq_injections" };
+static const char *const always[] = { "exits",	    "io_exits", "mmio_exits",	 "halt_exits",
+				      "hypercalls", "pf_fixed", "irq_injections" };
 
 static void add(struct stats *stats, const char *name, uint64_t value)
 {
@@ -65,8 +65,9 @@ static void add_descriptor(struct stats *stats, int fd, const struct kvm_stats_h
 
 	if (desc && pread(fd, desc, size, head->desc_offset + index * size) == (ssize_t)size)
 		for (i = 0; i < desc->size; i++)
-			if (pread(fd, &value, sizeof(value), head->data_offset + desc->offset +
-				  i * sizeof(value)) == sizeof(value))
+			if (pread(fd, &value, sizeof(value),
+				  head->data_offset + desc->offset + i * sizeof(value)) ==
+			    sizeof(value))
 				add_value(stats, desc, i, value);
 	free(desc);
 }

@@ -13,7 +13,7 @@ enum { MAX_TALLIES = 256 };
 
 struct tally {
 	unsigned long cmd;
-	int error;		/* 0: it succeeded */
+	int error; /* 0: it succeeded */
 	uint64_t count;
 };
 
@@ -56,7 +56,8 @@ int tally__ioctl(int fd, unsigned long cmd, ...)
 void tally__report(void)
 {
 	for (struct tally *t = tallies; t < tallies + nr_tallies; t++)
-		printf("{\"what\":\"ioctl\",\"pid\":%d,\"cmd\":%lu,\"error\":\"%s\",\"count\":%llu}\n",
+		printf("{\"what\":\"ioctl\",\"pid\":%d,\"cmd\":%lu,\"error\":\"%s\",\"count\":%llu}"
+		       "\n",
 		       getpid(), t->cmd, t->error ? strerrorname_np(t->error) : "",
 		       (unsigned long long)t->count);
 	nr_tallies = 0;

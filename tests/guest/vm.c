@@ -73,8 +73,7 @@ void *vm__alloc(size_t size)
 	return mem;
 }
 
-int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size,
-		 uint32_t flags)
+int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size, uint32_t flags)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
@@ -336,7 +335,8 @@ static int setup_vm(struct vm *vm)
 	if (plan__flags(vm->plan) & OP_XEN) {
 		/* KVM takes hypercalls for Xen's only when there is an MSR to set up their page. */
 		struct kvm_xen_hvm_config xen = {
-			.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, .msr = 0x40000200,
+			.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
+			.msr = 0x40000200,
 		};
 
 		if (ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &xen) < 0)
@@ -356,7 +356,8 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->kvm_fd = vm->fd = vm->slow_fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
-	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) || log__setup_vm(vm) || map_mmio(vm))
+	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) ||
+	    log__setup_vm(vm) || map_mmio(vm))
 		return -1;
 	for (i = 0; i < plan->nr_vcpus; i++)
 		if (open_vcpu(vm, i))

@@ -31,7 +31,8 @@ int main(int argc, char **argv)
 	volatile char *memory;
 
 	if (!rate || rate % STEPS_PER_S || !pages) {
-		fprintf(stderr, "usage: guest_writer RATE PAGES (RATE a multiple of %d)\n", STEPS_PER_S);
+		fprintf(stderr, "usage: guest_writer RATE PAGES (RATE a multiple of %d)\n",
+			STEPS_PER_S);
 		return 2;
 	}
 	memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,

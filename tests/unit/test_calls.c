@@ -15,7 +15,10 @@
 #include "../../decode/ioctls.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define NAMED(x) { x, #x }
+#define NAMED(x)      \
+	{             \
+		x, #x \
+	}
 
 /* The tables against the headers of the machine that builds. */
 static const struct {
@@ -50,8 +53,9 @@ static void test_names(void **state)
 		assert_string_equal(ioctl__name(commands[i].nr, buf, sizeof(buf)),
 				    commands[i].name);
 	for (size_t i = 0; i < ARRAY_SIZE(hypercalls); i++)
-		assert_string_equal(hypercall__name(HYPERCALL_KVM, hypercalls[i].nr, buf,
-						    sizeof(buf)), hypercalls[i].name + 7);
+		assert_string_equal(
+			hypercall__name(HYPERCALL_KVM, hypercalls[i].nr, buf, sizeof(buf)),
+			hypercalls[i].name + 7);
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		assert_string_equal(kvm_cap__name(caps[i].nr, buf, sizeof(buf)), caps[i].name + 8);
 	/* Newer than the oldest headers this is built with. */
@@ -113,14 +117,17 @@ static void test_hypercalls(void **state)
 	static const __u64 range[HYPERCALL_ARGS] = { 0x1000, 2, 0x12 };
 
 	(void)state;
-	hypercall_is(10, args, true, "{\"bitmap_low\":9223372036854775809,\"bitmap_high\":3,"
+	hypercall_is(10, args, true,
+		     "{\"bitmap_low\":9223372036854775809,\"bitmap_high\":3,"
 		     "\"lowest_apic_id\":10,\"icr\":1277,\"vector\":253,\"delivery_mode\":\"nmi\","
 		     "\"destinations\":[10,73,74,75]}");
 	hypercall_is(5, args, true, "{\"flags\":9223372036854775809,\"apic_id\":3}");
-	hypercall_is(9, args, true, "{\"gpa\":9223372036854775809,\"clock_type\":3,"
+	hypercall_is(9, args, true,
+		     "{\"gpa\":9223372036854775809,\"clock_type\":3,"
 		     "\"clock\":\"unknown\"}");
 	hypercall_is(11, args + 2, true, "{\"apic_id\":10}");
-	hypercall_is(12, range, true, "{\"gpa\":4096,\"pages\":2,\"attributes\":18,"
+	hypercall_is(12, range, true,
+		     "{\"gpa\":4096,\"pages\":2,\"attributes\":18,"
 		     "\"page_size\":\"1G\",\"encrypted\":true}");
 	hypercall_is(3, args, true, "{}");
 	hypercall_is(1000, args, true, "{}");
@@ -133,7 +140,8 @@ static void test_send_ipi_32(void **state)
 	static const __u64 args[HYPERCALL_ARGS] = { 0x80000001, 1, 0, 0x30 };
 
 	(void)state;
-	hypercall_is(10, args, false, "{\"bitmap_low\":2147483649,\"bitmap_high\":1,"
+	hypercall_is(10, args, false,
+		     "{\"bitmap_low\":2147483649,\"bitmap_high\":1,"
 		     "\"lowest_apic_id\":0,\"icr\":48,\"vector\":48,\"delivery_mode\":\"fixed\","
 		     "\"destinations\":[0,31,32]}");
 }
@@ -145,7 +153,8 @@ static void test_hyperv(void **state)
 
 	(void)state;
 	assert_json(hypercall__decode(HYPERCALL_HYPERV, 8, fast, true),
-		    "{\"fast\":true,\"var_cnt\":0,\"rep_cnt\":0,\"rep_idx\":0,\"input\":5,\"output\":6}");
+		    "{\"fast\":true,\"var_cnt\":0,\"rep_cnt\":0,\"rep_idx\":0,\"input\":5,"
+		    "\"output\":6}");
 	assert_json(hypercall__decode(HYPERCALL_HYPERV, 3, slow, true),
 		    "{\"fast\":false,\"var_cnt\":1,\"rep_cnt\":3,\"rep_idx\":2,\"input_gpa\":4096,"
 		    "\"output_gpa\":8192}");
@@ -155,13 +164,19 @@ static struct json_object *decode(uint32_t cmd, uint64_t arg, int64_t ret, const
 				  size_t len)
 {
 	return ioctl__decode(&(struct ioctl_seen){
-		.cmd = cmd, .arg = arg, .ret = ret, .data = data, .len = len,
+		.cmd = cmd,
+		.arg = arg,
+		.ret = ret,
+		.data = data,
+		.len = len,
 	});
 }
 
 static void test_ioctls(void **state)
 {
-	struct kvm_translation translation = { .linear_address = 5, .physical_address = 6, .valid = 1 };
+	struct kvm_translation translation = { .linear_address = 5,
+					       .physical_address = 6,
+					       .valid = 1 };
 	struct kvm_irqfd irqfd = { .fd = -1, .gsi = 7, .flags = 3, .resamplefd = 9 };
 	struct kvm_interrupt irq = { .irq = 32 };
 
@@ -191,8 +206,12 @@ static void test_vcpu_events(void **state)
 {
 	struct kvm_vcpu_events events = {
 		.exception = { .injected = 1, .nr = 14, .has_error_code = 1, .error_code = 2 },
-		.exception_has_payload = 1, .exception_payload = 0x1000, .nmi.masked = 1,
-		.sipi_vector = 8, .flags = KVM_VCPUEVENT_VALID_SMM, .smi.latched_init = 1,
+		.exception_has_payload = 1,
+		.exception_payload = 0x1000,
+		.nmi.masked = 1,
+		.sipi_vector = 8,
+		.flags = KVM_VCPUEVENT_VALID_SMM,
+		.smi.latched_init = 1,
 	};
 
 	(void)state;
@@ -237,9 +256,11 @@ static void test_line_status(void **state)
 	struct kvm_irq_level level = { .status = -1, .level = 1 };
 
 	(void)state;
-	assert_json(ioctl__decode(&(struct ioctl_seen){
-		.cmd = KVM_IRQ_LINE_STATUS, .in = 1ULL << 32 | 6, .data = (void *)&level,
-		.len = sizeof(level) }), "{\"irq\":6,\"level\":1,\"status\":-1}");
+	assert_json(ioctl__decode(&(struct ioctl_seen){ .cmd = KVM_IRQ_LINE_STATUS,
+							.in = 1ULL << 32 | 6,
+							.data = (void *)&level,
+							.len = sizeof(level) }),
+		    "{\"irq\":6,\"level\":1,\"status\":-1}");
 }
 
 int main(void)

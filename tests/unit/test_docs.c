@@ -25,8 +25,8 @@
 enum { MAX_OPTIONS = 64, MAX_PAGES = 64 };
 
 struct option_name {
-	char key;		/* 0: none */
-	char name[32];		/* "": none */
+	char key;      /* 0: none */
+	char name[32]; /* "": none */
 	bool value;
 };
 
@@ -284,7 +284,8 @@ static void test_manual_has_all_options(void **state)
 	for (size_t i = 0; i < nr_options; i++) {
 		const struct option_name *option = &options[i];
 
-		snprintf(text, sizeof(text), "Fl %s%c", option->key == '?' ? "\\&" : "", option->key);
+		snprintf(text, sizeof(text), "Fl %s%c", option->key == '?' ? "\\&" : "",
+			 option->key);
 		if (option->key && !has_word(page("docs/kvm_watcher.8"), text))
 			fail_msg("-%c is not in docs/kvm_watcher.8", option->key);
 		snprintf(text, sizeof(text), "Fl -%s", option->name);

@@ -74,7 +74,8 @@ static void test_names(void **state)
 		assert_string_equal(irq__delivery(i), names[i]);
 	assert_string_equal(irq__others(&route, false, buf, sizeof(buf)), "NMI|physical|edge");
 	route = (struct irq_route){ .logical = true, .level = true, .masked = true };
-	assert_string_equal(irq__others(&route, false, buf, sizeof(buf)), "Fixed|logical|level|masked");
+	assert_string_equal(irq__others(&route, false, buf, sizeof(buf)),
+			    "Fixed|logical|level|masked");
 	route = (struct irq_route){ .delivery = 1, .hint = true };
 	assert_string_equal(irq__others(&route, true, buf, sizeof(buf)),
 			    "LowPrio|physical|edge|rh|coalesced");

@@ -89,7 +89,8 @@ static void test_parts(void **state)
 
 static void check_column(const struct monitor *m, const struct column *col)
 {
-	static const char *const leading[] = { "monitor", "scope", "ts_ns", "vm", "pid", "tid", "vcpu" };
+	static const char *const leading[] = { "monitor", "scope", "ts_ns", "vm",
+					       "pid",	  "tid",   "vcpu" };
 	unsigned int only = col->flags & (COL_TABLE_ONLY | COL_DATA_ONLY);
 
 	assert_int_equal(strspn(col->name, "abcdefghijklmnopqrstuvwxyz0123456789_"),
@@ -180,10 +181,12 @@ static void test_hooks(void **state)
 static void check_section(const struct hook *hook, const char *section)
 {
 	static const char *const words[NR_HOOK_KINDS][4] = {
-		[HOOK_RAW_TP] = { "raw_tp/" }, [HOOK_TP_BTF] = { "tp_btf/" },
+		[HOOK_RAW_TP] = { "raw_tp/" },
+		[HOOK_TP_BTF] = { "tp_btf/" },
 		[HOOK_FENTRY] = { "fentry/", "fexit/" },
 		[HOOK_KPROBE] = { "kprobe/", "kretprobe/", "kprobe.multi/", "kretprobe.multi/" },
-		[HOOK_TRACEPOINT] = { "tp/", "tracepoint/" }, [HOOK_ITER] = { "iter/" },
+		[HOOK_TRACEPOINT] = { "tp/", "tracepoint/" },
+		[HOOK_ITER] = { "iter/" },
 	};
 	const char *target = strrchr(section, '/');
 	bool found = false;
@@ -213,7 +216,8 @@ static void check_programs(const struct monitor *m)
 		/* Only the chosen ones are to be loaded. */
 		assert_false(bpf_program__autoload(prog));
 	}
-	bpf_object__for_each_program(prog, obj) {
+	bpf_object__for_each_program(prog, obj)
+	{
 		bool used = false;
 
 		for (const struct hook *hook = m->hooks; hook->need; hook++)
@@ -250,14 +254,10 @@ static void test_kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_with),
-		cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_columns),
-		cmocka_unit_test(test_hooks),
-		cmocka_unit_test(test_programs),
-		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_names),	 cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_with),	 cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_programs), cmocka_unit_test(test_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,20 +34,35 @@ static const void *no_elf(size_t *size)
 }
 
 static const struct monitor test_exit = {
-	.name = "vm_exit", .key = 'e', .help = "VM exits", .elf = no_elf,
+	.name = "vm_exit",
+	.key = 'e',
+	.help = "VM exits",
+	.elf = no_elf,
 };
 static const struct monitor test_fault = {
-	.name = "kvmmmu_page_fault", .key = 'f', .help = "faults", .elf = no_elf,
+	.name = "kvmmmu_page_fault",
+	.key = 'f',
+	.help = "faults",
+	.elf = no_elf,
 };
 static const struct monitor test_hypercall = {
-	.name = "hypercall", .key = 'h', .help = "hypercalls", .elf = no_elf,
+	.name = "hypercall",
+	.key = 'h',
+	.help = "hypercalls",
+	.elf = no_elf,
 };
 static const struct monitor test_mmio = {
-	.name = "mmio", .key = 'm', .help = "MMIO", .with = "kvmmmu_page_fault",
+	.name = "mmio",
+	.key = 'm',
+	.help = "MMIO",
+	.with = "kvmmmu_page_fault",
 	.elf = no_elf,
 };
 static const struct monitor test_timer = {
-	.name = "kvm_timer", .key = 'T', .help = "timers", .elf = no_elf,
+	.name = "kvm_timer",
+	.key = 'T',
+	.help = "timers",
+	.elf = no_elf,
 };
 
 const struct monitor *const monitors[] = {
@@ -237,17 +252,17 @@ static void test_wrong_words(void **state)
 {
 	(void)state;
 	refuses("-e 4242", "\"4242\" is not an option; kvm_watcher takes options only, "
-		"see kvm_watcher --help");
+			   "see kvm_watcher --help");
 	refuses("web -e", "\"web\" is not an option; kvm_watcher takes options only, "
-		"see kvm_watcher --help");
+			  "see kvm_watcher --help");
 	refuses("-e -", "\"-\" is not an option; kvm_watcher takes options only, "
-		"see kvm_watcher --help");
+			"see kvm_watcher --help");
 	refuses("-e -- -v", "\"-v\" is not an option; kvm_watcher takes options only, "
-		"see kvm_watcher --help");
+			    "see kvm_watcher --help");
 	refuses("-e _", "\"\" is not an option; kvm_watcher takes options only, "
-		"see kvm_watcher --help");
+			"see kvm_watcher --help");
 	refuses("-e a\nb\033", "\"a?b?\" is not an option; kvm_watcher takes options only, "
-		"see kvm_watcher --help");
+			       "see kvm_watcher --help");
 	refuses("--check --list", "--check and --list are two questions; ask one at a time");
 	refuses("--check --format=csv", "--check has no CSV form; use --format=json or none");
 	refuses("-p", "-p, --vm_pid needs a value: --vm_pid=PID");
@@ -272,26 +287,30 @@ static void refuses_each(const char *format, const char *const *values, const ch
 static void test_wrong_numbers(void **state)
 {
 	static const char *const pids[] = {
-		"0", "-1", "12abc", "abc", "_", "+5", "0x10", "4194305", "99999999999999999999", "1.5",
-		NULL,
+		"0",   "-1", "12abc", "abc", "_", "+5", "0x10", "4194305", "99999999999999999999",
+		"1.5", NULL,
 	};
 	static const char *const no_seconds[] = {
-		"abc", "12abc", "-1", "+1", "_", "inf", "nan", "-inf", "0x10", "1e3", ".", "1.2.3", "1,5",
-		NULL,
+		"abc",	"12abc", "-1",	"+1", "_",     "inf", "nan",
+		"-inf", "0x10",	 "1e3", ".",  "1.2.3", "1,5", NULL,
 	};
 
 	(void)state;
-	refuses_each("-e -p %s", pids, "-p, --vm_pid: \"%s\" is not a process id; give a number "
+	refuses_each("-e -p %s", pids,
+		     "-p, --vm_pid: \"%s\" is not a process id; give a number "
 		     "from 1 to 4194304, as in --list");
-	refuses_each("-e -t %s", no_seconds, "-t, --monitoring_time: \"%s\" is not a positive "
+	refuses_each("-e -t %s", no_seconds,
+		     "-t, --monitoring_time: \"%s\" is not a positive "
 		     "number of seconds; give one such as 10 or 0.5");
-	refuses_each("-e --interval %s", no_seconds, "--interval: \"%s\" is not a positive "
+	refuses_each("-e --interval %s", no_seconds,
+		     "--interval: \"%s\" is not a positive "
 		     "number of seconds; give one such as 10 or 0.5");
 	refuses("-e -t 0", "-t, --monitoring_time: 0 seconds is out of range; "
-		"give 0.001 to 1000000000");
+			   "give 0.001 to 1000000000");
 	refuses("-e -t 1000000001", "-t, --monitoring_time: 1000000001 seconds is out of range; "
-		"give 0.001 to 1000000000");
-	refuses("-e --interval=0", "--interval: 0 seconds is out of range; give 0.01 to 1000000000");
+				    "give 0.001 to 1000000000");
+	refuses("-e --interval=0",
+		"--interval: 0 seconds is out of range; give 0.01 to 1000000000");
 	refuses("-e --interval=0.009",
 		"--interval: 0.009 seconds is out of range; give 0.01 to 1000000000");
 }
@@ -299,27 +318,34 @@ static void test_wrong_numbers(void **state)
 static void test_wrong_choices(void **state)
 {
 	static const char *const vcpus[] = {
-		"_", ",", "1,", ",1", "1,,2", "a", "1a", "-1", "1-", "3-1", "1-2-3", "0;1", "65536",
-		"99999999999999999999", NULL,
+		"_",  ",",  "1,",  ",1",    "1,,2", "a",     "1a",
+		"-1", "1-", "3-1", "1-2-3", "0;1",  "65536", "99999999999999999999",
+		NULL,
 	};
 	static const char *const formats[] = { "_", "xml", "JSON", "json,csv", NULL };
 	static const char *const kinds[] = {
-		"_", "uprobe", "a_name_that_is_longer_than_any_kind_of_hook", NULL,
+		"_",
+		"uprobe",
+		"a_name_that_is_longer_than_any_kind_of_hook",
+		NULL,
 	};
 
 	(void)state;
-	refuses_each("-e --vcpu %s", vcpus, "--vcpu: \"%s\" is not a list of vCPUs; give numbers "
+	refuses_each("-e --vcpu %s", vcpus,
+		     "--vcpu: \"%s\" is not a list of vCPUs; give numbers "
 		     "up to 65535, such as 0,2 or 0-3");
 	refuses("-e --vcpu=0-64",
 		"--vcpu: more than 64 vCPUs; name fewer, or leave --vcpu out for all");
-	refuses_each("-e --format %s", formats, "--format: \"%s\" is not a format; "
+	refuses_each("-e --format %s", formats,
+		     "--format: \"%s\" is not a format; "
 		     "choose table, json or csv");
-	refuses_each("-e --hooks %s", kinds, "--hooks: \"%s\" is not a kind of hook; "
+	refuses_each("-e --hooks %s", kinds,
+		     "--hooks: \"%s\" is not a kind of hook; "
 		     "choose from raw_tp, fentry");
 	refuses("-e --hooks=raw_tp,,fentry",
 		"--hooks: \"\" is not a kind of hook; choose from raw_tp, fentry");
 	refuses("-e --vm=", "--vm: the pattern is empty; give a VM's name or a shell pattern "
-		"such as 'web*'");
+			    "such as 'web*'");
 	refuses("-e --temp-dir=", "--temp-dir: the name is empty; give a directory's");
 }
 
@@ -342,7 +368,8 @@ static void test_memory_options(void **state)
 	assert_true(opts->summary);
 	assert_string_equal(opts->temp_dir, "/var/tmp");
 	assert_true(opts->migration_bandwidth == 12.5 * 1024 * 1024);
-	refuses_each("-f --migration-bandwidth %s", rates, "--migration-bandwidth: \"%s\" is not a "
+	refuses_each("-f --migration-bandwidth %s", rates,
+		     "--migration-bandwidth: \"%s\" is not a "
 		     "number of MiB/s; give one such as 100, up to 1000000");
 }
 
@@ -365,9 +392,11 @@ static void test_sizes(void **state)
 	opts = accepts("-e --max-vcpus 16383 --ring-size=1024");
 	assert_int_equal(opts->max_vcpus, MAX_VCPU_SLOTS - 1);
 	assert_int_equal(opts->ring_mib, 1024);
-	refuses_each("-e --max-vcpus %s", numbers, "--max-vcpus: \"%s\" is not a number of vCPUs; "
+	refuses_each("-e --max-vcpus %s", numbers,
+		     "--max-vcpus: \"%s\" is not a number of vCPUs; "
 		     "give one from 1 to 16383, the most there can be room for");
-	refuses_each("-e --ring-size %s", sizes, "--ring-size: \"%s\" is not a number of MiB; "
+	refuses_each("-e --ring-size %s", sizes,
+		     "--ring-size: \"%s\" is not a number of MiB; "
 		     "give one from 1 to 1024");
 }
 
@@ -474,22 +503,14 @@ static void test_real_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_has_vcpus),
-		cmocka_unit_test(test_wrong_monitors),
-		cmocka_unit_test(test_wrong_names),
-		cmocka_unit_test(test_wrong_words),
-		cmocka_unit_test(test_wrong_numbers),
-		cmocka_unit_test(test_wrong_choices),
-		cmocka_unit_test(test_memory_options),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_help),
-		cmocka_unit_test(test_version),
-		cmocka_unit_test(test_real_keys_are_unique),
-		cmocka_unit_test(test_real_choice),
-		cmocka_unit_test(test_real_help),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
+		cmocka_unit_test(test_choice),	       cmocka_unit_test(test_has_vcpus),
+		cmocka_unit_test(test_wrong_monitors), cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_wrong_words),    cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_wrong_choices),  cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),	       cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),	       cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),    cmocka_unit_test(test_real_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

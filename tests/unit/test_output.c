@@ -66,10 +66,21 @@ static struct exit_row vcpu_row(const char *vm, uint32_t pid, uint32_t vcpu, con
 {
 	return (struct exit_row){
 		.row = { 123456789012345, vm, pid, pid + 1 + vcpu, vcpu },
-		.kind = "kvm", .reason = reason, .reason_code = 0x7b, .count = count,
-		.total_ns = count * 12345, .max_ns = 123456789, .min_ns = 987,
-		.avg_ns = 12345, .p50_ns = 1500, .p99_ns = 99999999, .share = 12.34567,
-		.rate = count / 3.0, .fast = true, .gpa = 0xfee00000, .flags = two_flags,
+		.kind = "kvm",
+		.reason = reason,
+		.reason_code = 0x7b,
+		.count = count,
+		.total_ns = count * 12345,
+		.max_ns = 123456789,
+		.min_ns = 987,
+		.avg_ns = 12345,
+		.p50_ns = 1500,
+		.p99_ns = 99999999,
+		.share = 12.34567,
+		.rate = count / 3.0,
+		.fast = true,
+		.gpa = 0xfee00000,
+		.flags = two_flags,
 	};
 }
 
@@ -117,7 +128,8 @@ static void write_user(struct output *out, enum scope scope)
 	row.count = row.total_ns = row.max_ns = row.min_ns = row.avg_ns = row.gpa = UINT64_MAX;
 	row.rate = INFINITY;
 	output__row(out, &row.row, 0);
-	row = vcpu_row(NULL, 4302, 0, "a reason of so many words that it has to be cut somewhere", 1);
+	row = vcpu_row(NULL, 4302, 0, "a reason of so many words that it has to be cut somewhere",
+		       1);
 	row.rate = 2;
 	output__row(out, &row.row, 0);
 	output__end(out);
@@ -140,8 +152,8 @@ static const struct view timer_views[] = { { "KVM_TIMER", .per_vcpu = true }, {}
 static const struct column timer_columns[] = {
 	COLUMN(struct timer_row, delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC),
 	COLUMN(struct timer_row, deadline_ns, "DEADLINE", COL_NSEC, ROLE_GAUGE, .width = 12),
-	COLUMN(struct timer_row, mode, "MODE", COL_STRING, ROLE_LABEL,
-	       .flags = COL_ONCE, .width = 6),
+	COLUMN(struct timer_row, mode, "MODE", COL_STRING, ROLE_LABEL, .flags = COL_ONCE,
+	       .width = 6),
 	{},
 };
 
@@ -152,7 +164,9 @@ static const struct section timer_events = {
 static void write_events(struct output *out)
 {
 	struct timer_row row = {
-		.row = { 5000001234, "web", 4242, 4243, 0 }, .delay_ns = 1234, .mode = "hv",
+		.row = { 5000001234, "web", 4242, 4243, 0 },
+		.delay_ns = 1234,
+		.mode = "hv",
 	};
 	int i;
 
@@ -175,7 +189,10 @@ static void write_two_monitors(struct output *out)
 {
 	struct section empty = { "vm_exit", exit_columns, &exit_views[0], 1, SCOPE_INTERVAL, 2 };
 	struct timer_row row = {
-		.row = { 1, "web", 4242, 4243, 0 }, .delay_ns = 0, .deadline_ns = 5, .mode = "sw",
+		.row = { 1, "web", 4242, 4243, 0 },
+		.delay_ns = 0,
+		.deadline_ns = 5,
+		.mode = "sw",
 	};
 
 	output__begin(out, &empty);
@@ -212,7 +229,8 @@ static const struct section call_events = {
 static void write_call(struct output *out, int64_t ret, const char *errors, const char *decoded)
 {
 	struct call_row row = {
-		.row = { 5000001234, "web", 4242, 4243, 0 }, .ret = ret,
+		.row = { 5000001234, "web", 4242, 4243, 0 },
+		.ret = ret,
 		.errors = errors ? json_tokener_parse(errors) : NULL,
 		.decoded = decoded ? json_tokener_parse(decoded) : NULL,
 	};
@@ -227,14 +245,14 @@ static void write_calls(struct output *out)
 {
 	output__begin(out, &call_events);
 	write_call(out, 0, "{\"EINVAL\":70000,\"EEXIST\":2}", "{\"slot\":1,\"gpa\":4294967296}");
-	write_call(out, -22, "{}", "{\"routes\":[{\"gsi\":65535},{\"gsi\":65536}],\"name\":\"a, b\"}");
+	write_call(out, -22, "{}",
+		   "{\"routes\":[{\"gsi\":65535},{\"gsi\":65536}],\"name\":\"a, b\"}");
 	write_call(out, INT64_MIN, NULL, NULL);
 	write_call(out, INT64_MAX, "[1,2]", "{\"flags\":\"\\u001b[31m\"}");
 	output__end(out);
 }
 
-static char *render(enum format format, int width, void (*write_rows)(struct output *),
-		    size_t *len)
+static char *render(enum format format, int width, void (*write_rows)(struct output *), size_t *len)
 {
 	struct output *out;
 	char *text = NULL;
@@ -542,8 +560,8 @@ static void bench(void)
 		for (i = 0; i < 50000; i++)
 			write_kvm(out, SCOPE_INTERVAL);
 		clock_gettime(CLOCK_MONOTONIC, &end);
-		printf("%s: %.0f rows/s\n", names[format], 200000 /
-		       (end.tv_sec - begin.tv_sec + (end.tv_nsec - begin.tv_nsec) / 1e9));
+		printf("%s: %.0f rows/s\n", names[format],
+		       200000 / (end.tv_sec - begin.tv_sec + (end.tv_nsec - begin.tv_nsec) / 1e9));
 		output__free(out);
 		fclose(stream);
 	}

@@ -23,15 +23,48 @@ struct pair {
 static const struct pair vmx[] = { VMX_EXIT_REASONS };
 static const struct pair svm[] = { SVM_EXIT_REASONS };
 
-#define EXIT(name) { KVM_EXIT_##name, #name }
+#define EXIT(name)                     \
+	{                              \
+		KVM_EXIT_##name, #name \
+	}
 static const struct pair userspace[] = {
-	EXIT(UNKNOWN), EXIT(EXCEPTION), EXIT(IO), EXIT(HYPERCALL), EXIT(DEBUG), EXIT(HLT),
-	EXIT(MMIO), EXIT(IRQ_WINDOW_OPEN), EXIT(SHUTDOWN), EXIT(FAIL_ENTRY), EXIT(INTR),
-	EXIT(SET_TPR), EXIT(TPR_ACCESS), EXIT(S390_SIEIC), EXIT(S390_RESET), EXIT(DCR), EXIT(NMI),
-	EXIT(INTERNAL_ERROR), EXIT(OSI), EXIT(PAPR_HCALL), EXIT(S390_UCONTROL), EXIT(WATCHDOG),
-	EXIT(S390_TSCH), EXIT(EPR), EXIT(SYSTEM_EVENT), EXIT(S390_STSI), EXIT(IOAPIC_EOI),
-	EXIT(HYPERV), EXIT(ARM_NISV), EXIT(X86_RDMSR), EXIT(X86_WRMSR), EXIT(DIRTY_RING_FULL),
-	EXIT(AP_RESET_HOLD), EXIT(X86_BUS_LOCK), EXIT(XEN), EXIT(RISCV_SBI), EXIT(RISCV_CSR),
+	EXIT(UNKNOWN),
+	EXIT(EXCEPTION),
+	EXIT(IO),
+	EXIT(HYPERCALL),
+	EXIT(DEBUG),
+	EXIT(HLT),
+	EXIT(MMIO),
+	EXIT(IRQ_WINDOW_OPEN),
+	EXIT(SHUTDOWN),
+	EXIT(FAIL_ENTRY),
+	EXIT(INTR),
+	EXIT(SET_TPR),
+	EXIT(TPR_ACCESS),
+	EXIT(S390_SIEIC),
+	EXIT(S390_RESET),
+	EXIT(DCR),
+	EXIT(NMI),
+	EXIT(INTERNAL_ERROR),
+	EXIT(OSI),
+	EXIT(PAPR_HCALL),
+	EXIT(S390_UCONTROL),
+	EXIT(WATCHDOG),
+	EXIT(S390_TSCH),
+	EXIT(EPR),
+	EXIT(SYSTEM_EVENT),
+	EXIT(S390_STSI),
+	EXIT(IOAPIC_EOI),
+	EXIT(HYPERV),
+	EXIT(ARM_NISV),
+	EXIT(X86_RDMSR),
+	EXIT(X86_WRMSR),
+	EXIT(DIRTY_RING_FULL),
+	EXIT(AP_RESET_HOLD),
+	EXIT(X86_BUS_LOCK),
+	EXIT(XEN),
+	EXIT(RISCV_SBI),
+	EXIT(RISCV_CSR),
 	EXIT(NOTIFY),
 #ifdef KVM_EXIT_LOONGARCH_IOCSR
 	EXIT(LOONGARCH_IOCSR),
@@ -165,10 +198,10 @@ static void test_tiny_buffers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_headers),	   cmocka_unit_test(test_constants),
-		cmocka_unit_test(test_newer),	   cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_negative),   cmocka_unit_test(test_vmx_flags),
-		cmocka_unit_test(test_longest),	   cmocka_unit_test(test_halt),
+		cmocka_unit_test(test_headers),	     cmocka_unit_test(test_constants),
+		cmocka_unit_test(test_newer),	     cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_negative),     cmocka_unit_test(test_vmx_flags),
+		cmocka_unit_test(test_longest),	     cmocka_unit_test(test_halt),
 		cmocka_unit_test(test_tiny_buffers),
 	};
 

@@ -34,7 +34,9 @@ static void forget(const struct bpf_object *obj, void *series, uint32_t index)
 
 static const struct series_kind kind = {
 	.size = sizeof(struct series),
-	.record_size = sizeof(struct record), .per_slot = 1, .forget = forget,
+	.record_size = sizeof(struct record),
+	.per_slot = 1,
+	.forget = forget,
 };
 
 /* An open set without a kernel behind it. */
@@ -87,12 +89,12 @@ static void assert_list(struct series **list, size_t nr, size_t nr_want, const u
 	free(list);
 }
 
-#define LIST(get, set, with_gone, ...)						\
-	do {									\
-		const uint32_t want[] = { __VA_ARGS__ };			\
-		size_t nr;							\
-		struct series **list = (void *)get(set, with_gone, &nr);	\
-		assert_list(list, nr, sizeof(want) / sizeof(want[0]), want);	\
+#define LIST(get, set, with_gone, ...)                                       \
+	do {                                                                 \
+		const uint32_t want[] = { __VA_ARGS__ };                     \
+		size_t nr;                                                   \
+		struct series **list = (void *)get(set, with_gone, &nr);     \
+		assert_list(list, nr, sizeof(want) / sizeof(want[0]), want); \
 	} while (0)
 
 static void test_sorted(void **state)

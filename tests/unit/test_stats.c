@@ -74,13 +74,15 @@ static void test_kernel_agrees(void **state)
 	for (uint64_t ns = 0; ns < 1 << 16; ns++) {
 		unsigned int i = bucket_of(ns);
 
-		assert_in_range(ns, stat_bucket__low(i), stat_bucket__low(i) + stat_bucket__width(i) - 1);
+		assert_in_range(ns, stat_bucket__low(i),
+				stat_bucket__low(i) + stat_bucket__width(i) - 1);
 	}
 	for (int n = 0; n < 1000000; n++) {
 		uint64_t ns = next_random() >> (26 + next_random() % 38);
 		unsigned int i = bucket_of(ns);
 
-		assert_in_range(ns, stat_bucket__low(i), stat_bucket__low(i) + stat_bucket__width(i) - 1);
+		assert_in_range(ns, stat_bucket__low(i),
+				stat_bucket__low(i) + stat_bucket__width(i) - 1);
 	}
 	assert_int_equal(bucket_of(1ULL << 38), LAST);
 	assert_int_equal(bucket_of(UINT64_MAX), LAST);
@@ -411,18 +413,12 @@ static void test_series(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_kernel_agrees),
-		cmocka_unit_test(test_percentiles),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_single),
-		cmocka_unit_test(test_last_bucket),
-		cmocka_unit_test(test_epochs),
-		cmocka_unit_test(test_zero_is_a_time),
-		cmocka_unit_test(test_delta),
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_series),
+		cmocka_unit_test(test_bounds),	    cmocka_unit_test(test_kernel_agrees),
+		cmocka_unit_test(test_percentiles), cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_single),	    cmocka_unit_test(test_last_bucket),
+		cmocka_unit_test(test_epochs),	    cmocka_unit_test(test_zero_is_a_time),
+		cmocka_unit_test(test_delta),	    cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_series),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,8 +46,10 @@ static void test_open_states(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct load_record r = { .since_ns = 5000, .state = cases[i].state,
-					 .off = cases[i].off, .woken_ns = cases[i].waking };
+		struct load_record r = { .since_ns = 5000,
+					 .state = cases[i].state,
+					 .off = cases[i].off,
+					 .woken_ns = cases[i].waking };
 		uint64_t ns[NR_BUDGET] = {};
 
 		budget__close(ns, &r, 6000);
@@ -99,7 +101,7 @@ static char *written(enum format format, unsigned int flags)
 {
 	static const struct column columns[] = {
 		COLUMN(struct task_row, ns, "NS", COL_U64, ROLE_GAUGE),
-		{}
+		{},
 	};
 	static const struct view view = { .title = "T" };
 	struct section section = { "m", columns, &view, 1, SCOPE_TOTAL, 1 };

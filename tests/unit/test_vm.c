@@ -41,8 +41,10 @@ static void make_stat(const char *path, pid_t pid, const char *comm, unsigned lo
 {
 	char text[4096];
 
-	snprintf(text, sizeof(text), "%d (%s) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 "
-		 "%llu 19 20 21\n", pid, comm, start);
+	snprintf(text, sizeof(text),
+		 "%d (%s) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 "
+		 "%llu 19 20 21\n",
+		 pid, comm, start);
 	write_file(path, text, strlen(text));
 }
 
@@ -99,8 +101,10 @@ static int teardown(void **state)
 }
 
 /* The command line's NULs are written as such; the last one is C's. */
-#define CASE(_comm, _exe, _cmdline, _vmm, _name)	\
-	{ _comm, _exe, _cmdline, sizeof(_cmdline), _vmm, _name }
+#define CASE(_comm, _exe, _cmdline, _vmm, _name)                     \
+	{                                                            \
+		_comm, _exe, _cmdline, sizeof(_cmdline), _vmm, _name \
+	}
 
 static const struct naming {
 	const char *comm;
@@ -111,7 +115,9 @@ static const struct naming {
 	const char *name;
 } namings[] = {
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
-	     "qemu-system-x86_64\0-m\0" "1G\0-name\0web", "qemu", "web"),
+	     "qemu-system-x86_64\0-m\0"
+	     "1G\0-name\0web",
+	     "qemu", "web"),
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
 	     "/usr/bin/qemu-system-x86_64\0-name\0guest=db,debug-threads=on\0-S", "qemu", "db"),
 	CASE("qemu-kvm", "/usr/libexec/qemu-kvm",
@@ -120,17 +126,18 @@ static const struct naming {
 	     "qemu-system-x86_64\0--name\0a,,b,process=p", "qemu", "a,b"),
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
 	     "qemu-system-x86_64\0-name\0guest=a,,,debug-threads=on", "qemu", "a,"),
-	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64 (deleted)",
-	     "qemu\0-name\0old", "qemu", "old"),
-	CASE("qemu-system-x86", "/nix/store/x/bin/.qemu-system-x86_64-wrapped",
-	     "qemu\0-name\0nix", "qemu", "nix"),
-	CASE("qemu-system-x86", NULL, "qemu-system-x86_64\0-name\0unreadable", "qemu", "unreadable"),
-	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
-	     "qemu-system-x86_64\0-nodefaults", "qemu", "qemu-system-x86"),
-	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
-	     "qemu-system-x86_64\0-name", "qemu", "qemu-system-x86"),
-	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
-	     "qemu-system-x86_64\0-name\0", "qemu", "qemu-system-x86"),
+	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64 (deleted)", "qemu\0-name\0old", "qemu",
+	     "old"),
+	CASE("qemu-system-x86", "/nix/store/x/bin/.qemu-system-x86_64-wrapped", "qemu\0-name\0nix",
+	     "qemu", "nix"),
+	CASE("qemu-system-x86", NULL, "qemu-system-x86_64\0-name\0unreadable", "qemu",
+	     "unreadable"),
+	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "qemu-system-x86_64\0-nodefaults",
+	     "qemu", "qemu-system-x86"),
+	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "qemu-system-x86_64\0-name", "qemu",
+	     "qemu-system-x86"),
+	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "qemu-system-x86_64\0-name\0",
+	     "qemu", "qemu-system-x86"),
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
 	     "qemu-system-x86_64\0-name\0guest=,debug-threads=on", "qemu", "qemu-system-x86"),
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
@@ -141,8 +148,8 @@ static const struct naming {
 	CASE("cloud-hyperviso", "/usr/bin/cloud-hypervisor-static",
 	     "cloud-hypervisor\0--api-socket=path=/run/db.socket", "cloud-hypervisor", "db"),
 	CASE("cloud-hyperviso", "/opt/kata/bin/cloud-hypervisor",
-	     "cloud-hypervisor\0--api-socket\0/run/vc/vm/0123abcd/clh-api.sock",
-	     "cloud-hypervisor", "0123abcd"),
+	     "cloud-hypervisor\0--api-socket\0/run/vc/vm/0123abcd/clh-api.sock", "cloud-hypervisor",
+	     "0123abcd"),
 	CASE("cloud-hyperviso", "/usr/bin/cloud-hypervisor",
 	     "cloud-hypervisor\0--api-socket\0/tmp/ch.sock", "cloud-hypervisor", "cloud-hyperviso"),
 	CASE("cloud-hyperviso", "/usr/bin/cloud-hypervisor",
@@ -163,19 +170,22 @@ static const struct naming {
 	CASE("crosvm", "/usr/bin/crosvm", "crosvm\0run\0vmlinux", "crosvm", "crosvm"),
 	CASE("lkvm", "/usr/bin/lkvm", "lkvm\0run\0--name\0tiny\0-k\0bzImage", "kvmtool", "tiny"),
 	CASE("lkvm", "/usr/bin/lkvm-static", "lkvm\0run\0-n\0mode=user", "kvmtool", "guest-77"),
-	CASE("mygenerator", "/root/tests/guest", "./guest\0-name\0no", "mygenerator", "mygenerator"),
+	CASE("mygenerator", "/root/tests/guest", "./guest\0-name\0no", "mygenerator",
+	     "mygenerator"),
 	CASE("a-very-long-comm-of-a-thread", NULL, "x", "a-very-long-comm-of-a-t",
 	     "a-very-long-comm-of-a-thread"),
 	CASE("x) R 1 (y", NULL, "x", "x) R 1 (y", "x) R 1 (y"),
 	CASE("new\nline", NULL, "x", "new\nline", "new\nline"),
-	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "qemu\0-name\0\xff\xfe\n",
-	     "qemu", "\xff\xfe\n"),
+	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "qemu\0-name\0\xff\xfe\n", "qemu",
+	     "\xff\xfe\n"),
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
-	     "qemu\0-name\0" "0123456789012345678901234567890123456789012345678901234567890123456789",
+	     "qemu\0-name\0"
+	     "0123456789012345678901234567890123456789012345678901234567890123456789",
 	     "qemu", "012345678901234567890123456789012345678901234567890123456789012"),
 	/* An e with an accent does not fit in half. */
 	CASE("qemu-system-x86", "/usr/bin/qemu-system-x86_64",
-	     "qemu\0-name\0" "01234567890123456789012345678901234567890123456789012345678901\xc3\xa9",
+	     "qemu\0-name\0"
+	     "01234567890123456789012345678901234567890123456789012345678901\xc3\xa9",
 	     "qemu", "01234567890123456789012345678901234567890123456789012345678901"),
 };
 
