@@ -25,12 +25,37 @@ enum column_type {
 	COL_STRINGS, /* const char *const *, NULL-terminated: a JSON array */
 	COL_S64,     /* int64_t; INT64_MIN is "absent" */
 	COL_OBJECT,  /* struct json_object *: an object or array; NULL is "absent" */
+	/* Inside the program only: other columns show what they hold. */
+	COL_TIMES, /* struct times */
+	COL_TALLY, /* struct tally */
+	COL_BITS,  /* a set of bits, in uint64_t[]; size says how many bytes */
 };
 
 enum { BOOL_ABSENT = 2 };
 
 /* LABEL names a series; COUNTER only grows over a run; GAUGE goes both ways. */
 enum column_role { ROLE_LABEL, ROLE_COUNTER, ROLE_GAUGE };
+
+/* What a gauge is of several sources, or over time. */
+enum column_merge {
+	MERGE_LAST, /* the last one that was measured */
+	MERGE_SUM,  /* of the sources' last ones */
+	MERGE_MAX,  /* the greatest since the sink looked */
+	MERGE_NONE, /* there is none: absent where there are several */
+};
+
+/* What a column shows of its times. */
+enum column_of_times {
+	TIMES_NONE,
+	TIMES_COUNT,
+	TIMES_TOTAL,
+	TIMES_MIN,
+	TIMES_MAX,
+	TIMES_MEAN,
+	TIMES_P50,
+	TIMES_P90,
+	TIMES_P99,
+};
 
 enum column_flags {
 	COL_TABLE_ONLY = 1 << 0, /* derived: JSON and CSV leave it out */
@@ -39,7 +64,10 @@ enum column_flags {
 	COL_WIDE = 1 << 3,	 /* table: only where more than 100 columns fit */
 	COL_USEC = 1 << 4,	 /* table: COL_NSEC in us instead of ms */
 	COL_REST = 1 << 5, /* table: the last column, text that is never cut but by the terminal */
-	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
+	COL_KEY_ONLY = 1 << 7, /* a label that tells series apart, and is not shown */
+	COL_COMPUTED = 1 << 8, /* by the monitor, from the rest of the row, when it is shown */
+	COL_WORSE = 1 << 9,    /* more of it is worse */
+	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
 };
 
 struct json_object;
@@ -49,10 +77,14 @@ struct column {
 	const char *title; /* table heading, "TOTAL_TIME"; NULL with COL_DATA_ONLY */
 	enum column_type type;
 	enum column_role role;
-	size_t offset;	    /* in the monitor's row struct */
-	unsigned int views; /* bit mask of the views that have it; 0: all */
-	unsigned int flags; /* enum column_flags */
-	int width;	    /* least width in tables; at least the title's */
+	size_t offset;		    /* in the monitor's row struct */
+	unsigned int views;	    /* bit mask of the views that have it; 0: all */
+	unsigned int flags;	    /* enum column_flags */
+	int width;		    /* least width in tables; at least the title's */
+	enum column_merge merge;    /* of gauges */
+	enum column_of_times times; /* what it shows of the column of times at ... */
+	size_t times_at;	    /* ... this offset */
+	size_t size;		    /* COL_BITS: bytes */
 	const char *help;
 };
 
@@ -61,6 +93,9 @@ struct column {
 		.name = #_member, .title = _title, .type = _type, .role = _role, \
 		.offset = offsetof(_row, _member), __VA_ARGS__                   \
 	}
+
+/* In a column: it shows that of the row's member of times, "P50" or "TOTAL". */
+#define OF_TIMES(_row, _member, _what) .times = TIMES_##_what, .times_at = offsetof(_row, _member)
 
 /*
  * A view is one table of a monitor: -e has two, KVM_EXIT and
@@ -75,6 +110,7 @@ struct view {
 /* Every monitor's row struct begins with this. */
 struct row {
 	uint64_t ts_ns; /* CLOCK_MONOTONIC */
+	uint64_t vm_nr; /* of the VM, no other one's in this run; 0: not known. Not shown */
 	const char *vm; /* the VM's name */
 	uint32_t pid;	/* the VMM's process */
 	uint32_t tid;	/* the vCPU's thread */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * core/stats.c against the kernel half's own bpf/stat.bpf.h, which is plain C
+ * core/times.c against the kernel half's own bpf/stat.bpf.h, which is plain C
  * but for its types, and against exact percentiles of known data.
  */
 #include <math.h>
@@ -18,7 +18,7 @@ typedef __u64 u64;
 typedef __u32 u32;
 
 #include "../../bpf/stat.bpf.h"
-#include "../../core/stats.h"
+#include "../../core/times.h"
 
 enum { SAMPLES = 20000, LAST = STAT_BUCKETS - 1 };
 
@@ -107,7 +107,7 @@ static void check_close(uint64_t got, uint64_t exact)
 static void check_percentiles(uint64_t *values, size_t nr)
 {
 	static const unsigned int percents[] = { 1, 10, 25, 50, 75, 90, 95, 99, 100 };
-	struct stat_delta with, without;
+	struct times with, without;
 	struct timing stat = {};
 	uint64_t total = 0;
 
@@ -116,11 +116,10 @@ static void check_percentiles(uint64_t *values, size_t nr)
 		total += values[i];
 	}
 	qsort(values, nr, sizeof(*values), by_value);
-	stat_delta__init(&without);
-	stat_delta__set(&without, &stat, NULL);
-	with = without;
-	stat_delta__extremes(&with, &stat, epoch);
-	assert_int_equal(with.timed, nr);
+	times__read(&with, &stat, epoch);
+	without = with;
+	without.min_ns = without.max_ns = UINT64_MAX;
+	assert_int_equal(with.count, nr);
 	assert_int_equal(with.total_ns, total);
 	assert_int_equal(with.min_ns, values[0]);
 	assert_int_equal(with.max_ns, values[nr - 1]);
@@ -128,10 +127,9 @@ static void check_percentiles(uint64_t *values, size_t nr)
 		size_t rank = (nr * percents[i] + 99) / 100;
 		uint64_t exact = values[rank - 1];
 
-		check_close(stat_delta__percentile(&with, percents[i]), exact);
-		check_close(stat_delta__percentile(&without, percents[i]), exact);
-		assert_in_range(stat_delta__percentile(&with, percents[i]), values[0],
-				values[nr - 1]);
+		check_close(times__percentile(&with, percents[i]), exact);
+		check_close(times__percentile(&without, percents[i]), exact);
+		assert_in_range(times__percentile(&with, percents[i]), values[0], values[nr - 1]);
 	}
 }
 
@@ -184,230 +182,170 @@ static void test_percentiles(void **state)
 	free(values);
 }
 
+/* What a record has, with the extremes of the epoch that is written. */
+static struct times read_all(struct timing *stat)
+{
+	struct times t;
+
+	times__read(&t, stat, epoch);
+	return t;
+}
+
 static void test_empty(void **state)
 {
-	struct stat_delta d;
 	struct timing stat = {};
+	struct times t = read_all(&stat);
 
 	(void)state;
-	stat_delta__init(&d);
-	stat_delta__set(&d, &stat, NULL);
-	stat_delta__extremes(&d, &stat, 0);
-	stat_delta__extremes(&d, &stat, EPOCH_STEP);
-	assert_int_equal(d.timed, 0);
-	assert_int_equal(d.total_ns, 0);
-	assert_true(d.min_ns == UINT64_MAX && d.max_ns == UINT64_MAX);
-	assert_true(stat_delta__percentile(&d, 50) == UINT64_MAX);
-	assert_true(stat_delta__percentile(&d, 100) == UINT64_MAX);
+	assert_int_equal(t.count, 0);
+	assert_int_equal(t.total_ns, 0);
+	assert_true(t.min_ns == UINT64_MAX && t.max_ns == UINT64_MAX);
+	assert_true(times__mean(&t) == UINT64_MAX);
+	assert_true(times__percentile(&t, 50) == UINT64_MAX);
+	assert_true(times__percentile(&t, 100) == UINT64_MAX);
 }
 
 static void test_single(void **state)
 {
-	struct stat_delta d;
 	struct timing stat = {};
+	struct times t;
 
 	(void)state;
 	stat__add(&stat, 1234567);
-	stat_delta__init(&d);
-	stat_delta__set(&d, &stat, NULL);
-	stat_delta__extremes(&d, &stat, epoch);
+	t = read_all(&stat);
 	/* The extremes leave no room for an error. */
-	assert_int_equal(stat_delta__percentile(&d, 1), 1234567);
-	assert_int_equal(stat_delta__percentile(&d, 100), 1234567);
+	assert_int_equal(times__percentile(&t, 1), 1234567);
+	assert_int_equal(times__percentile(&t, 100), 1234567);
+	assert_int_equal(times__mean(&t), 1234567);
 }
 
 static void test_last_bucket(void **state)
 {
 	uint64_t hour = 3600 * 1000000000ULL;
-	struct stat_delta d;
 	struct timing stat = {};
+	struct times t;
 
 	(void)state;
 	stat__add(&stat, hour);
-	stat_delta__init(&d);
-	stat_delta__set(&d, &stat, NULL);
-	assert_int_equal(d.hist[LAST], 1);
-	assert_in_range(stat_delta__percentile(&d, 50), stat_bucket__low(LAST), 1ULL << 38);
-	stat_delta__extremes(&d, &stat, epoch);
-	assert_int_equal(stat_delta__percentile(&d, 50), hour);
+	t = read_all(&stat);
+	assert_int_equal(t.hist[LAST], 1);
+	assert_int_equal(times__percentile(&t, 50), hour);
+	t.min_ns = t.max_ns = UINT64_MAX;
+	assert_in_range(times__percentile(&t, 50), stat_bucket__low(LAST), 1ULL << 38);
 }
 
-/* As user space does at the end of an interval: it ends an epoch, then reads its half and clears it. */
-static uint64_t end_epoch(void)
+/* As core does at a look: it ends an epoch, then reads its half and clears it. */
+static struct times look(struct timing *stat)
 {
 	uint64_t ended = epoch;
+	struct times t;
 
 	epoch += EPOCH_STEP;
-	return ended;
-}
-
-static struct stat_delta extremes_of(struct timing *stat, uint64_t ended)
-{
-	struct stat_delta d;
-
-	stat_delta__init(&d);
-	stat_delta__extremes(&d, stat, ended);
-	timing__clear(stat, ended);
-	return d;
+	times__read(&t, stat, ended);
+	return t;
 }
 
 static void test_epochs(void **state)
 {
 	struct timing stat = {};
-	struct stat_delta d;
 	uint64_t ended;
+	struct times t;
 
 	(void)state;
 	stat__add(&stat, 500);
 	stat__add(&stat, 300);
 	stat__add(&stat, 700);
-	ended = end_epoch();
+	ended = epoch;
+	epoch += EPOCH_STEP;
 	/* The next interval has begun before the last one is read. */
 	stat__add(&stat, 10);
-	stat_delta__init(&d);
-	stat_delta__extremes(&d, &stat, 0);
-	assert_int_equal(d.min_ns, 10);
-	assert_int_equal(d.max_ns, 700);
-	d = extremes_of(&stat, ended);
-	assert_int_equal(d.min_ns, 300);
-	assert_int_equal(d.max_ns, 700);
-
-	d = extremes_of(&stat, end_epoch());
-	assert_int_equal(d.min_ns, 10);
-	assert_int_equal(d.max_ns, 10);
+	times__read(&t, &stat, ended);
+	assert_int_equal(t.min_ns, 300);
+	assert_int_equal(t.max_ns, 700);
+	assert_int_equal(t.count, 4);
+	t = look(&stat);
+	assert_int_equal(t.min_ns, 10);
+	assert_int_equal(t.max_ns, 10);
 
 	/* Nothing happens in the third; in the fourth zero is a time, and the first that comes. */
-	d = extremes_of(&stat, end_epoch());
-	assert_true(d.min_ns == UINT64_MAX && d.max_ns == UINT64_MAX);
+	t = look(&stat);
+	assert_true(t.min_ns == UINT64_MAX && t.max_ns == UINT64_MAX);
 	stat__add(&stat, 0);
 	stat__add(&stat, 20);
-	d = extremes_of(&stat, end_epoch());
-	assert_int_equal(d.min_ns, 0);
-	assert_int_equal(d.max_ns, 20);
+	t = look(&stat);
+	assert_int_equal(t.min_ns, 0);
+	assert_int_equal(t.max_ns, 20);
+	assert_int_equal(t.count, 6);
 	epoch = EPOCH_STEP;
 }
 
 static void test_zero_is_a_time(void **state)
 {
 	struct timing stat = {};
-	struct stat_delta d;
+	struct times t;
 
 	(void)state;
 	stat__add(&stat, 0);
-	stat_delta__init(&d);
-	stat_delta__set(&d, &stat, NULL);
-	stat_delta__extremes(&d, &stat, epoch);
-	assert_int_equal(d.timed, 1);
-	assert_int_equal(d.min_ns, 0);
-	assert_int_equal(d.max_ns, 0);
-	assert_int_equal(stat_delta__percentile(&d, 50), 0);
+	t = read_all(&stat);
+	assert_int_equal(t.count, 1);
+	assert_int_equal(t.min_ns, 0);
+	assert_int_equal(t.max_ns, 0);
+	assert_int_equal(times__percentile(&t, 50), 0);
 }
 
-static void test_delta(void **state)
+static struct times times_of(const uint64_t *values, size_t nr)
 {
-	struct timing before, now = {};
-	struct stat_delta d;
-
-	(void)state;
-	for (int i = 0; i < 100; i++)
-		stat__add(&now, 1000);
-	before = now;
-	stat__add(&now, 50000);
-	stat__add(&now, 50000);
-	stat_delta__init(&d);
-	stat_delta__set(&d, &now, &before);
-	assert_int_equal(d.timed, 2);
-	assert_int_equal(d.total_ns, 100000);
-	check_close(stat_delta__percentile(&d, 1), 50000);
-	stat_delta__set(&d, &now, &now);
-	assert_int_equal(d.timed, 0);
-	assert_int_equal(d.total_ns, 0);
-}
-
-static void test_restart(void **state)
-{
-	struct timing before = {}, now = {};
-	struct stat_delta d;
-
-	(void)state;
-	assert_int_equal(counter__delta(7, 5), 2);
-	assert_int_equal(counter__delta(5, 5), 0);
-	assert_int_equal(counter__delta(3, 5), 3);
-	assert_int_equal(counter__delta(0, UINT64_MAX), 0);
-	assert_int_equal(counter__delta(UINT64_MAX, UINT64_MAX - 1), 1);
-
-	for (int i = 0; i < 10; i++)
-		stat__add(&before, 1000);
-	stat__add(&now, 1000);
-	stat__add(&now, 2000);
-	stat_delta__init(&d);
-	stat_delta__set(&d, &now, &before);
-	assert_int_equal(d.timed, 2);
-	assert_int_equal(d.total_ns, 3000);
-}
-
-static struct stat_delta delta_of(const uint64_t *values, size_t nr)
-{
-	struct stat_delta d;
 	struct timing stat = {};
 
 	for (size_t i = 0; i < nr; i++)
 		stat__add(&stat, values[i]);
-	stat_delta__init(&d);
-	stat_delta__set(&d, &stat, NULL);
-	stat_delta__extremes(&d, &stat, 0);
-	return d;
+	return read_all(&stat);
 }
 
-static void test_merge(void **state)
+static void test_add(void **state)
 {
 	static const uint64_t all[] = { 900, 100, 5000, 70000, 100, 3000 };
-	struct stat_delta a = delta_of(all, 2), b = delta_of(all + 2, 4), none = delta_of(NULL, 0);
-	struct stat_delta sum = none, whole = delta_of(all, 6);
+	struct times a = times_of(all, 2), b = times_of(all + 2, 4), none = times_of(NULL, 0);
+	struct times sum = none, whole = times_of(all, 6);
 
 	(void)state;
-	stat_delta__merge(&sum, &none);
+	times__add(&sum, &none);
 	assert_memory_equal(&sum, &none, sizeof(sum));
-	stat_delta__merge(&sum, &a);
+	times__add(&sum, &a);
 	assert_memory_equal(&sum, &a, sizeof(sum));
-	stat_delta__merge(&sum, &none);
+	times__add(&sum, &none);
 	assert_memory_equal(&sum, &a, sizeof(sum));
-	stat_delta__merge(&sum, &b);
+	times__add(&sum, &b);
 	assert_memory_equal(&sum, &whole, sizeof(sum));
 	assert_int_equal(sum.min_ns, 100);
 	assert_int_equal(sum.max_ns, 70000);
-	assert_int_equal(sum.timed, 6);
+	assert_int_equal(sum.count, 6);
 }
 
-/* Three looks: with times, with none, with times again. */
-static void test_series(void **state)
+/* More keys than there are places: all that is counted is there, and no key has what is another's. */
+static void test_tally(void **state)
 {
-	static const uint64_t first[] = { 900, 100, 5000 }, last[] = { 70000, 100, 3000 };
-	static const uint64_t all[] = { 900, 100, 5000, 70000, 100, 3000 };
-	struct stat_delta none = delta_of(NULL, 0), want = delta_of(first, 3);
-	struct stat_series s = {};
-	struct timing stat = {};
+	struct tally t = {};
 
 	(void)state;
-	stat_series__look(&s, &stat, end_epoch());
-	assert_memory_equal(&s.grown, &none, sizeof(none));
-	assert_memory_equal(&s.run, &none, sizeof(none));
-	for (int i = 0; i < 3; i++)
-		stat__add(&stat, first[i]);
-	stat_series__look(&s, &stat, end_epoch());
-	assert_memory_equal(&s.grown, &want, sizeof(want));
-	assert_memory_equal(&s.run, &want, sizeof(want));
-	stat_series__look(&s, &stat, end_epoch());
-	assert_memory_equal(&s.grown, &none, sizeof(none));
-	assert_memory_equal(&s.run, &want, sizeof(want));
-	for (int i = 0; i < 3; i++)
-		stat__add(&stat, last[i]);
-	stat_series__look(&s, &stat, end_epoch());
-	want = delta_of(last, 3);
-	assert_memory_equal(&s.grown, &want, sizeof(want));
-	want = delta_of(all, 6);
-	assert_memory_equal(&s.run, &want, sizeof(want));
-	epoch = EPOCH_STEP;
+	for (int32_t key = 1; key <= TALLY_KEYS + 4; key++)
+		tally__add(&t, key, 10 * key);
+	tally__add(&t, 3, 1);
+	tally__add(&t, TALLY_KEYS + 2, 1);
+	for (int32_t key = 1; key <= TALLY_KEYS; key++)
+		assert_int_equal(tally__get(&t, key), 10 * key + (key == 3));
+	for (int32_t key = TALLY_KEYS + 1; key <= TALLY_KEYS + 4; key++)
+		assert_int_equal(tally__get(&t, key), 0);
+	assert_int_equal(tally__get(&t, TALLY_OTHER), 10 * (17 + 18 + 19 + 20) + 1);
+	assert_int_equal(t.nr, TALLY_KEYS + 1);
+
+	/* The others may come first. */
+	t = (struct tally){};
+	tally__add(&t, TALLY_OTHER, 5);
+	for (int32_t key = 1; key <= TALLY_KEYS + 1; key++)
+		tally__add(&t, key, 1);
+	assert_int_equal(tally__get(&t, TALLY_KEYS), 1);
+	assert_int_equal(tally__get(&t, TALLY_OTHER), 6);
 }
 
 int main(void)
@@ -417,8 +355,7 @@ int main(void)
 		cmocka_unit_test(test_percentiles), cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_single),	    cmocka_unit_test(test_last_bucket),
 		cmocka_unit_test(test_epochs),	    cmocka_unit_test(test_zero_is_a_time),
-		cmocka_unit_test(test_delta),	    cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_series),
+		cmocka_unit_test(test_add),	    cmocka_unit_test(test_tally),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,1101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "samples.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "times.h"
+
+enum { MAX_VIEWS = 8, LEAST_BUCKETS = 64 };
+
+/* A column of a view, as far as the store has to do with it. */
+enum field_kind {
+	FIELD_LABEL,   /* also a text beside the labels, that is no key itself */
+	FIELD_COUNTER, /* uint64_t; UINT64_MAX is "absent" */
+	FIELD_TIMES,
+	FIELD_TALLY,
+	FIELD_BITS,
+	FIELD_GAUGE,
+	FIELD_DERIVED, /* from times */
+};
+
+struct field {
+	enum field_kind kind;
+	const struct column *col;
+	size_t size;
+	bool is_key;
+};
+
+struct layout {
+	struct field *fields;
+	size_t nr;
+};
+
+/* A text that rows point to: each is there once, as long as a series has it. */
+struct text {
+	struct text *next;
+	size_t users;
+	char text[];
+};
+
+struct series {
+	struct series *next;	      /* in the bucket */
+	struct series *older, *newer; /* among the ended */
+	uint64_t hash;
+	unsigned int view;
+	size_t nr_sources;
+	struct source *sole; /* the one that brought all there is; or NULL */
+	bool had_source;
+	bool ended; /* and in the list of those */
+	bool remainder;
+	uint64_t unseen; /* a bit for each sink: it grew since that one looked */
+	size_t place;	 /* in all[] */
+	struct row *run; /* since the beginning, with the labels */
+	/*
+	 * By sink, at its last look; NULL: it has never looked. Extremes, greatest
+	 * gauges and bits, however, are those since then.
+	 */
+	struct row *seen[];
+};
+
+struct source {
+	struct series *series;
+	/* What it has brought; NULL: the series has it from no other one. */
+	struct row *before;
+};
+
+struct samples {
+	struct layout layouts[MAX_VIEWS];
+	size_t row_size, nr_sinks, keep_ended;
+	struct series **buckets, **all;
+	size_t nr_buckets, nr_all, room_all;
+	struct series *oldest, *newest; /* ended */
+	size_t nr_ended, nr_remainders;
+	struct text **texts;
+	size_t nr_texts, nr_text_buckets;
+};
+
+static void *cell(const struct row *row, const struct field *field)
+{
+	return (char *)row + field->col->offset;
+}
+
+static uint64_t *number(const struct row *row, const struct field *field)
+{
+	return cell(row, field);
+}
+
+static size_t size_of(const struct column *col)
+{
+	switch (col->type) {
+	case COL_STRING:
+	case COL_STRINGS:
+	case COL_OBJECT:
+		return sizeof(void *);
+	case COL_U32:
+		return sizeof(uint32_t);
+	case COL_BOOL:
+		return sizeof(uint8_t);
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		return sizeof(double);
+	case COL_TIMES:
+		return sizeof(struct times);
+	case COL_TALLY:
+		return sizeof(struct tally);
+	case COL_BITS:
+		return col->size;
+	default:
+		return sizeof(uint64_t);
+	}
+}
+
+static enum field_kind kind_of(const struct column *col)
+{
+	if (col->type == COL_TIMES)
+		return FIELD_TIMES;
+	if (col->type == COL_TALLY)
+		return FIELD_TALLY;
+	if (col->type == COL_BITS)
+		return FIELD_BITS;
+	if (col->times)
+		return FIELD_DERIVED;
+	if (col->role == ROLE_LABEL)
+		return FIELD_LABEL;
+	return col->role == ROLE_COUNTER ? FIELD_COUNTER : FIELD_GAUGE;
+}
+
+static int add_field(struct layout *layout, const struct column *col)
+{
+	struct field *more = reallocarray(layout->fields, layout->nr + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	layout->fields = more;
+	more[layout->nr++] = (struct field){
+		.kind = kind_of(col),
+		.col = col,
+		.size = size_of(col),
+		.is_key = col->role == ROLE_LABEL && !(col->flags & COL_TABLE_ONLY),
+	};
+	return 0;
+}
+
+static int lay_out(struct samples *s, const struct column *columns)
+{
+	int err = 0;
+
+	for (unsigned int view = 0; view < MAX_VIEWS; view++)
+		for (const struct column *col = columns; !err && col->name; col++) {
+			if (col->views && !(col->views >> view & 1))
+				continue;
+			/* Of single events only, or made when the row is shown. */
+			if (col->type == COL_STRINGS || col->type == COL_OBJECT ||
+			    (col->flags & COL_COMPUTED))
+				continue;
+			err = add_field(&s->layouts[view], col);
+		}
+	return err;
+}
+
+struct samples *samples__new(const struct column *columns, size_t row_size, size_t nr_sinks,
+			     size_t keep_ended)
+{
+	struct samples *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->row_size = row_size;
+	s->nr_sinks = nr_sinks;
+	s->keep_ended = keep_ended;
+	s->nr_buckets = s->nr_text_buckets = LEAST_BUCKETS;
+	s->buckets = calloc(s->nr_buckets, sizeof(*s->buckets));
+	s->texts = calloc(s->nr_text_buckets, sizeof(*s->texts));
+	if (!s->buckets || !s->texts || lay_out(s, columns)) {
+		samples__free(s);
+		return NULL;
+	}
+	return s;
+}
+
+/* Texts */
+
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	/* FNV-1a */
+	while (len--)
+		hash = (hash ^ *p++) * 0x100000001b3ULL;
+	return hash;
+}
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	return text ? hash_bytes(hash, text, strlen(text) + 1) : hash_bytes(hash, "\xff", 1);
+}
+
+enum { HASH_START = 0x811c9dc5 };
+
+static struct text **text_bucket(const struct samples *s, const char *text)
+{
+	return &s->texts[hash_text(HASH_START, text) % s->nr_text_buckets];
+}
+
+static void grow_texts(struct samples *s)
+{
+	size_t nr = s->nr_text_buckets * 2, nr_old = s->nr_text_buckets;
+	struct text **old = s->texts, **more = calloc(nr, sizeof(*more));
+
+	if (!more)
+		return;
+	s->texts = more;
+	s->nr_text_buckets = nr;
+	for (size_t i = 0; i < nr_old; i++)
+		for (struct text *t = old[i], *next; t; t = next) {
+			struct text **bucket = text_bucket(s, t->text);
+
+			next = t->next;
+			t->next = *bucket;
+			*bucket = t;
+		}
+	free(old);
+}
+
+/* False: out of memory. */
+static bool take_text(struct samples *s, const char **text)
+{
+	struct text **bucket, *t;
+	size_t len;
+
+	if (!*text)
+		return true;
+	for (t = *text_bucket(s, *text); t && strcmp(t->text, *text); t = t->next)
+		;
+	if (!t) {
+		if (s->nr_texts >= s->nr_text_buckets)
+			grow_texts(s);
+		len = strlen(*text) + 1;
+		t = malloc(sizeof(*t) + len);
+		if (!t)
+			return false;
+		memcpy(t->text, *text, len);
+		t->users = 0;
+		bucket = text_bucket(s, t->text);
+		t->next = *bucket;
+		*bucket = t;
+		s->nr_texts++;
+	}
+	t->users++;
+	*text = t->text;
+	return true;
+}
+
+static void put_text(struct samples *s, const char *text)
+{
+	struct text **at, *t;
+
+	if (!text)
+		return;
+	for (at = text_bucket(s, text); (*at)->text != text; at = &(*at)->next)
+		;
+	t = *at;
+	if (--t->users)
+		return;
+	*at = t->next;
+	free(t);
+	s->nr_texts--;
+}
+
+static bool is_text(const struct field *field)
+{
+	return field->kind == FIELD_LABEL && field->col->type == COL_STRING;
+}
+
+static void put_texts(struct samples *s, const struct layout *layout, struct row *row, size_t upto)
+{
+	put_text(s, row->vm);
+	for (size_t i = 0; i < upto; i++)
+		if (is_text(&layout->fields[i]))
+			put_text(s, *(const char **)cell(row, &layout->fields[i]));
+}
+
+static bool take_texts(struct samples *s, const struct layout *layout, struct row *row)
+{
+	if (!take_text(s, &row->vm))
+		return false;
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (!is_text(field) || take_text(s, cell(row, field)))
+			continue;
+		put_texts(s, layout, row, i);
+		return false;
+	}
+	return true;
+}
+
+/* Keys */
+
+static uint64_t hash_key(const struct layout *layout, unsigned int view, const struct row *row)
+{
+	uint64_t hash = HASH_START;
+
+	hash = hash_bytes(hash, &view, sizeof(view));
+	hash = hash_bytes(hash, &row->vm_nr, sizeof(row->vm_nr));
+	hash = hash_bytes(hash, &row->pid, sizeof(row->pid));
+	hash = hash_bytes(hash, &row->tid, sizeof(row->tid));
+	hash = hash_bytes(hash, &row->vcpu, sizeof(row->vcpu));
+	hash = hash_text(hash, row->vm);
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (!field->is_key)
+			continue;
+		if (is_text(field))
+			hash = hash_text(hash, *(const char **)cell(row, field));
+		else
+			hash = hash_bytes(hash, cell(row, field), field->size);
+	}
+	return hash;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same_key(const struct layout *layout, const struct row *a, const struct row *b)
+{
+	if (a->vm_nr != b->vm_nr || a->pid != b->pid || a->tid != b->tid || a->vcpu != b->vcpu ||
+	    !same_text(a->vm, b->vm))
+		return false;
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (!field->is_key)
+			continue;
+		if (is_text(field) ? !same_text(*(const char **)cell(a, field),
+						*(const char **)cell(b, field)) :
+				     memcmp(cell(a, field), cell(b, field), field->size))
+			return false;
+	}
+	return true;
+}
+
+/* Series */
+
+static struct series *find(const struct samples *s, unsigned int view, uint64_t hash,
+			   const struct row *row, bool remainder)
+{
+	struct series *series = s->buckets[hash % s->nr_buckets];
+
+	for (; series; series = series->next)
+		if (series->hash == hash && series->view == view &&
+		    series->remainder == remainder && same_key(&s->layouts[view], series->run, row))
+			return series;
+	return NULL;
+}
+
+static void grow_buckets(struct samples *s)
+{
+	size_t nr = s->nr_buckets * 2;
+	struct series **more = calloc(nr, sizeof(*more));
+
+	if (!more)
+		return;
+	free(s->buckets);
+	s->buckets = more;
+	s->nr_buckets = nr;
+	for (size_t i = 0; i < s->nr_all; i++) {
+		struct series *series = s->all[i];
+
+		series->next = more[series->hash % nr];
+		more[series->hash % nr] = series;
+	}
+}
+
+static int keep(struct samples *s, struct series *series)
+{
+	struct series **more;
+
+	if (s->nr_all == s->room_all) {
+		size_t room = s->room_all ? s->room_all * 2 : LEAST_BUCKETS;
+
+		more = reallocarray(s->all, room, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		s->all = more;
+		s->room_all = room;
+	}
+	if (s->nr_all >= s->nr_buckets)
+		grow_buckets(s);
+	series->place = s->nr_all;
+	s->all[s->nr_all++] = series;
+	series->next = s->buckets[series->hash % s->nr_buckets];
+	s->buckets[series->hash % s->nr_buckets] = series;
+	return 0;
+}
+
+/* Nothing measured yet: zeros, but no extremes. */
+static void clear_data(const struct layout *layout, struct row *row)
+{
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (field->kind == FIELD_TIMES)
+			times__init(cell(row, field));
+		else if (field->kind != FIELD_LABEL)
+			memset(cell(row, field), 0, field->size);
+	}
+}
+
+static struct series *new_series(struct samples *s, unsigned int view, uint64_t hash,
+				 const struct row *row)
+{
+	struct series *series = calloc(1, sizeof(*series) + s->nr_sinks * sizeof(series->seen[0]));
+
+	if (!series)
+		return NULL;
+	series->hash = hash;
+	series->view = view;
+	series->run = malloc(s->row_size);
+	if (!series->run)
+		goto cleanup;
+	memcpy(series->run, row, s->row_size);
+	if (!take_texts(s, &s->layouts[view], series->run))
+		goto cleanup;
+	clear_data(&s->layouts[view], series->run);
+	if (!keep(s, series))
+		return series;
+	put_texts(s, &s->layouts[view], series->run, s->layouts[view].nr);
+cleanup:
+	free(series->run);
+	free(series);
+	return NULL;
+}
+
+static void free_series(struct samples *s, struct series *series)
+{
+	put_texts(s, &s->layouts[series->view], series->run, s->layouts[series->view].nr);
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		free(series->seen[i]);
+	free(series->run);
+	free(series);
+}
+
+static void remove_series(struct samples *s, struct series *series)
+{
+	struct series **at = &s->buckets[series->hash % s->nr_buckets];
+
+	while (*at != series)
+		at = &(*at)->next;
+	*at = series->next;
+	s->all[series->place] = s->all[--s->nr_all];
+	s->all[series->place]->place = series->place;
+	free_series(s, series);
+}
+
+/* The list of ended ones, the oldest first. */
+static void end_series(struct samples *s, struct series *series)
+{
+	series->ended = true;
+	series->newer = NULL;
+	series->older = s->newest;
+	*(s->newest ? &s->newest->newer : &s->oldest) = series;
+	s->newest = series;
+	s->nr_ended++;
+}
+
+static void unend_series(struct samples *s, struct series *series)
+{
+	if (!series->ended)
+		return;
+	series->ended = false;
+	*(series->older ? &series->older->newer : &s->oldest) = series->newer;
+	*(series->newer ? &series->newer->older : &s->newest) = series->older;
+	s->nr_ended--;
+}
+
+void samples__free(struct samples *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->nr_all; i++)
+		free_series(s, s->all[i]);
+	for (size_t i = 0; i < MAX_VIEWS; i++)
+		free(s->layouts[i].fields);
+	free(s->all);
+	free(s->buckets);
+	free(s->texts);
+	free(s);
+}
+
+/* Adding up */
+
+static void add_counter(uint64_t *a, uint64_t b)
+{
+	if (b == UINT64_MAX)
+		*a = UINT64_MAX;
+	else if (*a != UINT64_MAX)
+		*a += b;
+}
+
+static void add_bits(uint64_t *a, const uint64_t *b, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(*a); i++)
+		a[i] |= b[i];
+}
+
+static void add_tally(struct tally *a, const struct tally *b)
+{
+	for (uint32_t i = 0; i < b->nr; i++)
+		tally__add(a, b->list[i].key, b->list[i].count);
+}
+
+/* Gauges are of these types where they merge. */
+static double real_of(const struct field *field, const void *at)
+{
+	switch (field->col->type) {
+	case COL_U32:
+		return *(const uint32_t *)at;
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		return *(const double *)at;
+	default:
+		return *(const uint64_t *)at;
+	}
+}
+
+static void set_absent(const struct field *field, void *at)
+{
+	double nothing = NAN;
+
+	switch (field->col->type) {
+	case COL_STRING:
+		memset(at, 0, field->size);
+		break;
+	case COL_BOOL:
+		*(uint8_t *)at = BOOL_ABSENT;
+		break;
+	case COL_S64:
+		*(int64_t *)at = INT64_MIN;
+		break;
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		memcpy(at, &nothing, sizeof(nothing));
+		break;
+	default:
+		memset(at, 0xff, field->size);
+	}
+}
+
+static void sum_gauge(const struct field *field, void *a, const void *b)
+{
+	if (field->col->type == COL_U32)
+		*(uint32_t *)a += *(const uint32_t *)b;
+	else if (field->col->type == COL_DOUBLE || field->col->type == COL_PERCENT)
+		*(double *)a += *(const double *)b;
+	else
+		*(uint64_t *)a += *(const uint64_t *)b;
+}
+
+static void merge_gauge(const struct field *field, void *a, const void *b)
+{
+	switch (field->col->merge) {
+	case MERGE_LAST:
+		memcpy(a, b, field->size);
+		break;
+	case MERGE_SUM:
+		sum_gauge(field, a, b);
+		break;
+	case MERGE_MAX:
+		if (real_of(field, b) > real_of(field, a))
+			memcpy(a, b, field->size);
+		break;
+	case MERGE_NONE:
+		set_absent(field, a);
+	}
+}
+
+static void merge_field(const struct field *field, struct row *a, const struct row *b)
+{
+	switch (field->kind) {
+	case FIELD_COUNTER:
+		add_counter(number(a, field), *number(b, field));
+		break;
+	case FIELD_TIMES:
+		times__add(cell(a, field), cell(b, field));
+		break;
+	case FIELD_TALLY:
+		add_tally(cell(a, field), cell(b, field));
+		break;
+	case FIELD_BITS:
+		add_bits(cell(a, field), cell(b, field), field->size);
+		break;
+	case FIELD_GAUGE:
+		merge_gauge(field, cell(a, field), cell(b, field));
+		break;
+	case FIELD_LABEL:
+	case FIELD_DERIVED:
+		break;
+	}
+}
+
+void samples__merge(const struct samples *s, unsigned int view, struct row *a, const struct row *b)
+{
+	const struct layout *layout = &s->layouts[view];
+
+	for (size_t i = 0; i < layout->nr; i++)
+		merge_field(&layout->fields[i], a, b);
+}
+
+/* What a source has now against what it had: true when it grew. */
+
+static bool take_counter(uint64_t *run, uint64_t *before, uint64_t now)
+{
+	uint64_t was = *before;
+
+	if (now == was)
+		return false;
+	if (now == UINT64_MAX || was == UINT64_MAX) {
+		*run = *before = now;
+		return false;
+	}
+	if (now < was)
+		return false;
+	if (before != run)
+		*before = now;
+	*run += now - was;
+	return true;
+}
+
+static bool take_times(struct times *run, struct times *before, const struct times *now)
+{
+	if (now->count == before->count && now->total_ns == before->total_ns &&
+	    !memcmp(now->hist, before->hist, sizeof(now->hist)))
+		return false;
+	take_counter(&run->total_ns, &before->total_ns, now->total_ns);
+	for (int i = 0; i < STAT_BUCKETS; i++) {
+		uint64_t was = before->hist[i];
+
+		if (take_counter(&run->hist[i], &before->hist[i], now->hist[i]))
+			run->count += now->hist[i] - was;
+	}
+	if (before != run)
+		before->count = now->count;
+	return true;
+}
+
+static bool take_tally(struct tally *run, struct tally *before, const struct tally *now)
+{
+	bool grew = false;
+
+	for (uint32_t i = 0; i < now->nr; i++) {
+		int32_t key = now->list[i].key;
+		uint64_t was = tally__get(before, key), is = now->list[i].count;
+
+		if (is <= was)
+			continue;
+		grew = true;
+		tally__add(run, key, is - was);
+		if (before != run)
+			tally__add(before, key, is - was);
+	}
+	return grew;
+}
+
+/* Extremes since a sink looked; the run has its own. */
+static void note_extremes(const struct samples *s, struct series *series, const struct field *field,
+			  const struct times *now)
+{
+	times__extremes(cell(series->run, field), now->min_ns, now->max_ns);
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		if (series->seen[i])
+			times__extremes(cell(series->seen[i], field), now->min_ns, now->max_ns);
+}
+
+static void note_bits(const struct samples *s, struct series *series, const struct field *field,
+		      const uint64_t *now)
+{
+	add_bits(cell(series->run, field), now, field->size);
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		if (series->seen[i])
+			add_bits(cell(series->seen[i], field), now, field->size);
+}
+
+static void note_greatest(const struct samples *s, struct series *series, const struct field *field,
+			  const void *now)
+{
+	merge_gauge(field, cell(series->run, field), now);
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		if (series->seen[i])
+			merge_gauge(field, cell(series->seen[i], field), now);
+}
+
+static void take_gauge(const struct samples *s, struct source *source, const struct field *field,
+		       const void *now)
+{
+	struct series *series = source->series;
+	void *run = cell(series->run, field), *before;
+
+	if (field->col->merge == MERGE_MAX) {
+		note_greatest(s, series, field, now);
+	} else if (!source->before || field->col->merge == MERGE_LAST) {
+		memcpy(run, now, field->size);
+	} else if (field->col->merge == MERGE_NONE) {
+		set_absent(field, run);
+	} else if (field->col->type == COL_DOUBLE || field->col->type == COL_PERCENT) {
+		before = cell(source->before, field);
+		*(double *)run += *(const double *)now - *(double *)before;
+		memcpy(before, now, field->size);
+	} else if (field->col->type == COL_U32) {
+		before = cell(source->before, field);
+		*(uint32_t *)run += *(const uint32_t *)now - *(uint32_t *)before;
+		memcpy(before, now, field->size);
+	} else {
+		before = cell(source->before, field);
+		*(uint64_t *)run += *(const uint64_t *)now - *(uint64_t *)before;
+		memcpy(before, now, field->size);
+	}
+}
+
+static bool take_field(const struct samples *s, struct source *source, const struct field *field,
+		       const struct row *now)
+{
+	struct series *series = source->series;
+	struct row *run = series->run, *before = source->before ? source->before : run;
+
+	switch (field->kind) {
+	case FIELD_COUNTER:
+		return take_counter(number(run, field), number(before, field), *number(now, field));
+	case FIELD_TIMES:
+		note_extremes(s, series, field, cell(now, field));
+		return take_times(cell(run, field), cell(before, field), cell(now, field));
+	case FIELD_TALLY:
+		return take_tally(cell(run, field), cell(before, field), cell(now, field));
+	case FIELD_BITS:
+		note_bits(s, series, field, cell(now, field));
+		return false;
+	case FIELD_GAUGE:
+		take_gauge(s, source, field, cell(now, field));
+		return false;
+	case FIELD_LABEL:
+	case FIELD_DERIVED:
+		break;
+	}
+	return false;
+}
+
+void samples__take(struct samples *s, struct source *source, const struct row *now)
+{
+	const struct layout *layout = &s->layouts[source->series->view];
+	bool grew = false;
+
+	for (size_t i = 0; i < layout->nr; i++)
+		grew |= take_field(s, source, &layout->fields[i], now);
+	if (grew)
+		source->series->unseen = UINT64_MAX;
+}
+
+/* Sources */
+
+static struct row *new_data(const struct samples *s, const struct series *series, bool copy)
+{
+	struct row *row = calloc(1, s->row_size);
+
+	if (row && copy)
+		memcpy(row, series->run, s->row_size);
+	else if (row)
+		clear_data(&s->layouts[series->view], row);
+	return row;
+}
+
+/* Of fields that go by what was since a sink looked, and not by differences. */
+static bool is_since(const struct field *field)
+{
+	return field->kind == FIELD_BITS ||
+	       (field->kind == FIELD_GAUGE && field->col->merge == MERGE_MAX);
+}
+
+/* What a sink has seen that has never looked: nothing, and all since then. */
+static struct row *new_seen(const struct samples *s, const struct series *series)
+{
+	const struct layout *layout = &s->layouts[series->view];
+	struct row *seen = new_data(s, series, false);
+
+	for (size_t i = 0; seen && i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+		const struct times *t = cell(series->run, field);
+
+		if (field->kind == FIELD_TIMES)
+			times__extremes(cell(seen, field), t->min_ns, t->max_ns);
+		else if (is_since(field))
+			memcpy(cell(seen, field), t, field->size);
+	}
+	return seen;
+}
+
+/* What there is so far is the sole source's, if there is one. */
+static int part_sources(struct samples *s, struct series *series, struct source *source)
+{
+	if (!series->had_source) {
+		series->sole = source;
+		return 0;
+	}
+	source->before = new_data(s, series, false);
+	if (!source->before)
+		return -ENOMEM;
+	if (!series->sole)
+		return 0;
+	series->sole->before = new_data(s, series, true);
+	if (!series->sole->before)
+		return -ENOMEM;
+	series->sole = NULL;
+	return 0;
+}
+
+struct source *samples__open(struct samples *s, unsigned int view, const struct row *row)
+{
+	uint64_t hash = hash_key(&s->layouts[view], view, row);
+	struct series *series = find(s, view, hash, row, false);
+	struct source *source = calloc(1, sizeof(*source));
+
+	if (!source)
+		return NULL;
+	if (!series) {
+		series = new_series(s, view, hash, row);
+		if (!series) {
+			free(source);
+			return NULL;
+		}
+		/* Until the source is there: what nobody feeds is ended. */
+		end_series(s, series);
+	}
+	source->series = series;
+	if (part_sources(s, series, source)) {
+		free(source->before);
+		free(source);
+		return NULL;
+	}
+	unend_series(s, series);
+	series->had_source = true;
+	series->nr_sources++;
+	return source;
+}
+
+/* Folding */
+
+/* The labels of a series without whose they are; when there are too many of them, without any. */
+static void remainder_labels(const struct samples *s, const struct layout *layout, struct row *row,
+			     const struct row *run, bool plain)
+{
+	memcpy(row, run, s->row_size);
+	row->vm = ENDED_VMS;
+	row->vm_nr = 0;
+	row->pid = row->tid = row->vcpu = UINT32_MAX;
+	for (size_t i = 0; plain && i < layout->nr; i++)
+		if (layout->fields[i].kind == FIELD_LABEL)
+			set_absent(&layout->fields[i], cell(row, &layout->fields[i]));
+}
+
+static struct series *remainder_of(struct samples *s, const struct series *series)
+{
+	const struct layout *layout = &s->layouts[series->view];
+	bool plain = s->nr_remainders >= MAX_REMAINDERS;
+	struct row *row = malloc(s->row_size);
+	struct series *to = NULL;
+	uint64_t hash;
+
+	for (int tries = 0; row && !to && tries < 2; tries++) {
+		remainder_labels(s, layout, row, series->run, tries);
+		hash = hash_key(layout, series->view, row);
+		to = find(s, series->view, hash, row, true);
+		if (to || (plain && !tries))
+			continue;
+		to = new_series(s, series->view, hash, row);
+		if (to) {
+			to->remainder = true;
+			s->nr_remainders++;
+		}
+	}
+	free(row);
+	return to;
+}
+
+/* What a sink has seen of the series it has seen of the remainder then. */
+static bool fold_seen(struct samples *s, struct series *to, struct series *from, size_t sink)
+{
+	if (!to->seen[sink])
+		to->seen[sink] = new_seen(s, to);
+	if (!from->seen[sink])
+		from->seen[sink] = new_seen(s, from);
+	if (!to->seen[sink] || !from->seen[sink])
+		return false;
+	samples__merge(s, to->view, to->seen[sink], from->seen[sink]);
+	return true;
+}
+
+/* The oldest of the ended becomes a part of its remainder; it stays when there is no memory. */
+static bool fold_oldest(struct samples *s)
+{
+	struct series *series = s->oldest, *to = remainder_of(s, series);
+
+	if (!to)
+		return false;
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		if (!fold_seen(s, to, series, i))
+			return false;
+	samples__merge(s, to->view, to->run, series->run);
+	to->unseen |= series->unseen;
+	unend_series(s, series);
+	remove_series(s, series);
+	return true;
+}
+
+void samples__close(struct samples *s, struct source *source)
+{
+	struct series *series;
+
+	if (!source)
+		return;
+	series = source->series;
+	if (series->sole == source)
+		series->sole = NULL;
+	free(source->before);
+	free(source);
+	if (--series->nr_sources)
+		return;
+	end_series(s, series);
+	while (s->nr_ended > s->keep_ended && fold_oldest(s))
+		;
+}
+
+/* Reading */
+
+static uint64_t what_of(const struct times *t, enum column_of_times what)
+{
+	switch (what) {
+	case TIMES_COUNT:
+		return t->count;
+	case TIMES_TOTAL:
+		return t->total_ns;
+	case TIMES_MIN:
+		return t->min_ns;
+	case TIMES_MAX:
+		return t->max_ns;
+	case TIMES_MEAN:
+		return times__mean(t);
+	case TIMES_P50:
+		return times__percentile(t, 50);
+	case TIMES_P90:
+		return times__percentile(t, 90);
+	case TIMES_P99:
+		return times__percentile(t, 99);
+	case TIMES_NONE:
+		break;
+	}
+	return UINT64_MAX;
+}
+
+void samples__derive(const struct samples *s, unsigned int view, struct row *row)
+{
+	const struct layout *layout = &s->layouts[view];
+
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (field->kind == FIELD_DERIVED)
+			*number(row, field) = what_of((void *)((char *)row + field->col->times_at),
+						      field->col->times);
+	}
+}
+
+static void subtract_times(struct times *row, const struct times *seen)
+{
+	row->count -= seen->count;
+	row->total_ns -= seen->total_ns;
+	for (int i = 0; i < STAT_BUCKETS; i++)
+		row->hist[i] -= seen->hist[i];
+	row->min_ns = seen->min_ns;
+	row->max_ns = seen->max_ns;
+}
+
+static void subtract_tally(struct tally *row, const struct tally *seen)
+{
+	struct tally left = {};
+
+	for (uint32_t i = 0; i < row->nr; i++) {
+		uint64_t was = tally__get(seen, row->list[i].key);
+
+		if (row->list[i].count > was)
+			tally__add(&left, row->list[i].key, row->list[i].count - was);
+	}
+	*row = left;
+}
+
+/* Of a copy of the run: what the sink has not seen. */
+static void subtract(const struct layout *layout, struct row *row, const struct row *seen)
+{
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		switch (field->kind) {
+		case FIELD_COUNTER:
+			if (*number(row, field) != UINT64_MAX && *number(seen, field) != UINT64_MAX)
+				*number(row, field) -= *number(seen, field);
+			break;
+		case FIELD_TIMES:
+			subtract_times(cell(row, field), cell(seen, field));
+			break;
+		case FIELD_TALLY:
+			subtract_tally(cell(row, field), cell(seen, field));
+			break;
+		case FIELD_BITS:
+		case FIELD_GAUGE:
+			if (is_since(field))
+				memcpy(cell(row, field), cell(seen, field), field->size);
+			break;
+		case FIELD_LABEL:
+		case FIELD_DERIVED:
+			break;
+		}
+	}
+}
+
+/* The sink has seen the run as it is now. */
+static void note_seen(const struct samples *s, struct series *series, size_t sink)
+{
+	const struct layout *layout = &s->layouts[series->view];
+	struct row *seen = series->seen[sink];
+
+	memcpy(seen, series->run, s->row_size);
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+		struct times *t = cell(seen, field);
+
+		if (field->kind == FIELD_TIMES)
+			t->min_ns = t->max_ns = UINT64_MAX;
+		else if (is_since(field))
+			memset(t, 0, field->size);
+	}
+	series->unseen &= ~(1ULL << sink);
+}
+
+static bool is_shown(const struct series *series, size_t sink, unsigned int view, enum scope scope)
+{
+	if (series->view != view)
+		return false;
+	return scope == SCOPE_TOTAL || (series->unseen >> sink & 1);
+}
+
+int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope scope,
+		  struct sample **list, size_t *nr)
+{
+	struct row *row;
+	size_t count = 0;
+
+	*nr = 0;
+	for (size_t i = 0; i < s->nr_all; i++) {
+		struct series *series = s->all[i];
+
+		if (!is_shown(series, sink, view, scope))
+			continue;
+		count++;
+		if (scope == SCOPE_TOTAL || series->seen[sink])
+			continue;
+		series->seen[sink] = new_seen(s, series);
+		if (!series->seen[sink])
+			return -ENOMEM;
+	}
+	*list = malloc(count * (sizeof(**list) + s->row_size) + 1);
+	if (!*list)
+		return -ENOMEM;
+	row = (struct row *)(*list + count);
+	for (size_t i = 0; i < s->nr_all; i++) {
+		struct series *series = s->all[i];
+
+		if (!is_shown(series, sink, view, scope))
+			continue;
+		memcpy(row, series->run, s->row_size);
+		if (scope == SCOPE_INTERVAL) {
+			subtract(&s->layouts[view], row, series->seen[sink]);
+			note_seen(s, series, sink);
+		}
+		samples__derive(s, view, row);
+		(*list)[(*nr)++] = (struct sample){ .row = row, .run = series->run };
+		row = (struct row *)((char *)row + s->row_size);
+	}
+	return 0;
+}
+
+size_t samples__nr_series(const struct samples *s)
+{
+	return s->nr_all - s->nr_remainders;
+}
+
+size_t samples__nr_remainders(const struct samples *s)
+{
+	return s->nr_remainders;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The store: for each series of a monitor its last cumulative sample, and for
+ * each sink what that sink has seen of it.
+ *
+ * A series is what its labels say: the head of its rows (VM, process, thread,
+ * vCPU) and the view's label columns. A source feeds it, as a rule one kernel
+ * record; several sources of the same labels add up. Sources come and go, the
+ * series stays.
+ *
+ * Counters only grow: a value that falls is taken for the one before. Growth
+ * that a source has brought is the series' for good.
+ *
+ * Memory is bounded. Of series without a source the latest are kept; older
+ * ones are folded into a remainder, which has the labels of the series but no
+ * VM. That is exact: a remainder has all that its series had, and of that a
+ * sink is shown only what it has not seen. Folding is final.
+ */
+#ifndef KVM_WATCHER_SAMPLES_H
+#define KVM_WATCHER_SAMPLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "column.h"
+
+enum {
+	/* Series without a source that are kept: 16 of each of 1,000 VMs. */
+	KEEP_ENDED_SERIES = 16000,
+	/* Remainders with labels of their own: guests choose some of these. */
+	MAX_REMAINDERS = 4096,
+};
+
+/* The VM of a remainder's rows. */
+#define ENDED_VMS "(ended)"
+
+struct samples;
+struct source;
+
+/* What rows are about: the time from since_ns to now_ns, CLOCK_MONOTONIC. */
+struct window {
+	enum scope scope;
+	uint64_t since_ns, now_ns;
+};
+
+/* A series as a sink is shown it. */
+struct sample {
+	struct row *row;       /* growth in the window; gauges as they are now */
+	const struct row *run; /* since the beginning */
+};
+
+/*
+ * columns are those of all views; a row has row_size bytes. Ended series
+ * beyond keep_ended are folded. NULL: out of memory.
+ */
+struct samples *samples__new(const struct column *columns, size_t row_size, size_t nr_sinks,
+			     size_t keep_ended);
+void samples__free(struct samples *s);
+
+/* A source of the series with the labels of row, which is copied. NULL: out of memory. */
+struct source *samples__open(struct samples *s, unsigned int view, const struct row *row);
+
+/*
+ * Takes what a source counts now: counters, times and tallies since it was
+ * opened; gauges and bits as they are. Labels of now are not looked at.
+ */
+void samples__take(struct samples *s, struct source *source, const struct row *now);
+
+/* The source is gone; what it has brought stays. */
+void samples__close(struct samples *s, struct source *source);
+
+/*
+ * The series of a view for a sink, by SCOPE_INTERVAL those that grew since it
+ * looked last, which it has seen then; by SCOPE_TOTAL all of them. What is
+ * derived from times is filled in. *list is to be freed at once with free().
+ * 0 or -ENOMEM, with nothing seen.
+ */
+int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope scope,
+		  struct sample **list, size_t *nr);
+
+/* Adds b's counters, times and tallies of a view to a, both as samples__read() gave them. */
+void samples__merge(const struct samples *s, unsigned int view, struct row *a, const struct row *b);
+
+/* Fills in what a view's columns derive from its times. */
+void samples__derive(const struct samples *s, unsigned int view, struct row *row);
+
+/* For tests and for the monitoring of itself. */
+size_t samples__nr_series(const struct samples *s);
+size_t samples__nr_remainders(const struct samples *s);
+
+#endif
