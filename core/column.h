@@ -103,9 +103,14 @@ struct column {
  * of views ends with a NULL title.
  */
 struct view {
-	const char *title; /* heading of the table, units included */
-	bool per_vcpu;	   /* rows are of one vCPU: tid and vcpu apply */
+	const char *title;    /* heading of the table, units included */
+	bool per_vcpu;	      /* rows are of one vCPU: tid and vcpu apply */
+	bool again;	      /* people see the rows of another view here: no data */
+	unsigned int samples; /* SAMPLES_OF(view) that it shows, itself or another; else none */
 };
+
+/* In a view. */
+#define SAMPLES_OF(_view) .samples = (_view) + 1
 
 /* Every monitor's row struct begins with this. */
 struct row {

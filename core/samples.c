@@ -1090,6 +1090,11 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 	return 0;
 }
 
+void samples__zero(const struct samples *s, unsigned int view, struct row *row)
+{
+	clear_data(&s->layouts[view], row);
+}
+
 size_t samples__nr_series(const struct samples *s)
 {
 	return s->nr_all - s->nr_remainders;

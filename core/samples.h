@@ -38,12 +38,6 @@ enum {
 struct samples;
 struct source;
 
-/* What rows are about: the time from since_ns to now_ns, CLOCK_MONOTONIC. */
-struct window {
-	enum scope scope;
-	uint64_t since_ns, now_ns;
-};
-
 /* A series as a sink is shown it. */
 struct sample {
 	struct row *row;       /* growth in the window; gauges as they are now */
@@ -81,6 +75,9 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 
 /* Adds b's counters, times and tallies of a view to a, both as samples__read() gave them. */
 void samples__merge(const struct samples *s, unsigned int view, struct row *a, const struct row *b);
+
+/* Makes the data of a row zero, as of nothing that was measured. */
+void samples__zero(const struct samples *s, unsigned int view, struct row *row);
 
 /* Fills in what a view's columns derive from its times. */
 void samples__derive(const struct samples *s, unsigned int view, struct row *row);

@@ -103,6 +103,10 @@ static void add_cell(struct buf *buf, const struct column *col, const struct row
 		if (cell__bool(col, row, &flag))
 			buf__puts(buf, flag ? "true" : "false");
 		break;
+	case COL_TIMES:
+	case COL_TALLY:
+	case COL_BITS:
+		break;
 	}
 }
 
@@ -119,7 +123,7 @@ static void write_line(struct output *out)
 static void add_columns(struct output *out, const struct column *col, const struct row *row)
 {
 	for (; col->name; col++) {
-		if (col->flags & COL_TABLE_ONLY)
+		if ((col->flags & COL_TABLE_ONLY) || !column__is_shown(col))
 			continue;
 		buf__putc(&out->line, ',');
 		if (!row)

@@ -179,8 +179,16 @@ size_t utf8__decode(const char *s, size_t len, uint32_t *cp)
 	return n;
 }
 
+bool column__is_shown(const struct column *col)
+{
+	return col->type != COL_TIMES && col->type != COL_TALLY && col->type != COL_BITS &&
+	       !(col->flags & COL_KEY_ONLY);
+}
+
 bool section__has(const struct section *section, const struct column *col)
 {
+	if (!column__is_shown(col))
+		return false;
 	if ((col->flags & LEAD_VCPU) && !section->view->per_vcpu)
 		return false;
 	return !col->views || (col->views & section->view_bit);

@@ -198,6 +198,10 @@ static void add_value(struct buf *buf, const struct column *col, const struct ro
 		if (cell__bool(col, row, &flag))
 			buf__puts(buf, flag ? "yes" : "no");
 		break;
+	case COL_TIMES:
+	case COL_TALLY:
+	case COL_BITS:
+		break;
 	}
 }
 
