@@ -32,14 +32,14 @@ LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf 
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
-BPF_SOURCES := $(wildcard core/*.bpf.c monitors/*.bpf.c compat/*.bpf.c)
-SOURCES := $(filter-out %.bpf.c,$(wildcard core/*.c compat/*.c decode/*.c output/*.c monitors/*.c))
+BPF_SOURCES := $(wildcard bpf/*.bpf.c monitors/*.bpf.c compat/*.bpf.c)
+SOURCES := $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c))
 SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES)))
 OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
 
 # Unit tests: everything but main, with sanitizers.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-TEST_OBJECTS := $(filter-out $(OUTPUT)/san/core/main.o,$(SOURCES:%.c=$(OUTPUT)/san/%.o))
+TEST_OBJECTS := $(filter-out $(OUTPUT)/san/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/san/%.o))
 UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * For monitors that wait for a vCPU's next kvm_entry, but only after something
- * else. core/entry.bpf.c's program is on kvm_entry for all of them, and calls
+ * else. bpf/entry.bpf.c's program is on kvm_entry for all of them, and calls
  * theirs where a vCPU has something that waits.
  */
 #ifndef KVM_WATCHER_ENTRY_BPF_H
@@ -12,7 +12,7 @@
 /* The place of this monitor's program among those that are called. */
 const volatile __u32 entry_place;
 
-/* Both are core/entry.bpf.c's. */
+/* Both are bpf/entry.bpf.c's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, MAX_AT_ENTRY);

@@ -97,15 +97,6 @@ enum lost {
 	NR_LOST,
 };
 
-/* Where a memory slot is; npages is 0 when there is none. */
-struct memslot_place {
-	__u32 slot; /* address space << 16 | id */
-	__u32 pad;
-	__u64 base_gfn;
-	__u64 npages;
-	__u64 userspace_addr;
-};
-
 /* How every event in a ring begins. */
 struct event {
 	__u64 ts_ns; /* CLOCK_MONOTONIC */

@@ -2,7 +2,7 @@
 /*
  * The directory of vCPUs. Every vCPU thread that is seen gets a slot, a small
  * number that indexes the arrays of all monitors. The maps here are one set
- * for all monitors: user space makes every object reuse core/vcpus.bpf.c's.
+ * for all monitors: user space makes every object reuse bpf/vcpus.bpf.c's.
  *
  * Identity. A struct kvm_vcpu is freed and its address used again, so a
  * pointer alone names nobody; {pointer, thread} does. The pair is checked once

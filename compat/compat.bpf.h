@@ -8,7 +8,7 @@
 #define KVM_WATCHER_COMPAT_BPF_H
 
 #include "kvm_types.bpf.h"
-#include "../bpf/records.h"
+#include "memslot.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>

@@ -12,8 +12,6 @@
 
 #include <bpf/btf.h>
 
-#include "../core/attach.h"
-
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
 

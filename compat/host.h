@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+enum hook_vendor { VENDOR_VMX = 1 << 0, VENDOR_SVM = 1 << 1 };
+
 /* Vendors (enum hook_vendor) whose module is there; 0: none that has VMX or SVM. */
 unsigned int host__vendors(void);
 

@@ -11,7 +11,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "../compat/host.h"
 #include "../compat/probes.h"
 #include "entry.h"
 #include "log.h"
@@ -19,29 +18,6 @@
 #include "monitor.h"
 #include "run.h"
 #include "vcpus.h"
-
-static const char *const kind_names[NR_HOOK_KINDS] = {
-	[HOOK_RAW_TP] = "raw_tp", [HOOK_TP_BTF] = "tp_btf",	    [HOOK_FENTRY] = "fentry",
-	[HOOK_KPROBE] = "kprobe", [HOOK_TRACEPOINT] = "tracepoint", [HOOK_ITER] = "iter",
-};
-
-const char *hook_kind__name(enum hook_kind kind)
-{
-	return kind_names[kind];
-}
-
-int hook_kind__parse(const char *name)
-{
-	for (int i = 0; i < NR_HOOK_KINDS; i++)
-		if (!strcmp(name, kind_names[i]))
-			return i;
-	return -1;
-}
-
-const char *hook_kind__names(void)
-{
-	return "raw_tp, tp_btf, fentry, kprobe, tracepoint, iter";
-}
 
 const char *need_state__word(const struct need_state *need)
 {
@@ -101,7 +77,7 @@ static const char *refusal_text(int err)
 
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
-	set_why(need, "%s %s: %s", kind_names[hook->kind], hook->target, refusal_text(err));
+	set_why(need, "%s %s: %s", hook_kind__name(hook->kind), hook->target, refusal_text(err));
 }
 
 /*
@@ -184,7 +160,8 @@ static void choose_hooks(struct run *run, struct attachment *at)
 			continue;
 		why = not_applicable(&hooks[i]);
 		if (why)
-			set_why(need, "%s %s: %s", kind_names[hooks[i].kind], hooks[i].target, why);
+			set_why(need, "%s %s: %s", hook_kind__name(hooks[i].kind), hooks[i].target,
+				why);
 		else
 			need->hook = &hooks[i];
 	}
@@ -433,7 +410,7 @@ static int load(struct attachment *at)
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->needs[i].hook != at->needs[i].first)
 			set_why(&at->needs[i], "%s is not among --hooks",
-				kind_names[at->needs[i].first->kind]);
+				hook_kind__name(at->needs[i].first->kind));
 	return err;
 }
 

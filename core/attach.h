@@ -12,32 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../compat/hook_kind.h"
+#include "../compat/host.h"
+
 struct bpf_object;
 struct bpf_link;
 struct monitor;
 struct options;
 struct ring_buffer;
 struct run;
-
-/*
- * The kernel skips a program that is already active on a CPU. Since Linux 7.0
- * raw_tp and tp_btf programs, and fentry ones on every preemptible kernel, can
- * be preempted while active; the events of other threads on that CPU then are
- * skipped (and counted: LOST_SKIPPED). Classic tracepoint programs and kprobes
- * run with preemption off. So: raw_tp first where the event fires with
- * interrupts or preemption off, the classic tracepoint first elsewhere.
- */
-enum hook_kind {
-	HOOK_RAW_TP,
-	HOOK_TP_BTF,
-	HOOK_FENTRY,	 /* fentry and fexit */
-	HOOK_KPROBE,	 /* kprobe and kretprobe */
-	HOOK_TRACEPOINT, /* classic: its record is needed */
-	HOOK_ITER,
-	NR_HOOK_KINDS,
-};
-
-enum hook_vendor { VENDOR_VMX = 1 << 0, VENDOR_SVM = 1 << 1 };
 
 struct hook {
 	const char *need; /* "kvm_exit" */
@@ -52,7 +35,7 @@ struct hook {
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
 	bool (*asked)(const struct options *opts);
-	bool at_entry; /* not attached itself: core/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
+	bool at_entry; /* not attached itself: bpf/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
 };
 
 enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };
@@ -118,11 +101,5 @@ bool attach__loads(const struct bpf_object *obj, const char *prog);
 
 /* "attached", "replaced" or "missing". */
 const char *need_state__word(const struct need_state *need);
-
-const char *hook_kind__name(enum hook_kind kind);
-/* Index of the kind, or -1. */
-int hook_kind__parse(const char *name);
-/* All names, comma separated, for messages. */
-const char *hook_kind__names(void);
 
 #endif

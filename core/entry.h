@@ -2,7 +2,7 @@
 /*
  * One program on kvm_entry for all monitors whose programs wait for an entry
  * after something else: a hook costs more than what nearly all entries need.
- * See core/entry.bpf.c.
+ * See bpf/entry.bpf.c.
  */
 #ifndef KVM_WATCHER_ENTRY_H
 #define KVM_WATCHER_ENTRY_H

@@ -12,7 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
-#include "fill.h"
+#include "../bpf/fill.h"
 #include "fill.skel.h"
 
 int map__resize(struct bpf_object *obj, const char *name, uint32_t entries)

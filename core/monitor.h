@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A monitor: one row in monitors.c, one BPF file and one user-space file in
+ * A monitor: one row in monitors/monitors.c, one BPF file and one user-space file in
  * monitors/. Nothing else in the program knows a monitor by name.
  */
 #ifndef KVM_WATCHER_MONITOR_H
@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "column.h"
+#include "../output/column.h"
 
 struct attachment;
 struct bpf_object;
@@ -47,9 +47,6 @@ struct monitor {
 	/* Undoes start, also one that failed half-way. */
 	void (*stop)(struct run *run, struct attachment *at);
 };
-
-extern const struct monitor *const monitors[];
-extern const size_t nr_monitors;
 
 /* True for a monitor that has an object of its own: all but switches. */
 static inline bool monitor__measures(const struct monitor *m)

@@ -23,7 +23,7 @@
 #include "../compat/host.h"
 #include "entry.h"
 #include "log.h"
-#include "monitor.h"
+#include "../monitors/monitors.h"
 #include "vcpus.h"
 #include "vm.h"
 

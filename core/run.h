@@ -8,7 +8,7 @@
 #include "../bpf/records.h"
 #include "../output/output.h"
 #include "attach.h"
-#include "options.h"
+#include "../cli/options.h"
 
 struct entry;
 struct monitor;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "column.h"
+#include "../output/column.h"
 
 struct bpf_object;
 struct run;

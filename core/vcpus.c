@@ -16,7 +16,7 @@
 #include "../compat/host.h"
 #include "log.h"
 #include "map.h"
-#include "options.h"
+#include "../cli/options.h"
 #include "vcpus.skel.h"
 #include "vm.h"
 

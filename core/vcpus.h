@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 #include "../bpf/records.h"
-#include "column.h"
+#include "../output/column.h"
 
 struct bpf_object;
 struct options;

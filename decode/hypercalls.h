@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../monitors/hypercall.h"
+#include <linux/types.h>
+
+#include "hypercall_abi.h"
 
 enum { HYPERCALL_NAME_LEN = 48 };
 

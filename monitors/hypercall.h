@@ -4,9 +4,7 @@
 #define KVM_WATCHER_HYPERCALL_H
 
 #include "../bpf/records.h"
-
-/* Whose numbering a hypercall follows: each has a tracepoint of its own. */
-enum hypercall_abi { HYPERCALL_KVM = 1, HYPERCALL_HYPERV, HYPERCALL_XEN };
+#include "../decode/hypercall_abi.h"
 
 struct hypercall_key {
 	__u64 nr;
@@ -29,8 +27,6 @@ struct hypercall_state {
 	__u32 record;
 	__u32 seen_entry; /* entries are traced: from now on a missing one is a loss */
 };
-
-enum { HYPERCALL_ARGS = 6 };
 
 /*
  * One hypercall. args: KVM's a0..a3; Xen's a0..a5; of Hyper-V fast, var_cnt,

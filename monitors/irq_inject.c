@@ -13,7 +13,7 @@
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "irq_inject.skel.h"
-#include "lapics.h"
+#include "../core/lapics.h"
 
 enum { VIEW_EVENTS, VIEW_VECTORS };
 _Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");

@@ -13,7 +13,7 @@
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "kvm_timer.skel.h"
-#include "lapics.h"
+#include "../core/lapics.h"
 
 struct timer_row {
 	struct row row;

@@ -19,7 +19,7 @@
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "kvmmmu_page_fault.skel.h"
-#include "pages.h"
+#include "../core/pages.h"
 
 enum { HOTTEST = 10, PAGE_SHIFT = 12 };
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MMIO, VIEW_HOT };

@@ -5,6 +5,7 @@
 
 #include "../bpf/pages.h"
 #include "../bpf/records.h"
+#include "../compat/memslot.h"
 
 enum fault_kind { FAULT_TDP, FAULT_MMIO };
 

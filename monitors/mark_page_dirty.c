@@ -20,7 +20,7 @@
 #include "../core/vcpus.h"
 #include "mark_page_dirty.skel.h"
 #include "migration.h"
-#include "pages.h"
+#include "../core/pages.h"
 
 enum {
 	LEAST_RECORDS = 4096,

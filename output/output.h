@@ -14,7 +14,7 @@
 
 #include <stdio.h>
 
-#include "../core/column.h"
+#include "column.h"
 
 struct json_object;
 

@@ -18,9 +18,9 @@
 #include <cmocka.h>
 
 #include "../../core/attach.h"
-#include "../../core/monitor.h"
-#include "../../core/options.h"
+#include "../../cli/options.h"
 #include "../../core/vcpus.h"
+#include "../../monitors/monitors.h"
 
 enum { MAX_OPTIONS = 64, MAX_PAGES = 64 };
 

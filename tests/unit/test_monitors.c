@@ -12,8 +12,8 @@
 #include <bpf/libbpf.h>
 
 #include "../../core/attach.h"
-#include "../../core/monitor.h"
 #include "../../core/run.h"
+#include "../../monitors/monitors.h"
 
 #define KEYS "efmdwnocihlT"
 

@@ -11,10 +11,10 @@
 
 #include "../compat/host.h"
 #include "../compat/probes.h"
-#include "entry.h"
-#include "monitor.h"
-#include "run.h"
-#include "vcpus.h"
+#include "../core/entry.h"
+#include "../core/run.h"
+#include "../core/vcpus.h"
+#include "../monitors/monitors.h"
 
 static const char *const btf_names[] = { "vmlinux", "kvm", "kvm_intel", "kvm_amd" };
 

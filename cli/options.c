@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "../bpf/records.h"
-#include "attach.h"
-#include "monitor.h"
+#include "../compat/hook_kind.h"
+#include "../monitors/monitors.h"
 #include "options.h"
 
 #define PROGRAM "kvm_watcher"

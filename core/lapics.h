@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The user-space half of bpf/lapics.bpf.h: which vCPU a local APIC is of. */
-#ifndef KVM_WATCHER_MONITORS_LAPICS_H
-#define KVM_WATCHER_MONITORS_LAPICS_H
+#ifndef KVM_WATCHER_CORE_LAPICS_H
+#define KVM_WATCHER_CORE_LAPICS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "../core/log.h"
+#include "../core/run.h"
 #include "check.h"
 #include "list.h"
-#include "log.h"
 #include "options.h"
-#include "run.h"
 
 /* A closed stdout must not become the number of a map. */
 static void open_standard_files(void)

@@ -8,7 +8,7 @@
  * arch/x86/kvm/svm/svm.c; vcpu_enter_guest() in arch/x86/kvm/x86.c on 5.10.
  */
 #include "../compat/compat.bpf.h"
-#include "../bpf/records.h"
+#include "records.h"
 
 /* A variable, which costs less than a map; to the monitors it is their map waited_vcpus. */
 struct waited_vcpus waited;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The user-space half of bpf/pages.bpf.h: a counter per guest page. */
-#ifndef KVM_WATCHER_MONITORS_PAGES_H
-#define KVM_WATCHER_MONITORS_PAGES_H
+#ifndef KVM_WATCHER_CORE_PAGES_H
+#define KVM_WATCHER_CORE_PAGES_H
 
 #include <stddef.h>
 

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../core/map.h"
-#include "../core/run.h"
-#include "../core/vcpus.h"
+#include "map.h"
+#include "run.h"
+#include "vcpus.h"
 
 int lapics__prepare(struct bpf_object *obj, size_t slots)
 {

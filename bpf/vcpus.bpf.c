@@ -4,7 +4,7 @@
  * exist now: one struct vcpu_entry per vCPU descriptor of every process.
  * Kernel: create_vcpu_fd() in virt/kvm/kvm_main.c names the file "kvm-vcpu:N".
  */
-#include "../bpf/vcpus.bpf.h"
+#include "vcpus.bpf.h"
 
 static __always_inline bool is_vcpu(const char name[10])
 {

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../core/log.h"
+#include "../core/run.h"
+#include "../core/vcpus.h"
+#include "../core/vm.h"
 #include "../output/output.h"
-#include "log.h"
 #include "options.h"
-#include "run.h"
-#include "vcpus.h"
-#include "vm.h"
 
 enum { VIEW_VMS, VIEW_VCPUS };
 enum { IN_VMS = 1 << VIEW_VMS, IN_VCPUS = 1 << VIEW_VCPUS };

@@ -10,7 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "../core/map.h"
+#include "map.h"
 
 enum {
 	LEAST_CHUNKS = 4096,   /* 1 GiB of guest pages, in 1 MiB */

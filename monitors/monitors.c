@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The table of monitors, in the order of --help. The help text here is the option's. */
-#include "monitor.h"
+#include "monitors.h"
 
 /* In this version: one file of that name in monitors/ each. */
 extern const struct monitor vm_exit_monitor;
