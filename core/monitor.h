@@ -6,6 +6,7 @@
 #ifndef KVM_WATCHER_MONITOR_H
 #define KVM_WATCHER_MONITOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../output/column.h"
@@ -13,45 +14,97 @@
 struct attachment;
 struct bpf_object;
 struct hook;
-struct run;
+struct record_kind;
+struct row_sum;
+struct sample;
+struct window;
+
+enum { MAX_MONITORS = 16 };
+
+/* Room for the values of a monitor's own options, which all begin as 0. */
+struct monitor_config {
+	_Alignas(8) char bytes[32];
+};
+
+/* An option that only this monitor knows. */
+struct monitor_option {
+	const char *name;
+	char key;	 /* 0: none */
+	const char *arg; /* what it takes, for --help; NULL: nothing */
+	const char *help;
+	bool is_part; /* --help has it among the monitors; without its monitor it is an error */
+	/* Puts arg into config. NULL, or what is wrong with arg: the rest of a sentence. */
+	const char *(*set)(void *config, const char *arg);
+};
 
 struct monitor {
 	const char *name; /* long option, and "monitor" in the output */
 	char key;	  /* short option */
 	const char *help; /* one line of --help */
-	const char *with; /* long option this one needs, or NULL: it changes what that one shows */
+	/* Its own options, up to one without a name, or NULL; and the size of what they fill. */
+	const struct monitor_option *options;
+	size_t config_size;
 
-	/* From here on: what a monitor has that measures something itself. */
 	const struct view *views;
 	const struct column *columns;
-	const struct hook *hooks; /* what it needs, see attach.h */
+	size_t row_size;   /* of its row struct, which begins with struct row */
+	size_t state_size; /* of what it keeps while it is attached: at->state, zero at first */
+	const struct hook *hooks;	   /* what it needs, see attach.h */
+	const struct record_kind *records; /* what its programs count in; or NULL */
 
 	/* The BPF object, as bpftool's skeleton carries it. */
 	const void *(*elf)(size_t *size);
+
+	/* Each of these may be NULL. */
+
 	/* Before the object is loaded: sizes of maps, constants. 0 or -errno. */
-	int (*prepare)(struct run *run, struct bpf_object *obj);
+	int (*prepare)(struct attachment *at, struct bpf_object *obj);
 	/* The object is loaded, its programs are not attached yet. 0 or -errno. */
-	int (*start)(struct run *run, struct attachment *at);
-	/* Writes the rows of the interval that ends now, or of the whole run. */
-	void (*report)(struct run *run, struct attachment *at, enum scope scope);
-	/*
-	 * One event of the object's ring "events" (bpf/events.bpf.h), or NULL.
-	 * The section of view event_view is open: writes a row into it.
-	 */
-	void (*event)(struct run *run, struct attachment *at, const void *data, size_t size);
-	unsigned int event_view;
-	/* All hooks are attached, iterators have run; or NULL. */
-	void (*attached)(struct run *run, struct attachment *at);
-	/* The hooks are about to be detached: the last moment at which they are complete, or NULL. */
-	void (*ending)(struct run *run, struct attachment *at);
+	int (*start)(struct attachment *at);
 	/* Undoes start, also one that failed half-way. */
-	void (*stop)(struct run *run, struct attachment *at);
+	void (*stop)(struct attachment *at);
+	/* All hooks are attached, iterators have run. */
+	void (*attached)(struct attachment *at);
+	/* A look, before and after the records are looked at (records.h). */
+	void (*look)(struct attachment *at);
+	void (*looked)(struct attachment *at);
+	/* The hooks are about to be detached, and this needs them: attach__last_look(). */
+	void (*ending)(struct attachment *at);
+
+	/* What goes beyond the columns. A view is not shown where this is false. */
+	bool (*shows)(const struct attachment *at, unsigned int view, enum scope scope);
+	/* Fills in what is COL_COMPUTED. Objects are put by the caller. */
+	void (*finish)(struct attachment *at, const struct sample *sample,
+		       const struct window *window);
+	/* The order of the rows of one vCPU, or VM, in a view. */
+	int (*compare)(const struct sample *a, const struct sample *b);
+	/* A line for people over the rows of each vCPU. */
+	const struct row_sum *sum;
+	/* Writes the rows of a view another way. False: as they are. */
+	bool (*write)(struct attachment *at, unsigned int view, const struct sample *list,
+		      size_t nr, const struct window *window);
+	/* At the end of a run: rows that are no samples, or files. */
+	void (*lists)(struct attachment *at, const struct window *window);
+
+	/*
+	 * One event of the object's ring "events" (bpf/events.bpf.h), with the section of
+	 * view event_view open: makes a row of it for events__row().
+	 */
+	void (*event)(struct attachment *at, const void *data, size_t size);
+	unsigned int event_view;
 };
 
-/* True for a monitor that has an object of its own: all but switches. */
-static inline bool monitor__measures(const struct monitor *m)
-{
-	return m->elf;
-}
+/* See struct monitor. */
+struct row_sum {
+	const char *label;
+	size_t label_at;		    /* the column that shows it */
+	bool (*has)(const struct row *row); /* the row is a part of the sum */
+};
+
+/* One that the user asks for, and its own options. */
+struct chosen {
+	const struct monitor *monitor;
+	const void *config;
+};
 
 #endif

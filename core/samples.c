@@ -7,7 +7,7 @@
 
 #include "times.h"
 
-enum { MAX_VIEWS = 8, LEAST_BUCKETS = 64 };
+enum { LEAST_BUCKETS = 64 };
 
 /* A column of a view, as far as the store has to do with it. */
 enum field_kind {

@@ -23,9 +23,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "column.h"
+#include "../output/column.h"
 
 enum {
+	MAX_VIEWS = 8,
 	/* Series without a source that are kept: 16 of each of 1,000 VMs. */
 	KEEP_ENDED_SERIES = 16000,
 	/* Remainders with labels of their own: guests choose some of these. */

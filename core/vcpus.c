@@ -14,9 +14,9 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "filter.h"
 #include "log.h"
 #include "map.h"
-#include "../cli/options.h"
 #include "vcpus.skel.h"
 #include "vm.h"
 
@@ -34,11 +34,13 @@ struct lister {
 };
 
 struct vcpus {
-	const struct options *opts;
+	const struct filter *filter;
 	struct lister lister;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
 	struct vm_ref *vms;
+	uint64_t nr_vms;    /* so far */
+	size_t forget_from; /* unused VMs */
 	struct vcpu_ref *refs;
 	size_t nr_slots;	 /* slot 0 included */
 	struct vcpu_info *infos; /* the kernel's, mapped */
@@ -78,13 +80,13 @@ const char *lost__help(enum lost what)
 }
 
 /* Room for what the host runs now, four times over, and for what its CPUs suggest; slot 0 included. */
-static size_t choose_slots(const struct options *opts)
+static size_t choose_slots(uint32_t max_vcpus)
 {
 	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;
 	struct vm *vms = NULL;
 
-	if (opts->max_vcpus)
-		return opts->max_vcpus + 1;
+	if (max_vcpus)
+		return max_vcpus + 1;
 	if (!vm__scan("/proc", &vms, &nr))
 		for (size_t i = 0; i < nr; i++)
 			vcpus += vms[i].nr_vcpus;
@@ -150,15 +152,15 @@ static int map_tables(struct vcpus *v)
 	return v->news ? 0 : -errno;
 }
 
-int vcpus__open(const struct options *opts, struct vcpus **vcpus)
+int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus)
 {
 	struct vcpus *v = calloc(1, sizeof(*v));
 	int err = -ENOMEM;
 
 	if (!v)
 		goto cleanup;
-	v->opts = opts;
-	v->nr_slots = choose_slots(opts);
+	v->filter = filter;
+	v->nr_slots = choose_slots(max_vcpus);
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
@@ -184,6 +186,12 @@ cleanup:
 	return err;
 }
 
+static void free_vm(struct vm_ref *vm)
+{
+	free(vm->past);
+	free(vm);
+}
+
 void vcpus__close(struct vcpus *v)
 {
 	if (!v)
@@ -192,7 +200,7 @@ void vcpus__close(struct vcpus *v)
 		struct vm_ref *vm = v->vms;
 
 		v->vms = vm->next;
-		free(vm);
+		free_vm(vm);
 	}
 	lister__close(&v->lister);
 	ring_buffer__free(v->news);
@@ -223,7 +231,7 @@ int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
 		if (err)
 			return err;
 	}
-	return map__set_const(obj, "only_tgid", v->opts->pid);
+	return map__set_const(obj, "only_tgid", v->filter->pid);
 }
 
 int vcpus__fd(const struct vcpus *v)
@@ -275,45 +283,94 @@ static void name_process(struct vm_ref *vm, const struct vcpu_info *info)
 static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
 {
 	const struct vm_ref *sibling = NULL;
-	unsigned int nth = 1;
 
 	for (const struct vm_ref *other = vm->next; other; other = other->next) {
 		if (other->tgid != vm->tgid || other->start_ns != vm->start_ns)
 			continue;
 		sibling = other;
-		nth += vm->kvm && other->kvm;
+		if (vm->kvm && other->kvm && other->nth > vm->nth)
+			vm->nth = other->nth;
 	}
+	vm->nth++;
 	/* Looking at a process with hundreds of VMs takes long: once is enough. */
 	if (sibling)
 		memcpy(vm->name, sibling->name, sizeof(vm->name));
 	else
 		name_process(vm, info);
-	if (nth == 1)
+	if (vm->nth == 1)
 		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
 	else
-		snprintf(vm->label, sizeof(vm->label), "%s#%u", vm->name, nth);
+		snprintf(vm->label, sizeof(vm->label), "%s#%u", vm->name, vm->nth);
 }
 
-static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
+static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 {
-	struct vm_ref *vm;
+	struct vm_ref *vm = calloc(1, sizeof(*vm));
 
-	for (vm = v->vms; vm; vm = vm->next)
-		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
-		    vm->start_ns == info->start_ns)
-			return vm;
-	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return NULL;
+	vm->nr = ++v->nr_vms;
 	vm->kvm = info->kvm;
 	vm->tgid = info->tgid;
 	vm->start_ns = info->start_ns;
 	vm->next = v->vms;
 	name_vm(vm, info);
 	v->vms = vm;
-	vm->chosen = vm__match(v->opts->vm, vm->label) &&
-		     (!v->opts->pid || (uint32_t)v->opts->pid == vm->tgid);
+	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label);
 	return vm;
+}
+
+static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
+{
+	for (struct vm_ref *vm = v->vms; vm; vm = vm->next)
+		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
+		    vm->start_ns == info->start_ns)
+			return vm;
+	return new_vm(v, info);
+}
+
+static bool is_later(const struct vcpu_info *now, uint64_t vcpu, uint64_t exits)
+{
+	return now->vcpu != vcpu || now->exits < exits;
+}
+
+/*
+ * The kernel likes to use the address of a VM again. A VM has one vCPU of a
+ * number, and keeps it until it ends: another one of that number is another
+ * VM's, also at the same address, where its exits are counted from zero. A
+ * thread that takes a vCPU over goes on counting.
+ */
+static bool is_another_vm(const struct vcpus *v, const struct vm_ref *vm,
+			  const struct vcpu_info *info)
+{
+	for (size_t slot = 1; slot < v->nr_slots; slot++) {
+		const struct vcpu_ref *ref = &v->refs[slot];
+
+		if (ref->known && ref->vm == vm && ref->info.vcpu_id == info->vcpu_id &&
+		    (ref->info.tid == info->tid ||
+		     is_later(info, ref->info.vcpu, v->infos[slot].exits)))
+			return true;
+	}
+	return info->vcpu_id < vm->nr_past && vm->past[info->vcpu_id].vcpu &&
+	       is_later(info, vm->past[info->vcpu_id].vcpu, vm->past[info->vcpu_id].exits);
+}
+
+/* A vCPU's thread has ended: what it was stays known to its VM. */
+static void note_past(struct vm_ref *vm, const struct vcpu_info *info)
+{
+	size_t nr = info->vcpu_id + 1;
+	struct past_vcpu *more;
+
+	if (nr > vm->nr_past && info->vcpu_id < MAX_VCPU_SLOTS) {
+		more = reallocarray(vm->past, nr, sizeof(*more));
+		if (!more)
+			return;
+		memset(more + vm->nr_past, 0, (nr - vm->nr_past) * sizeof(*more));
+		vm->past = more;
+		vm->nr_past = nr;
+	}
+	if (nr <= vm->nr_past)
+		vm->past[info->vcpu_id] = (struct past_vcpu){ info->vcpu, info->exits };
 }
 
 const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info)
@@ -386,7 +443,7 @@ static int lister__read(const struct lister *lister, struct vcpu_entry **entries
 
 int vcpus__list(struct vcpu_entry **entries, size_t *nr)
 {
-	struct lister lister;
+	struct lister lister = {};
 	int err = lister__open(&lister);
 
 	if (err)
@@ -430,16 +487,18 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 static void resolve(struct vcpus *v, uint32_t slot)
 {
 	struct vcpu_ref *ref = slot < v->nr_slots ? &v->refs[slot] : NULL;
-	const struct vm_ref *vm;
+	struct vm_ref *vm;
 
 	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].ready, __ATOMIC_ACQUIRE))
 		return;
 	ref->info = v->infos[slot];
 	vm = find_vm(v, &ref->info);
+	if (vm && is_another_vm(v, vm, &ref->info))
+		vm = new_vm(v, &ref->info);
 	if (!vm)
 		return;
-	ref->vm = vm;
-	ref->chosen = vm->chosen && options__has_vcpu(v->opts, ref->info.vcpu_id);
+	ref->vm = vcpus__get_vm(vm);
+	ref->chosen = vm->chosen && filter__has_vcpu(v->filter, ref->info.vcpu_id);
 	ref->ended = false;
 	ref->known = true;
 }
@@ -479,9 +538,73 @@ static void release(struct vcpus *v, uint32_t slot)
 	map__forget(obj, "thread_slots", &key.tid, slot);
 	if (v->cache[slot_cache__index(key.vcpu)] == slot)
 		v->cache[slot_cache__index(key.vcpu)] = 0;
+	note_past((struct vm_ref *)ref->vm, &v->infos[slot]);
 	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
+	vcpus__put_vm(ref->vm);
 	memset(ref, 0, sizeof(*ref));
 	map__give_back(obj, "free_slots", slot);
+}
+
+/* Of a process the latest VM stays: the next one's number goes on from it. */
+static bool has_later(const struct vcpus *v, const struct vm_ref *vm)
+{
+	for (const struct vm_ref *other = v->vms; other != vm; other = other->next)
+		if (other->tgid == vm->tgid && other->start_ns == vm->start_ns &&
+		    (other->kvm || !vm->kvm))
+			return true;
+	return false;
+}
+
+static bool is_listed(const struct vm_ref *vm, const struct vcpu_entry *entries, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (entries[i].kvm == vm->kvm && entries[i].tgid == vm->tgid)
+			return true;
+	return false;
+}
+
+static size_t count_unused(const struct vcpus *v)
+{
+	size_t unused = 0;
+
+	for (const struct vm_ref *vm = v->vms; vm; vm = vm->next)
+		unused += !vm->users;
+	return unused;
+}
+
+/*
+ * VMs that nobody refers to and that are gone: their process is, or it has
+ * others since. Looking takes time, and so waits until there are many.
+ */
+static void forget_vms(struct vcpus *v)
+{
+	enum { LEAST_UNUSED = 64 };
+	struct vcpu_entry *entries = NULL;
+	struct vm_ref **at = &v->vms;
+	bool knows = false;
+	size_t nr = 0;
+
+	if (v->forget_from < LEAST_UNUSED)
+		v->forget_from = LEAST_UNUSED;
+	if (count_unused(v) < v->forget_from)
+		return;
+	if (v->lister.link || !lister__open(&v->lister))
+		knows = !lister__read(&v->lister, &entries, &nr);
+	while (*at) {
+		struct vm_ref *vm = *at;
+		bool gone = kill(vm->tgid, 0) && errno == ESRCH;
+
+		if (!gone && knows && has_later(v, vm))
+			gone = !is_listed(vm, entries, nr);
+		if (vm->users || !gone) {
+			at = &vm->next;
+			continue;
+		}
+		*at = vm->next;
+		free_vm(vm);
+	}
+	free(entries);
+	v->forget_from = 2 * count_unused(v);
 }
 
 void vcpus__release_ended(struct vcpus *v)
@@ -489,12 +612,36 @@ void vcpus__release_ended(struct vcpus *v)
 	for (size_t slot = 1; slot < v->nr_slots; slot++)
 		if (v->refs[slot].known && v->refs[slot].ended)
 			release(v, slot);
+	forget_vms(v);
+}
+
+const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm)
+{
+	if (vm)
+		((struct vm_ref *)vm)->users++;
+	return vm;
+}
+
+void vcpus__put_vm(const struct vm_ref *vm)
+{
+	if (vm)
+		((struct vm_ref *)vm)->users--;
+}
+
+size_t vcpus__nr_vms(const struct vcpus *v)
+{
+	size_t nr = 0;
+
+	for (const struct vm_ref *vm = v->vms; vm; vm = vm->next)
+		nr++;
+	return nr;
 }
 
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row)
 {
 	row->ts_ns = ts_ns;
 	row->vm = ref->vm->label;
+	row->vm_nr = ref->vm->nr;
 	row->pid = ref->info.tgid;
 	row->tid = ref->info.tid;
 	row->vcpu = ref->info.vcpu_id;
@@ -504,6 +651,7 @@ void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row)
 {
 	row->ts_ns = ts_ns;
 	row->vm = vm ? vm->label : NULL;
+	row->vm_nr = vm ? vm->nr : 0;
 	row->pid = vm ? vm->tgid : UINT32_MAX;
 	row->tid = UINT32_MAX;
 	row->vcpu = UINT32_MAX;

@@ -15,15 +15,22 @@
 #include "../output/column.h"
 
 struct bpf_object;
-struct options;
+struct filter;
 struct vcpus;
 
-/* A VM that was seen; kept for the whole run. */
+/* A VM that was seen. It is there as long as somebody refers to it, and some time longer. */
 struct vm_ref {
 	struct vm_ref *next;
 	uint32_t tgid;
 	uint64_t start_ns;
 	uint64_t kvm;
+	uint64_t nr;	    /* no other VM's in this run */
+	unsigned int users; /* who refers to it */
+	unsigned int nth;   /* of its process */
+	struct past_vcpu {
+		uint64_t vcpu, exits;
+	} * past; /* by number: vCPUs whose thread has ended */
+	size_t nr_past;
 	bool chosen;	/* by -p and --vm */
 	char name[64];	/* of the process: all its VMs have it */
 	char label[72]; /* the same, "#2" etc. behind it for a process's further VMs */
@@ -37,8 +44,11 @@ struct vcpu_ref {
 	bool chosen; /* by -p, --vm and --vcpu */
 };
 
-/* Loads the shared maps. 0 or -errno; says what is wrong itself. */
-int vcpus__open(const struct options *opts, struct vcpus **vcpus);
+/*
+ * Loads the shared maps, with room for max_vcpus, or for as many as the host
+ * suggests (0). 0 or -errno; says what is wrong itself.
+ */
+int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus);
 void vcpus__close(struct vcpus *vcpus);
 
 /* Before obj is loaded: it gets the shared maps and the filter. 0 or -errno. */
@@ -74,6 +84,13 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
  * like its first VM. NULL when out of memory.
  */
 const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *info);
+
+/* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */
+const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);
+void vcpus__put_vm(const struct vm_ref *vm);
+
+/* VMs that are remembered: those that run, and a number of others that does not grow. */
+size_t vcpus__nr_vms(const struct vcpus *vcpus);
 
 void vcpus__losses(const struct vcpus *vcpus, uint64_t lost[NR_LOST]);
 const char *lost__name(enum lost what);

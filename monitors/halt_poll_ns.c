@@ -2,14 +2,13 @@
 /* -n: halt-polling. The kernel half is halt_poll_ns.bpf.c. */
 #include "halt_poll_ns.h"
 
-#include <stdlib.h>
-#include <string.h>
-
+#include "../core/attach.h"
+#include "../core/events.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "halt_poll_ns.skel.h"
 
 enum { VIEW_CHANGES, VIEW_POLLS };
@@ -33,11 +32,9 @@ struct poll_row {
 
 static const struct view views[] = {
 	[VIEW_CHANGES] = { .title = "HALT_POLL_NS", .per_vcpu = true },
-	[VIEW_POLLS] = { .title = "HALT_POLLING", .per_vcpu = true },
+	[VIEW_POLLS] = { .title = "HALT_POLLING", .per_vcpu = true, SAMPLES_OF(VIEW_POLLS) },
 	{},
 };
-
-extern const struct monitor halt_poll_ns_monitor;
 
 #define COL(...) COLUMN(struct poll_row, __VA_ARGS__)
 #define EVENT .views = 1 << VIEW_CHANGES
@@ -53,14 +50,15 @@ static const struct column columns[] = {
 	    .help = "polls that a wake-up ended (KVM's halt_successful_poll)"),
 	COL(polls_failed, "FAILED", COL_U64, ROLE_COUNTER, COUNTS,
 	    .help = "polls that ended without one (halt_attempted_poll less the successful)"),
-	COL(caught, "CAUGHT%", COL_PERCENT, ROLE_GAUGE, COUNTS, .flags = COL_TABLE_ONLY,
+	COL(caught, "CAUGHT%", COL_PERCENT, ROLE_GAUGE, COUNTS,
+	    .flags = COL_TABLE_ONLY | COL_COMPUTED,
 	    .help = "of the polls: those that a wake-up ended"),
 	COL(poll_ok_ns, "OK_TIME", COL_NSEC, ROLE_COUNTER, COUNTS,
 	    .help = "spent in successful polls (halt_poll_success_ns)"),
 	COL(poll_failed_ns, "FAIL_TIME", COL_NSEC, ROLE_COUNTER, COUNTS,
 	    .help = "burnt in failed polls (halt_poll_fail_ns)"),
-	COL(burnt, "BURNT%", COL_PERCENT, ROLE_GAUGE, COUNTS, .flags = COL_TABLE_ONLY,
-	    .help = "of a CPU: the time of failed polls"),
+	COL(burnt, "BURNT%", COL_PERCENT, ROLE_GAUGE, COUNTS,
+	    .flags = COL_TABLE_ONLY | COL_COMPUTED, .help = "of a CPU: the time of failed polls"),
 	COL(grows, "GROWN", COL_U64, ROLE_COUNTER, COUNTS, .help = "times the window grew"),
 	COL(shrinks, "SHRUNK", COL_U64, ROLE_COUNTER, COUNTS, .help = "times it shrank"),
 	COL(window_ns, "WINDOW(ns)", COL_U64, ROLE_GAUGE, COUNTS, .help = "the polling window now"),
@@ -89,49 +87,66 @@ static const struct hook hooks[] = {
 	{},
 };
 
-struct series {
-	struct series_head head;
-	struct poll_record base; /* at the begin of the interval; zero at first */
-	struct poll_record now;
-};
+static bool in_use(const void *record)
+{
+	return ((const struct poll_record *)record)->in_use;
+}
 
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
+static int label(struct attachment *at, uint32_t slot, struct row *row)
+{
+	(void)at;
+	(void)slot;
+	(void)row;
+	return VIEW_POLLS;
+}
+
+/* KVM's counters since the vCPU was first seen. */
+static void sample(struct attachment *at, uint32_t slot, struct row *to)
+{
+	const struct poll_record *record = records__get(&at->records, slot);
+	struct poll_row *row = (struct poll_row *)to;
+	/* In this order: a poll that succeeds meanwhile is not taken for one that failed. */
+	uint64_t attempted = __atomic_load_n(&record->now.attempted, __ATOMIC_ACQUIRE);
+
+	row->polls_ok = record->now.ok - record->base.ok;
+	attempted -= record->base.attempted;
+	row->polls_failed = attempted > row->polls_ok ? attempted - row->polls_ok : 0;
+	row->poll_ok_ns = record->now.ok_ns - record->base.ok_ns;
+	row->poll_failed_ns = record->now.failed_ns - record->base.failed_ns;
+	row->grows = record->grows;
+	row->shrinks = record->shrinks;
+	row->window_ns = record->window_ns;
+}
+
+static const struct record_kind records = {
 	.records = "poll_records",
 	.record_size = sizeof(struct poll_record),
 	.per_slot = 1,
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
 };
 
-static struct series_set set;
-
-static int prepare(struct run *run, struct bpf_object *obj)
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
-	return series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
-}
+	struct poll_row *row = (struct poll_row *)sample->row;
+	uint64_t wall = window->now_ns - window->since_ns,
+		 polls = row->polls_ok + row->polls_failed;
 
-static int start(struct run *run, struct attachment *at)
-{
-	(void)run;
-	return series__open(&set, at->obj);
-}
-
-static void stop(struct run *run, struct attachment *at)
-{
-	(void)run;
 	(void)at;
-	series__close(&set);
+	row->caught = polls ? 100.0 * row->polls_ok / polls : NAN;
+	row->burnt = wall ? 100.0 * row->poll_failed_ns / wall : NAN;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct poll_event *event = data;
 	const struct vcpu_ref *ref;
 	struct poll_row row = {};
 
-	(void)at;
 	if (size < sizeof(*event))
 		return;
-	ref = vcpus__get_new(run->vcpus, event->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, event->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
@@ -139,71 +154,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.type = event->grow ? "grow" : "shrink";
 	row.old_ns = event->old_ns;
 	row.new_ns = event->new_ns;
-	output__row(run->out, &row.row, 0);
-}
-
-/* What was added between two looks, in KVM's counters since the vCPU was first seen. */
-static void fill_counts(struct poll_row *row, const struct poll_record *now,
-			const struct poll_record *before)
-{
-	static const struct poll_record none;
-	const struct poll_counts *from = before ? &before->now : &now->base;
-	uint64_t attempted = counter__delta(now->now.attempted, from->attempted);
-
-	row->polls_ok = counter__delta(now->now.ok, from->ok);
-	row->polls_failed = attempted > row->polls_ok ? attempted - row->polls_ok : 0;
-	row->poll_ok_ns = counter__delta(now->now.ok_ns, from->ok_ns);
-	row->poll_failed_ns = counter__delta(now->now.failed_ns, from->failed_ns);
-	before = before ? before : &none;
-	row->grows = counter__delta(now->grows, before->grows);
-	row->shrinks = counter__delta(now->shrinks, before->shrinks);
-	row->window_ns = now->window_ns;
-}
-
-static void write_row(struct run *run, const struct series *s, enum scope scope)
-{
-	uint64_t wall = run->now_ns - run->since_ns, polls;
-	struct poll_row row = { .row = s->head.row };
-
-	fill_counts(&row, &s->now, scope == SCOPE_INTERVAL && s->base.in_use ? &s->base : NULL);
-	polls = row.polls_ok + row.polls_failed;
-	if (scope == SCOPE_INTERVAL && !polls && !row.grows && !row.shrinks)
-		return;
-	row.row.ts_ns = run->now_ns;
-	row.caught = polls ? 100.0 * row.polls_ok / polls : NAN;
-	row.burnt = wall ? 100.0 * row.poll_failed_ns / wall : NAN;
-	output__row(run->out, &row.row, 0);
-}
-
-static void look(struct run *run)
-{
-	const struct poll_record *records = set.records;
-
-	for (size_t slot = 1; slot < set.nr; slot++) {
-		struct series *s = records[slot].in_use ? series__of(&set, run, slot) : NULL;
-
-		if (s)
-			s->now = records[slot];
-	}
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	struct series **list;
-	size_t nr;
-
-	if (scope == SCOPE_INTERVAL)
-		look(run);
-	list = (struct series **)series__sorted(&set, scope == SCOPE_TOTAL, &nr);
-	run__begin(run, &halt_poll_ns_monitor, scope, VIEW_POLLS);
-	for (size_t i = 0; list && i < nr; i++)
-		write_row(run, list[i], scope);
-	output__end(run->out);
-	for (size_t i = 0; list && i < nr; i++)
-		list[i]->base = list[i]->now;
-	free(list);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&set, run, at->obj);
+	events__row(at, &row.row);
 }
 
 const struct monitor halt_poll_ns_monitor = {
@@ -212,12 +163,11 @@ const struct monitor halt_poll_ns_monitor = {
 	.help = "halt-polling time changes",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct poll_row),
 	.hooks = hooks,
 	.elf = halt_poll_ns_bpf__elf_bytes,
-	.prepare = prepare,
-	.start = start,
-	.report = report,
+	.records = &records,
+	.finish = finish,
 	.event = event,
 	.event_view = VIEW_CHANGES,
-	.stop = stop,
 };

@@ -2,19 +2,16 @@
 /* -h: hypercalls. The kernel half is hypercall.bpf.c. */
 #include "hypercall.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <json-c/json.h>
 
+#include "../core/attach.h"
+#include "../core/events.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
 #include "../core/tempfile.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
 #include "../decode/hypercalls.h"
 #include "hypercall.skel.h"
@@ -24,42 +21,47 @@ enum { VIEW_CALLS, VIEW_EVENTS };
 struct call_row {
 	struct row row;
 	const char *abi;
+	uint32_t abi_nr;
 	const char *name;
 	uint64_t nr;
 	uint64_t count;
+	struct times time;
 	uint64_t vcpu_total;
 	uint64_t p50_ns;
 	uint64_t p99_ns;
 	const char *comm;
 	struct json_object *args;
 	struct json_object *decoded;
+	char text[HYPERCALL_NAME_LEN];
 };
 
 static const struct view views[] = {
-	[VIEW_CALLS] = { .title = "HYPERCALL", .per_vcpu = true },
+	[VIEW_CALLS] = { .title = "HYPERCALL", .per_vcpu = true, SAMPLES_OF(VIEW_CALLS) },
 	[VIEW_EVENTS] = { .title = "HYPERCALL calls", .per_vcpu = true },
 	{},
 };
 
-extern const struct monitor hypercall_monitor;
-
 #define COL(...) COLUMN(struct call_row, __VA_ARGS__)
 #define CALLS .views = 1 << VIEW_CALLS
 #define EVENTS .views = 1 << VIEW_EVENTS
+#define TIME(what) OF_TIMES(struct call_row, time, what)
 
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .width = 11,
 	    .help = "name of the vCPU's thread"),
 	COL(abi, "ABI", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "whose numbers: kvm, hyperv or xen"),
+	COL(abi_nr, NULL, COL_U32, ROLE_LABEL, CALLS, .flags = COL_KEY_ONLY,
+	    .help = "the same in order"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 13, .help = "as that ABI calls it"),
 	COL(nr, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
-	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, .flags = COL_USEC,
+	COL(time, NULL, COL_TIMES, ROLE_COUNTER, CALLS, .help = "until the guest goes on"),
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P50), .flags = COL_USEC | COL_WORSE,
 	    .help = "median time until the guest goes on, within 12.5 % (table: us)"),
-	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, .flags = COL_USEC,
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P99), .flags = COL_USEC | COL_WORSE,
 	    .help = "99th percentile, within 12.5 % (table: us)"),
 	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, CALLS, .help = "hypercalls of that name"),
-	COL(vcpu_total, "HYPERCALLS", COL_U64, ROLE_COUNTER,
+	COL(vcpu_total, "HYPERCALLS", COL_U64, ROLE_GAUGE, .merge = MERGE_NONE,
 	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
 	    .help = "the arguments as they are"),
@@ -102,42 +104,18 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	struct hypercall_key key;
-	uint64_t count;	     /* at the last look */
-	uint64_t vcpu_total; /* at the last look */
-	uint64_t grown;	     /* since the look before */
-	struct stat_series time;
-};
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "hypercall_records",
-	.record_size = sizeof(struct hypercall_record),
-	.per_slot = 8,
-	.index = "hypercall_index",
-	.free_records = "free_records",
-	.slot_at = offsetof(struct hypercall_record, key.slot),
-	.states = "hypercall_states",
-	.state_size = sizeof(struct hypercall_state),
-};
-
-static struct {
-	struct series_set set;
-	/* The calls one by one, unless --events has them in the output. */
+/* The calls one by one, unless --events has them in the output. */
+struct call_file {
 	struct tempfile file;
-	struct output *calls;
-	bool no_file;
-} self;
+	struct output *out;
+	bool failed;
+};
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	int err = series__prepare(&self.set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	int err = map__set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
 
-	if (!err)
-		err = map__set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
+	(void)at;
 	if (!err)
 		err = map__set_offset(obj, "hv_var_cnt_at", "kvm/kvm_hv_hypercall", "var_cnt");
 	if (!err)
@@ -145,131 +123,103 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err ? err : map__set_offset(obj, "xen_a0_at", "kvm/kvm_xen_hypercall", "a0");
 }
 
-static int start(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
-	return series__open(&self.set, at->obj);
-}
+	struct call_file *calls = at->state;
 
-static void close_file(void)
-{
-	if (self.calls) {
-		output__end(self.calls);
-		output__free(self.calls);
+	if (calls->out) {
+		output__end(calls->out);
+		output__free(calls->out);
 	}
-	tempfile__close(&self.file);
+	tempfile__close(&calls->file);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static bool in_use(const void *record)
 {
-	(void)run;
-	(void)at;
-	close_file();
-	series__close(&self.set);
-	memset(&self, 0, sizeof(self));
+	return ((const struct hypercall_record *)record)->in_use;
 }
 
-/* Takes what a record grew by since the last look. */
-static void look(struct series *s, struct hypercall_record *record, uint64_t epoch)
+static int label(struct attachment *at, uint32_t index, struct row *to)
 {
-	const struct hypercall_state *states = self.set.states;
-	uint64_t count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	const struct hypercall_record *record = records__get(&at->records, index);
+	const struct hypercall_key *key = &record->key;
+	struct call_row *row = (struct call_row *)to;
 
-	s->key = record->key;
-	s->grown = counter__delta(count, s->count);
-	s->count = count;
-	s->vcpu_total = states[record->key.slot].total;
-	stat_series__look(&s->time, &record->stat, epoch);
-	s->head.quiet = !s->grown;
+	row->abi = hypercall__abi(key->abi);
+	row->abi_nr = key->abi;
+	row->name = hypercall__name(key->abi, key->nr, row->text, sizeof(row->text));
+	row->nr = key->nr;
+	return VIEW_CALLS;
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static void sample(struct attachment *at, uint32_t index, struct row *to)
 {
-	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->time.run : &s->time.grown;
-	char name[HYPERCALL_NAME_LEN];
-	struct call_row row = {
-		.row = s->head.row,
-		.abi = hypercall__abi(s->key.abi),
-		.name = hypercall__name(s->key.abi, s->key.nr, name, sizeof(name)),
-		.nr = s->key.nr,
-		.count = scope == SCOPE_TOTAL ? s->count : s->grown,
-		.vcpu_total = s->vcpu_total,
-		.p50_ns = stat_delta__percentile(d, 50),
-		.p99_ns = stat_delta__percentile(d, 99),
-	};
+	struct hypercall_record *record = records__get(&at->records, index);
+	const struct hypercall_state *state = records__state(&at->records, record->key.slot);
+	struct call_row *row = (struct call_row *)to;
 
-	row.row.ts_ns = run->now_ns;
-	output__row(run->out, &row.row, 0);
+	/* In this order: one that begins and ends meanwhile is not timed without being counted. */
+	times__read(&row->time, &record->stat, at->ended_epoch);
+	row->count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	row->vcpu_total = state->total;
 }
 
-static int by_vcpu_count(const void *a, const void *b)
+static const struct record_kind records = {
+	.records = "hypercall_records",
+	.record_size = sizeof(struct hypercall_record),
+	.per_slot = 8,
+	.index = "hypercall_index",
+	.free_records = "free_records",
+	.key_at = offsetof(struct hypercall_record, key),
+	.slot_at = offsetof(struct hypercall_record, key.slot),
+	.states = "hypercall_states",
+	.state_size = sizeof(struct hypercall_state),
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+};
+
+/* By the counts of the whole run, in intervals too. */
+static int by_count(const struct sample *a, const struct sample *b)
 {
-	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
-	int order = series__by_vcpu(a, b);
+	const struct call_row *x = (const struct call_row *)a->run,
+			      *y = (const struct call_row *)b->run;
 
-	if (order)
-		return order;
-	if (s->count != t->count)
-		return s->count > t->count ? -1 : 1;
-	if (s->key.abi != t->key.abi)
-		return s->key.abi < t->key.abi ? -1 : 1;
-	return s->key.nr < t->key.nr ? -1 : s->key.nr > t->key.nr;
+	if (x->count != y->count)
+		return x->count > y->count ? -1 : 1;
+	if (x->abi_nr != y->abi_nr)
+		return x->abi_nr < y->abi_nr ? -1 : 1;
+	return x->nr < y->nr ? -1 : x->nr > y->nr;
 }
 
-static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
+static void looked(struct attachment *at)
 {
-	qsort(rows, nr, sizeof(*rows), by_vcpu_count);
-	run__begin(run, &hypercall_monitor, scope, VIEW_CALLS);
-	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
+	const struct call_file *calls = at->state;
+
+	if (calls->out)
+		output__flush(calls->out);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	struct hypercall_record *records = self.set.records;
-	struct series **rows;
-	size_t nr;
-
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
-
-		if (s)
-			look(s, &records[i], at->ended_epoch);
-	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
-	if (rows)
-		write_rows(run, rows, nr, scope);
-	free(rows);
-	if (scope == SCOPE_INTERVAL) {
-		series__retire_ended(&self.set, run, at->obj);
-		if (self.calls)
-			output__flush(self.calls);
-	}
-}
-
-/* Where calls go one by one: the output with --events, else a file made for the first one. */
-static struct output *calls_output(struct run *run)
+/* Made for the first call; false when there is none. */
+static bool open_file(struct attachment *at)
 {
 	const struct section section = {
-		.monitor = hypercall_monitor.name,
+		.monitor = at->monitor->name,
 		.columns = columns,
 		.view = &views[VIEW_EVENTS],
 		.view_bit = 1 << VIEW_EVENTS,
 		.scope = SCOPE_EVENT,
 	};
+	struct call_file *calls = at->state;
 
-	if (run->opts->events)
-		return run->out;
-	if (self.calls || self.no_file)
-		return self.calls;
-	if (!tempfile__open(&self.file, run->opts->temp_dir, hypercall_monitor.name,
-			    run->opts->format))
-		self.calls = output__new(run->opts->format, self.file.stream, 0);
-	self.no_file = !self.calls;
-	if (self.calls)
-		output__begin(self.calls, &section);
-	return self.calls;
+	if (calls->out || calls->failed)
+		return calls->out;
+	if (!tempfile__open(&calls->file, at->env->temp_dir, at->monitor->name, at->env->format))
+		calls->out = output__new(at->env->format, calls->file.stream, 0);
+	calls->failed = !calls->out;
+	if (calls->out)
+		output__begin(calls->out, &section);
+	return calls->out;
 }
 
 static struct json_object *args_array(const struct hypercall_event *e)
@@ -281,30 +231,30 @@ static struct json_object *args_array(const struct hypercall_event *e)
 	return array;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct hypercall_event *e = data;
+	const struct call_file *calls = at->state;
 	const struct vcpu_ref *ref;
-	char name[HYPERCALL_NAME_LEN];
 	struct call_row row = {};
-	struct output *out;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
-	out = ref && ref->chosen ? calls_output(run) : NULL;
-	if (!out)
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
+	if (!ref || !ref->chosen || (!at->env->events && !open_file(at)))
 		return;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
 	row.comm = e->head.comm;
 	row.abi = hypercall__abi(e->abi);
-	row.name = hypercall__name(e->abi, e->nr, name, sizeof(name));
+	row.name = hypercall__name(e->abi, e->nr, row.text, sizeof(row.text));
 	row.nr = e->nr;
 	row.vcpu_total = e->total;
 	row.args = args_array(e);
 	row.decoded = hypercall__decode(e->abi, e->nr, e->args, e->long_mode);
-	output__row(out, &row.row, 0);
+	if (at->env->events)
+		events__row(at, &row.row);
+	else
+		output__row(calls->out, &row.row, 0);
 	json_object_put(row.args);
 	json_object_put(row.decoded);
 }
@@ -315,12 +265,15 @@ const struct monitor hypercall_monitor = {
 	.help = "hypercalls",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct call_row),
+	.state_size = sizeof(struct call_file),
 	.hooks = hooks,
 	.elf = hypercall_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
-	.start = start,
-	.report = report,
+	.stop = stop,
+	.looked = looked,
+	.compare = by_count,
 	.event = event,
 	.event_view = VIEW_EVENTS,
-	.stop = stop,
 };

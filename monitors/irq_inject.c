@@ -2,18 +2,17 @@
 /* -i: interrupts of the vCPUs. The kernel half is irq_inject.bpf.c. */
 #include "irq_inject.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/events.h"
+#include "../core/lapics.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
 #include "irq_inject.skel.h"
-#include "../core/lapics.h"
 
 enum { VIEW_EVENTS, VIEW_VECTORS };
 _Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");
@@ -32,6 +31,7 @@ struct irq_row {
 	uint64_t count;
 	uint64_t reinjections;
 	uint64_t soft;
+	struct times inject;
 	uint64_t inject_count;
 	uint64_t inject_min_ns;
 	uint64_t inject_mean_ns;
@@ -40,6 +40,7 @@ struct irq_row {
 	uint64_t inject_p99_ns;
 	uint64_t eois;
 	uint64_t pv_eois;
+	struct times eoi;
 	uint64_t eoi_count;
 	uint64_t eoi_min_ns;
 	uint64_t eoi_mean_ns;
@@ -51,22 +52,22 @@ struct irq_row {
 
 static const struct view views[] = {
 	[VIEW_EVENTS] = { .title = "IRQ_INJECT", .per_vcpu = true },
-	[VIEW_VECTORS] = { .title = "INTERRUPTS", .per_vcpu = true },
+	[VIEW_VECTORS] = { .title = "INTERRUPTS", .per_vcpu = true, SAMPLES_OF(VIEW_VECTORS) },
 	{},
 };
-
-extern const struct monitor irq_inject_monitor;
 
 #define COL(...) COLUMN(struct irq_row, __VA_ARGS__)
 #define EVENT .views = 1 << VIEW_EVENTS
 #define VECTORS .views = 1 << VIEW_VECTORS
+#define INJECT(what) VECTORS, OF_TIMES(struct irq_row, inject, what)
+#define EOI(what) VECTORS, OF_TIMES(struct irq_row, eoi, what)
 
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 11, .help = "the vCPU's thread"),
 	COL(delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, EVENT, .flags = COL_USEC, .width = 9,
 	    .help = "since the local APIC accepted it (table: us)"),
 	COL(vector, "IRQ_NR", COL_U32, ROLE_LABEL, .help = "the vector"),
-	COL(injections, "INJECTIONS", COL_U64, ROLE_COUNTER,
+	COL(injections, "INJECTIONS", COL_U64, ROLE_GAUGE, .merge = MERGE_NONE,
 	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(type, "TYPE", COL_STRING, ROLE_LABEL, EVENT, .width = 9, .help = "IRQ or Soft/INTn"),
 	COL(reinjected, "REINJECTED", COL_BOOL, ROLE_LABEL, EVENT,
@@ -81,34 +82,37 @@ static const struct column columns[] = {
 	    .help = "of them: injected again"),
 	COL(soft, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
 	    .help = "of them: software interrupts"),
-	COL(inject_count, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
+	COL(inject, NULL, COL_TIMES, ROLE_COUNTER, VECTORS, .help = "from raised to injected"),
+	COL(inject_count, NULL, COL_U64, ROLE_COUNTER, INJECT(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "timed from raised to injected"),
-	COL(inject_min_ns, NULL, COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_DATA_ONLY,
-	    .help = "shortest"),
-	COL(inject_mean_ns, "INJ_MEAN", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC,
-	    .help = "from raised to injected: mean (table: us)"),
-	COL(inject_p50_ns, "INJ_P50", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC | COL_WIDE,
-	    .help = "median, within 12.5 %"),
-	COL(inject_p99_ns, "INJ_P99", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC,
-	    .help = "99th percentile, within 12.5 %"),
-	COL(inject_max_ns, "INJ_MAX", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC | COL_WIDE,
-	    .help = "longest"),
+	COL(inject_min_ns, NULL, COL_NSEC, ROLE_GAUGE, INJECT(MIN),
+	    .flags = COL_DATA_ONLY | COL_WORSE, .help = "shortest"),
+	COL(inject_mean_ns, "INJ_MEAN", COL_NSEC, ROLE_GAUGE, INJECT(MEAN),
+	    .flags = COL_USEC | COL_WORSE, .help = "from raised to injected: mean (table: us)"),
+	COL(inject_p50_ns, "INJ_P50", COL_NSEC, ROLE_GAUGE, INJECT(P50),
+	    .flags = COL_USEC | COL_WIDE | COL_WORSE, .help = "median, within 12.5 %"),
+	COL(inject_p99_ns, "INJ_P99", COL_NSEC, ROLE_GAUGE, INJECT(P99),
+	    .flags = COL_USEC | COL_WORSE, .help = "99th percentile, within 12.5 %"),
+	COL(inject_max_ns, "INJ_MAX", COL_NSEC, ROLE_GAUGE, INJECT(MAX),
+	    .flags = COL_USEC | COL_WIDE | COL_WORSE, .help = "longest"),
 	COL(eois, "EOIS", COL_U64, ROLE_COUNTER, VECTORS, .help = "ends of interrupt that KVM saw"),
 	COL(pv_eois, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
 	    .help = "of them: without an exit, so that KVM saw them later"),
-	COL(eoi_count, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
+	COL(eoi, NULL, COL_TIMES, ROLE_COUNTER, VECTORS,
+	    .help = "from injected or posted to the EOI"),
+	COL(eoi_count, NULL, COL_U64, ROLE_COUNTER, EOI(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "timed from injected or posted to the EOI"),
-	COL(eoi_min_ns, NULL, COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_DATA_ONLY,
+	COL(eoi_min_ns, NULL, COL_NSEC, ROLE_GAUGE, EOI(MIN), .flags = COL_DATA_ONLY | COL_WORSE,
 	    .help = "shortest"),
-	COL(eoi_mean_ns, "EOI_MEAN", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC,
+	COL(eoi_mean_ns, "EOI_MEAN", COL_NSEC, ROLE_GAUGE, EOI(MEAN), .flags = COL_USEC | COL_WORSE,
 	    .help = "from injected or posted to the EOI: mean (table: us)"),
-	COL(eoi_p50_ns, "EOI_P50", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC | COL_WIDE,
-	    .help = "median, within 12.5 %"),
-	COL(eoi_p99_ns, "EOI_P99", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC,
+	COL(eoi_p50_ns, "EOI_P50", COL_NSEC, ROLE_GAUGE, EOI(P50),
+	    .flags = COL_USEC | COL_WIDE | COL_WORSE, .help = "median, within 12.5 %"),
+	COL(eoi_p99_ns, "EOI_P99", COL_NSEC, ROLE_GAUGE, EOI(P99), .flags = COL_USEC | COL_WORSE,
 	    .help = "99th percentile, within 12.5 %"),
-	COL(eoi_max_ns, "EOI_MAX", COL_NSEC, ROLE_GAUGE, VECTORS, .flags = COL_USEC | COL_WIDE,
-	    .help = "longest"),
-	COL(hidden, "HIDDEN", COL_STRING, ROLE_LABEL, VECTORS, .width = 6,
+	COL(eoi_max_ns, "EOI_MAX", COL_NSEC, ROLE_GAUGE, EOI(MAX),
+	    .flags = COL_USEC | COL_WIDE | COL_WORSE, .help = "longest"),
+	COL(hidden, "HIDDEN", COL_STRING, ROLE_GAUGE, VECTORS, .flags = COL_COMPUTED, .width = 6,
 	    .help = "stages that KVM does not see here"),
 	{},
 };
@@ -149,44 +153,10 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* What a record counts, at one moment. */
-struct counts {
-	uint64_t raised, merged, posted, injected, reinjected, soft, eois, pv_eois;
-};
-
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	uint32_t vector;
-	uint64_t injections; /* KVM's, at the last look */
-	struct counts now, before;
-	struct stat_series inject, eoi;
-};
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "irq_records",
-	.record_size = sizeof(struct irq_record),
-	.per_slot = 8,
-	.index = "irq_index",
-	.free_records = "free_records",
-	.slot_at = offsetof(struct irq_record, key.slot),
-	.states = "irq_states",
-	.state_size = sizeof(struct irq_state),
-};
-
-static struct {
-	struct lapics lapics;
-	struct series_set set;
-} self;
-
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err = series__prepare(&self.set, &kind, obj, slots);
+	int err = lapics__prepare(obj, vcpus__max(at->env->vcpus) + 1);
 
-	if (!err)
-		err = lapics__prepare(obj, slots);
 	if (!err)
 		err = map__set_const(obj, "no_injections", !host__vendors());
 	if (!err)
@@ -194,33 +164,103 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err ? err : map__set_offset(obj, "reinjected_at", "kvm/kvm_inj_virq", "reinjected");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	int err = lapics__open(&self.lapics, at->obj);
-
-	(void)run;
-	return err ? err : series__open(&self.set, at->obj);
+	return lapics__open(at->state, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
+	lapics__close(at->state);
+}
+
+/* First: of a vCPU that has ended no record is made any more once they are retired. */
+static void look(struct attachment *at)
+{
+	lapics__forget_ended(at->state, at->env->vcpus, at->obj);
+}
+
+static bool in_use(const void *record)
+{
+	return ((const struct irq_record *)record)->in_use;
+}
+
+static int label(struct attachment *at, uint32_t index, struct row *row)
+{
+	const struct irq_record *record = records__get(&at->records, index);
+
+	((struct irq_row *)row)->vector = record->key.vector;
+	return VIEW_VECTORS;
+}
+
+/* In this order: what is timed is counted, and a part is never more than the whole. */
+static void sample(struct attachment *at, uint32_t index, struct row *to)
+{
+	struct irq_record *record = records__get(&at->records, index);
+	const struct irq_state *state = records__state(&at->records, record->key.slot);
+	struct irq_row *row = (struct irq_row *)to;
+
+	times__read(&row->eoi, &record->eoi, at->ended_epoch);
+	times__read(&row->inject, &record->inject, at->ended_epoch);
+	row->merged = __atomic_load_n(&record->merged, __ATOMIC_ACQUIRE);
+	row->posted = __atomic_load_n(&record->posted, __ATOMIC_ACQUIRE);
+	row->reinjections = __atomic_load_n(&record->reinjected, __ATOMIC_ACQUIRE);
+	row->soft = __atomic_load_n(&record->soft, __ATOMIC_ACQUIRE);
+	row->pv_eois = __atomic_load_n(&record->pv_eois, __ATOMIC_ACQUIRE);
+	row->raised = record->raised;
+	row->count = record->count;
+	row->eois = record->eois;
+	row->injections = state->injections;
+}
+
+static const struct record_kind records = {
+	.records = "irq_records",
+	.record_size = sizeof(struct irq_record),
+	.per_slot = 8,
+	.index = "irq_index",
+	.free_records = "free_records",
+	.key_at = offsetof(struct irq_record, key),
+	.slot_at = offsetof(struct irq_record, key.slot),
+	.states = "irq_states",
+	.state_size = sizeof(struct irq_state),
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+};
+
+/* The stages of a vector that KVM has no part in, by all that was counted of it. */
+static const char *hidden(const struct irq_row *run)
+{
+	if (!host__vendors())
+		return "injection";
+	if (run->posted)
+		return run->eois ? "injection" : "injection, EOI";
+	return run->count && !run->eois ? "EOI" : NULL;
+}
+
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
+{
 	(void)at;
-	lapics__close(&self.lapics);
-	series__close(&self.set);
-	memset(&self, 0, sizeof(self));
+	(void)window;
+	((struct irq_row *)sample->row)->hidden = hidden((const struct irq_row *)sample->run);
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static int by_vector(const struct sample *a, const struct sample *b)
+{
+	const struct irq_row *x = (struct irq_row *)a->row, *y = (struct irq_row *)b->row;
+
+	return x->vector < y->vector ? -1 : x->vector > y->vector;
+}
+
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct irq_event *e = data;
 	const struct vcpu_ref *ref;
 	struct irq_row row = {};
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
@@ -230,118 +270,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.injections = e->injections;
 	row.type = e->soft ? "Soft/INTn" : "IRQ";
 	row.reinjected = e->reinjected;
-	output__row(run->out, &row.row, 0);
-}
-
-static void look(struct series *s, struct irq_record *record, uint64_t epoch)
-{
-	const struct irq_state *states = self.set.states;
-
-	s->vector = record->key.vector;
-	s->before = s->now;
-	s->now = (struct counts){
-		.raised = record->raised,
-		.merged = record->merged,
-		.posted = record->posted,
-		.injected = record->count,
-		.reinjected = record->reinjected,
-		.soft = record->soft,
-		.eois = record->eois,
-		.pv_eois = record->pv_eois,
-	};
-	s->injections = states[record->key.slot].injections;
-	stat_series__look(&s->inject, &record->inject, epoch);
-	stat_series__look(&s->eoi, &record->eoi, epoch);
-	s->head.quiet = !memcmp(&s->now, &s->before, sizeof(s->now));
-}
-
-static uint64_t mean(const struct stat_delta *d)
-{
-	return d->timed ? d->total_ns / d->timed : UINT64_MAX;
-}
-
-/* The stages of this vector that KVM has no part in. */
-static const char *hidden(const struct series *s)
-{
-	const struct counts *c = &s->now;
-
-	if (!host__vendors())
-		return "injection";
-	if (c->posted)
-		return c->eois ? "injection" : "injection, EOI";
-	return c->injected && !c->eois ? "EOI" : NULL;
-}
-
-static void write_series(struct run *run, const struct series *s, enum scope scope)
-{
-	static const struct counts none;
-	const struct counts *from = scope == SCOPE_TOTAL ? &none : &s->before, *to = &s->now;
-	const struct stat_delta *inject = scope == SCOPE_TOTAL ? &s->inject.run : &s->inject.grown;
-	const struct stat_delta *eoi = scope == SCOPE_TOTAL ? &s->eoi.run : &s->eoi.grown;
-	struct irq_row row = {
-		.row = s->head.row,
-		.vector = s->vector,
-		.injections = s->injections,
-		.raised = counter__delta(to->raised, from->raised),
-		.merged = counter__delta(to->merged, from->merged),
-		.posted = counter__delta(to->posted, from->posted),
-		.count = counter__delta(to->injected, from->injected),
-		.reinjections = counter__delta(to->reinjected, from->reinjected),
-		.soft = counter__delta(to->soft, from->soft),
-		.inject_count = inject->timed,
-		.inject_min_ns = inject->min_ns,
-		.inject_mean_ns = mean(inject),
-		.inject_max_ns = inject->max_ns,
-		.inject_p50_ns = stat_delta__percentile(inject, 50),
-		.inject_p99_ns = stat_delta__percentile(inject, 99),
-		.eois = counter__delta(to->eois, from->eois),
-		.pv_eois = counter__delta(to->pv_eois, from->pv_eois),
-		.eoi_count = eoi->timed,
-		.eoi_min_ns = eoi->min_ns,
-		.eoi_mean_ns = mean(eoi),
-		.eoi_max_ns = eoi->max_ns,
-		.eoi_p50_ns = stat_delta__percentile(eoi, 50),
-		.eoi_p99_ns = stat_delta__percentile(eoi, 99),
-		.hidden = hidden(s),
-	};
-
-	row.row.ts_ns = run->now_ns;
-	output__row(run->out, &row.row, 0);
-}
-
-static int by_vcpu_vector(const void *a, const void *b)
-{
-	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
-	int order = series__by_vcpu(a, b);
-
-	return order ? order : (int)s->vector - (int)t->vector;
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	struct irq_record *records = self.set.records;
-	struct series **rows;
-	size_t nr;
-
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
-
-		if (s)
-			look(s, &records[i], at->ended_epoch);
-	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
-	if (!rows)
-		return;
-	qsort(rows, nr, sizeof(*rows), by_vcpu_vector);
-	run__begin(run, &irq_inject_monitor, scope, VIEW_VECTORS);
-	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
-	free(rows);
-	if (scope == SCOPE_TOTAL)
-		return;
-	lapics__forget_ended(&self.lapics, run, at->obj);
-	series__retire_ended(&self.set, run, at->obj);
+	events__row(at, &row.row);
 }
 
 const struct monitor irq_inject_monitor = {
@@ -350,12 +279,17 @@ const struct monitor irq_inject_monitor = {
 	.help = "virtual interrupt injection",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct irq_row),
+	.state_size = sizeof(struct lapics),
 	.hooks = hooks,
 	.elf = irq_inject_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
+	.stop = stop,
+	.look = look,
+	.finish = finish,
+	.compare = by_vector,
 	.event = event,
 	.event_view = VIEW_EVENTS,
-	.stop = stop,
 };

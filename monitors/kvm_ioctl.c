@@ -3,7 +3,6 @@
 #include "kvm_ioctl.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,12 +14,17 @@
 #include <json-c/json.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/events.h"
+#include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
+#include "../core/window.h"
 #include "../decode/ioctls.h"
 #include "kvm_ioctl.skel.h"
 
@@ -28,7 +32,6 @@ enum {
 	RECORDS_PER_SLOT = 32,
 	OWNERS_PER_SLOT = 4,
 	MAX_CALLS = 32768,
-	MAX_ERRORS = 16, /* kinds per row; what is above is "other" */
 };
 
 enum { VIEW_CALLS, VIEW_EVENTS };
@@ -39,7 +42,9 @@ struct ioctl_row {
 	uint64_t cmd;
 	const char *fd_kind;
 	uint64_t count;
+	struct tally failed;
 	struct json_object *errors;
+	struct times time;
 	uint64_t total_ns;
 	uint64_t min_ns;
 	uint64_t max_ns;
@@ -52,19 +57,19 @@ struct ioctl_row {
 	const char *error;
 	uint64_t duration_ns;
 	struct json_object *decoded;
+	char text[IOCTL_NAME_LEN];
 };
 
 static const struct view views[] = {
-	[VIEW_CALLS] = { .title = "KVM_IOCTL" },
+	[VIEW_CALLS] = { .title = "KVM_IOCTL", SAMPLES_OF(VIEW_CALLS) },
 	[VIEW_EVENTS] = { .title = "KVM_IOCTL calls", .per_vcpu = true },
 	{},
 };
 
-extern const struct monitor kvm_ioctl_monitor;
-
 #define COL(...) COLUMN(struct ioctl_row, __VA_ARGS__)
 #define CALLS .views = 1 << VIEW_CALLS
 #define EVENTS .views = 1 << VIEW_EVENTS
+#define TIME(what) OF_TIMES(struct ioctl_row, time, what)
 
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .flags = COL_WIDE,
@@ -74,13 +79,20 @@ static const struct column columns[] = {
 	COL(fd_kind, "FD", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "the descriptor: kvm (/dev/kvm), vm, vcpu or device"),
 	COL(fd, NULL, COL_U64, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY, .help = "its number"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, CALLS, .help = "inside the calls"),
-	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, CALLS, .help = "shortest"),
-	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, CALLS, .help = "longest"),
-	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, .help = "median, within 12.5 %"),
-	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, .help = "99th percentile, within 12.5 %"),
+	COL(time, NULL, COL_TIMES, ROLE_COUNTER, CALLS, .help = "inside the calls"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, CALLS, TIME(TOTAL),
+	    .help = "inside the calls"),
+	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, CALLS, TIME(MIN), .flags = COL_WORSE,
+	    .help = "shortest"),
+	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, CALLS, TIME(MAX), .flags = COL_WORSE,
+	    .help = "longest"),
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P50), .flags = COL_WORSE,
+	    .help = "median, within 12.5 %"),
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P99), .flags = COL_WORSE,
+	    .help = "99th percentile, within 12.5 %"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, CALLS, .help = "calls that returned"),
-	COL(errors, "ERRORS", COL_OBJECT, ROLE_GAUGE, CALLS,
+	COL(failed, NULL, COL_TALLY, ROLE_COUNTER, CALLS, .help = "of them, those that failed"),
+	COL(errors, "ERRORS", COL_OBJECT, ROLE_GAUGE, CALLS, .flags = COL_COMPUTED,
 	    .help = "how many of them failed, by errno"),
 	COL(duration_ns, "TIME", COL_NSEC, ROLE_GAUGE, EVENTS, .flags = COL_USEC, .width = 8,
 	    .help = "inside the call (table: us)"),
@@ -119,234 +131,157 @@ static const struct hook hooks[] = {
 	{},
 };
 
-struct errors {
-	struct {
-		uint32_t error; /* 0: several */
-		uint64_t count;
-	} list[MAX_ERRORS];
-	size_t nr;
-};
-
-/* A command on a kind of descriptor of one VM, whichever thread calls it. */
-struct series {
-	struct series *next;
-	const struct vm_ref *vm;
-	uint32_t cmd;
-	uint16_t kind;
-	uint64_t count, total_count;
-	struct errors errors, total_errors;
-	struct stat_delta delta, total;
-};
-
-/* A kernel record at the last look. */
-struct snapshot {
-	struct series *series;
-	uint64_t count;
-	uint64_t errors[IOCTL_ERRORS];
-	struct timing stat;
-	bool ended; /* nothing more would come at the look before the last one */
-};
-
-static struct {
+struct ioctl_state {
 	struct ioctl_owner *owners;
-	struct ioctl_record *records;
-	size_t owners_size, records_size, nr_owners, nr_records;
+	size_t owners_size, nr_owners;
 	const struct vm_ref **vms; /* by owner */
-	struct snapshot **seen;	   /* by record */
-	struct series *series;
-	bool events;
-} self;
+	struct {
+		uint64_t count; /* at the last look */
+		bool ended;	/* nothing more would come at the look before the last one */
+	} * seen;		/* by record */
+};
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
+	struct ioctl_state *state = at->state;
 	int err;
 
-	self.nr_records = slots * RECORDS_PER_SLOT;
-	self.nr_owners = slots * OWNERS_PER_SLOT;
-	self.events = run->opts->events;
+	state->nr_owners = (vcpus__max(at->env->vcpus) + 1) * OWNERS_PER_SLOT;
 	err = map__resize(obj, "calls", MAX_CALLS);
 	if (!err)
-		err = map__resize(obj, "owners", self.nr_owners);
+		err = map__resize(obj, "owners", state->nr_owners);
 	if (!err)
-		err = map__resize(obj, "owner_index", self.nr_owners);
+		err = map__resize(obj, "owner_index", state->nr_owners);
 	if (!err)
-		err = map__resize(obj, "free_owners", self.nr_owners);
-	if (!err)
-		err = map__resize(obj, "ioctl_records", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "ioctl_index", self.nr_records);
-	if (!err)
-		err = map__resize(obj, "free_records", self.nr_records);
-	if (!err)
-		err = map__set_const(obj, "want_events", self.events);
-	return err;
+		err = map__resize(obj, "free_owners", state->nr_owners);
+	return err ? err : map__set_const(obj, "want_events", at->env->events);
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	int err;
+	struct ioctl_state *state = at->state;
 
-	(void)run;
-	self.owners = map__mmap_name(at->obj, "owners", &self.owners_size);
-	if (!self.owners)
+	state->owners = map__mmap_name(at->obj, "owners", &state->owners_size);
+	if (!state->owners)
 		return -errno;
-	self.records = map__mmap_name(at->obj, "ioctl_records", &self.records_size);
-	if (!self.records)
-		return -errno;
-	self.vms = calloc(self.nr_owners, sizeof(*self.vms));
-	self.seen = calloc(self.nr_records, sizeof(*self.seen));
-	if (!self.vms || !self.seen)
+	state->vms = calloc(state->nr_owners, sizeof(*state->vms));
+	state->seen = calloc(at->records.nr, sizeof(*state->seen));
+	if (!state->vms || !state->seen)
 		return -ENOMEM;
-	err = map__fill_queue(at->obj, "free_owners", 1, self.nr_owners - 1);
-	return err ? err : map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
+	return map__fill_queue(at->obj, "free_owners", 1, state->nr_owners - 1);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
-	(void)at;
-	if (self.owners)
-		munmap(self.owners, self.owners_size);
-	if (self.records)
-		munmap(self.records, self.records_size);
-	for (size_t i = 0; self.seen && i < self.nr_records; i++)
-		free(self.seen[i]);
-	while (self.series) {
-		struct series *s = self.series;
+	struct ioctl_state *state = at->state;
 
-		self.series = s->next;
-		free(s);
-	}
-	free(self.seen);
-	free(self.vms);
-	memset(&self, 0, sizeof(self));
+	for (size_t i = 0; state->vms && i < state->nr_owners; i++)
+		vcpus__put_vm(state->vms[i]);
+	if (state->owners)
+		munmap(state->owners, state->owners_size);
+	free(state->vms);
+	free(state->seen);
 }
 
-/* The VM of an owner, named when it is seen first. */
-static const struct vm_ref *vm_of(struct run *run, uint32_t index)
+/* The VM of an owner that is seen for the first time. */
+static const struct vm_ref *name_vm(const struct attachment *at, const struct ioctl_owner *owner)
 {
-	const struct ioctl_owner *owner = &self.owners[index];
-	struct vcpu_info info = {};
-
-	if (!index || index >= self.nr_owners)
-		return NULL;
-	if (self.vms[index] || !__atomic_load_n(&owner->in_use, __ATOMIC_ACQUIRE))
-		return self.vms[index];
-	info.kvm = owner->kvm;
-	info.tgid = owner->tgid;
-	info.start_ns = owner->start_ns;
-	memcpy(info.comm, owner->comm, sizeof(info.comm));
+	struct vcpu_info info = {
+		.kvm = owner->kvm,
+		.tgid = owner->tgid,
+		.start_ns = owner->start_ns,
+	};
 	/* A VM with vCPUs is its owner's, though another process may have called first. */
-	if (info.kvm)
-		self.vms[index] = vcpus__find_vm(run->vcpus, info.kvm);
-	if (!self.vms[index] || self.vms[index]->tgid != info.tgid)
-		self.vms[index] = vcpus__add_vm(run->vcpus, &info);
-	return self.vms[index];
+	const struct vm_ref *vm = info.kvm ? vcpus__find_vm(at->env->vcpus, info.kvm) : NULL;
+
+	if (vm && vm->tgid == info.tgid)
+		return vm;
+	memcpy(info.comm, owner->comm, sizeof(info.comm));
+	return vcpus__add_vm(at->env->vcpus, &info);
 }
 
-static struct series *series_of(const struct vm_ref *vm, const struct ioctl_key *key)
+static const struct vm_ref *vm_of(const struct attachment *at, uint32_t index)
 {
-	struct series *s;
+	const struct ioctl_state *state = at->state;
 
-	for (s = self.series; s; s = s->next)
-		if (s->vm == vm && s->cmd == key->cmd && s->kind == key->kind)
-			return s;
-	s = calloc(1, sizeof(*s));
-	if (!s)
+	if (!index || index >= state->nr_owners)
 		return NULL;
-	s->vm = vm;
-	s->cmd = key->cmd;
-	s->kind = key->kind;
-	stat_delta__init(&s->delta);
-	stat_delta__init(&s->total);
-	s->next = self.series;
-	self.series = s;
-	return s;
+	if (!state->vms[index] && __atomic_load_n(&state->owners[index].in_use, __ATOMIC_ACQUIRE))
+		state->vms[index] = vcpus__get_vm(name_vm(at, &state->owners[index]));
+	return state->vms[index];
 }
 
-static struct snapshot *snapshot_of(struct run *run, size_t index)
+/* Owners are named while their processes live. */
+static void look(struct attachment *at)
 {
-	const struct ioctl_key *key = &self.records[index].key;
-	struct snapshot *seen = self.seen[index];
-	const struct vm_ref *vm;
+	const struct ioctl_state *state = at->state;
 
-	if (seen)
-		return seen;
-	vm = vm_of(run, key->owner);
-	seen = vm ? calloc(1, sizeof(*seen)) : NULL;
-	if (!seen)
-		return NULL;
-	seen->series = series_of(vm, key);
-	if (!seen->series) {
-		free(seen);
-		return NULL;
-	}
-	self.seen[index] = seen;
-	return seen;
-}
-
-static void add_error(struct errors *errors, uint32_t error, uint64_t count)
-{
-	size_t i;
-
-	for (i = 0; i < errors->nr && errors->list[i].error != error; i++)
-		;
-	if (i == errors->nr) {
-		if (i == MAX_ERRORS - 1)
-			error = 0;
-		else if (i == MAX_ERRORS)
-			i--;
-		if (i == errors->nr)
-			errors->nr++;
-		errors->list[i].error = error;
-	}
-	errors->list[i].count += count;
+	for (size_t i = 1; i < state->nr_owners; i++)
+		vm_of(at, i);
 }
 
 /* --vcpu is about calls on vCPUs: others have none, and stay. */
-static bool is_chosen(const struct run *run, const struct vm_ref *vm, uint16_t kind, uint16_t vcpu)
+static bool is_chosen(const struct attachment *at, const struct vm_ref *vm, uint16_t kind,
+		      uint16_t vcpu)
 {
-	return vm->chosen && (kind != FD_VCPU || options__has_vcpu(run->opts, vcpu));
+	return vm->chosen && (kind != FD_VCPU || filter__has_vcpu(at->env->filter, vcpu));
 }
 
-/* Adds what a record grew by to its series. */
-static void look(struct run *run, size_t index, uint64_t epoch)
+static const char *kind_name(uint16_t kind)
 {
-	struct ioctl_record *record = &self.records[index];
-	struct snapshot *seen = snapshot_of(run, index);
-	struct stat_delta delta;
-	struct timing now;
-	uint64_t count;
-	struct series *s;
+	static const char *const names[] = {
+		[FD_KVM] = "kvm",
+		[FD_VM] = "vm",
+		[FD_VCPU] = "vcpu",
+		[FD_DEVICE] = "device",
+	};
 
-	if (!seen)
-		return;
-	s = seen->series;
-	if (!is_chosen(run, s->vm, record->key.kind, record->key.vcpu))
-		return;
-	count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
-	now = record->stat;
-	stat_delta__init(&delta);
-	stat_delta__set(&delta, &now, &seen->stat);
-	stat_delta__extremes(&delta, &now, epoch);
-	stat_delta__merge(&s->delta, &delta);
-	stat_delta__extremes(&delta, &now, 0);
-	stat_delta__merge(&s->total, &delta);
-	timing__clear(&record->stat, epoch);
-	s->count += count - seen->count;
-	s->total_count += count - seen->count;
+	return kind < sizeof(names) / sizeof(*names) ? names[kind] : NULL;
+}
+
+static bool in_use(const void *record)
+{
+	return ((const struct ioctl_record *)record)->in_use;
+}
+
+/* A command on a kind of descriptor of one VM, whichever thread calls it. */
+static int label(struct attachment *at, uint32_t index, struct row *to)
+{
+	const struct ioctl_record *record = records__get(&at->records, index);
+	const struct ioctl_key *key = &record->key;
+	const struct vm_ref *vm = vm_of(at, key->owner);
+	struct ioctl_row *row = (struct ioctl_row *)to;
+
+	if (!vm)
+		return -EAGAIN;
+	vm_ref__row(vm, 0, to);
+	row->name = ioctl__name(key->cmd, row->text, sizeof(row->text));
+	row->cmd = key->cmd;
+	row->fd_kind = kind_name(key->kind);
+	return is_chosen(at, vm, key->kind, key->vcpu) ? VIEW_CALLS : -ENOENT;
+}
+
+/* In this order: what has failed or was timed is counted. */
+static void sample(struct attachment *at, uint32_t index, struct row *to)
+{
+	struct ioctl_record *record = records__get(&at->records, index);
+	const struct ioctl_state *state = at->state;
+	struct ioctl_row *row = (struct ioctl_row *)to;
+
+	memset(&row->failed, 0, sizeof(row->failed));
 	for (int i = 0; i < IOCTL_ERRORS; i++) {
-		uint64_t failed = record->errors[i].count;
+		const struct ioctl_error *e = &record->errors[i];
+		uint64_t count = __atomic_load_n(&e->count, __ATOMIC_ACQUIRE);
+		/* The last one is all that have no place of their own. */
+		bool other = i == IOCTL_ERRORS - 1 || !e->error;
 
-		if (failed == seen->errors[i])
-			continue;
-		add_error(&s->errors, record->errors[i].error, failed - seen->errors[i]);
-		add_error(&s->total_errors, record->errors[i].error, failed - seen->errors[i]);
-		seen->errors[i] = failed;
+		if (count)
+			tally__add(&row->failed, other ? TALLY_OTHER : (int32_t)e->error, count);
 	}
-	seen->count = count;
-	seen->stat = now;
+	times__read(&row->time, &record->stat, at->ended_epoch);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	row->count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
+	state->seen[index].count = row->count;
 }
 
 static bool process_lives(const struct ioctl_owner *owner)
@@ -364,24 +299,50 @@ static bool thread_lives(const struct ioctl_key *key)
 	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH;
 }
 
-static void retire_record(struct attachment *at, uint32_t index)
+static void forget(struct attachment *at, uint32_t index)
 {
-	map__forget(at->obj, "ioctl_index", &self.records[index].key, index);
-	free(self.seen[index]);
-	self.seen[index] = NULL;
-	memset(&self.records[index], 0, sizeof(self.records[index]));
-	map__give_back(at->obj, "free_records", index);
+	struct ioctl_state *state = at->state;
+
+	memset(&state->seen[index], 0, sizeof(state->seen[index]));
 }
 
 static void retire_owner(struct attachment *at, uint32_t index)
 {
-	struct ioctl_owner *owner = &self.owners[index];
+	struct ioctl_state *state = at->state;
+	struct ioctl_owner *owner = &state->owners[index];
 	struct owner_key key = { .kvm = owner->kvm, .tgid = owner->kvm ? 0 : owner->tgid };
 
 	map__forget(at->obj, "owner_index", &key, index);
-	self.vms[index] = NULL;
+	vcpus__put_vm(state->vms[index]);
+	state->vms[index] = NULL;
 	memset(owner, 0, sizeof(*owner));
 	map__give_back(at->obj, "free_owners", index);
+}
+
+/* All that is in the record is taken, or nobody asks for it. */
+static bool is_taken(const struct attachment *at, uint32_t index)
+{
+	const struct record_owner *owner = &at->records.owners[index];
+	const struct ioctl_record *record = records__get(&at->records, index);
+	const struct ioctl_state *state = at->state;
+
+	return owner->unwanted || (owner->source && record->count == state->seen[index].count);
+}
+
+/* False: the record is free again. */
+static bool retire_record(struct attachment *at, uint32_t index)
+{
+	const struct ioctl_record *record = records__get(&at->records, index);
+	const struct ioctl_state *state = at->state;
+
+	/* An interval later: what it did since the ring was read is shown by then. */
+	if (state->seen[index].ended && is_taken(at, index)) {
+		records__retire(at, index);
+		return false;
+	}
+	state->seen[index].ended =
+		state->owners[record->key.owner].replaced || !thread_lives(&record->key);
+	return true;
 }
 
 /*
@@ -390,182 +351,100 @@ static void retire_owner(struct attachment *at, uint32_t index)
  */
 static void retire(struct attachment *at)
 {
-	bool *used = calloc(self.nr_owners, sizeof(*used));
+	const struct ioctl_state *state = at->state;
+	bool *used = calloc(state->nr_owners, sizeof(*used));
 
 	if (!used)
 		return;
-	for (size_t i = 1; i < self.nr_records; i++) {
-		const struct ioctl_record *record = &self.records[i];
+	for (size_t i = 1; i < at->records.nr; i++) {
+		const struct ioctl_record *record = records__get(&at->records, i);
+		uint32_t owner = record->key.owner;
 
-		if (!self.seen[i] || record->count != self.seen[i]->count)
-			used[record->in_use ? record->key.owner : 0] = true;
-		/* An interval later: what it did since the ring was read is shown by then. */
-		else if (self.seen[i]->ended)
-			retire_record(at, i);
-		else
-			used[record->key.owner] = true;
-		if (self.seen[i])
-			self.seen[i]->ended = self.owners[record->key.owner].replaced ||
-					      !thread_lives(&record->key);
+		if (record->in_use && owner < state->nr_owners && retire_record(at, i))
+			used[owner] = true;
 	}
-	for (size_t i = 1; i < self.nr_owners; i++)
-		if (self.owners[i].in_use && !used[i] &&
-		    (self.owners[i].replaced || !process_lives(&self.owners[i])))
+	for (size_t i = 1; i < state->nr_owners; i++) {
+		const struct ioctl_owner *owner = &state->owners[i];
+
+		if (owner->in_use && !used[i] && (owner->replaced || !process_lives(owner)))
 			retire_owner(at, i);
+	}
 	free(used);
 }
 
-static const char *kind_name(uint16_t kind)
-{
-	static const char *const names[] = {
-		[FD_KVM] = "kvm",
-		[FD_VM] = "vm",
-		[FD_VCPU] = "vcpu",
-		[FD_DEVICE] = "device",
-	};
+static const struct record_kind records = {
+	.records = "ioctl_records",
+	.record_size = sizeof(struct ioctl_record),
+	.per_slot = RECORDS_PER_SLOT,
+	.index = "ioctl_index",
+	.key_at = offsetof(struct ioctl_record, key),
+	.free_records = "free_records",
+	.of_vm = true,
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+	.forget = forget,
+	.retire = retire,
+};
 
-	return kind < sizeof(names) / sizeof(*names) ? names[kind] : NULL;
-}
-
-static const char *error_name(uint32_t error, char *buf, size_t size)
+static const char *error_name(int64_t error, char *buf, size_t size)
 {
-	const char *name = error ? strerrorname_np(error) : "other";
+	const char *name = error == TALLY_OTHER ? "other" : strerrorname_np(error);
 
 	if (name)
 		return name;
-	snprintf(buf, size, "ERRNO_%u", error);
+	snprintf(buf, size, "ERRNO_%u", (unsigned int)error);
 	return buf;
 }
 
 /* An empty object in JSON, nothing in tables. */
-static struct json_object *errors_object(const struct errors *errors)
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
-	struct json_object *obj = json_object_new_object();
+	struct ioctl_row *row = (struct ioctl_row *)sample->row;
 	char name[32];
 
-	for (size_t i = 0; i < errors->nr; i++)
-		json_object_object_add(obj, error_name(errors->list[i].error, name, sizeof(name)),
-				       json_object_new_uint64(errors->list[i].count));
-	return obj;
+	(void)at;
+	(void)window;
+	row->errors = json_object_new_object();
+	for (uint32_t i = 0; i < row->failed.nr; i++)
+		json_object_object_add(row->errors,
+				       error_name(row->failed.list[i].key, name, sizeof(name)),
+				       json_object_new_uint64(row->failed.list[i].count));
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+/* The longest first. */
+static int by_time(const struct sample *a, const struct sample *b)
 {
-	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->total : &s->delta;
-	char name[IOCTL_NAME_LEN];
-	struct ioctl_row row = {
-		.row = { .ts_ns = run->now_ns, .vm = s->vm->label, .pid = s->vm->tgid },
-		.name = ioctl__name(s->cmd, name, sizeof(name)),
-		.cmd = s->cmd,
-		.fd_kind = kind_name(s->kind),
-		.count = scope == SCOPE_TOTAL ? s->total_count : s->count,
-		.errors = errors_object(scope == SCOPE_TOTAL ? &s->total_errors : &s->errors),
-		.total_ns = d->total_ns,
-		.min_ns = d->min_ns,
-		.max_ns = d->max_ns,
-		.p50_ns = stat_delta__percentile(d, 50),
-		.p99_ns = stat_delta__percentile(d, 99),
-	};
+	const struct ioctl_row *x = (struct ioctl_row *)a->row, *y = (struct ioctl_row *)b->row;
 
-	output__row(run->out, &row.row, 0);
-	json_object_put(row.errors);
+	if (x->total_ns != y->total_ns)
+		return x->total_ns > y->total_ns ? -1 : 1;
+	return x->cmd < y->cmd ? -1 : x->cmd > y->cmd;
 }
 
-/* VM by VM, the longest first. */
-static int by_vm_time(const struct series *s, const struct series *t, enum scope scope)
-{
-	uint64_t a = scope == SCOPE_TOTAL ? s->total.total_ns : s->delta.total_ns;
-	uint64_t b = scope == SCOPE_TOTAL ? t->total.total_ns : t->delta.total_ns;
-
-	if (s->vm != t->vm) {
-		int order = strcmp(s->vm->label, t->vm->label);
-
-		if (order)
-			return order;
-		if (s->vm->tgid != t->vm->tgid)
-			return s->vm->tgid < t->vm->tgid ? -1 : 1;
-	}
-	if (a != b)
-		return a > b ? -1 : 1;
-	return s->cmd < t->cmd ? -1 : s->cmd > t->cmd;
-}
-
-static int by_interval(const void *a, const void *b)
-{
-	return by_vm_time(*(struct series *const *)a, *(struct series *const *)b, SCOPE_INTERVAL);
-}
-
-static int by_total(const void *a, const void *b)
-{
-	return by_vm_time(*(struct series *const *)a, *(struct series *const *)b, SCOPE_TOTAL);
-}
-
-static void write_all(struct run *run, enum scope scope)
-{
-	size_t nr = 0, room = 0;
-	struct series **rows;
-
-	for (const struct series *s = self.series; s; s = s->next)
-		room++;
-	rows = calloc(room + 1, sizeof(*rows));
-	if (!rows)
-		return;
-	for (struct series *s = self.series; s; s = s->next)
-		if (scope == SCOPE_TOTAL ? s->total_count : s->count)
-			rows[nr++] = s;
-	qsort(rows, nr, sizeof(*rows), scope == SCOPE_TOTAL ? by_total : by_interval);
-	run__begin(run, &kvm_ioctl_monitor, scope, VIEW_CALLS);
-	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
-	free(rows);
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	if (scope == SCOPE_TOTAL) {
-		write_all(run, scope);
-		return;
-	}
-	for (size_t i = 1; i < self.nr_owners; i++)
-		if (self.owners[i].in_use)
-			vm_of(run, i);
-	for (size_t i = 1; i < self.nr_records; i++)
-		if (self.records[i].in_use)
-			look(run, i, at->ended_epoch);
-	write_all(run, scope);
-	for (struct series *s = self.series; s; s = s->next) {
-		s->count = 0;
-		s->errors.nr = 0;
-		memset(&s->errors, 0, sizeof(s->errors));
-		stat_delta__init(&s->delta);
-	}
-	retire(at);
-}
-
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct ioctl_event *e = data;
-	char name[IOCTL_NAME_LEN], error[32];
 	const struct vm_ref *vm;
 	struct ioctl_row row = {};
+	char error[32];
 
-	(void)at;
 	if (size < sizeof(*e) || e->len > size - sizeof(*e))
 		return;
-	vm = vm_of(run, e->owner);
+	vm = vm_of(at, e->owner);
 	/* kind 0: the note that this owner is new. */
-	if (!e->kind || !vm || !is_chosen(run, vm, e->kind, e->vcpu))
+	if (!e->kind || !vm || !is_chosen(at, vm, e->kind, e->vcpu))
 		return;
 	row.row = (struct row){
 		.ts_ns = e->head.ts_ns,
 		.vm = vm->label,
+		.vm_nr = vm->nr,
 		.pid = e->head.tgid,
 		.tid = e->head.tid,
 		.vcpu = e->kind == FD_VCPU ? e->vcpu : UINT32_MAX,
 	};
 	row.comm = e->head.comm;
-	row.name = ioctl__name(e->cmd, name, sizeof(name));
+	row.name = ioctl__name(e->cmd, row.text, sizeof(row.text));
 	row.cmd = e->cmd;
 	row.fd_kind = kind_name(e->kind);
 	row.fd = e->fd;
@@ -581,7 +460,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 		.data = e->data,
 		.len = e->len,
 	});
-	output__row(run->out, &row.row, 0);
+	events__row(at, &row.row);
 	json_object_put(row.decoded);
 }
 
@@ -591,12 +470,17 @@ const struct monitor kvm_ioctl_monitor = {
 	.help = "KVM ioctls",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct ioctl_row),
+	.state_size = sizeof(struct ioctl_state),
 	.hooks = hooks,
 	.elf = kvm_ioctl_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
+	.stop = stop,
+	.look = look,
+	.compare = by_time,
+	.finish = finish,
 	.event = event,
 	.event_view = VIEW_EVENTS,
-	.stop = stop,
 };

@@ -2,14 +2,18 @@
 /* -c: interrupts given to the chips. The kernel half is kvm_irqchip.bpf.c. */
 #include "kvm_irqchip.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/attach.h"
+#include "../core/events.h"
+#include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
 #include "../decode/irqs.h"
 #include "kvm_irqchip.skel.h"
@@ -41,25 +45,29 @@ struct chip_row {
 	uint64_t coalesced_count;
 	uint64_t masked_count;
 	uint64_t lowered;
+	struct times delay;
 	uint64_t delay_count;
 	uint64_t delay_total_ns;
 	uint64_t delay_p50_ns;
 	uint64_t delay_p99_ns;
 	uint64_t delay_max_ns;
+	uint32_t chip_nr;
+	uint64_t where, data;
+	char type_pin_text[32], dst_vec_text[24], others_text[64];
 };
 
 static const struct view views[] = {
 	[VIEW_EVENTS] = { .title = "KVM_IRQCHIP" },
-	[VIEW_COUNTS] = { .title = "IRQCHIP PINS AND MESSAGES" },
+	[VIEW_COUNTS] = { .title = "IRQCHIP PINS AND MESSAGES", SAMPLES_OF(VIEW_COUNTS) },
 	{},
 };
-
-extern const struct monitor kvm_irqchip_monitor;
 
 #define COL(...) COLUMN(struct chip_row, __VA_ARGS__)
 #define EVENT .views = 1 << VIEW_EVENTS
 #define COUNTS .views = 1 << VIEW_COUNTS
 #define DATA .flags = COL_DATA_ONLY
+#define KEY COUNTS, .flags = COL_KEY_ONLY
+#define DELAY(what) OF_TIMES(struct chip_row, delay, what)
 
 static const struct column columns[] = {
 	COL(raiser_comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15,
@@ -92,18 +100,24 @@ static const struct column columns[] = {
 	    .help = "of them: pending already"),
 	COL(masked_count, "MASKED", COL_U64, ROLE_COUNTER, COUNTS, .help = "of them: masked"),
 	COL(lowered, "LOWERED", COL_U64, ROLE_COUNTER, COUNTS, .help = "of them: lines lowered"),
-	COL(delay_count, NULL, COL_U64, ROLE_COUNTER, COUNTS, DATA, .help = "of them: timed"),
-	COL(delay_total_ns, NULL, COL_NSEC, ROLE_COUNTER, COUNTS, DATA,
+	COL(delay, NULL, COL_TIMES, ROLE_COUNTER, COUNTS, .help = "times of delivery"),
+	COL(delay_count, NULL, COL_U64, ROLE_COUNTER, COUNTS, DATA, DELAY(COUNT),
+	    .help = "of them: timed"),
+	COL(delay_total_ns, NULL, COL_NSEC, ROLE_COUNTER, COUNTS, DATA, DELAY(TOTAL),
 	    .help = "sum of their times of delivery"),
-	COL(delay_p50_ns, "P50", COL_NSEC, ROLE_GAUGE, COUNTS, .flags = COL_USEC,
+	COL(delay_p50_ns, "P50", COL_NSEC, ROLE_GAUGE, COUNTS, DELAY(P50),
+	    .flags = COL_USEC | COL_WORSE,
 	    .help = "median time of delivery, within 12.5 % (table: us)"),
-	COL(delay_p99_ns, "P99", COL_NSEC, ROLE_GAUGE, COUNTS, .flags = COL_USEC,
-	    .help = "99th percentile, within 12.5 %"),
-	COL(delay_max_ns, "MAX", COL_NSEC, ROLE_GAUGE, COUNTS, .flags = COL_USEC,
-	    .help = "longest"),
+	COL(delay_p99_ns, "P99", COL_NSEC, ROLE_GAUGE, COUNTS, DELAY(P99),
+	    .flags = COL_USEC | COL_WORSE, .help = "99th percentile, within 12.5 %"),
+	COL(delay_max_ns, "MAX", COL_NSEC, ROLE_GAUGE, COUNTS, DELAY(MAX),
+	    .flags = COL_USEC | COL_WORSE, .help = "longest"),
 	COL(others, "OTHERS", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY | COL_REST,
 	    .help = "delivery mode, destination mode, trigger, masked, redirection hint, "
 		    "coalesced"),
+	COL(chip_nr, NULL, COL_U32, ROLE_LABEL, KEY, .help = "the chip, as KVM numbers it"),
+	COL(where, NULL, COL_U64, ROLE_LABEL, KEY, .help = "redirection entry, or address"),
+	COL(data, NULL, COL_U64, ROLE_LABEL, KEY, .help = "of a message"),
 	{},
 };
 
@@ -144,26 +158,16 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	struct irqchip_key key;
-	uint64_t count, coalesced, masked, lowered; /* at the last look */
-	uint64_t grown, grown_coalesced, grown_masked, grown_lowered;
-	struct stat_series delay;
+/* Whose a record is, looked for once. */
+struct chip_owner {
+	bool known;
+	const struct vm_ref *vm; /* NULL: it was looked for in vain */
 };
 
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "irqchip_records",
-	.record_size = sizeof(struct irqchip_record),
-	.per_slot = 1,
-	.index = "irqchip_index",
-	.free_records = "free_records",
+struct chip_state {
+	uint64_t unknown_kvm; /* the last VM that was looked for in vain, until the next look */
+	struct chip_owner *owners; /* by record */
 };
-
-static struct series_set set;
-static uint64_t unknown_kvm; /* the last VM that was looked for in vain */
 
 /* Tells the programs which calls have both of their ends watched. */
 static int set_calls(struct bpf_object *obj, const char *constant, const char *begin_kprobe,
@@ -179,14 +183,11 @@ static int set_calls(struct bpf_object *obj, const char *constant, const char *b
 	set_calls(_obj, _prog "_calls", _prog "_begin_kprobe", _prog "_begin_fentry", \
 		  _prog "_end_kprobe", _prog "_end_fexit")
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
-	int err = series__prepare(&set, &kind, obj,
-				  records > LEAST_RECORDS ? records : LEAST_RECORDS);
+	int err = SET_CALLS(obj, "pic");
 
-	if (!err)
-		err = SET_CALLS(obj, "pic");
+	(void)at;
 	if (!err)
 		err = SET_CALLS(obj, "ioapic");
 	if (!err)
@@ -194,57 +195,56 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err ? err : SET_CALLS(obj, "atomic");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	(void)run;
-	return series__open(&set, at->obj);
+	struct chip_state *state = at->state;
+
+	state->owners = calloc(at->records.nr, sizeof(*state->owners));
+	return state->owners ? 0 : -ENOMEM;
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
-	(void)at;
-	series__close(&set);
+	struct chip_state *state = at->state;
+
+	for (size_t i = 0; state->owners && i < at->records.nr; i++)
+		vcpus__put_vm(state->owners[i].vm);
+	free(state->owners);
+	state->owners = NULL;
+}
+
+static void look(struct attachment *at)
+{
+	((struct chip_state *)at->state)->unknown_kvm = 0;
 }
 
 /* Looking through all descriptors takes its time: not for each of a VM's records. */
-static const struct vm_ref *find_vm(struct run *run, uint64_t kvm)
+static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm)
 {
+	struct chip_state *state = at->state;
 	const struct vm_ref *vm;
 
-	if (!kvm || kvm == unknown_kvm)
+	if (!kvm || kvm == state->unknown_kvm)
 		return NULL;
-	vm = vcpus__find_vm(run->vcpus, kvm);
+	vm = vcpus__find_vm(at->env->vcpus, kvm);
 	if (!vm)
-		unknown_kvm = kvm;
+		state->unknown_kvm = kvm;
 	return vm;
 }
 
-/* The series of a record, with its VM looked for once; NULL: there is no such record. */
-static struct series *series_of(struct run *run, uint32_t index)
+/* The head of a record's rows. False: the user does not ask for them. */
+static bool fill_owner(const struct attachment *at, uint32_t index, struct row *row)
 {
-	const struct irqchip_record *records = set.records;
-	struct series *s;
+	const struct irqchip_record *record = records__get(&at->records, index);
+	struct chip_owner *owner = &((struct chip_state *)at->state)->owners[index];
 
-	if (!index || index >= set.nr || !records[index].in_use)
-		return NULL;
-	s = set.live[index];
-	if (s)
-		return s;
-	s = series__add(&set, index);
-	if (!s)
-		return NULL;
-	s->key = records[index].key;
-	s->head.vm = find_vm(run, s->key.kvm);
-	s->head.chosen = s->head.vm ? s->head.vm->chosen : !run->opts->pid && !run->opts->vm;
-	vm_ref__row(s->head.vm, 0, &s->head.row);
-	return s;
+	if (!owner->known) {
+		owner->vm = vcpus__get_vm(find_vm(at, record->key.kvm));
+		owner->known = true;
+	}
+	vm_ref__row(owner->vm, 0, row);
+	return owner->vm ? owner->vm->chosen : filter__has_every_vm(at->env->filter);
 }
-
-/* Room for a row's texts. */
-struct texts {
-	char type_pin[32], dst_vec[24], others[64];
-};
 
 static const char *chip_name(unsigned int chip)
 {
@@ -259,8 +259,8 @@ static const char *chip_name(unsigned int chip)
 }
 
 /* What pin, entry or message say. PICs: that is their pin; the rest the event has. */
-static void fill_route(struct chip_row *row, struct texts *texts, unsigned int chip, uint32_t pin,
-		       uint64_t where, uint64_t data, bool coalesced)
+static void fill_route(struct chip_row *row, unsigned int chip, uint32_t pin, uint64_t where,
+		       uint64_t data, bool coalesced)
 {
 	struct irq_route route = chip == CHIP_MSI ? irq__msi(where, data) : irq__ioapic(where);
 
@@ -268,9 +268,9 @@ static void fill_route(struct chip_row *row, struct texts *texts, unsigned int c
 	row->pin = chip == CHIP_MSI ? UINT32_MAX : pin;
 	row->dest = row->vector = UINT32_MAX;
 	row->redirection_hint = BOOL_ABSENT;
-	snprintf(texts->type_pin, sizeof(texts->type_pin), chip == CHIP_MSI ? "%s" : "%s/%u",
+	snprintf(row->type_pin_text, sizeof(row->type_pin_text), chip == CHIP_MSI ? "%s" : "%s/%u",
 		 row->chip, pin);
-	row->type_pin = texts->type_pin;
+	row->type_pin = row->type_pin_text;
 	if (chip < CHIP_IOAPIC)
 		return;
 	row->dest = route.dest;
@@ -280,119 +280,108 @@ static void fill_route(struct chip_row *row, struct texts *texts, unsigned int c
 	row->trigger = route.level ? "level" : "edge";
 	if (chip == CHIP_MSI)
 		row->redirection_hint = route.hint;
-	snprintf(texts->dst_vec, sizeof(texts->dst_vec), "%x/%u", route.dest, route.vector);
-	row->dst_vec = texts->dst_vec;
-	row->others = irq__others(&route, coalesced, texts->others, sizeof(texts->others));
+	snprintf(row->dst_vec_text, sizeof(row->dst_vec_text), "%x/%u", route.dest, route.vector);
+	row->dst_vec = row->dst_vec_text;
+	row->others = irq__others(&route, coalesced, row->others_text, sizeof(row->others_text));
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static bool in_use(const void *record)
+{
+	return ((const struct irqchip_record *)record)->in_use;
+}
+
+static int label(struct attachment *at, uint32_t index, struct row *to)
+{
+	const struct irqchip_record *record = records__get(&at->records, index);
+	const struct irqchip_key *key = &record->key;
+	struct chip_row *row = (struct chip_row *)to;
+	bool chosen = fill_owner(at, index, to);
+
+	fill_route(row, key->chip, key->pin, key->where, key->data, false);
+	row->chip_nr = key->chip;
+	row->where = key->where;
+	row->data = key->data;
+	return chosen ? VIEW_COUNTS : -ENOENT;
+}
+
+static uint64_t read_count(const __u64 *count)
+{
+	return __atomic_load_n(count, __ATOMIC_ACQUIRE);
+}
+
+static void sample(struct attachment *at, uint32_t index, struct row *to)
+{
+	struct irqchip_record *record = records__get(&at->records, index);
+	struct chip_row *row = (struct chip_row *)to;
+
+	/* In this order, which is not the programs': what is timed, or a part of it, is counted. */
+	times__read(&row->delay, &record->delay, at->ended_epoch);
+	row->lowered = read_count(&record->lowered);
+	row->masked_count = read_count(&record->masked);
+	row->coalesced_count = read_count(&record->coalesced);
+	row->count = read_count(&record->count);
+}
+
+/* The record is free again. */
+static void forget(struct attachment *at, uint32_t index)
+{
+	struct chip_owner *owner = &((struct chip_state *)at->state)->owners[index];
+
+	vcpus__put_vm(owner->vm);
+	*owner = (struct chip_owner){};
+}
+
+static const struct record_kind records = {
+	.records = "irqchip_records",
+	.record_size = sizeof(struct irqchip_record),
+	.per_slot = RECORDS_PER_SLOT,
+	.least = LEAST_RECORDS,
+	.index = "irqchip_index",
+	.free_records = "free_records",
+	.key_at = offsetof(struct irqchip_record, key),
+	.of_vm = true,
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+	.forget = forget,
+};
+
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct irqchip_event *e = data;
-	const struct series *s;
 	struct chip_row row = {};
-	struct texts texts;
 
-	(void)at;
-	if (size < sizeof(*e))
+	if (size < sizeof(*e) || !e->record || e->record >= at->records.nr ||
+	    !in_use(records__get(&at->records, e->record)) || !fill_owner(at, e->record, &row.row))
 		return;
-	s = series_of(run, e->record);
-	if (!s || !s->head.chosen)
-		return;
-	row.row = s->head.row;
 	row.row.ts_ns = e->head.ts_ns;
 	row.raiser_comm = e->head.comm;
 	row.raiser_tid = e->head.tid;
 	row.delay_ns = e->delay_ns;
-	fill_route(&row, &texts, e->chip, e->pin, e->entry, e->data, e->coalesced == FLAG_YES);
+	fill_route(&row, e->chip, e->pin, e->entry, e->data, e->coalesced == FLAG_YES);
 	if (e->chip < CHIP_IOAPIC) {
 		row.trigger = e->level ? "level" : "edge";
-		snprintf(texts.others, sizeof(texts.others), "%s%s%s", row.trigger,
+		snprintf(row.others_text, sizeof(row.others_text), "%s%s%s", row.trigger,
 			 e->masked ? "|masked" : "", e->coalesced == FLAG_YES ? "|coalesced" : "");
-		row.others = texts.others;
+		row.others = row.others_text;
 	}
 	row.masked = e->chip == CHIP_MSI ? BOOL_ABSENT : e->masked;
 	row.coalesced = e->coalesced;
 	row.asserted = e->asserted;
-	output__row(run->out, &row.row, 0);
+	events__row(at, &row.row);
 }
 
-static void look(struct series *s, struct irqchip_record *record, uint64_t epoch)
+static int by_pin(const struct sample *a, const struct sample *b)
 {
-	s->grown = counter__delta(record->count, s->count);
-	s->grown_coalesced = counter__delta(record->coalesced, s->coalesced);
-	s->grown_masked = counter__delta(record->masked, s->masked);
-	s->grown_lowered = counter__delta(record->lowered, s->lowered);
-	s->count += s->grown;
-	s->coalesced += s->grown_coalesced;
-	s->masked += s->grown_masked;
-	s->lowered += s->grown_lowered;
-	stat_series__look(&s->delay, &record->delay, epoch);
-	s->head.quiet = !s->grown;
-}
+	const struct chip_row *x = (struct chip_row *)a->row, *y = (struct chip_row *)b->row;
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
-{
-	bool all = scope == SCOPE_TOTAL;
-	const struct stat_delta *d = all ? &s->delay.run : &s->delay.grown;
-	struct texts texts;
-	struct chip_row row = {
-		.row = s->head.row,
-		.count = all ? s->count : s->grown,
-		.coalesced_count = all ? s->coalesced : s->grown_coalesced,
-		.masked_count = all ? s->masked : s->grown_masked,
-		.lowered = all ? s->lowered : s->grown_lowered,
-		.delay_count = d->timed,
-		.delay_total_ns = d->total_ns,
-		.delay_p50_ns = stat_delta__percentile(d, 50),
-		.delay_p99_ns = stat_delta__percentile(d, 99),
-		.delay_max_ns = d->max_ns,
-	};
-
-	row.row.ts_ns = run->now_ns;
-	fill_route(&row, &texts, s->key.chip, s->key.pin, s->key.where, s->key.data, false);
-	output__row(run->out, &row.row, 0);
-}
-
-static int by_vm_pin(const void *a, const void *b)
-{
-	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
-	int order = series__by_vcpu(a, b);
-
-	if (order)
-		return order;
-	if (s->key.chip != t->key.chip)
-		return (int)s->key.chip - (int)t->key.chip;
-	if (s->key.pin != t->key.pin)
-		return (int)s->key.pin - (int)t->key.pin;
-	if (s->key.data != t->key.data)
-		return s->key.data < t->key.data ? -1 : 1;
-	return s->key.where < t->key.where ? -1 : s->key.where > t->key.where;
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	struct irqchip_record *records = set.records;
-	struct series **rows;
-	size_t nr;
-
-	unknown_kvm = 0;
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
-		struct series *s = series_of(run, i);
-
-		if (s)
-			look(s, &records[i], at->ended_epoch);
-	}
-	rows = (struct series **)series__list(&set, scope == SCOPE_TOTAL, &nr);
-	if (!rows)
-		return;
-	qsort(rows, nr, sizeof(*rows), by_vm_pin);
-	run__begin(run, &kvm_irqchip_monitor, scope, VIEW_COUNTS);
-	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
-	free(rows);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended_vms(&set, at->obj);
+	if (x->chip_nr != y->chip_nr)
+		return x->chip_nr < y->chip_nr ? -1 : 1;
+	if (x->pin != y->pin)
+		return x->pin < y->pin ? -1 : 1;
+	if (x->data != y->data)
+		return x->data < y->data ? -1 : 1;
+	return x->where < y->where ? -1 : x->where > y->where;
 }
 
 const struct monitor kvm_irqchip_monitor = {
@@ -401,12 +390,16 @@ const struct monitor kvm_irqchip_monitor = {
 	.help = "irqchip settings (PIC, IOAPIC, MSI)",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct chip_row),
+	.state_size = sizeof(struct chip_state),
 	.hooks = hooks,
 	.elf = kvm_irqchip_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
+	.stop = stop,
+	.look = look,
+	.compare = by_pin,
 	.event = event,
 	.event_view = VIEW_EVENTS,
-	.stop = stop,
 };

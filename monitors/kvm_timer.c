@@ -2,29 +2,31 @@
 /* -T: the timers of the local APICs. The kernel half is kvm_timer.bpf.c. */
 #include "kvm_timer.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/lapics.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
 #include "kvm_timer.skel.h"
-#include "../core/lapics.h"
+
+enum { VIEW_TIMERS };
 
 struct timer_row {
 	struct row row;
 	const char *mode;
-	bool hv;
+	uint32_t mode_nr;
+	uint8_t hv; /* or BOOL_ABSENT */
 	const char *hv_number;
 	uint64_t count;
 	uint64_t restarted;
 	uint64_t switched;
 	uint64_t fired;
 	uint64_t never_fired;
+	struct times late;
 	uint64_t late_count;
 	uint64_t late_mean_ns;
 	uint64_t late_p50_ns;
@@ -33,17 +35,17 @@ struct timer_row {
 };
 
 static const struct view views[] = {
-	{ .title = "KVM_TIMER", .per_vcpu = true },
+	[VIEW_TIMERS] = { .title = "KVM_TIMER", .per_vcpu = true, SAMPLES_OF(VIEW_TIMERS) },
 	{},
 };
 
-extern const struct monitor kvm_timer_monitor;
-
 #define COL(...) COLUMN(struct timer_row, __VA_ARGS__)
+#define LATE(what) OF_TIMES(struct timer_row, late, what)
 
 static const struct column columns[] = {
 	COL(mode, "TIMER_MODE", COL_STRING, ROLE_LABEL, .width = 11,
 	    .help = "ONESHOT, PERIODIC or TSCDEADLINE"),
+	COL(mode_nr, NULL, COL_U32, ROLE_LABEL, .flags = COL_KEY_ONLY, .help = "the same in order"),
 	COL(hv_number, "HV", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY,
 	    .help = "1: VMX' preemption timer, 0: an hrtimer"),
 	COL(hv, NULL, COL_BOOL, ROLE_LABEL, .flags = COL_DATA_ONLY,
@@ -56,15 +58,17 @@ static const struct column columns[] = {
 	COL(fired, "FIRED", COL_U64, ROLE_COUNTER, .help = "expiries, each period counts"),
 	COL(never_fired, "NEVER", COL_U64, ROLE_COUNTER,
 	    .help = "armed, and stopped or armed anew before they fired"),
-	COL(late_count, NULL, COL_U64, ROLE_COUNTER, .flags = COL_DATA_ONLY,
+	COL(late, NULL, COL_TIMES, ROLE_COUNTER, .help = "from the deadline to the expiry"),
+	COL(late_count, NULL, COL_U64, ROLE_COUNTER, LATE(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "expiries whose deadline is known"),
-	COL(late_mean_ns, NULL, COL_NSEC, ROLE_GAUGE, .flags = COL_DATA_ONLY,
-	    .help = "from the deadline to the expiry: mean"),
-	COL(late_p50_ns, "LATE_P50", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC,
+	COL(late_mean_ns, NULL, COL_NSEC, ROLE_GAUGE, LATE(MEAN),
+	    .flags = COL_DATA_ONLY | COL_WORSE, .help = "from the deadline to the expiry: mean"),
+	COL(late_p50_ns, "LATE_P50", COL_NSEC, ROLE_GAUGE, LATE(P50), .flags = COL_USEC | COL_WORSE,
 	    .help = "from the deadline to the expiry: median, within 12.5 % (table: us)"),
-	COL(late_p99_ns, "LATE_P99", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC,
+	COL(late_p99_ns, "LATE_P99", COL_NSEC, ROLE_GAUGE, LATE(P99), .flags = COL_USEC | COL_WORSE,
 	    .help = "99th percentile, within 12.5 %"),
-	COL(late_max_ns, "LATE_MAX", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC, .help = "most"),
+	COL(late_max_ns, "LATE_MAX", COL_NSEC, ROLE_GAUGE, LATE(MAX), .flags = COL_USEC | COL_WORSE,
+	    .help = "most"),
 	{},
 };
 
@@ -120,43 +124,10 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* What a record counts, at one moment. */
-struct counts {
-	uint64_t armed, restarted, switched, fired, never_fired;
-};
-
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	struct timer_key key;
-	struct counts now, before;
-	struct stat_series late;
-};
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "timer_records",
-	.record_size = sizeof(struct timer_record),
-	.per_slot = 3,
-	.index = "timer_index",
-	.free_records = "free_records",
-	.slot_at = offsetof(struct timer_record, key.slot),
-	.states = "timer_states",
-	.state_size = sizeof(struct timer_state),
-};
-
-static struct {
-	struct lapics lapics;
-	struct series_set set;
-} self;
-
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err = series__prepare(&self.set, &kind, obj, slots);
+	int err = lapics__prepare(obj, vcpus__max(at->env->vcpus) + 1);
 
-	if (!err)
-		err = lapics__prepare(obj, slots);
 	if (!err)
 		err = map__set_const(obj, "sees_hv_expiry",
 				     attach__loads(obj, "expire_kprobe") ||
@@ -168,57 +139,47 @@ static int prepare(struct run *run, struct bpf_object *obj)
 					    attach__loads(obj, "hrtimer_tracepoint"));
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	int err = lapics__open(&self.lapics, at->obj);
-
-	(void)run;
-	return err ? err : series__open(&self.set, at->obj);
+	return lapics__open(at->state, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
-	(void)at;
-	lapics__close(&self.lapics);
-	series__close(&self.set);
-	memset(&self, 0, sizeof(self));
+	lapics__close(at->state);
 }
 
 /* A vCPU that ends takes the timer with it that still was armed. */
-static void end_timers(const struct run *run)
+static void end_timers(struct attachment *at)
 {
-	struct timer_record *records = self.set.records;
-	struct timer_state *states = self.set.states;
-
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
-		struct timer_state *state = &states[slot];
+	for (size_t slot = 1; slot <= vcpus__max(at->env->vcpus); slot++) {
+		const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, slot);
+		struct timer_state *state = records__state(&at->records, slot);
+		struct timer_record *record;
 
 		if (!ref || !ref->ended || !state->armed)
 			continue;
 		state->armed = 0;
-		if (state->record && state->record < self.set.nr)
-			records[state->record].never_fired++;
+		if (!state->record || state->record >= at->records.nr)
+			continue;
+		record = records__get(&at->records, state->record);
+		record->never_fired++;
 	}
 }
 
-static void look(struct series *s, struct timer_record *record, uint64_t epoch)
+/* In this order: a timer that is ended can't fire any more. */
+static void look(struct attachment *at)
 {
-	s->key = record->key;
-	s->before = s->now;
-	s->now = (struct counts){
-		.armed = record->count,
-		.restarted = record->restarted,
-		.switched = record->switched,
-		.fired = record->fired,
-		.never_fired = record->never_fired,
-	};
-	stat_series__look(&s->late, &record->late, epoch);
-	s->head.quiet = !memcmp(&s->now, &s->before, sizeof(s->now));
+	lapics__forget_ended(at->state, at->env->vcpus, at->obj);
+	end_timers(at);
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static bool in_use(const void *record)
+{
+	return ((const struct timer_record *)record)->in_use;
+}
+
+static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	static const char *const modes[] = {
 		[TIMER_ONESHOT] = "ONESHOT",
@@ -226,69 +187,52 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 		[TIMER_TSCDEADLINE] = "TSCDEADLINE",
 		[TIMER_UNKNOWN] = NULL,
 	};
-	static const struct counts none;
-	const struct counts *from = scope == SCOPE_TOTAL ? &none : &s->before, *to = &s->now;
-	const struct stat_delta *late = scope == SCOPE_TOTAL ? &s->late.run : &s->late.grown;
-	struct timer_row row = {
-		.row = s->head.row,
-		.mode = modes[s->key.mode & 3],
-		.hv = s->key.hv,
-		.hv_number = s->key.hv ? "1" : "0",
-		.count = counter__delta(to->armed, from->armed),
-		.restarted = counter__delta(to->restarted, from->restarted),
-		.switched = counter__delta(to->switched, from->switched),
-		.fired = counter__delta(to->fired, from->fired),
-		.never_fired = counter__delta(to->never_fired, from->never_fired),
-		.late_count = late->timed,
-		.late_mean_ns = late->timed ? late->total_ns / late->timed : UINT64_MAX,
-		.late_p50_ns = stat_delta__percentile(late, 50),
-		.late_p99_ns = stat_delta__percentile(late, 99),
-		.late_max_ns = late->max_ns,
-	};
+	const struct timer_record *record = records__get(&at->records, index);
+	struct timer_row *row = (struct timer_row *)to;
 
-	row.row.ts_ns = run->now_ns;
-	output__row(run->out, &row.row, 0);
+	row->mode = modes[record->key.mode & 3];
+	row->mode_nr = record->key.mode;
+	row->hv = record->key.hv;
+	row->hv_number = row->hv ? "1" : "0";
+	return VIEW_TIMERS;
 }
 
-static int by_vcpu_mode(const void *a, const void *b)
+/* In this order: what is timed has fired, what has fired was armed. */
+static void sample(struct attachment *at, uint32_t index, struct row *to)
 {
-	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
-	int order = series__by_vcpu(a, b);
+	struct timer_record *record = records__get(&at->records, index);
+	struct timer_row *row = (struct timer_row *)to;
 
-	if (order)
-		return order;
-	if (s->key.mode != t->key.mode)
-		return (int)s->key.mode - (int)t->key.mode;
-	return (int)t->key.hv - (int)s->key.hv;
+	times__read(&row->late, &record->late, at->ended_epoch);
+	row->fired = __atomic_load_n(&record->fired, __ATOMIC_ACQUIRE);
+	row->never_fired = __atomic_load_n(&record->never_fired, __ATOMIC_ACQUIRE);
+	row->switched = __atomic_load_n(&record->switched, __ATOMIC_ACQUIRE);
+	row->restarted = record->restarted;
+	row->count = record->count;
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static const struct record_kind records = {
+	.records = "timer_records",
+	.record_size = sizeof(struct timer_record),
+	.per_slot = 3,
+	.index = "timer_index",
+	.free_records = "free_records",
+	.key_at = offsetof(struct timer_record, key),
+	.slot_at = offsetof(struct timer_record, key.slot),
+	.states = "timer_states",
+	.state_size = sizeof(struct timer_state),
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+};
+
+static int by_mode(const struct sample *a, const struct sample *b)
 {
-	struct timer_record *records = self.set.records;
-	struct series **rows;
-	size_t nr;
+	const struct timer_row *x = (struct timer_row *)a->row, *y = (struct timer_row *)b->row;
 
-	if (scope == SCOPE_INTERVAL)
-		end_timers(run);
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
-
-		if (s)
-			look(s, &records[i], at->ended_epoch);
-	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
-	if (!rows)
-		return;
-	qsort(rows, nr, sizeof(*rows), by_vcpu_mode);
-	run__begin(run, &kvm_timer_monitor, scope, 0);
-	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
-	free(rows);
-	if (scope == SCOPE_TOTAL)
-		return;
-	lapics__forget_ended(&self.lapics, run, at->obj);
-	series__retire_ended(&self.set, run, at->obj);
+	if (x->mode_nr != y->mode_nr)
+		return x->mode_nr < y->mode_nr ? -1 : 1;
+	return (int)y->hv - (int)x->hv;
 }
 
 const struct monitor kvm_timer_monitor = {
@@ -297,10 +241,14 @@ const struct monitor kvm_timer_monitor = {
 	.help = "hv and software timers",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct timer_row),
+	.state_size = sizeof(struct lapics),
 	.hooks = hooks,
 	.elf = kvm_timer_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
 	.stop = stop,
+	.look = look,
+	.compare = by_mode,
 };

@@ -12,14 +12,17 @@
 #include <json-c/json.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/events.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
-#include "../core/vcpus.h"
-#include "kvmmmu_page_fault.skel.h"
 #include "../core/pages.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
+#include "../core/vcpus.h"
+#include "../core/window.h"
+#include "kvmmmu_page_fault.skel.h"
 
 enum { HOTTEST = 10, PAGE_SHIFT = 12 };
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MMIO, VIEW_HOT };
@@ -49,27 +52,29 @@ struct fault_row {
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t fast_faults;
+	struct tally errors, levels;
 	struct json_object *by_error;
 	struct json_object *by_level;
+	struct times time;
 	uint64_t total_ns;
 	uint64_t min_ns;
 	uint64_t max_ns;
 	uint64_t p50_ns;
 	uint64_t p90_ns;
 	uint64_t p99_ns;
+	uint64_t base, npages;
 };
 
 static const struct view views[] = {
 	[VIEW_EVENT] = { .title = "KVMMMU_PAGE_FAULT", .per_vcpu = true },
-	[VIEW_SLOT] = { .title = "PAGE_FAULTS" },
-	[VIEW_MMIO] = { .title = "MMIO" },
+	[VIEW_SLOT] = { .title = "PAGE_FAULTS", SAMPLES_OF(VIEW_SLOT) },
+	[VIEW_MMIO] = { .title = "MMIO", SAMPLES_OF(VIEW_MMIO) },
 	[VIEW_HOT] = { .title = "HOTTEST_PAGES" },
 	{},
 };
 
-extern const struct monitor kvmmmu_page_fault_monitor;
-
 #define COL(...) COLUMN(struct fault_row, __VA_ARGS__)
+#define TIME(what) OF_TIMES(struct fault_row, time, what)
 
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE,
@@ -84,7 +89,7 @@ static const struct column columns[] = {
 	    .help = "how often this page of this VM has faulted so far"),
 	COL(delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_EVENT), .flags = COL_USEC,
 	    .width = 7, .help = "from the fault to the next entry of the guest"),
-	COL(vmm_ns, NULL, COL_NSEC, ROLE_GAUGE, .flags = COL_DATA_ONLY,
+	COL(vmm_ns, NULL, COL_NSEC, ROLE_COUNTER, .flags = COL_DATA_ONLY,
 	    .views = IN(VIEW_EVENT) | IN(VIEW_MMIO), .help = "the VMM's part of it"),
 	COL(hva, "HVA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE,
 	    .width = 14, .help = "the page's address in the VMM"),
@@ -109,32 +114,61 @@ static const struct column columns[] = {
 	    .help = "why: the hardware's error bits"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
 	    .help = "faults, or accesses"),
-	COL(reads, "READS", COL_U64, ROLE_COUNTER, .views = IN(VIEW_MMIO), .help = "of them"),
+	COL(reads, "READS", COL_U64, ROLE_COUNTER, .views = IN(VIEW_MMIO), .flags = COL_COMPUTED,
+	    .help = "of them"),
 	COL(writes, "WRITES", COL_U64, ROLE_COUNTER, .views = IN(VIEW_MMIO), .help = "of them"),
+	COL(time, NULL, COL_TIMES, ROLE_COUNTER, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
+	    .help = "the delays"),
 	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
-	    .help = "sum of the delays"),
-	COL(min_ns, NULL, COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
+	    TIME(TOTAL), .help = "sum of the delays"),
+	COL(min_ns, NULL, COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO), TIME(MIN),
 	    .flags = COL_DATA_ONLY, .help = "shortest"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
-	    .help = "longest"),
-	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
-	    .help = "median, within 12.5 %"),
-	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
+	    TIME(MAX), .flags = COL_WORSE, .help = "longest"),
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO), TIME(P50),
+	    .flags = COL_WORSE, .help = "median, within 12.5 %"),
+	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO), TIME(P90),
 	    .flags = COL_DATA_ONLY, .help = "90th percentile, within 12.5 %"),
-	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
-	    .help = "99th percentile, within 12.5 %"),
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO), TIME(P99),
+	    .flags = COL_WORSE, .help = "99th percentile, within 12.5 %"),
 	COL(fast_faults, "FAST", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT),
 	    .help = "resolved without the MMU's lock"),
 	COL(by_level, "LEVELS", COL_OBJECT, ROLE_COUNTER, .views = IN(VIEW_SLOT),
-	    .help = "by the size of the mapped page"),
+	    .flags = COL_COMPUTED, .help = "by the size of the mapped page"),
 	COL(by_error, "TYPES", COL_OBJECT, ROLE_COUNTER, .views = IN(VIEW_SLOT),
-	    .help = "by the hardware's error bits"),
+	    .flags = COL_COMPUTED, .help = "by the hardware's error bits"),
+	COL(levels, NULL, COL_TALLY, ROLE_COUNTER, .views = IN(VIEW_SLOT), .help = "of LEVELS"),
+	COL(errors, NULL, COL_TALLY, ROLE_COUNTER, .views = IN(VIEW_SLOT), .help = "of TYPES"),
+	COL(base, NULL, COL_U64, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "the slot's first page"),
+	COL(npages, NULL, COL_U64, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "its pages"),
 	{},
 };
 
-static bool asks_for_mmio(const struct options *opts)
+struct fault_config {
+	bool mmio;
+};
+
+static const char *set_mmio(void *config, const char *arg)
 {
-	return options__asks(opts, "mmio");
+	(void)arg;
+	((struct fault_config *)config)->mmio = true;
+	return NULL;
+}
+
+static const struct monitor_option options[] = {
+	{ .name = "mmio",
+	  .key = 'm',
+	  .help = "MMIO page faults (needs -f)",
+	  .is_part = true,
+	  .set = set_mmio },
+	{},
+};
+
+static bool asks_for_mmio(const struct attachment *at)
+{
+	return ((const struct fault_config *)at->config)->mmio;
 }
 
 static bool is_vmx(void)
@@ -229,55 +263,34 @@ static const char *const level_names[NR_LEVELS] = {
 	[LEVEL_1G] = "1G",
 };
 
-/* Sums of a record, or of several. */
-struct fault_sums {
-	uint64_t count;
-	uint64_t by_error[NR_FAULT_ERRORS];
-	uint64_t by_level[NR_LEVELS];
-	uint64_t fast;
-	uint64_t writes;
-	uint64_t vmm_ns;
-};
-
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	struct fault_key key;
-	struct fault_sums sums; /* at the last look */
-	/*
-	 * Since the look before; in the end of the whole run. Of several series of
-	 * the same slot or address the first one's gets what all of them grew by.
-	 */
-	struct fault_sums grown;
-	struct stat_series time; /* in the same way */
-};
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "fault_records",
-	.record_size = sizeof(struct fault_record),
-	.per_slot = 16,
-	.index = "fault_index",
-	.free_records = "free_records",
-	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
-	.states = "fault_states",
-	.state_size = sizeof(struct fault_state),
-};
+_Static_assert((int)NR_FAULT_ERRORS <= (int)TALLY_KEYS && (int)NR_LEVELS <= (int)TALLY_KEYS,
+	       "a tally has room for all");
 
 /* A page and how often it faulted. */
 struct hot_page {
-	const struct vm_ref *vm;
 	uint64_t gfn;
 	uint32_t slot;
-	uint64_t count;
+	uint32_t count;
 };
 
-static struct {
-	struct series_set set;
+/* A VM whose faults were seen, and its hottest pages. */
+struct hot_vm {
+	uint64_t kvm;
+	uint64_t nr; /* as struct row's */
+	uint32_t tgid;
+	bool ended;	/* its process has ... */
+	bool collected; /* ... and these are its pages for good */
+	char label[sizeof(((struct vm_ref *)0)->label)];
+	struct hot_page pages[HOTTEST];
+	size_t nr_pages;
+};
+
+struct watched {
 	struct pages pages;
-	struct hot_page *kept; /* the hottest of VMs whose process has ended */
-	size_t nr_kept;
-} self;
+	struct hot_vm *vms;
+	size_t nr_vms, room_vms;
+	size_t last_vm; /* that was found: chunks of a VM are neighbours */
+};
 
 static int set_record_offsets(struct bpf_object *obj)
 {
@@ -292,35 +305,33 @@ static int set_record_offsets(struct bpf_object *obj)
 	return err;
 }
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	int err = series__prepare(&self.set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	struct watched *watched = at->state;
+	int err = pages__prepare(&watched->pages, obj);
 
 	if (!err)
-		err = pages__prepare(&self.pages, obj);
-	if (!err)
-		err = map__set_const(obj, "with_mmio", asks_for_mmio(run->opts));
+		err = map__set_const(obj, "with_mmio", asks_for_mmio(at));
 	if (!err)
 		err = map__set_const(obj, "vendor_is_vmx", is_vmx());
 	return err ? err : set_record_offsets(obj);
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	int err = series__open(&self.set, at->obj);
+	struct watched *watched = at->state;
 
-	(void)run;
-	return err ? err : pages__open(&self.pages, at->obj);
+	return pages__open(&watched->pages, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
-	(void)at;
-	series__close(&self.set);
-	pages__close(&self.pages);
-	free(self.kept);
-	memset(&self, 0, sizeof(self));
+	struct watched *watched = at->state;
+
+	pages__close(&watched->pages);
+	free(watched->vms);
+	watched->vms = NULL;
+	watched->nr_vms = watched->room_vms = 0;
 }
 
 static const char *device_at(uint64_t gpa)
@@ -345,16 +356,15 @@ static void fill_errors(const char **names, uint32_t errors)
 	*names = NULL;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const char *errors[NR_FAULT_ERRORS + 1];
 	const struct fault_event *e = data;
 	const struct vcpu_ref *ref;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	fill_errors(errors, e->errors);
@@ -380,43 +390,151 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	if (e->kind == FAULT_MMIO)
 		row.change = NULL;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
-	output__row(run->out, &row.row, 0);
+	events__row(at, &row.row);
 }
 
-static void read_sums(struct fault_sums *sums, const struct fault_record *record)
+static struct hot_vm *find_vm(struct watched *watched, uint64_t kvm, uint32_t tgid)
 {
-	sums->count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
-	memcpy(sums->by_error, record->by_error, sizeof(sums->by_error));
-	memcpy(sums->by_level, record->by_level, sizeof(sums->by_level));
-	sums->fast = record->fast;
-	sums->writes = record->writes;
-	sums->vmm_ns = record->vmm_ns;
+	for (size_t i = 0, at = watched->last_vm; i < watched->nr_vms; i++, at++) {
+		struct hot_vm *vm;
+
+		if (at >= watched->nr_vms)
+			at = 0;
+		vm = &watched->vms[at];
+		if (vm->kvm != kvm || vm->tgid != tgid || vm->collected)
+			continue;
+		watched->last_vm = at;
+		return vm;
+	}
+	return NULL;
 }
 
-/* to += now - before; before may be NULL. The struct is an array of counters. */
-static void add_sums(struct fault_sums *to, const struct fault_sums *now,
-		     const struct fault_sums *before)
+/* What the rows of its pages say: they are collected when nobody else knows the VM any more. */
+static void remember_vm(struct watched *watched, const struct vm_ref *ref)
 {
-	uint64_t *sum = (uint64_t *)to;
-	const uint64_t *a = (const uint64_t *)now, *b = (const uint64_t *)before;
+	struct hot_vm *vm = find_vm(watched, ref->kvm, ref->tgid);
 
-	for (size_t i = 0; i < sizeof(*to) / sizeof(*sum); i++)
-		sum[i] += counter__delta(a[i], b ? b[i] : 0);
+	if (!vm && watched->nr_vms == watched->room_vms) {
+		size_t room = watched->room_vms ? 2 * watched->room_vms : 16;
+		struct hot_vm *more = reallocarray(watched->vms, room, sizeof(*more));
+
+		if (!more)
+			return;
+		watched->vms = more;
+		watched->room_vms = room;
+	}
+	if (!vm) {
+		vm = &watched->vms[watched->nr_vms++];
+		memset(vm, 0, sizeof(*vm));
+		vm->kvm = ref->kvm;
+		vm->tgid = ref->tgid;
+	}
+	vm->nr = ref->nr;
+	memcpy(vm->label, ref->label, sizeof(vm->label));
 }
 
-/* Takes what a record grew by since the last look. */
-static void look(struct series *s, struct fault_record *record, uint64_t epoch)
+static bool in_use(const void *record)
 {
-	struct fault_sums sums;
+	return ((const struct fault_record *)record)->in_use;
+}
 
-	/* The times first: what is timed is counted, too. */
-	stat_series__look(&s->time, &record->stat, epoch);
-	read_sums(&sums, record);
-	s->key = record->key;
-	memset(&s->grown, 0, sizeof(s->grown));
-	add_sums(&s->grown, &sums, &s->sums);
-	s->sums = sums;
-	s->head.quiet = !s->grown.count;
+/* vCPUs have records of their own; rows are their VM's. */
+static int label(struct attachment *at, uint32_t index, struct row *to)
+{
+	const struct fault_record *record = records__get(&at->records, index);
+	const struct fault_key *key = &record->key;
+	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, key->vcpu_slot);
+	struct fault_row *row = (struct fault_row *)to;
+
+	if (!ref)
+		return -EAGAIN;
+	remember_vm(at->state, ref->vm);
+	vm_ref__row(ref->vm, 0, to);
+	row->kind = key->kind == FAULT_MMIO ? "mmio" : "tdp";
+	row->gpa = key->base;
+	row->device = device_at(key->base);
+	row->slot = key->slot & 0xffff;
+	row->as_id = key->slot >> 16;
+	row->base = key->base;
+	row->npages = key->npages;
+	return key->kind == FAULT_MMIO ? VIEW_MMIO : VIEW_SLOT;
+}
+
+static uint64_t read_count(const __u64 *count)
+{
+	return __atomic_load_n(count, __ATOMIC_ACQUIRE);
+}
+
+static void read_tally(struct tally *tally, const __u64 *counts, int nr)
+{
+	tally->nr = nr;
+	for (int i = 0; i < nr; i++) {
+		tally->list[i].key = i;
+		tally->list[i].count = read_count(&counts[i]);
+	}
+}
+
+static void sample(struct attachment *at, uint32_t index, struct row *to)
+{
+	struct fault_record *record = records__get(&at->records, index);
+	struct fault_row *row = (struct fault_row *)to;
+
+	/* In this order, which is not the programs': what is timed, or a part of it, is counted. */
+	times__read(&row->time, &record->stat, at->ended_epoch);
+	row->vmm_ns = read_count(&record->vmm_ns);
+	row->writes = read_count(&record->writes);
+	row->fast_faults = read_count(&record->fast);
+	read_tally(&row->errors, record->by_error, NR_FAULT_ERRORS);
+	read_tally(&row->levels, record->by_level, NR_LEVELS);
+	row->count = read_count(&record->count);
+}
+
+static const struct record_kind records = {
+	.records = "fault_records",
+	.record_size = sizeof(struct fault_record),
+	.per_slot = 16,
+	.index = "fault_index",
+	.free_records = "free_records",
+	.key_at = offsetof(struct fault_record, key),
+	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
+	.states = "fault_states",
+	.state_size = sizeof(struct fault_state),
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+};
+
+/* Where single events are shown, sums are at the end only. */
+static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
+{
+	return (scope == SCOPE_TOTAL || at->env->summary) &&
+	       (view != VIEW_MMIO || asks_for_mmio(at));
+}
+
+/* Name by name what was counted; zeros, and what has no name, are left out. */
+static struct json_object *counts_object(const char *const *names, const struct tally *counts,
+					 int nr)
+{
+	struct json_object *obj = json_object_new_object();
+
+	for (int i = 0; obj && i < nr; i++) {
+		uint64_t count = names[i] ? tally__get(counts, i) : 0;
+
+		if (count)
+			json_object_object_add(obj, names[i], json_object_new_uint64(count));
+	}
+	return obj;
+}
+
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
+{
+	struct fault_row *row = (struct fault_row *)sample->row;
+
+	(void)at;
+	(void)window;
+	row->reads = row->count > row->writes ? row->count - row->writes : 0;
+	row->by_error = counts_object(error_names, &row->errors, NR_FAULT_ERRORS);
+	row->by_level = counts_object(level_names, &row->levels, NR_LEVELS);
 }
 
 static int compare(uint64_t a, uint64_t b)
@@ -424,196 +542,162 @@ static int compare(uint64_t a, uint64_t b)
 	return a < b ? -1 : a > b;
 }
 
-/* By kind, VM, slot and place: what is the same becomes one row. */
-static int by_place(const void *a, const void *b)
+static int by_place(const struct sample *a, const struct sample *b)
 {
-	const struct series *x = *(struct series *const *)a, *y = *(struct series *const *)b;
-	int order = compare(x->key.kind, y->key.kind);
+	const struct fault_row *x = (struct fault_row *)a->row, *y = (struct fault_row *)b->row;
+	int order = compare(x->as_id, y->as_id);
 
 	if (!order)
-		order = compare(x->head.vm->tgid, y->head.vm->tgid);
+		order = compare(x->slot, y->slot);
 	if (!order)
-		order = compare((uintptr_t)x->head.vm, (uintptr_t)y->head.vm);
-	if (!order)
-		order = compare(x->key.slot, y->key.slot);
-	if (!order)
-		order = compare(x->key.base, y->key.base);
-	return order ? order : compare(x->key.npages, y->key.npages);
+		order = compare(x->base, y->base);
+	return order ? order : compare(x->npages, y->npages);
 }
 
-static size_t merge(struct series **rows, size_t nr)
-{
-	size_t to = 0;
+/* The hottest pages */
 
-	if (!nr)
-		return 0;
-	qsort(rows, nr, sizeof(*rows), by_place);
-	for (size_t i = 1; i < nr; i++) {
-		if (by_place(&rows[to], &rows[i])) {
-			rows[++to] = rows[i];
-			continue;
-		}
-		add_sums(&rows[to]->grown, &rows[i]->grown, NULL);
-		stat_delta__merge(&rows[to]->time.grown, &rows[i]->time.grown);
+/* Takes a page in if it is among the hottest of its VM. */
+static void take(struct hot_vm *vm, const struct hot_page *page)
+{
+	struct hot_page *coldest = vm->pages;
+
+	if (vm->nr_pages < HOTTEST) {
+		vm->pages[vm->nr_pages++] = *page;
+		return;
 	}
-	return to + 1;
+	for (size_t i = 1; i < HOTTEST; i++)
+		if (vm->pages[i].count < coldest->count)
+			coldest = &vm->pages[i];
+	if (coldest->count < page->count)
+		*coldest = *page;
 }
 
-/* Name by name what was counted; zeros are left out. */
-static struct json_object *counts_object(const char *const *names, const uint64_t *counts, int nr)
+static void take_chunk(struct hot_vm *vm, const struct page_chunk *chunk)
 {
-	struct json_object *obj = json_object_new_object();
+	for (int i = 0; i < CHUNK_PAGES; i++) {
+		const struct hot_page page = {
+			.gfn = (chunk->key.number << CHUNK_BITS) + i,
+			.slot = chunk->key.slot,
+			.count = chunk->counts[i],
+		};
 
-	for (int i = 0; obj && i < nr; i++)
-		if (counts[i])
-			json_object_object_add(obj, names[i], json_object_new_uint64(counts[i]));
-	return obj;
+		if (page.count && page.slot != NO_SLOT)
+			take(vm, &page);
+	}
 }
 
-static void write_row(struct run *run, const struct series *s)
+/* The VM of a chunk: the one with its address and creator. */
+static struct hot_vm *vm_of(struct watched *watched, const struct page_chunk *chunk)
 {
-	const struct stat_delta *d = &s->time.grown;
-	const struct fault_key *key = &s->key;
-	struct fault_row row = {
-		.kind = key->kind == FAULT_MMIO ? "mmio" : "tdp",
-		.gpa = key->base,
-		.device = device_at(key->base),
-		.slot = key->slot & 0xffff,
-		.as_id = key->slot >> 16,
-		.count = s->grown.count,
-		.writes = s->grown.writes,
-		.reads = s->grown.count - s->grown.writes,
-		.fast_faults = s->grown.fast,
-		.vmm_ns = s->grown.vmm_ns,
-		.by_error = counts_object(error_names, s->grown.by_error, NR_FAULT_ERRORS),
-		.by_level = counts_object(level_names + LEVEL_4K, s->grown.by_level + LEVEL_4K,
-					  NR_LEVELS - LEVEL_4K),
-		.total_ns = d->total_ns,
-		.min_ns = d->min_ns,
-		.max_ns = d->max_ns,
-		.p50_ns = stat_delta__percentile(d, 50),
-		.p90_ns = stat_delta__percentile(d, 90),
-		.p99_ns = stat_delta__percentile(d, 99),
-	};
-
-	vm_ref__row(s->head.vm, run->now_ns, &row.row);
-	output__row(run->out, &row.row, 0);
-	json_object_put(row.by_error);
-	json_object_put(row.by_level);
+	return find_vm(watched, chunk->key.region, chunk->key.owner);
 }
 
-static void write_view(struct run *run, struct series **rows, size_t nr, enum scope scope,
-		       unsigned int view)
+/* Processes that were asked about in this look, by their ids' last bits. */
+struct asked {
+	uint32_t tgid; /* 0: none */
+	bool ended;
+};
+
+enum { ASKED = 256 };
+
+static bool has_ended(struct asked list[ASKED], uint32_t tgid)
 {
-	run__begin(run, &kvmmmu_page_fault_monitor, scope, view);
-	for (size_t i = 0; i < nr; i++)
-		write_row(run, rows[i]);
-	output__end(run->out);
+	struct asked *asked = &list[tgid % ASKED];
+
+	if (asked->tgid != tgid) {
+		asked->tgid = tgid;
+		asked->ended = kill(tgid, 0) && errno == ESRCH;
+	}
+	return asked->ended;
 }
 
-static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
+/* Those of which all is collected; their pages, if there are any, stay for the end. */
+static void let_go_of_ended(struct watched *watched)
 {
-	size_t memory = 0;
+	size_t nr = 0;
 
-	nr = merge(rows, nr);
-	while (memory < nr && rows[memory]->key.kind == FAULT_TDP)
-		memory++;
-	write_view(run, rows, memory, scope, VIEW_SLOT);
-	if (asks_for_mmio(run->opts))
-		write_view(run, rows + memory, nr - memory, scope, VIEW_MMIO);
+	for (size_t i = 0; i < watched->nr_vms; i++) {
+		struct hot_vm *vm = &watched->vms[i];
+
+		vm->collected = vm->ended;
+		if (!vm->collected || vm->nr_pages)
+			watched->vms[nr++] = *vm;
+	}
+	watched->nr_vms = nr;
 }
 
-static int by_vm_count(const void *a, const void *b)
+/* What processes that have ended left behind: their chunks are free again. */
+static void looked(struct attachment *at)
+{
+	struct watched *watched = at->state;
+	struct asked asked[ASKED] = {};
+
+	for (size_t i = 0; i < watched->nr_vms; i++)
+		if (!watched->vms[i].ended)
+			watched->vms[i].ended = has_ended(asked, watched->vms[i].tgid);
+	for (size_t i = 1; i < watched->pages.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&watched->pages, i);
+		struct hot_vm *vm;
+
+		if (!chunk || !has_ended(asked, chunk->key.owner))
+			continue;
+		vm = vm_of(watched, chunk);
+		if (vm && !vm->ended)
+			continue;
+		if (vm)
+			take_chunk(vm, chunk);
+		pages__free(&watched->pages, at->obj, i);
+	}
+	let_go_of_ended(watched);
+}
+
+static int by_vm(const void *a, const void *b)
+{
+	const struct hot_vm *x = a, *y = b;
+	int order = compare(x->tgid, y->tgid);
+
+	return order ? order : compare(x->nr, y->nr);
+}
+
+static int by_count(const void *a, const void *b)
 {
 	const struct hot_page *x = a, *y = b;
-	int order = compare(x->vm->tgid, y->vm->tgid);
+	int order = compare(y->count, x->count);
 
-	if (!order)
-		order = compare((uintptr_t)x->vm, (uintptr_t)y->vm);
-	if (!order)
-		order = compare(y->count, x->count);
 	if (!order)
 		order = compare(x->slot, y->slot);
 	return order ? order : compare(x->gfn, y->gfn);
 }
 
-/* Takes a page in if it is among the hottest of its VM. */
-static void take(struct hot_page page)
+/* As they are at the end; again for each who is shown them. */
+static void collect_of_running(struct watched *watched)
 {
-	size_t coldest = SIZE_MAX, nr = 0;
-	struct hot_page *more;
+	for (size_t i = 0; i < watched->nr_vms; i++)
+		if (!watched->vms[i].collected)
+			watched->vms[i].nr_pages = 0;
+	for (size_t i = 1; i < watched->pages.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&watched->pages, i);
+		struct hot_vm *vm = chunk ? vm_of(watched, chunk) : NULL;
 
-	for (size_t i = 0; i < self.nr_kept; i++) {
-		if (self.kept[i].vm != page.vm)
-			continue;
-		nr++;
-		if (coldest == SIZE_MAX || self.kept[i].count < self.kept[coldest].count)
-			coldest = i;
-	}
-	if (nr >= HOTTEST) {
-		if (self.kept[coldest].count < page.count)
-			self.kept[coldest] = page;
-		return;
-	}
-	more = reallocarray(self.kept, self.nr_kept + 1, sizeof(*more));
-	if (!more)
-		return;
-	self.kept = more;
-	self.kept[self.nr_kept++] = page;
-}
-
-static void take_chunk(const struct page_chunk *chunk, const struct vm_ref *vm)
-{
-	for (int i = 0; i < CHUNK_PAGES; i++)
-		if (chunk->counts[i] && chunk->key.slot != NO_SLOT)
-			take((struct hot_page){ vm, (chunk->key.number << CHUNK_BITS) + i,
-						chunk->key.slot, chunk->counts[i] });
-}
-
-static bool is_of(const struct page_chunk *chunk, const struct series_head *s)
-{
-	return s && s->vm->kvm == chunk->key.region && s->vm->tgid == chunk->key.owner;
-}
-
-/* The VM of a chunk: the one of the series with its address and creator. */
-static const struct vm_ref *vm_of(const struct page_chunk *chunk)
-{
-	const struct series_head *s;
-
-	for (size_t i = 0; i < self.set.nr_gone; i++)
-		if (is_of(chunk, s = self.set.gone[i]))
-			return s->vm;
-	for (size_t i = 1; i < self.set.nr; i++)
-		if (is_of(chunk, s = self.set.live[i]))
-			return s->vm;
-	return NULL;
-}
-
-/* With all: at the end of the run. Otherwise only what a process that ended left behind. */
-static void collect_pages(const struct attachment *at, bool all)
-{
-	for (size_t i = 1; i < self.pages.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&self.pages, i);
-		const struct vm_ref *vm;
-
-		if (!chunk || (!all && (!kill(chunk->key.owner, 0) || errno != ESRCH)))
-			continue;
-		vm = vm_of(chunk);
-		if (vm && vm->chosen)
-			take_chunk(chunk, vm);
-		if (!all)
-			pages__free(&self.pages, at->obj, i);
+		if (vm)
+			take_chunk(vm, chunk);
 	}
 }
 
-static void write_hottest(struct run *run)
+static void write_hottest(struct hot_vm *vm, const struct window *window)
 {
-	if (self.kept)
-		qsort(self.kept, self.nr_kept, sizeof(*self.kept), by_vm_count);
-	run__begin(run, &kvmmmu_page_fault_monitor, SCOPE_TOTAL, VIEW_HOT);
-	for (size_t i = 0; i < self.nr_kept; i++) {
-		const struct hot_page *page = &self.kept[i];
-		struct fault_row row = {
+	qsort(vm->pages, vm->nr_pages, sizeof(*vm->pages), by_count);
+	for (size_t i = 0; i < vm->nr_pages; i++) {
+		const struct hot_page *page = &vm->pages[i];
+		const struct fault_row row = {
+			.row = {
+				.ts_ns = window->now_ns,
+				.vm_nr = vm->nr,
+				.vm = vm->label,
+				.pid = vm->tgid,
+				.tid = UINT32_MAX,
+				.vcpu = UINT32_MAX,
+			},
 			.kind = "tdp",
 			.gpa = page->gfn << PAGE_SHIFT,
 			.page_faults = page->count,
@@ -621,51 +705,44 @@ static void write_hottest(struct run *run)
 			.as_id = page->slot >> 16,
 		};
 
-		vm_ref__row(page->vm, run->now_ns, &row.row);
-		output__row(run->out, &row.row, 0);
+		output__row(window->out, &row.row, 0);
 	}
-	output__end(run->out);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void lists(struct attachment *at, const struct window *window)
 {
-	struct fault_record *records = self.set.records;
-	struct series **rows;
-	size_t nr;
+	struct watched *watched = at->state;
 
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
-
-		if (s)
-			look(s, &records[i], at->ended_epoch);
-	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
-	for (size_t i = 0; scope == SCOPE_TOTAL && i < nr; i++) {
-		rows[i]->grown = rows[i]->sums;
-		rows[i]->time.grown = rows[i]->time.run;
-	}
-	if (rows && (scope == SCOPE_TOTAL || run->opts->summary))
-		write_rows(run, rows, nr, scope);
-	free(rows);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&self.set, run, at->obj);
-	collect_pages(at, scope == SCOPE_TOTAL);
-	if (scope == SCOPE_TOTAL)
-		write_hottest(run);
+	collect_of_running(watched);
+	if (watched->vms)
+		qsort(watched->vms, watched->nr_vms, sizeof(*watched->vms), by_vm);
+	window__begin(window, at->monitor, VIEW_HOT);
+	for (size_t i = 0; i < watched->nr_vms; i++)
+		write_hottest(&watched->vms[i], window);
+	output__end(window->out);
 }
 
 const struct monitor kvmmmu_page_fault_monitor = {
 	.name = "kvmmmu_page_fault",
 	.key = 'f',
 	.help = "KVM MMU page faults",
+	.options = options,
+	.config_size = sizeof(struct fault_config),
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct fault_row),
+	.state_size = sizeof(struct watched),
 	.hooks = hooks,
 	.elf = kvmmmu_page_fault_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
+	.stop = stop,
+	.looked = looked,
+	.shows = shows,
+	.finish = finish,
+	.compare = by_place,
+	.lists = lists,
 	.event = event,
 	.event_view = VIEW_EVENT,
-	.stop = stop,
 };

@@ -3,6 +3,8 @@
 #include "mark_page_dirty.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,22 +13,22 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/clock.h"
+#include "../core/events.h"
+#include "../core/filter.h"
 #include "../core/log.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
-#include "../core/tempfile.h"
+#include "../core/records.h"
+#include "../core/report.h"
+#include "../core/samples.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
+#include "dirty_pages.h"
 #include "mark_page_dirty.skel.h"
 #include "migration.h"
-#include "../core/pages.h"
 
-enum {
-	LEAST_RECORDS = 4096,
-	RECORDS_PER_SLOT = 4,
-	PAGES_PER_MIB = 256,
-};
+enum { PAGES_PER_MIB = 256 };
 
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MIGRATION, VIEW_PAGE };
 
@@ -41,9 +43,18 @@ struct dirty_row {
 	uint64_t userspace_addr;
 	uint32_t slot;
 	uint32_t as_id;
+	uint64_t base_gfn;
+	uint64_t slot_pages;
+	uint64_t kvm;
+	uint32_t creator;
+	uint64_t region;
 	const char *log;
 	uint64_t count;
 	uint64_t dirtied;
+	uint64_t ringed;
+	uint64_t marked;
+	uint64_t once;
+	uint64_t changes;
 	uint64_t unique_pages;
 	uint64_t new_pages;
 	uint64_t repeated_pages;
@@ -58,13 +69,11 @@ struct dirty_row {
 
 static const struct view views[] = {
 	[VIEW_EVENT] = { .title = "MARK_PAGE_DIRTY", .per_vcpu = true },
-	[VIEW_SLOT] = { .title = "DIRTY_SLOTS" },
-	[VIEW_MIGRATION] = { .title = "MIGRATION" },
+	[VIEW_SLOT] = { .title = "DIRTY_SLOTS", SAMPLES_OF(VIEW_SLOT) },
+	[VIEW_MIGRATION] = { .title = "MIGRATION", SAMPLES_OF(VIEW_SLOT) },
 	[VIEW_PAGE] = { .title = "DIRTY_PAGES" },
 	{},
 };
-
-extern const struct monitor mark_page_dirty_monitor;
 
 #define COL(...) COLUMN(struct dirty_row, __VA_ARGS__)
 
@@ -84,43 +93,85 @@ static const struct column columns[] = {
 	    .width = 8, .help = "pages of the slot"),
 	COL(userspace_addr, "USERSPACE_ADDR", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT),
 	    .width = 14, .help = "where the slot is in the VMM"),
-	COL(log, "LOG", COL_STRING, ROLE_LABEL, .views = IN(VIEW_SLOT),
+	COL(base_gfn, NULL, COL_HEX, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "where the slot begins"),
+	COL(slot_pages, NULL, COL_U64, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "pages of the slot"),
+	COL(kvm, NULL, COL_HEX, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "tells VMs apart that are not known"),
+	COL(creator, NULL, COL_U32, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "the same"),
+	COL(region, NULL, COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .merge = MERGE_NONE, .help = "which one it is of those that are kept"),
+	COL(log, "LOG", COL_STRING, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_COMPUTED,
 	    .help = "what the kernel logs into: bitmap or ring"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT),
 	    .help = "pages marked dirty, also those that were already"),
 	COL(dirtied, "DIRTIED", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT),
 	    .help = "of them, pages that were clean in the log"),
+	COL(ringed, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "of COUNT, those that went to a dirty ring"),
+	COL(marked, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "pages marked for the first time"),
+	COL(once, NULL, COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .merge = MERGE_SUM, .help = "pages that were marked once only, so far"),
+	COL(changes, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "different pages at each look"),
 	COL(unique_pages, "UNIQUE", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .help = "different pages"),
-	COL(new_pages, "NEW", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
+	    .flags = COL_COMPUTED, .help = "different pages"),
+	COL(new_pages, "NEW", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_COMPUTED,
 	    .help = "of them, marked for the first time; in the total: once only"),
 	COL(repeated_pages, "REPEATED", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .help = "of them, marked before; in the total: more than once"),
+	    .flags = COL_COMPUTED, .help = "of them, marked before; in the total: more than once"),
 	COL(pages_per_s, "PAGES/s", COL_DOUBLE, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .help = "DIRTIED per second"),
+	    .flags = COL_COMPUTED, .help = "DIRTIED per second"),
 	COL(mib_per_s, "MiB/s", COL_DOUBLE, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .help = "the same in MiB"),
+	    .flags = COL_COMPUTED, .help = "the same in MiB"),
 	COL(memory_pages, "MEMORY_PAGES", COL_U64, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .help = "what the first round sends"),
+	    .flags = COL_COMPUTED, .help = "what the first round sends"),
 	COL(converges, "CONVERGES", COL_BOOL, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
+	    .flags = COL_COMPUTED,
 	    .help = "at --migration-bandwidth, with a stop of at most 300 ms"),
 	COL(rounds, "ROUNDS", COL_U32, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .help = "while the guest runs"),
+	    .flags = COL_COMPUTED, .help = "while the guest runs"),
 	COL(migration_ns, "TOTAL_TIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
+	    .flags = COL_COMPUTED | COL_WORSE,
 	    .help = "of the migration; absent when it does not converge"),
 	COL(downtime_ns, "DOWNTIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .help = "the guest's stop at its end"),
+	    .flags = COL_COMPUTED | COL_WORSE, .help = "the guest's stop at its end"),
 	{},
 };
 
-/* The file of pages: the names that the original gave them. */
-static const struct column page_columns[] = {
-	COL(gfn, "GFN", COL_HEX, ROLE_LABEL, .help = "guest frame number"),
-	COL(rel_gfn, "REL_GFN", COL_HEX, ROLE_LABEL, .help = "offset in the slot, in pages"),
-	COL(slot, "SLOT_ID", COL_U32, ROLE_LABEL, .help = "memory slot"),
-	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, .help = "how often it was marked"),
+struct dirty_config {
+	double bandwidth; /* bytes per second; 0: not asked for */
+};
+
+static const char *set_bandwidth(void *config, const char *arg)
+{
+	enum { MOST_MIB_PER_S = 1000000 };
+	char *end;
+	double mib = strtod(arg, &end);
+
+	/* strtod() also takes hexadecimal, inf and nan. */
+	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
+	    mib > MOST_MIB_PER_S)
+		return "is not a number of MiB/s; give one such as 100, up to 1000000";
+	((struct dirty_config *)config)->bandwidth = mib * 1024 * 1024;
+	return NULL;
+}
+
+static const struct monitor_option options[] = {
+	{ .name = "migration-bandwidth",
+	  .arg = "MiB/s",
+	  .help = "-d: estimate a live migration at this bandwidth",
+	  .set = set_bandwidth },
 	{},
 };
+
+static double bandwidth_of(const struct attachment *at)
+{
+	return ((const struct dirty_config *)at->config)->bandwidth;
+}
 
 static const struct hook hooks[] = {
 	/* Not always under the MMU's lock, so preemptible: a kprobe first, see enum hook_kind. */
@@ -141,139 +192,145 @@ static const struct hook hooks[] = {
 	{},
 };
 
-struct page_count {
-	const struct series *series;
-	uint64_t rel_gfn;
-	uint64_t count;
-};
-
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	struct dirty_key key;
-	uint64_t userspace_addr;
-	uint64_t count, dirtied, ringed; /* at the last look */
-	/* What it grew by since the look before, then of the whole run. */
-	uint64_t new_count, new_dirtied;
-	uint64_t unique, first_time;
-};
-
-static void forget_pages(const struct bpf_object *obj, void *series, uint32_t index);
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "dirty_slots",
-	.record_size = sizeof(struct dirty_slot),
-	.per_slot = 1,
-	.index = "dirty_slot_index",
-	.free_records = "free_dirty_slots",
-	.forget = forget_pages,
-};
-
-static struct {
-	struct series_set set; /* gone: of processes that have ended */
-	struct pages counts;
-	uint32_t (*before)[CHUNK_PAGES]; /* the chunks' counts at the last look */
-	struct page_count *pages;	 /* of those that are gone, then of all */
-	size_t nr_pages, room_pages;
+struct dirty_state {
+	struct dirty_pages pages;
+	struct dirty_region **by_record;
+	size_t nr_records;
+	struct dirty_region **regions; /* those that were asked for, as rows name them */
+	size_t nr_regions;
+	bool written; /* the file of pages is */
 	struct bpf_link *list;
-	struct logging_entry *vms; /* as the iterator saw them last */
+	struct logging_entry *vms; /* as the iterator saw them last, each once, by address */
 	size_t nr_vms;
-	uint64_t *told; /* VMs said to be without a log */
+	bool is_listed; /* these are all */
+	uint64_t *told; /* of them, VMs said to be without a log, in the same order */
 	size_t nr_told;
-} self;
+};
 
-/* Makes room for one more element of a growing array. */
-static int make_room(void *array, size_t nr, size_t *room, size_t size)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t more = *room ? *room * 2 : 64;
-	void *bigger;
+	struct dirty_state *state = at->state;
 
-	if (nr < *room)
-		return 0;
-	bigger = reallocarray(*(void **)array, more, size);
-	if (!bigger)
-		return -ENOMEM;
-	*(void **)array = bigger;
-	*room = more;
-	return 0;
+	return pages__prepare(&state->pages.counts, obj);
 }
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int by_kvm(const void *a, const void *b)
 {
-	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
-	int err = series__prepare(&self.set, &kind, obj,
-				  records > LEAST_RECORDS ? records : LEAST_RECORDS);
+	const struct logging_entry *x = a, *y = b;
 
-	return err ? err : pages__prepare(&self.counts, obj);
+	return x->kvm < y->kvm ? -1 : x->kvm > y->kvm;
 }
 
-/* Reads the VMs with the iterator into self.vms, again each time. */
-static int list_vms(void)
+/* A VM may have several descriptors. */
+static size_t drop_same(struct logging_entry *vms, size_t nr)
 {
-	size_t used = 0, room = 0;
-	char *list = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		if (!kept || vms[kept - 1].kvm != vms[i].kvm)
+			vms[kept++] = vms[i];
+	return kept;
+}
+
+/* All that the iterator gives. 0 or -errno. */
+static int read_list(struct bpf_link *link, char **list, size_t *used)
+{
+	size_t room = 0, entry = sizeof(struct logging_entry);
 	ssize_t got = 1;
+	char *more;
 	int fd;
 
-	if (!self.list)
-		return -ENOENT;
-	fd = bpf_iter_create(bpf_link__fd(self.list));
+	fd = bpf_iter_create(bpf_link__fd(link));
 	if (fd < 0)
 		return -errno;
 	while (got > 0) {
-		if (make_room(&list, used + sizeof(*self.vms), &room, 1)) {
-			got = -1;
-			break;
+		if (*used + entry > room) {
+			room = room ? room * 2 : 64 * entry;
+			more = realloc(*list, room);
+			if (!more) {
+				got = -1;
+				break;
+			}
+			*list = more;
 		}
-		got = read(fd, list + used, room - used);
+		got = read(fd, *list + *used, room - *used);
 		if (got < 0 && errno == EAGAIN)
 			got = 1;
 		else if (got > 0)
-			used += got;
+			*used += got;
 	}
 	close(fd);
-	if (got < 0) {
+	return got < 0 ? -EIO : 0;
+}
+
+/* Reads the VMs with the iterator into state->vms, again each time. */
+static int list_vms(struct dirty_state *state)
+{
+	size_t used = 0;
+	char *list = NULL;
+	int err;
+
+	state->is_listed = false;
+	if (!state->list)
+		return -ENOENT;
+	err = read_list(state->list, &list, &used);
+	if (err) {
 		free(list);
-		return -EIO;
+		return err;
 	}
-	free(self.vms);
-	self.vms = (void *)list;
-	self.nr_vms = used / sizeof(*self.vms);
+	free(state->vms);
+	state->vms = (struct logging_entry *)list;
+	state->nr_vms = used / sizeof(*state->vms);
+	qsort(state->vms, state->nr_vms, sizeof(*state->vms), by_kvm);
+	state->nr_vms = drop_same(state->vms, state->nr_vms);
+	state->is_listed = true;
 	return 0;
 }
 
-static bool was_told(uint64_t kvm)
+static const struct logging_entry *listed_vm(const struct dirty_state *state, uint64_t kvm)
 {
-	for (size_t i = 0; i < self.nr_told; i++)
-		if (self.told[i] == kvm)
-			return true;
-	return false;
+	const struct logging_entry key = { .kvm = kvm };
+
+	return state->nr_vms ? bsearch(&key, state->vms, state->nr_vms, sizeof(key), by_kvm) : NULL;
 }
 
-/* Names the VMs of which nothing can be seen, each once. */
-static void say_what_is_off(struct run *run)
+static void say_it_is_off(const struct attachment *at, uint64_t kvm)
 {
-	if (list_vms())
-		return;
-	for (size_t i = 0; i < self.nr_vms; i++) {
-		const struct logging_entry *entry = &self.vms[i];
-		const struct vm_ref *vm;
-		uint64_t *more;
+	const struct vm_ref *vm = vcpus__find_vm(at->env->vcpus, kvm);
 
-		if (entry->logging || !entry->pages || was_told(entry->kvm))
-			continue;
-		more = reallocarray(self.told, self.nr_told + 1, sizeof(*more));
-		if (!more)
-			return;
-		self.told = more;
-		self.told[self.nr_told++] = entry->kvm;
-		vm = vcpus__find_vm(run->vcpus, entry->kvm);
-		if (vm && vm->chosen)
-			say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty "
-			    "pages show once its VMM switches it on, as a migration does",
-			    vm->label, vm->tgid);
+	if (vm && vm->chosen)
+		say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty "
+		    "pages show once its VMM switches it on, as a migration does",
+		    vm->label, vm->tgid);
+}
+
+/* Names the VMs of which nothing can be seen, each once. Those that are gone are forgotten. */
+static void say_what_is_off(const struct attachment *at)
+{
+	struct dirty_state *state = at->state;
+	uint64_t *told;
+	size_t nr = 0;
+
+	if (list_vms(state))
+		return;
+	told = calloc(state->nr_vms + 1, sizeof(*told));
+	if (!told)
+		return;
+	for (size_t i = 0, j = 0; i < state->nr_vms; i++) {
+		const struct logging_entry *entry = &state->vms[i];
+
+		while (j < state->nr_told && state->told[j] < entry->kvm)
+			j++;
+		if (j < state->nr_told && state->told[j] == entry->kvm) {
+			told[nr++] = entry->kvm;
+		} else if (!entry->logging && entry->pages) {
+			told[nr++] = entry->kvm;
+			say_it_is_off(at, entry->kvm);
+		}
 	}
+	free(state->told);
+	state->told = told;
+	state->nr_told = nr;
 }
 
 /* Only the rings' own event is left where functions can't be hooked. */
@@ -286,97 +343,441 @@ static void say_what_is_partial(const struct attachment *at)
 			    at->needs[i].why[0] ? at->needs[i].why : "as --hooks has it");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	struct bpf_program *list = bpf_object__find_program_by_name(at->obj, "list_logging");
-	int err = series__open(&self.set, at->obj);
+	struct dirty_state *state = at->state;
+	int err = dirty_pages__open(&state->pages, at->obj);
 
-	if (!err)
-		err = pages__open(&self.counts, at->obj);
 	if (err)
 		return err;
-	self.before = calloc(self.counts.nr_chunks, sizeof(*self.before));
-	if (!self.before)
+	state->nr_records = at->records.nr;
+	state->by_record = calloc(state->nr_records, sizeof(*state->by_record));
+	if (!state->by_record)
 		return -ENOMEM;
 	if (list && bpf_program__fd(list) >= 0)
-		self.list = bpf_program__attach_iter(list, NULL);
-	say_what_is_off(run);
+		state->list = bpf_program__attach_iter(list, NULL);
+	say_what_is_off(at);
 	say_what_is_partial(at);
 	return 0;
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
-	(void)at;
-	bpf_link__destroy(self.list);
-	series__close(&self.set);
-	pages__close(&self.counts);
-	free(self.before);
-	free(self.pages);
-	free(self.vms);
-	free(self.told);
-	memset(&self, 0, sizeof(self));
+	struct dirty_state *state = at->state;
+
+	bpf_link__destroy(state->list);
+	dirty_pages__close(&state->pages);
+	for (size_t i = 0; state->by_record && i < state->nr_records; i++) {
+		struct dirty_region *region = state->by_record[i];
+
+		if (region)
+			vcpus__put_vm(region->vm);
+		if (region && !region->wanted)
+			free(region);
+	}
+	for (size_t i = 0; i < state->nr_regions; i++)
+		free(state->regions[i]);
+	free(state->by_record);
+	free(state->regions);
+	free(state->vms);
+	free(state->told);
 }
 
 /* The VM of a record: by the vCPU that made it, which is certain, or by its address. */
-static const struct vm_ref *find_vm(struct run *run, uint64_t kvm, uint32_t vcpu_slot)
+static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm, uint32_t vcpu_slot)
 {
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, vcpu_slot);
+	const struct vcpu_ref *ref = vcpus__get_new(at->env->vcpus, vcpu_slot);
 
 	if (ref && ref->info.kvm == kvm)
 		return ref->vm;
-	return vcpus__find_vm(run->vcpus, kvm);
+	return vcpus__find_vm(at->env->vcpus, kvm);
 }
 
 /* A VM that ended before anybody could look is shown unless others were asked for. */
-static bool is_chosen(const struct run *run, const struct vm_ref *vm)
+static bool is_chosen(const struct attachment *at, const struct vm_ref *vm)
 {
-	return vm ? vm->chosen : !run->opts->pid && !run->opts->vm;
+	return vm ? vm->chosen : filter__has_every_vm(at->env->filter);
 }
 
-static struct series *series_of(struct run *run, size_t index)
+/* A record that is seen for the first time; NULL while there is none. */
+static struct dirty_region *region_of(const struct attachment *at, uint32_t index)
 {
-	const struct dirty_slot *slot = (struct dirty_slot *)self.set.records + index;
-	struct series *s = self.set.live[index];
+	const struct dirty_slot *slot = records__get(&at->records, index);
+	struct dirty_state *state = at->state;
+	struct dirty_region *region = state->by_record[index];
 
-	if (!s && __atomic_load_n(&slot->in_use, __ATOMIC_ACQUIRE)) {
-		s = series__add(&self.set, index);
-		if (!s)
-			return NULL;
-		s->key = slot->key;
-		s->userspace_addr = slot->userspace_addr;
+	if (region || !__atomic_load_n(&slot->in_use, __ATOMIC_ACQUIRE))
+		return region;
+	region = calloc(1, sizeof(*region));
+	if (!region)
+		return NULL;
+	region->key = slot->key;
+	state->by_record[index] = region;
+	return region;
+}
+
+/* The user asks for it: from now on it is counted, and kept until the end. */
+static void keep_region(struct dirty_state *state, struct dirty_region *region)
+{
+	struct dirty_region **more;
+
+	more = reallocarray(state->regions, state->nr_regions + 1, sizeof(*more));
+	if (!more)
+		return;
+	state->regions = more;
+	more[state->nr_regions++] = region;
+	region->nr = state->nr_regions;
+	region->wanted = true;
+}
+
+static void decide(const struct attachment *at, struct dirty_region *region,
+		   const struct vm_ref *vm)
+{
+	vm_ref__row(vm, 0, &region->head);
+	if (vm) {
+		snprintf(region->name, sizeof(region->name), "%s", vm->label);
+		region->head.vm = region->name;
 	}
-	if (s && !s->head.vm) {
-		s->head.vm = find_vm(run, s->key.kvm, slot->vcpu_slot);
-		s->head.chosen = is_chosen(run, s->head.vm);
-	}
-	return s;
+	if (is_chosen(at, vm))
+		keep_region(at->state, region);
+	else
+		region->unwanted = true;
+	if (region->wanted || region->unwanted)
+		region->vm = vcpus__get_vm(vm);
 }
 
-static void fill_slot(const struct run *run, struct dirty_row *row, const struct series *s)
+/* Whose it is, if that can be told; its process may not live until the next look. */
+static void name_region(const struct attachment *at, struct dirty_region *region, uint32_t index)
 {
-	vm_ref__row(s->head.vm, run->now_ns, &row->row);
-	row->slot = s->key.slot & 0xffff;
-	row->as_id = s->key.slot >> 16;
-	row->npages = s->key.npages ? s->key.npages : UINT64_MAX;
-	row->userspace_addr = s->userspace_addr;
+	const struct dirty_slot *slot = records__get(&at->records, index);
+	const struct vm_ref *vm;
+
+	if (region->wanted || region->unwanted)
+		return;
+	vm = find_vm(at, region->key.kvm, slot->vcpu_slot);
+	if (vm)
+		decide(at, region, vm);
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+/* The hooks are detached: there is no other look. */
+static bool is_last(const struct attachment *at)
+{
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->links[i])
+			return false;
+	return true;
+}
+
+/* One whose VM is not known at two looks has none, unless others were asked for. */
+static void look_at_region(const struct attachment *at, uint32_t index)
+{
+	struct dirty_region *region = region_of(at, index);
+
+	if (!region)
+		return;
+	name_region(at, region, index);
+	if (region->wanted || region->unwanted)
+		return;
+	if (is_last(at) || (region->tried && is_chosen(at, NULL)))
+		decide(at, region, NULL);
+	region->tried = true;
+}
+
+/* In this order: a page that was found marked is counted in its record. */
+static void look(struct attachment *at)
+{
+	struct dirty_state *state = at->state;
+
+	dirty_pages__begin(&state->pages, at->env->sinks, at->env->nr_sinks);
+	for (size_t i = 1; i < at->records.nr; i++)
+		look_at_region(at, i);
+	dirty_pages__look(&state->pages, state->by_record);
+}
+
+static void looked(struct attachment *at)
+{
+	say_what_is_off(at);
+}
+
+static bool in_use(const void *record)
+{
+	return ((const struct dirty_slot *)record)->in_use;
+}
+
+static int label(struct attachment *at, uint32_t index, struct row *to)
+{
+	const struct dirty_state *state = at->state;
+	const struct dirty_region *region = state->by_record[index];
+	struct dirty_row *row = (struct dirty_row *)to;
+
+	if (!region || (!region->wanted && !region->unwanted))
+		return -EAGAIN;
+	if (region->unwanted)
+		return -ENOENT;
+	row->row = region->head;
+	row->slot = region->key.slot & 0xffff;
+	row->as_id = region->key.slot >> 16;
+	row->base_gfn = region->key.base_gfn;
+	row->slot_pages = region->key.npages;
+	if (!region->vm) {
+		row->kvm = region->key.kvm;
+		row->creator = region->key.creator;
+	}
+	return VIEW_SLOT;
+}
+
+/* In this order: what was clean in the log is counted, also while it is being marked. */
+static void sample(struct attachment *at, uint32_t index, struct row *to)
+{
+	const struct dirty_slot *slot = records__get(&at->records, index);
+	const struct dirty_state *state = at->state;
+	const struct dirty_region *region = state->by_record[index];
+	struct dirty_row *row = (struct dirty_row *)to;
+
+	row->dirtied = __atomic_load_n(&slot->dirtied, __ATOMIC_ACQUIRE);
+	row->count = __atomic_load_n(&slot->count, __ATOMIC_ACQUIRE);
+	row->ringed = __atomic_load_n(&slot->ringed, __ATOMIC_RELAXED);
+	row->npages = slot->key.npages ? slot->key.npages : UINT64_MAX;
+	row->region = region->nr;
+	row->marked = region->marked;
+	row->once = region->once;
+	row->changes = region->changes;
+}
+
+/* Of a VM that is not known, its descriptor tells. */
+static bool is_gone(const struct dirty_state *state, const struct dirty_region *region)
+{
+	if (region->vm)
+		return kill(region->vm->tgid, 0) && errno == ESRCH;
+	return state->is_listed && !listed_vm(state, region->key.kvm);
+}
+
+/* A look after the VM has ended: by now all that it did is shown, and counted. */
+static bool note_retired(const struct dirty_state *state)
+{
+	bool any = false;
+
+	for (size_t i = 1; i < state->nr_records; i++) {
+		struct dirty_region *region = state->by_record[i];
+		bool gone = region && is_gone(state, region);
+
+		if (!region)
+			continue;
+		region->retired = gone && region->gone;
+		region->gone = gone;
+		any |= region->retired;
+	}
+	return any;
+}
+
+static void retire(struct attachment *at)
+{
+	struct dirty_state *state = at->state;
+
+	if (!note_retired(state))
+		return;
+	/* First: a record that is free may be another slot's at once. */
+	dirty_pages__retire(&state->pages, state->by_record, at->obj);
+	for (size_t i = 1; i < state->nr_records; i++) {
+		struct dirty_region *region = state->by_record[i];
+
+		if (!region || !region->retired)
+			continue;
+		records__retire(at, i);
+		state->by_record[i] = NULL;
+		vcpus__put_vm(region->vm);
+		region->vm = NULL;
+		if (!region->wanted)
+			free(region);
+	}
+}
+
+static const struct record_kind records = {
+	.records = "dirty_slots",
+	.record_size = sizeof(struct dirty_slot),
+	.per_slot = 4,
+	.least = 4096,
+	.index = "dirty_slot_index",
+	.key_at = offsetof(struct dirty_slot, key),
+	.free_records = "free_dirty_slots",
+	.of_vm = true,
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+	.retire = retire,
+};
+
+static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
+{
+	return view != VIEW_MIGRATION || (scope == SCOPE_INTERVAL && bandwidth_of(at));
+}
+
+static double seconds_of(const struct window *window)
+{
+	return (double)(window->now_ns - window->since_ns) / NSEC_PER_SEC;
+}
+
+/* NULL: the row is of several. */
+static const struct dirty_region *region_in(const struct attachment *at,
+					    const struct dirty_row *row)
+{
+	const struct dirty_state *state = at->state;
+
+	return row->region - 1 < state->nr_regions ? state->regions[row->region - 1] : NULL;
+}
+
+static size_t sink_of(const struct attachment *at, const struct window *window)
+{
+	size_t i = 0;
+
+	while (i + 1 < at->env->nr_sinks && at->env->sinks[i].out != window->out)
+		i++;
+	return i;
+}
+
+static void count_pages(const struct attachment *at, struct dirty_row *row,
+			const struct window *window)
+{
+	const struct dirty_state *state = at->state;
+	const struct dirty_region *region = region_in(at, row);
+
+	row->new_pages = row->marked;
+	row->unique_pages = row->repeated_pages = UINT64_MAX;
+	if (window->scope == SCOPE_TOTAL) {
+		row->unique_pages = row->marked;
+		row->new_pages = row->once;
+	} else if (region) {
+		row->unique_pages = dirty_pages__unique(&state->pages, region, sink_of(at, window));
+	}
+	if (row->unique_pages != UINT64_MAX)
+		row->repeated_pages = row->unique_pages - row->new_pages;
+}
+
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
+{
+	struct dirty_row *row = (struct dirty_row *)sample->row;
+	const struct dirty_row *run = (const struct dirty_row *)sample->run;
+	double seconds = seconds_of(window);
+
+	row->log = !run->ringed ? "bitmap" : run->ringed >= run->count ? "ring" : "both";
+	count_pages(at, row, window);
+	row->pages_per_s = seconds > 0 ? row->dirtied / seconds : NAN;
+	row->mib_per_s = row->pages_per_s / PAGES_PER_MIB;
+}
+
+static int by_slot(const struct sample *a, const struct sample *b)
+{
+	const struct dirty_row *x = (struct dirty_row *)a->row, *y = (struct dirty_row *)b->row;
+
+	if (x->as_id != y->as_id)
+		return x->as_id < y->as_id ? -1 : 1;
+	if (x->slot != y->slot)
+		return x->slot < y->slot ? -1 : 1;
+	return x->base_gfn < y->base_gfn ? -1 : x->base_gfn > y->base_gfn;
+}
+
+/* Pages of all slots of a VM, or of those that were seen dirty. */
+static double memory_of(const struct dirty_state *state, const struct dirty_region *region,
+			const struct sample *list, size_t nr)
+{
+	const struct logging_entry *vm = listed_vm(state, region->key.kvm);
+	double seen = 0;
+
+	if (vm)
+		return vm->pages;
+	for (size_t i = 0; i < nr; i++) {
+		const struct dirty_row *row = (const struct dirty_row *)list[i].row;
+
+		if (!row->as_id)
+			seen += row->slot_pages;
+	}
+	return seen;
+}
+
+static void write_migration(const struct attachment *at, const struct sample *list, size_t nr,
+			    const struct window *window)
+{
+	const struct dirty_region *region = region_in(at, (const struct dirty_row *)list->row);
+	struct migration_input in = { .bandwidth = bandwidth_of(at) };
+	struct migration m;
+
+	/* Those that have ended won't be migrated. */
+	if (!region)
+		return;
+	in.memory = memory_of(at->state, region, list, nr);
+	for (size_t i = 0; i < nr; i++) {
+		in.working_set += ((const struct dirty_row *)list[i].run)->marked;
+		in.rate += ((const struct dirty_row *)list[i].row)->dirtied / seconds_of(window);
+	}
+	m = migration__predict(&in);
+	struct dirty_row row = {
+		.row = *list->row,
+		.converges = m.converges,
+		.rounds = m.rounds,
+		.memory_pages = in.memory,
+		.migration_ns = m.converges ? m.seconds * NSEC_PER_SEC : UINT64_MAX,
+		.downtime_ns = m.converges ? m.downtime * NSEC_PER_SEC : UINT64_MAX,
+	};
+	output__row(window->out, &row.row, 0);
+}
+
+static bool same_vm(const struct row *a, const struct row *b)
+{
+	return a->vm_nr == b->vm_nr && a->pid == b->pid && a->vm == b->vm;
+}
+
+/* The rows of the slots, VM by VM, become one of each VM. */
+static bool write_view(struct attachment *at, unsigned int view, const struct sample *list,
+		       size_t nr, const struct window *window)
+{
+	if (view != VIEW_MIGRATION)
+		return false;
+	for (size_t i = 0, group; i < nr; i += group) {
+		for (group = 1; i + group < nr && same_vm(list[i].row, list[i + group].row);
+		     group++)
+			;
+		write_migration(at, list + i, group, window);
+	}
+	return true;
+}
+
+/* The file of pages, once for all who are shown the total. */
+static void write_pages(struct attachment *at, const struct window *window)
+{
+	const struct section section = {
+		.monitor = at->monitor->name,
+		.view = &views[VIEW_PAGE],
+		.view_bit = IN(VIEW_PAGE),
+		.scope = SCOPE_TOTAL,
+		.seconds = seconds_of(window),
+	};
+	struct dirty_state *state = at->state;
+
+	if (state->written)
+		return;
+	state->written = true;
+	dirty_pages__finish(&state->pages, state->by_record);
+	if (state->pages.nr)
+		dirty_pages__write(&state->pages, at, &section, window->now_ns);
+}
+
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct dirty_event *e = data;
+	struct dirty_region *region = NULL;
 	const struct vcpu_ref *ref;
 	const struct vm_ref *vm;
-	struct series *s;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
-	s = e->record < self.set.nr && e->record ? series_of(run, e->record) : NULL;
-	vm = s ? s->head.vm : find_vm(run, e->kvm, e->head.slot);
-	if (!is_chosen(run, vm) || (ref && !ref->chosen) || (!ref && run->opts->nr_vcpus))
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
+	if (e->record && e->record < at->records.nr)
+		region = region_of(at, e->record);
+	if (region)
+		name_region(at, region, e->record);
+	vm = region ? region->vm : find_vm(at, e->kvm, e->head.slot);
+	if (!is_chosen(at, vm) || (ref && !ref->chosen) || (!ref && at->env->filter->nr_vcpus))
 		return;
 
 	struct dirty_row row = {
@@ -392,318 +793,32 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.row.tid = e->head.tid;
 	if (ref)
 		row.row.vcpu = ref->info.vcpu_id;
-	output__row(run->out, &row.row, 0);
-}
-
-/* Which pages were marked since the last look, which this one becomes. */
-static void look_at_pages(size_t index)
-{
-	const struct page_chunk *chunk = pages__get(&self.counts, index);
-	struct series *s = chunk ? self.set.live[chunk->key.region] : NULL;
-
-	for (int i = 0; s && i < CHUNK_PAGES; i++) {
-		uint32_t now = __atomic_load_n(&chunk->counts[i], __ATOMIC_RELAXED);
-
-		if (now != self.before[index][i]) {
-			s->unique++;
-			s->first_time += !self.before[index][i];
-			s->head.quiet = false;
-		}
-		self.before[index][i] = now;
-	}
-}
-
-static void look(struct series *s, const struct dirty_slot *slot)
-{
-	uint64_t count = __atomic_load_n(&slot->count, __ATOMIC_RELAXED);
-	uint64_t dirtied = __atomic_load_n(&slot->dirtied, __ATOMIC_RELAXED);
-
-	s->new_count = counter__delta(count, s->count);
-	s->new_dirtied = counter__delta(dirtied, s->dirtied);
-	s->unique = s->first_time = 0;
-	s->head.quiet = !s->new_count;
-	s->count = count;
-	s->dirtied = dirtied;
-	s->ringed = __atomic_load_n(&slot->ringed, __ATOMIC_RELAXED);
-}
-
-static void add_page(const struct series *s, uint64_t rel_gfn, uint64_t count)
-{
-	if (make_room(&self.pages, self.nr_pages, &self.room_pages, sizeof(*self.pages)))
-		return;
-	self.pages[self.nr_pages++] = (struct page_count){ s, rel_gfn, count };
-}
-
-static void keep_pages(const struct series *s, const struct page_chunk *chunk)
-{
-	uint64_t first = chunk->key.number << CHUNK_BITS;
-
-	for (int i = 0; i < CHUNK_PAGES; i++)
-		if (chunk->counts[i])
-			add_page(s, first + i, chunk->counts[i]);
-}
-
-/* The VMM's process has ended: its pages are kept, their counters are free again. */
-static void forget_pages(const struct bpf_object *obj, void *series, uint32_t index)
-{
-	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&self.counts, i);
-
-		if (!chunk || chunk->key.region != index)
-			continue;
-		keep_pages(series, chunk);
-		pages__free(&self.counts, obj, i);
-		memset(self.before[i], 0, sizeof(self.before[i]));
-	}
-}
-
-static int by_vm_slot(const void *a, const void *b)
-{
-	const struct series *x = *(const struct series *const *)a;
-	const struct series *y = *(const struct series *const *)b;
-	const struct vm_ref *vm = x->head.vm, *vm2 = y->head.vm;
-
-	if (vm != vm2) {
-		if (!vm || !vm2)
-			return vm ? -1 : 1;
-		if (vm->tgid != vm2->tgid)
-			return vm->tgid < vm2->tgid ? -1 : 1;
-		return strcmp(vm->label, vm2->label);
-	}
-	if (x->key.slot != y->key.slot)
-		return x->key.slot < y->key.slot ? -1 : 1;
-	return x->key.base_gfn < y->key.base_gfn ? -1 : x->key.base_gfn > y->key.base_gfn;
-}
-
-static double seconds_of(const struct run *run)
-{
-	return (double)(run->now_ns - run->since_ns) / NSEC_PER_SEC;
-}
-
-static void write_slot(struct run *run, const struct series *s)
-{
-	double seconds = seconds_of(run);
-	struct dirty_row row = {
-		.log = !s->ringed	     ? "bitmap" :
-		       s->ringed == s->count ? "ring" :
-					       "both",
-		.count = s->new_count,
-		.dirtied = s->new_dirtied,
-		.unique_pages = s->unique,
-		.new_pages = s->first_time,
-		.repeated_pages = s->unique - s->first_time,
-		.pages_per_s = seconds > 0 ? s->new_dirtied / seconds : NAN,
-	};
-
-	fill_slot(run, &row, s);
-	row.mib_per_s = row.pages_per_s / PAGES_PER_MIB;
-	output__row(run->out, &row.row, 0);
-}
-
-/* Pages of all slots of a VM, or of those that were seen dirty. */
-static double memory_of(struct series **rows, size_t nr)
-{
-	double seen = 0;
-
-	for (size_t i = 0; i < self.nr_vms; i++)
-		if (self.vms[i].kvm == rows[0]->key.kvm)
-			return self.vms[i].pages;
-	for (size_t i = 0; i < nr; i++)
-		if (!(rows[i]->key.slot >> 16))
-			seen += rows[i]->key.npages;
-	return seen;
-}
-
-/* Different pages of a VM that were marked so far. */
-static double working_set(struct series **rows, size_t nr)
-{
-	double pages = 0;
-
-	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&self.counts, i);
-		const struct series *s = chunk ? self.set.live[chunk->key.region] : NULL;
-
-		for (size_t j = 0; s && j < nr; j++)
-			for (int k = 0; rows[j] == s && k < CHUNK_PAGES; k++)
-				pages += !!chunk->counts[k];
-	}
-	return pages;
-}
-
-static void write_migration(struct run *run, struct series **rows, size_t nr)
-{
-	struct migration_input in = {
-		.memory = memory_of(rows, nr),
-		.working_set = working_set(rows, nr),
-		.bandwidth = run->opts->migration_bandwidth,
-	};
-	struct migration m;
-
-	for (size_t i = 0; i < nr; i++)
-		in.rate += rows[i]->new_dirtied / seconds_of(run);
-	m = migration__predict(&in);
-	struct dirty_row row = {
-		.converges = m.converges,
-		.rounds = m.rounds,
-		.memory_pages = in.memory,
-		.migration_ns = m.converges ? m.seconds * NSEC_PER_SEC : UINT64_MAX,
-		.downtime_ns = m.converges ? m.downtime * NSEC_PER_SEC : UINT64_MAX,
-	};
-	vm_ref__row(rows[0]->head.vm, run->now_ns, &row.row);
-	output__row(run->out, &row.row, 0);
-}
-
-static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
-{
-	qsort(rows, nr, sizeof(*rows), by_vm_slot);
-	run__begin(run, &mark_page_dirty_monitor, scope, VIEW_SLOT);
-	for (size_t i = 0; i < nr; i++)
-		write_slot(run, rows[i]);
-	output__end(run->out);
-	if (scope != SCOPE_INTERVAL || !run->opts->migration_bandwidth)
-		return;
-	list_vms();
-	run__begin(run, &mark_page_dirty_monitor, scope, VIEW_MIGRATION);
-	for (size_t i = 0, group; i < nr; i += group) {
-		for (group = 1; i + group < nr && rows[i + group]->head.vm == rows[i]->head.vm;
-		     group++)
-			;
-		write_migration(run, rows + i, group);
-	}
-	output__end(run->out);
-}
-
-static void report_interval(struct run *run, struct attachment *at)
-{
-	const struct dirty_slot *slots = self.set.records;
-	struct series **rows;
-	size_t nr;
-
-	for (size_t i = 1; i < self.set.nr; i++)
-		if (series_of(run, i))
-			look(self.set.live[i], &slots[i]);
-	for (size_t i = 1; i < self.counts.nr_chunks; i++)
-		look_at_pages(i);
-	rows = (struct series **)series__list(&self.set, false, &nr);
-	if (rows)
-		write_rows(run, rows, nr, SCOPE_INTERVAL);
-	free(rows);
-	series__retire_ended_vms(&self.set, at->obj);
-	say_what_is_off(run);
-}
-
-static int by_count(const void *a, const void *b)
-{
-	const struct page_count *x = a, *y = b;
-
-	if (x->count != y->count)
-		return x->count > y->count ? -1 : 1;
-	if (x->series != y->series)
-		return by_vm_slot(&x->series, &y->series);
-	return x->rel_gfn < y->rel_gfn ? -1 : x->rel_gfn > y->rel_gfn;
-}
-
-/* All pages of the run by falling count, into a file as the original wrote it. */
-static void write_pages(struct run *run)
-{
-	const struct section section = {
-		.monitor = mark_page_dirty_monitor.name,
-		.columns = page_columns,
-		.view = &views[VIEW_PAGE],
-		.view_bit = IN(VIEW_PAGE),
-		.scope = SCOPE_TOTAL,
-		.seconds = seconds_of(run),
-	};
-	struct tempfile file;
-	struct output *out;
-	int err;
-
-	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
-	if (tempfile__open(&file, run->opts->temp_dir, mark_page_dirty_monitor.name,
-			   run->opts->format))
-		return;
-	out = output__new(run->opts->format, file.stream, 0);
-	if (out) {
-		output__begin(out, &section);
-		for (size_t i = 0; i < self.nr_pages; i++) {
-			const struct page_count *page = &self.pages[i];
-			struct dirty_row row = { .rel_gfn = page->rel_gfn, .count = page->count };
-
-			fill_slot(run, &row, page->series);
-			row.gfn = page->series->key.base_gfn == NO_GFN ?
-					  UINT64_MAX :
-					  page->series->key.base_gfn + page->rel_gfn;
-			output__row(out, &row.row, 0);
-		}
-		output__end(out);
-		err = output__flush(out);
-		output__free(out);
-	}
-	if (!tempfile__close(&file) && (!out || err))
-		say("mark_page_dirty: %s: %s", file.path, strerror(out ? err : ENOMEM));
-}
-
-static void drop_unchosen_pages(void)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < self.nr_pages; i++)
-		if (self.pages[i].series->head.chosen)
-			self.pages[kept++] = self.pages[i];
-	self.nr_pages = kept;
-}
-
-static void report_total(struct run *run)
-{
-	struct series **rows;
-	size_t nr;
-
-	for (size_t i = 1; i < self.counts.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&self.counts, i);
-
-		if (chunk && self.set.live[chunk->key.region])
-			keep_pages(self.set.live[chunk->key.region], chunk);
-	}
-	drop_unchosen_pages();
-	rows = (struct series **)series__list(&self.set, true, &nr);
-	for (size_t i = 0; i < nr; i++) {
-		rows[i]->new_count = rows[i]->count;
-		rows[i]->new_dirtied = rows[i]->dirtied;
-		rows[i]->unique = rows[i]->first_time = 0;
-	}
-	for (size_t i = 0; i < self.nr_pages; i++) {
-		struct series *s = (struct series *)self.pages[i].series;
-
-		s->unique++;
-		s->first_time += self.pages[i].count == 1;
-	}
-	if (rows)
-		write_rows(run, rows, nr, SCOPE_TOTAL);
-	free(rows);
-	if (self.nr_pages)
-		write_pages(run);
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	if (scope == SCOPE_INTERVAL)
-		report_interval(run, at);
-	else
-		report_total(run);
+	events__row(at, &row.row);
 }
 
 const struct monitor mark_page_dirty_monitor = {
 	.name = "mark_page_dirty",
 	.key = 'd',
 	.help = "dirty pages",
+	.options = options,
+	.config_size = sizeof(struct dirty_config),
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct dirty_row),
+	.state_size = sizeof(struct dirty_state),
 	.hooks = hooks,
 	.elf = mark_page_dirty_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
+	.stop = stop,
+	.look = look,
+	.looked = looked,
+	.shows = shows,
+	.finish = finish,
+	.compare = by_slot,
+	.write = write_view,
+	.lists = write_pages,
 	.event = event,
 	.event_view = VIEW_EVENT,
-	.stop = stop,
 };

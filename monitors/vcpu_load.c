@@ -12,30 +12,39 @@
 #include <bpf/bpf.h>
 #include <json-c/json.h>
 
+#include "../core/attach.h"
+#include "../core/clock.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/report.h"
+#include "../core/samples.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "vcpu_budget.h"
 #include "vcpu_load.skel.h"
+#include "vcpu_thieves.h"
 
-enum { THIEVES_PER_SLOT = 32, TOP_THIEVES = 3 };
+enum { THIEVES_PER_SLOT = 32 };
 enum { VIEW_LOAD, VIEW_BUDGET, VIEW_THIEVES };
 
 struct load_row {
 	struct row row;
+	struct times load; /* periods that ended */
+	uint64_t open_ns;  /* of the one that has not */
 	uint64_t total_ns;
 	uint64_t max_ns;
 	uint64_t min_ns;
 	uint64_t count;
 	uint32_t pcpu;
+	uint64_t cpus[CPU_WORDS];
 	const char *pcpus;
+	char pcpus_text[CPU_LIST_LEN];
 	uint64_t migrations;
 	uint64_t node_migrations;
 	uint64_t guest_ns;
-	uint64_t kvm_ns;
+	uint64_t kvm_ns; /* polling included, until finish(): what is known of it comes late */
 	uint64_t vmm_ns;
 	uint64_t poll_ns;
 	uint64_t halted_ns;
@@ -43,6 +52,7 @@ struct load_row {
 	uint64_t blocked_ns;
 	uint64_t unaccounted_ns;
 	uint64_t wall_ns;
+	struct task_time worst[TOP_THIEVES + 1];
 	struct json_object *thieves;
 
 	double guest, kvm, vmm, poll, halted, steal, blocked, unaccounted;
@@ -54,28 +64,35 @@ struct load_row {
 };
 
 static const struct view views[] = {
-	[VIEW_LOAD] = { .title = "VCPU_LOAD", .per_vcpu = true },
-	[VIEW_BUDGET] = { .title = "WHERE THE TIME WENT", .per_vcpu = true },
-	[VIEW_THIEVES] = { .title = "WHO TOOK THE CPU", .per_vcpu = true },
+	[VIEW_LOAD] = { .title = "VCPU_LOAD", .per_vcpu = true, SAMPLES_OF(VIEW_LOAD) },
+	[VIEW_BUDGET] = { .title = "WHERE THE TIME WENT",
+			  .per_vcpu = true,
+			  .again = true,
+			  SAMPLES_OF(VIEW_LOAD) },
+	[VIEW_THIEVES] = { .title = "WHO TOOK THE CPU",
+			   .per_vcpu = true,
+			   .again = true,
+			   SAMPLES_OF(VIEW_LOAD) },
 	{},
 };
 
-extern const struct monitor vcpu_load_monitor;
-
 #define COL(...) COLUMN(struct load_row, __VA_ARGS__)
 #define LOAD .views = 1 << VIEW_LOAD
-#define BUDGET .views = 1 << VIEW_BUDGET, .flags = COL_TABLE_ONLY
-#define THIEVES .views = 1 << VIEW_THIEVES, .flags = COL_TABLE_ONLY
-#define DATA .views = 1 << VIEW_LOAD, .flags = COL_DATA_ONLY
+#define BUDGET .views = 1 << VIEW_BUDGET, .flags = COL_TABLE_ONLY | COL_COMPUTED
+#define THIEVES .views = 1 << VIEW_THIEVES, .flags = COL_TABLE_ONLY | COL_COMPUTED
+#define DATA LOAD, .flags = COL_DATA_ONLY
 
 static const struct column columns[] = {
 	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, LOAD,
 	    .help = "on a physical CPU in KVM_RUN"),
-	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, LOAD, .help = "longest period of that"),
-	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, LOAD, .help = "shortest period"),
+	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, LOAD, .flags = COL_COMPUTED,
+	    .help = "longest period of that"),
+	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, LOAD, OF_TIMES(struct load_row, load, MIN),
+	    .help = "shortest period"),
 	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, LOAD, .help = "periods that began"),
 	COL(pcpu, "PCPU", COL_U32, ROLE_GAUGE, LOAD, .help = "the physical CPU it is on, or was"),
-	COL(pcpus, "PCPUS", COL_STRING, ROLE_GAUGE, LOAD, .help = "those it has used"),
+	COL(pcpus, "PCPUS", COL_STRING, ROLE_GAUGE, LOAD, .flags = COL_COMPUTED,
+	    .help = "those it has used"),
 	COL(migrations, "MIGR", COL_U64, ROLE_COUNTER, LOAD,
 	    .help = "moves to another physical CPU"),
 	COL(node_migrations, "NODE_MIGR", COL_U64, ROLE_COUNTER, LOAD,
@@ -87,12 +104,13 @@ static const struct column columns[] = {
 	    .help = "outside of KVM_RUN, running or asleep"),
 	COL(poll_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "halt-polling"),
 	COL(halted_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "halted and asleep"),
-	COL(steal_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
+	COL(steal_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA | COL_WORSE,
 	    .help = "ready to run, but not running: run-queue delay"),
 	COL(blocked_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
 	    .help = "asleep in KVM_RUN, but not halted"),
-	COL(unaccounted_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "none of these"),
-	COL(thieves, NULL, COL_OBJECT, ROLE_GAUGE, DATA,
+	COL(unaccounted_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA | COL_COMPUTED,
+	    .help = "none of these"),
+	COL(thieves, NULL, COL_OBJECT, ROLE_GAUGE, DATA | COL_COMPUTED,
 	    .help = "who ran while the vCPU waited: the top three"),
 
 	COL(guest, "GUEST%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "guest_ns"),
@@ -112,6 +130,12 @@ static const struct column columns[] = {
 	COL(stolen_ns, "TIME", COL_NSEC, ROLE_COUNTER, THIEVES,
 	    .help = "it ran while the vCPU waited for that CPU"),
 	COL(share, "OF_STEAL%", COL_PERCENT, ROLE_GAUGE, THIEVES, .help = "of steal_ns"),
+
+	COL(load, NULL, COL_TIMES, ROLE_COUNTER, LOAD, .help = "periods that ended"),
+	COL(open_ns, NULL, COL_NSEC, ROLE_GAUGE, LOAD, .flags = COL_HIDDEN,
+	    .help = "length of the period that is not over; 0: there is none"),
+	COL(cpus, NULL, COL_BITS, ROLE_GAUGE, LOAD, .size = sizeof(((struct load_row *)0)->cpus),
+	    .help = "of PCPUS"),
 	{},
 };
 
@@ -150,73 +174,27 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* The accounts of a vCPU at one moment, its open state included. */
-struct look {
-	uint64_t at_ns;
+/* What a vCPU was said to have, at the last look. */
+struct told {
 	uint64_t ns[NR_BUDGET];
-	uint64_t loaded_ns;
-	uint64_t loads, migrations, node_migrations;
-	uint64_t open_ns; /* length of the load period that is not over; 0: none */
 	uint32_t cpu;
 	bool on_cpu;
 };
 
-struct theft {
-	uint32_t tid;
-	char comm[COMM_LEN];
-	uint64_t now, before;
-};
-
-struct series {
-	struct series_head head;
-	uint64_t first_ns;
-	struct look now, before;
-	struct stat_series load;      /* periods that ended */
-	uint64_t cpus[CPU_WORDS];     /* of the interval */
-	uint64_t all_cpus[CPU_WORDS]; /* of the run */
-	struct theft *thefts;
-	size_t nr_thefts;
-};
-
-/* The vCPU's thread is gone: its slot's thieves go, too. */
-static void forget_thieves(const struct bpf_object *obj, void *series, uint32_t slot)
-{
-	int fd = map__fd(obj, "thieves");
-	const struct series *s = series;
-
-	for (size_t i = 0; i < s->nr_thefts; i++) {
-		struct thief_key key = { .slot = slot, .tid = s->thefts[i].tid };
-
-		bpf_map_delete_elem(fd, &key);
-	}
-}
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "load_records",
-	.record_size = sizeof(struct load_record),
-	.per_slot = 1,
-	.forget = forget_thieves,
-};
-
-static struct {
-	struct series_set set;
-	struct load_record *records;
+struct load_state {
 	struct run_queue *queues;
 	size_t queues_size;
-	bool frozen; /* ending() has taken the last look */
-} self;
+	struct thieves *thieves;
+	struct told *told; /* by slot */
+};
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
-	int err = series__prepare(&self.set, &kind, obj, slots);
-
-	return err ? err : map__resize(obj, "thieves", slots * THIEVES_PER_SLOT);
+	return map__resize(obj, "thieves", (vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT);
 }
 
 /* /sys/devices/system/cpu/cpuN/nodeM */
-static void read_nodes(void)
+static void read_nodes(struct run_queue *queues)
 {
 	for (unsigned int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		struct dirent *entry;
@@ -226,55 +204,46 @@ static void read_nodes(void)
 		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u", cpu);
 		dir = opendir(path);
 		while (dir && (entry = readdir(dir)))
-			sscanf(entry->d_name, "node%u", &self.queues[cpu].node);
+			sscanf(entry->d_name, "node%u", &queues[cpu].node);
 		if (dir)
 			closedir(dir);
 	}
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	int err = series__open(&self.set, at->obj);
+	struct load_state *state = at->state;
 
-	(void)run;
-	if (err)
-		return err;
-	self.records = self.set.records;
-	self.queues = map__mmap_name(at->obj, "run_queues", &self.queues_size);
-	if (!self.queues)
+	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, KEEP_ENDED_SERIES);
+	state->told = calloc(at->records.nr, sizeof(*state->told));
+	if (!state->thieves || !state->told)
+		return -ENOMEM;
+	state->queues = map__mmap_name(at->obj, "run_queues", &state->queues_size);
+	if (!state->queues)
 		return -errno;
-	read_nodes();
+	read_nodes(state->queues);
 	return 0;
 }
 
 /* Where no iterator could do it. */
-static void attached(struct run *run, struct attachment *at)
+static void attached(struct attachment *at)
 {
 	struct bpf_map *map;
 	long offset = map__find_variable(at->obj, ".data", "closed", &map);
 
-	(void)run;
 	if (offset >= 0)
 		*(volatile uint64_t *)(at->data + offset) = 0;
 }
 
-static void free_thefts(void **list, size_t nr)
+static void stop(struct attachment *at)
 {
-	for (size_t i = 0; list && i < nr; i++)
-		if (list[i])
-			free(((struct series *)list[i])->thefts);
-}
+	struct load_state *state = at->state;
 
-static void stop(struct run *run, struct attachment *at)
-{
-	(void)run;
-	(void)at;
-	if (self.queues)
-		munmap(self.queues, self.queues_size);
-	free_thefts(self.set.live, self.set.nr);
-	free_thefts(self.set.gone, self.set.nr_gone);
-	series__close(&self.set);
-	memset(&self, 0, sizeof(self));
+	if (state->queues)
+		munmap(state->queues, state->queues_size);
+	thieves__free(state->thieves);
+	free(state->told);
+	memset(state, 0, sizeof(*state));
 }
 
 /* A copy that no writer has changed meanwhile, and when that was. */
@@ -293,132 +262,178 @@ static uint64_t copy_record(struct load_record *copy, const struct load_record *
 	return now > copy->since_ns ? now : copy->since_ns;
 }
 
-static void take_look(struct look *look, const struct load_record *r, uint64_t now)
+static bool in_use(const void *record)
 {
-	look->at_ns = r->ended_ns ? r->ended_ns : now;
-	memcpy(look->ns, r->ns, sizeof(look->ns));
+	return __atomic_load_n(&((const struct load_record *)record)->first_ns, __ATOMIC_ACQUIRE);
+}
+
+static int label(struct attachment *at, uint32_t slot, struct row *row)
+{
+	struct load_state *state = at->state;
+
+	thieves__begin(state->thieves, slot, row);
+	return VIEW_LOAD;
+}
+
+/*
+ * An event has its time before it is recorded. A look in between has given that
+ * moment to the state before: there it stays, and what came then has it less.
+ */
+static void only_grow(uint64_t ns[NR_BUDGET], const uint64_t told[NR_BUDGET])
+{
+	uint64_t over = 0;
+
+	for (int i = 0; i < NR_BUDGET; i++) {
+		if (ns[i] >= told[i])
+			continue;
+		over += told[i] - ns[i];
+		ns[i] = told[i];
+	}
+	for (int i = 0; over && i < NR_BUDGET; i++) {
+		uint64_t grown = ns[i] - told[i], less = grown < over ? grown : over;
+
+		ns[i] -= less;
+		over -= less;
+	}
+}
+
+/* Up to now, with the state that is open: counters, but for finish(). */
+static void read_budget(struct load_row *row, const struct load_record *r, uint64_t now,
+			struct told *told)
+{
+	uint64_t ns[NR_BUDGET];
+
+	memcpy(ns, r->ns, sizeof(ns));
 	if (!r->ended_ns)
-		budget__close(look->ns, r, now);
-	look->open_ns = r->load_ns && now > r->load_ns ? now - r->load_ns : 0;
-	look->loaded_ns = r->load.total_ns + look->open_ns;
-	look->loads = r->loads;
-	look->migrations = r->migrations;
-	look->node_migrations = r->node_migrations;
-	look->cpu = r->cpu;
-	look->on_cpu = !r->off && !r->ended_ns;
+		budget__close(ns, r, now);
+	row->poll_ns = ns[IN_POLL];
+	/* Polling is taken from it when the halt ends: only both together never shrink. */
+	ns[IN_KVM] += ns[IN_POLL];
+	ns[IN_POLL] = 0;
+	only_grow(ns, told->ns);
+	memcpy(told->ns, ns, sizeof(told->ns));
+	row->guest_ns = ns[IN_GUEST];
+	row->kvm_ns = ns[IN_KVM];
+	row->vmm_ns = ns[IN_VMM];
+	row->halted_ns = ns[IN_HALT];
+	row->steal_ns = ns[IN_STEAL];
+	row->blocked_ns = ns[IN_BLOCKED];
+	row->wall_ns = (r->ended_ns ? r->ended_ns : now) - r->first_ns;
 }
 
-static void note_cpus(struct series *s, const struct load_record *r, uint64_t epoch)
+static void set_cpu(uint64_t bits[CPU_WORDS], uint32_t cpu)
 {
-	memset(s->cpus, 0, sizeof(s->cpus));
+	bits[cpu / 64 % CPU_WORDS] |= 1ULL << cpu % 64;
+}
+
+static void read_cpus(struct load_row *row, const struct load_record *r, uint64_t ended_epoch,
+		      struct told *told)
+{
+	bool on_cpu = !r->off && !r->ended_ns;
+
+	memset(row->cpus, 0, sizeof(row->cpus));
 	/* Where it has been all the time no event tells. */
-	if (s->before.on_cpu)
-		s->cpus[s->before.cpu / 64 % CPU_WORDS] |= 1ULL << s->before.cpu % 64;
-	if (s->now.on_cpu)
-		s->cpus[s->now.cpu / 64 % CPU_WORDS] |= 1ULL << s->now.cpu % 64;
+	if (told->on_cpu)
+		set_cpu(row->cpus, told->cpu);
+	if (on_cpu)
+		set_cpu(row->cpus, r->cpu);
 	for (int half = 0; half < 2; half++)
-		if (r->cpus[half].epoch == epoch)
+		if (r->cpus[half].epoch == ended_epoch)
 			for (int i = 0; i < CPU_WORDS; i++)
-				s->cpus[i] |= r->cpus[half].bits[i];
-	for (int i = 0; i < CPU_WORDS; i++)
-		s->all_cpus[i] |= s->cpus[i];
+				row->cpus[i] |= r->cpus[half].bits[i];
+	row->pcpu = r->cpu;
+	told->cpu = r->cpu;
+	told->on_cpu = on_cpu;
 }
 
-static void look_at(struct run *run, uint32_t slot, uint64_t epoch)
+static void sample(struct attachment *at, uint32_t slot, struct row *to)
 {
-	struct series *s = self.set.live[slot];
-	struct load_record r;
+	struct load_record *record = records__get(&at->records, slot), r;
+	struct told *told = &((struct load_state *)at->state)->told[slot];
+	struct load_row *row = (struct load_row *)to;
 	uint64_t now;
 
-	if (!__atomic_load_n(&self.records[slot].first_ns, __ATOMIC_ACQUIRE))
-		return;
-	now = copy_record(&r, &self.records[slot]);
-	if (!s) {
-		s = series__of(&self.set, run, slot);
-		if (!s)
-			return;
-		s->first_ns = r.first_ns;
-		s->before.at_ns = s->first_ns;
-	}
-	take_look(&s->now, &r, now);
-	stat_series__look(&s->load, &r.load, epoch);
-	timing__clear(&self.records[slot].load, epoch);
-	note_cpus(s, &r, epoch);
+	/* The times first: a period that is timed has begun. */
+	times__read(&row->load, &record->load, at->ended_epoch);
+	now = copy_record(&r, record);
+	row->open_ns = r.load_ns && now > r.load_ns ? now - r.load_ns : 0;
+	row->total_ns = r.load.total_ns + row->open_ns;
+	row->count = r.loads;
+	row->migrations = r.migrations;
+	row->node_migrations = r.node_migrations;
+	read_budget(row, &r, now, told);
+	read_cpus(row, &r, at->ended_epoch, told);
 }
 
-static struct theft *theft_of(struct series *s, const struct thief *thief)
+static void forget(struct attachment *at, uint32_t slot)
 {
-	struct theft *more;
+	struct load_state *state = at->state;
 
-	for (size_t i = 0; i < s->nr_thefts; i++)
-		if (s->thefts[i].tid == thief->pid)
-			return &s->thefts[i];
-	more = realloc(s->thefts, (s->nr_thefts + 1) * sizeof(*more));
-	if (!more)
-		return NULL;
-	s->thefts = more;
-	more = &s->thefts[s->nr_thefts++];
-	memset(more, 0, sizeof(*more));
-	more->tid = thief->pid;
-	memcpy(more->comm, thief->comm, sizeof(more->comm));
-	return more;
+	thieves__end(state->thieves, slot);
+	memset(&state->told[slot], 0, sizeof(state->told[slot]));
 }
 
+static bool has_ended(const struct attachment *at, uint32_t slot)
+{
+	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, slot);
+
+	return ref && ref->ended;
+}
+
+/* The thieves of ended vCPUs go: their slots are given to others. */
 static void look_at_thieves(struct attachment *at)
 {
+	struct load_state *state = at->state;
 	int fd = map__fd(at->obj, "thieves");
-	struct thief_key key, *last = NULL;
-	struct theft *theft;
+	struct thief_key key, next;
 	struct thief thief;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
 
-	while (!bpf_map_get_next_key(fd, last, &key)) {
-		last = &key;
-		if (key.slot >= self.set.nr || !self.set.live[key.slot] ||
-		    bpf_map_lookup_elem(fd, &key, &thief))
-			continue;
-		theft = theft_of(self.set.live[key.slot], &thief);
-		if (theft)
-			theft->now = thief.ns;
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (!bpf_map_lookup_elem(fd, &key, &thief))
+			thieves__note(state->thieves, key.slot, &thief);
+		if (has_ended(at, key.slot))
+			bpf_map_delete_elem(fd, &key);
 	}
 }
 
-static void look(struct run *run, struct attachment *at, uint64_t epoch)
+static void retire(struct attachment *at)
 {
-	for (uint32_t slot = 1; slot < self.set.nr; slot++)
-		look_at(run, slot, epoch);
 	look_at_thieves(at);
+	for (size_t slot = 1; slot < at->records.nr; slot++)
+		if (has_ended(at, slot))
+			records__retire(at, slot);
 }
 
-static void ending(struct run *run, struct attachment *at)
+static const struct record_kind records = {
+	.records = "load_records",
+	.record_size = sizeof(struct load_record),
+	.per_slot = 1,
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+	.forget = forget,
+	.retire = retire,
+};
+
+static void ending(struct attachment *at)
 {
-	vcpus__refresh(run->vcpus);
-	look(run, at, *at->epoch);
-	self.frozen = true;
+	vcpus__refresh(at->env->vcpus);
+	attach__last_look(at);
 }
 
-static uint64_t delta(const struct series *s, enum budget what, enum scope scope)
+static void settle_budget(struct load_row *row, bool knows_guest)
 {
-	return s->now.ns[what] - (scope == SCOPE_INTERVAL ? s->before.ns[what] : 0);
-}
+	uint64_t sum;
 
-static void fill_budget(struct load_row *row, const struct series *s, enum scope scope,
-			bool knows_guest)
-{
-	uint64_t from = scope == SCOPE_INTERVAL ? s->before.at_ns : s->first_ns, sum;
-
-	row->guest_ns = delta(s, IN_GUEST, scope);
-	row->kvm_ns = delta(s, IN_KVM, scope);
-	row->poll_ns = delta(s, IN_POLL, scope);
 	if (!knows_guest) {
 		row->kvm_ns += row->guest_ns;
 		row->guest_ns = 0;
 	}
+	row->kvm_ns -= row->poll_ns;
 	budget__settle(&row->kvm_ns, &row->poll_ns);
-	row->vmm_ns = delta(s, IN_VMM, scope);
-	row->halted_ns = delta(s, IN_HALT, scope);
-	row->steal_ns = delta(s, IN_STEAL, scope);
-	row->blocked_ns = delta(s, IN_BLOCKED, scope);
-	row->wall_ns = s->now.at_ns > from ? s->now.at_ns - from : 0;
 	sum = row->guest_ns + row->kvm_ns + row->poll_ns + row->vmm_ns + row->halted_ns +
 	      row->steal_ns + row->blocked_ns;
 	row->unaccounted_ns = row->wall_ns > sum ? row->wall_ns - sum : 0;
@@ -443,70 +458,13 @@ static void fill_percents(struct load_row *row)
 	row->unaccounted = percent(row->unaccounted_ns, row->wall_ns);
 }
 
-static void fill_load(struct load_row *row, const struct series *s, enum scope scope)
+static size_t sink_of(const struct attachment *at, const struct window *window)
 {
-	static const struct look none;
-	const struct look *from = scope == SCOPE_INTERVAL ? &s->before : &none;
-	const struct stat_delta *d = scope == SCOPE_INTERVAL ? &s->load.grown : &s->load.run;
+	size_t sink = 0;
 
-	row->total_ns = s->now.loaded_ns - from->loaded_ns;
-	row->count = s->now.loads - from->loads;
-	row->migrations = s->now.migrations - from->migrations;
-	row->node_migrations = s->now.node_migrations - from->node_migrations;
-	row->pcpu = s->now.cpu;
-	row->min_ns = d->min_ns;
-	row->max_ns = d->max_ns;
-	/* A period that is not over is at least as long as it is now. */
-	if (s->now.open_ns && (row->max_ns == UINT64_MAX || s->now.open_ns > row->max_ns))
-		row->max_ns = s->now.open_ns;
-}
-
-static uint64_t stolen(const struct theft *t, enum scope scope)
-{
-	return t->now - (scope == SCOPE_INTERVAL ? t->before : 0);
-}
-
-/* How long a task had the CPU that a vCPU waited for. */
-struct task_time {
-	const char *comm;
-	uint32_t pid;
-	uint64_t ns;
-};
-
-static void top_thieves(const struct series *s, enum scope scope,
-			struct task_time top[TOP_THIEVES + 1])
-{
-	size_t nr = 0;
-
-	for (size_t i = 0; i < s->nr_thefts; i++) {
-		const struct theft *t = &s->thefts[i];
-		uint64_t ns = stolen(t, scope);
-		size_t at;
-
-		if (!ns)
-			continue;
-		for (at = nr; at > 0 && top[at - 1].ns < ns; at--)
-			top[at] = top[at - 1];
-		if (at >= TOP_THIEVES)
-			continue;
-		top[at] = (struct task_time){ .comm = t->comm, .pid = t->tid, .ns = ns };
-		nr += nr < TOP_THIEVES;
-	}
-	top[nr].comm = NULL;
-}
-
-static void fill_row(struct run *run, const struct attachment *at, struct series *s,
-		     enum scope scope, struct load_row *row, char pcpus[CPU_LIST_LEN])
-{
-	bool knows_guest = attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit");
-
-	memset(row, 0, sizeof(*row));
-	row->row = s->head.row;
-	row->row.ts_ns = run->now_ns;
-	fill_load(row, s, scope);
-	row->pcpus = cpu_list__write(scope == SCOPE_INTERVAL ? s->cpus : s->all_cpus, pcpus);
-	fill_budget(row, s, scope, knows_guest);
-	fill_percents(row);
+	while (sink + 1 < at->env->nr_sinks && at->env->sinks[sink].out != window->out)
+		sink++;
+	return sink;
 }
 
 static struct json_object *thieves_array(const struct task_time *tasks)
@@ -524,75 +482,41 @@ static struct json_object *thieves_array(const struct task_time *tasks)
 	return array;
 }
 
-static void write_thieves(struct run *run, struct load_row *row, const struct task_time *thieves)
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
-	for (const struct task_time *t = thieves; t->comm; t++) {
-		row->comm = t->comm;
-		row->thief = t->pid;
-		row->stolen_ns = t->ns;
-		row->share = percent(t->ns, row->steal_ns);
-		output__row(run->out, &row->row, ROW_AGAIN);
-	}
+	struct load_row *row = (struct load_row *)sample->row;
+	struct load_state *state = at->state;
+
+	row->max_ns = row->load.max_ns;
+	/* A period that is not over is at least as long as it is now. */
+	if (row->open_ns && (row->max_ns == UINT64_MAX || row->open_ns > row->max_ns))
+		row->max_ns = row->open_ns;
+	row->pcpus = cpu_list__write(row->cpus, row->pcpus_text);
+	settle_budget(row, attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit"));
+	fill_percents(row);
+	thieves__top(state->thieves, &row->row, sink_of(at, window), window->scope, row->worst);
+	row->thieves = thieves_array(row->worst);
 }
 
-static void write_view(struct run *run, struct attachment *at, struct series **list, size_t nr,
-		       enum scope scope, unsigned int view)
+/* A row for each of the worst thieves of a vCPU. */
+static bool write_thieves(struct attachment *at, unsigned int view, const struct sample *list,
+			  size_t nr, const struct window *window)
 {
-	struct task_time thieves[TOP_THIEVES + 1];
-	char pcpus[CPU_LIST_LEN];
-	struct load_row row;
-
-	run__begin(run, &vcpu_load_monitor, scope, view);
+	(void)at;
+	if (view != VIEW_THIEVES)
+		return false;
 	for (size_t i = 0; i < nr; i++) {
-		fill_row(run, at, list[i], scope, &row, pcpus);
-		top_thieves(list[i], scope, thieves);
-		if (!row.wall_ns)
-			continue;
-		row.thieves = thieves_array(thieves);
-		if (view == VIEW_THIEVES)
-			write_thieves(run, &row, thieves);
-		else
-			output__row(run->out, &row.row, view == VIEW_LOAD ? 0 : ROW_AGAIN);
-		json_object_put(row.thieves);
+		struct load_row *row = (struct load_row *)list[i].row;
+
+		for (const struct task_time *t = row->worst; t->comm; t++) {
+			row->comm = t->comm;
+			row->thief = t->pid;
+			row->stolen_ns = t->ns;
+			row->share = percent(t->ns, row->steal_ns);
+			output__row(window->out, &row->row, ROW_AGAIN);
+		}
 	}
-	output__end(run->out);
-}
-
-static void write_views(struct run *run, struct attachment *at, enum scope scope)
-{
-	struct series **list;
-	size_t nr;
-
-	list = (struct series **)series__sorted(&self.set, scope == SCOPE_TOTAL, &nr);
-	if (!list)
-		return;
-	write_view(run, at, list, nr, scope, VIEW_LOAD);
-	write_view(run, at, list, nr, scope, VIEW_BUDGET);
-	write_view(run, at, list, nr, scope, VIEW_THIEVES);
-	free(list);
-}
-
-static void end_interval(struct run *run, struct attachment *at)
-{
-	for (uint32_t slot = 1; slot < self.set.nr; slot++) {
-		struct series *s = self.set.live[slot];
-
-		if (!s)
-			continue;
-		s->before = s->now;
-		for (size_t i = 0; i < s->nr_thefts; i++)
-			s->thefts[i].before = s->thefts[i].now;
-	}
-	series__retire_ended(&self.set, run, at->obj);
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	if (scope == SCOPE_INTERVAL && !self.frozen)
-		look(run, at, at->ended_epoch);
-	write_views(run, at, scope);
-	if (scope == SCOPE_INTERVAL)
-		end_interval(run, at);
+	return true;
 }
 
 const struct monitor vcpu_load_monitor = {
@@ -601,12 +525,16 @@ const struct monitor vcpu_load_monitor = {
 	.help = "load of the vCPUs",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct load_row),
+	.state_size = sizeof(struct load_state),
 	.hooks = hooks,
 	.elf = vcpu_load_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
 	.start = start,
-	.report = report,
+	.stop = stop,
 	.attached = attached,
 	.ending = ending,
-	.stop = stop,
+	.finish = finish,
+	.write = write_thieves,
 };

@@ -2,14 +2,14 @@
 /* -w: vCPU wake-ups. The kernel half is vcpu_wakeup.bpf.c. */
 #include "vcpu_wakeup.h"
 
-#include <stdlib.h>
-#include <string.h>
-
+#include "../core/attach.h"
+#include "../core/events.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "vcpu_wakeup.skel.h"
 
 enum { VIEW_EVENTS, VIEW_SUMMARY, VIEW_HISTOGRAM };
@@ -26,12 +26,14 @@ struct wakeup_row {
 	uint64_t polled;
 	uint64_t waited;
 	uint64_t invalid;
+	struct times halt;
 	uint64_t total_ns;
 	uint64_t min_ns;
 	uint64_t max_ns;
 	uint64_t p50_ns;
 	uint64_t p90_ns;
 	uint64_t p99_ns;
+	struct times wake;
 	uint64_t wake_count;
 	uint64_t wake_p50_ns;
 	uint64_t wake_p99_ns;
@@ -45,17 +47,21 @@ struct wakeup_row {
 
 static const struct view views[] = {
 	[VIEW_EVENTS] = { .title = "VCPU_WAKEUP", .per_vcpu = true },
-	[VIEW_SUMMARY] = { .title = "HALTS AND WAKE-UPS", .per_vcpu = true },
-	[VIEW_HISTOGRAM] = { .title = "HISTOGRAM OF HALTS AND WAKE-UPS", .per_vcpu = true },
+	[VIEW_SUMMARY] = { .title = "HALTS AND WAKE-UPS",
+			   .per_vcpu = true,
+			   SAMPLES_OF(VIEW_SUMMARY) },
+	[VIEW_HISTOGRAM] = { .title = "HISTOGRAM OF HALTS AND WAKE-UPS",
+			     .per_vcpu = true,
+			     SAMPLES_OF(VIEW_SUMMARY) },
 	{},
 };
-
-extern const struct monitor vcpu_wakeup_monitor;
 
 #define COL(...) COLUMN(struct wakeup_row, __VA_ARGS__)
 #define EVENT .views = 1 << VIEW_EVENTS
 #define SUMMARY .views = 1 << VIEW_SUMMARY
 #define HISTOGRAM .views = 1 << VIEW_HISTOGRAM
+#define HALT(what) SUMMARY, OF_TIMES(struct wakeup_row, halt, what)
+#define WAKE(what) SUMMARY, OF_TIMES(struct wakeup_row, wake, what)
 
 static const struct column columns[] = {
 	COL(halt_ns, "DUR_HALT", COL_NSEC, ROLE_GAUGE, EVENT, .width = 10,
@@ -72,21 +78,24 @@ static const struct column columns[] = {
 	COL(waited, NULL, COL_U64, ROLE_COUNTER, SUMMARY, .flags = COL_DATA_ONLY,
 	    .help = "of them: asleep"),
 	COL(invalid, "INVALID", COL_U64, ROLE_COUNTER, SUMMARY, .help = "of them: not valid"),
-	COL(total_ns, "HALTED", COL_NSEC, ROLE_COUNTER, SUMMARY, .help = "their time"),
-	COL(min_ns, NULL, COL_NSEC, ROLE_GAUGE, SUMMARY, .flags = COL_DATA_ONLY,
+	COL(halt, NULL, COL_TIMES, ROLE_COUNTER, SUMMARY, .help = "the halts"),
+	COL(total_ns, "HALTED", COL_NSEC, ROLE_COUNTER, HALT(TOTAL), .help = "their time"),
+	COL(min_ns, NULL, COL_NSEC, ROLE_GAUGE, HALT(MIN), .flags = COL_DATA_ONLY,
 	    .help = "shortest halt"),
-	COL(max_ns, "MAX", COL_NSEC, ROLE_GAUGE, SUMMARY, .help = "longest halt"),
-	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, SUMMARY, .help = "median halt, within 12.5 %"),
-	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, SUMMARY, .flags = COL_DATA_ONLY,
+	COL(max_ns, "MAX", COL_NSEC, ROLE_GAUGE, HALT(MAX), .help = "longest halt"),
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, HALT(P50), .help = "median halt, within 12.5 %"),
+	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, HALT(P90), .flags = COL_DATA_ONLY,
 	    .help = "90th percentile of the halts"),
-	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, SUMMARY, .help = "99th percentile of the halts"),
-	COL(wake_count, NULL, COL_U64, ROLE_COUNTER, SUMMARY, .flags = COL_DATA_ONLY,
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, HALT(P99), .help = "99th percentile of the halts"),
+	COL(wake, NULL, COL_TIMES, ROLE_COUNTER, SUMMARY, .help = "from the wake-up to the guest"),
+	COL(wake_count, NULL, COL_U64, ROLE_COUNTER, WAKE(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "wake-ups timed until the guest was entered"),
-	COL(wake_p50_ns, "WAKE_P50", COL_NSEC, ROLE_GAUGE, SUMMARY,
+	COL(wake_p50_ns, "WAKE_P50", COL_NSEC, ROLE_GAUGE, WAKE(P50), .flags = COL_WORSE,
 	    .help = "from the wake-up to the guest: median"),
-	COL(wake_p99_ns, "WAKE_P99", COL_NSEC, ROLE_GAUGE, SUMMARY,
+	COL(wake_p99_ns, "WAKE_P99", COL_NSEC, ROLE_GAUGE, WAKE(P99), .flags = COL_WORSE,
 	    .help = "99th percentile of that"),
-	COL(wake_max_ns, "WAKE_MAX", COL_NSEC, ROLE_GAUGE, SUMMARY, .help = "longest"),
+	COL(wake_max_ns, "WAKE_MAX", COL_NSEC, ROLE_GAUGE, WAKE(MAX), .flags = COL_WORSE,
+	    .help = "longest"),
 
 	COL(from_ns, "FROM", COL_NSEC, ROLE_LABEL, HISTOGRAM, .help = "times from here on"),
 	COL(to_ns, "TO", COL_NSEC, ROLE_LABEL, HISTOGRAM, .help = "and below"),
@@ -116,123 +125,62 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* Counters at one moment. */
-struct look {
-	uint64_t counts[NR_HALT_MODES];
-	uint64_t invalid;
-};
+static bool in_use(const void *record)
+{
+	return ((const struct wakeup_record *)record)->in_use;
+}
 
-struct series {
-	struct series_head head;
-	struct look now, before;
-	struct stat_series halt, wake;
-};
+static int label(struct attachment *at, uint32_t slot, struct row *row)
+{
+	(void)at;
+	(void)slot;
+	(void)row;
+	return VIEW_SUMMARY;
+}
 
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
+/* In this order: what is timed is counted, and of the halts no more are invalid than there were. */
+static void sample(struct attachment *at, uint32_t slot, struct row *to)
+{
+	struct wakeup_record *record = records__get(&at->records, slot);
+	struct wakeup_row *row = (struct wakeup_row *)to;
+
+	times__read(&row->wake, &record->wake, at->ended_epoch);
+	times__read(&row->halt, &record->halt, at->ended_epoch);
+	row->invalid = __atomic_load_n(&record->invalid, __ATOMIC_ACQUIRE);
+	row->polled = record->counts[HALT_POLLED];
+	row->waited = record->counts[HALT_WAITED];
+	row->count = row->polled + row->waited;
+}
+
+static const struct record_kind records = {
 	.records = "wakeup_records",
 	.record_size = sizeof(struct wakeup_record),
 	.per_slot = 1,
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
 };
 
-static struct series_set set;
-
-static int prepare(struct run *run, struct bpf_object *obj)
+static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
 {
-	return series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
-}
-
-static int start(struct run *run, struct attachment *at)
-{
-	(void)run;
-	return series__open(&set, at->obj);
-}
-
-static void stop(struct run *run, struct attachment *at)
-{
-	(void)run;
 	(void)at;
-	series__close(&set);
+	return view != VIEW_HISTOGRAM || scope == SCOPE_TOTAL;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
-{
-	const struct wakeup_event *event = data;
-	struct wakeup_row row = {};
-	const struct vcpu_ref *ref;
-
-	(void)at;
-	if (size < sizeof(*event))
-		return;
-	ref = vcpus__get_new(run->vcpus, event->head.slot);
-	if (!ref || !ref->chosen)
-		return;
-	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
-	row.halt_ns = event->halt_ns;
-	row.comm = event->head.comm;
-	row.mode = event->waited ? "wait" : "poll";
-	row.valid = event->valid;
-	row.valid_word = event->valid ? "valid" : "invalid";
-	output__row(run->out, &row.row, 0);
-}
-
-static void write_row(struct run *run, const struct series *s, const struct look *before,
-		      const struct stat_delta *halt, const struct stat_delta *wake)
-{
-	struct wakeup_row row = { .row = s->head.row };
-	const struct look *now = &s->now;
-
-	row.row.ts_ns = run->now_ns;
-	row.polled = counter__delta(now->counts[HALT_POLLED], before->counts[HALT_POLLED]);
-	row.waited = counter__delta(now->counts[HALT_WAITED], before->counts[HALT_WAITED]);
-	row.count = row.polled + row.waited;
-	row.invalid = counter__delta(now->invalid, before->invalid);
-	if (!row.count)
-		return;
-	row.total_ns = halt->total_ns;
-	row.min_ns = halt->min_ns;
-	row.max_ns = halt->max_ns;
-	row.p50_ns = stat_delta__percentile(halt, 50);
-	row.p90_ns = stat_delta__percentile(halt, 90);
-	row.p99_ns = stat_delta__percentile(halt, 99);
-	row.wake_count = wake->timed;
-	row.wake_p50_ns = stat_delta__percentile(wake, 50);
-	row.wake_p99_ns = stat_delta__percentile(wake, 99);
-	row.wake_max_ns = wake->max_ns;
-	output__row(run->out, &row.row, 0);
-}
-
-static void write_summary(struct run *run, struct series **list, size_t nr, enum scope scope)
-{
-	static const struct look none;
-
-	run__begin(run, &vcpu_wakeup_monitor, scope, VIEW_SUMMARY);
-	for (size_t i = 0; i < nr; i++) {
-		const struct series *s = list[i];
-
-		if (scope == SCOPE_INTERVAL)
-			write_row(run, s, &s->before, &s->halt.grown, &s->wake.grown);
-		else
-			write_row(run, s, &none, &s->halt.run, &s->wake.run);
-	}
-	output__end(run->out);
-}
-
-/* One row per power of two: four of the records' buckets. */
-static void write_histogram_of(struct run *run, const struct series *s)
+/* One row per power of two: four of the buckets. */
+static void write_histogram(const struct wakeup_row *of, const struct window *window)
 {
 	enum { STEP = 1 << STAT_SUB_BITS, ROWS = STAT_BUCKETS / STEP };
 	static const char full[] = "##############################";
 	uint64_t halts[ROWS] = {}, wakes[ROWS] = {}, most = 1;
-	struct wakeup_row row = { .row = s->head.row };
+	struct wakeup_row row = { .row = of->row };
 
 	for (int i = 0; i < STAT_BUCKETS; i++) {
-		halts[i / STEP] += s->halt.run.hist[i];
-		wakes[i / STEP] += s->wake.run.hist[i];
+		halts[i / STEP] += of->halt.hist[i];
+		wakes[i / STEP] += of->wake.hist[i];
 	}
 	for (int i = 0; i < ROWS; i++)
 		most = halts[i] > most ? halts[i] : most;
-	row.row.ts_ns = run->now_ns;
 	for (int i = 0; i < ROWS; i++) {
 		if (!halts[i] && !wakes[i])
 			continue;
@@ -241,52 +189,37 @@ static void write_histogram_of(struct run *run, const struct series *s)
 		row.halts = halts[i];
 		row.wakes = wakes[i];
 		row.bar = full + BAR_LEN - (halts[i] * BAR_LEN + most - 1) / most;
-		output__row(run->out, &row.row, 0);
+		output__row(window->out, &row.row, 0);
 	}
 }
 
-static void write_histogram(struct run *run, struct series **list, size_t nr, enum scope scope)
+static bool write_view(struct attachment *at, unsigned int view, const struct sample *list,
+		       size_t nr, const struct window *window)
 {
-	run__begin(run, &vcpu_wakeup_monitor, scope, VIEW_HISTOGRAM);
-	for (size_t i = 0; i < nr; i++)
-		write_histogram_of(run, list[i]);
-	output__end(run->out);
+	(void)at;
+	for (size_t i = 0; view == VIEW_HISTOGRAM && i < nr; i++)
+		write_histogram((const struct wakeup_row *)list[i].row, window);
+	return view == VIEW_HISTOGRAM;
 }
 
-static void look(struct run *run, struct attachment *at)
+static void event(struct attachment *at, const void *data, size_t size)
 {
-	struct wakeup_record *records = set.records;
+	const struct wakeup_event *event = data;
+	struct wakeup_row row = {};
+	const struct vcpu_ref *ref;
 
-	for (size_t slot = 1; slot < set.nr; slot++) {
-		struct wakeup_record *record = &records[slot];
-		struct series *s = record->in_use ? series__of(&set, run, slot) : NULL;
-
-		if (!s)
-			continue;
-		s->before = s->now;
-		memcpy(s->now.counts, record->counts, sizeof(s->now.counts));
-		s->now.invalid = record->invalid;
-		stat_series__look(&s->halt, &record->halt, at->ended_epoch);
-		stat_series__look(&s->wake, &record->wake, at->ended_epoch);
-	}
-}
-
-static void report(struct run *run, struct attachment *at, enum scope scope)
-{
-	struct series **list;
-	size_t nr;
-
-	if (scope == SCOPE_INTERVAL)
-		look(run, at);
-	list = (struct series **)series__sorted(&set, scope == SCOPE_TOTAL, &nr);
-	if (!list)
+	if (size < sizeof(*event))
 		return;
-	write_summary(run, list, nr, scope);
-	if (scope == SCOPE_TOTAL)
-		write_histogram(run, list, nr, scope);
-	free(list);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&set, run, at->obj);
+	ref = vcpus__get_new(at->env->vcpus, event->head.slot);
+	if (!ref || !ref->chosen)
+		return;
+	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
+	row.halt_ns = event->halt_ns;
+	row.comm = event->head.comm;
+	row.mode = event->waited ? "wait" : "poll";
+	row.valid = event->valid;
+	row.valid_word = event->valid ? "valid" : "invalid";
+	events__row(at, &row.row);
 }
 
 const struct monitor vcpu_wakeup_monitor = {
@@ -295,12 +228,12 @@ const struct monitor vcpu_wakeup_monitor = {
 	.help = "vCPU wake-ups",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct wakeup_row),
 	.hooks = hooks,
 	.elf = vcpu_wakeup_bpf__elf_bytes,
-	.prepare = prepare,
-	.start = start,
-	.report = report,
+	.records = &records,
+	.shows = shows,
+	.write = write_view,
 	.event = event,
 	.event_view = VIEW_EVENTS,
-	.stop = stop,
 };

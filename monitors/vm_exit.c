@@ -10,12 +10,14 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
-#include "../core/series.h"
-#include "../core/stats.h"
-#include "../core/vcpus.h"
+#include "../core/records.h"
+#include "../core/samples.h"
+#include "../core/times.h"
+#include "../core/window.h"
 #include "../decode/exit_reasons.h"
 #include "vm_exit.skel.h"
 
@@ -27,7 +29,9 @@ struct exit_row {
 	const char *kind;
 	const char *reason;
 	uint64_t reason_code;
+	uint8_t halt; /* BOOL_ABSENT: of several reasons */
 	uint64_t count;
+	struct times time;
 	uint64_t total_ns;
 	uint64_t max_ns;
 	uint64_t min_ns;
@@ -36,43 +40,48 @@ struct exit_row {
 	uint64_t p90_ns;
 	uint64_t p99_ns;
 	double share;
+	char text[REASON_LEN];
 };
 
 static const struct view views[] = {
-	[VIEW_KVM] = { .title = "KVM_EXIT", .per_vcpu = true },
-	[VIEW_USER] = { .title = "KVM_USERSPACE_EXIT", .per_vcpu = true },
+	[VIEW_KVM] = { .title = "KVM_EXIT", .per_vcpu = true, SAMPLES_OF(VIEW_KVM) },
+	[VIEW_USER] = { .title = "KVM_USERSPACE_EXIT", .per_vcpu = true, SAMPLES_OF(VIEW_USER) },
 	{},
 };
 
-extern const struct monitor vm_exit_monitor;
-
 #define COL(...) COLUMN(struct exit_row, __VA_ARGS__)
+#define TIME(what) OF_TIMES(struct exit_row, time, what)
 
 static const struct column columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "kvm: handled in KVM or beyond; userspace: what the VMM took"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER,
+	COL(time, NULL, COL_TIMES, ROLE_COUNTER, .help = "from exit to entry"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, TIME(TOTAL),
 	    .help = "kvm: from kvm_exit to the next kvm_entry; userspace: until KVM_RUN again"),
-	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .help = "longest"),
-	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .help = "shortest"),
+	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, TIME(MAX), .help = "longest"),
+	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, TIME(MIN), .help = "shortest"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "exits"),
-	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY,
+	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
 	    .help = "of the wall time of this vCPU; halts have none"),
-	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, .flags = COL_TABLE_ONLY, .help = "mean"),
-	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, .help = "median, within 12.5 %"),
-	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, .flags = COL_DATA_ONLY,
+	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, TIME(MEAN), .flags = COL_TABLE_ONLY,
+	    .help = "mean"),
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, TIME(P50), .help = "median, within 12.5 %"),
+	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, TIME(P90), .flags = COL_DATA_ONLY,
 	    .help = "90th percentile, within 12.5 %"),
-	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, .help = "99th percentile, within 12.5 %"),
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, TIME(P99),
+	    .help = "99th percentile, within 12.5 %"),
 	COL(reason, "REASON", COL_STRING, ROLE_LABEL, .help = "as the kernel spells it"),
 	COL(reason_code, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "the number behind it"),
+	COL(halt, NULL, COL_BOOL, ROLE_LABEL, .flags = COL_KEY_ONLY,
+	    .help = "the vCPU had nothing to do"),
 	{},
 };
 
 /* Without -p the programs that run most do not even look whether there is one. */
-static bool all_vms(const struct options *opts)
+static bool all_vms(const struct attachment *at)
 {
-	return !opts->pid;
+	return !at->env->filter->pid;
 }
 
 #define KVM_EXIT_TABLE .gives = "the table KVM_EXIT", .primary = true
@@ -126,50 +135,12 @@ static const struct hook hooks[] = {
 	{},
 };
 
-/* What one kernel record has become over the run. */
-struct series {
-	struct series_head head;
-	struct exit_key key;
-	uint64_t count;		 /* at the last look */
-	uint64_t grown;		 /* since the look before; in the end: in the whole run */
-	struct stat_series time; /* in the same way */
-};
-
-static const struct series_kind kind = {
-	.size = sizeof(struct series),
-	.records = "exit_records",
-	.record_size = sizeof(struct exit_record),
-	.per_slot = 16,
-	.index = "exit_index",
-	.free_records = "free_records",
-	.key_at = offsetof(struct exit_record, key),
-	.slot_at = offsetof(struct exit_record, key.slot),
-	.states = "exit_states",
-	.state_size = sizeof(struct exit_state),
-};
-
-static struct series_set set;
-
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	int err = series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	int err = map__set_offset(obj, "exit_reason_at", "kvm/kvm_exit", "exit_reason");
 
-	if (!err)
-		err = map__set_offset(obj, "exit_reason_at", "kvm/kvm_exit", "exit_reason");
-	return err ? err : map__set_offset(obj, "exit_isa_at", "kvm/kvm_exit", "isa");
-}
-
-static int start(struct run *run, struct attachment *at)
-{
-	(void)run;
-	return series__open(&set, at->obj);
-}
-
-static void stop(struct run *run, struct attachment *at)
-{
-	(void)run;
 	(void)at;
-	series__close(&set);
+	return err ? err : map__set_offset(obj, "exit_isa_at", "kvm/kvm_exit", "isa");
 }
 
 static bool is_halt(const struct exit_key *key)
@@ -191,105 +162,29 @@ static const char *reason_name(const struct exit_key *key, char *buf, size_t siz
 	return userspace_reason__name(key->code, buf, size);
 }
 
-static int by_view_vcpu_time(const void *a, const void *b)
+static bool in_use(const void *record)
 {
-	const struct series *s = *(struct series *const *)a, *t = *(struct series *const *)b;
-	bool user = s->key.kind == EXIT_TO_USER, user2 = t->key.kind == EXIT_TO_USER;
-	int order = user != user2 ? user - user2 : series__by_vcpu(a, b);
-
-	if (order)
-		return order;
-	if (s->time.grown.total_ns != t->time.grown.total_ns)
-		return s->time.grown.total_ns > t->time.grown.total_ns ? -1 : 1;
-	if (s->grown != t->grown)
-		return s->grown > t->grown ? -1 : 1;
-	return s->key.code < t->key.code ? -1 : s->key.code > t->key.code;
+	return ((const struct exit_record *)record)->in_use;
 }
 
-static bool same_vcpu(const struct series *a, const struct series *b)
+static int label(struct attachment *at, uint32_t index, struct row *to)
 {
-	return a->head.row.tid == b->head.row.tid && a->head.row.vcpu == b->head.row.vcpu &&
-	       a->head.row.vm == b->head.row.vm;
-}
+	const struct exit_record *record = records__get(&at->records, index);
+	const struct exit_key *key = &record->key;
+	struct exit_row *row = (struct exit_row *)to;
 
-static void fill_times(struct exit_row *row, const struct stat_delta *d)
-{
-	row->total_ns = d->total_ns;
-	row->min_ns = d->min_ns;
-	row->max_ns = d->max_ns;
-	row->avg_ns = d->timed ? d->total_ns / d->timed : UINT64_MAX;
-	row->p50_ns = stat_delta__percentile(d, 50);
-	row->p90_ns = stat_delta__percentile(d, 90);
-	row->p99_ns = stat_delta__percentile(d, 99);
-}
-
-static void write_row(struct run *run, const struct series *s)
-{
-	uint64_t wall = run->now_ns - run->since_ns;
-	struct exit_row row = { .row = s->head.row };
-	char reason[REASON_LEN];
-
-	row.row.ts_ns = run->now_ns;
-	row.kind = s->key.kind == EXIT_TO_USER ? "userspace" : "kvm";
-	row.reason = reason_name(&s->key, reason, sizeof(reason));
-	row.reason_code = s->key.code;
-	row.count = s->grown;
-	row.share = is_halt(&s->key) || !wall ? NAN : 100.0 * s->time.grown.total_ns / wall;
-	fill_times(&row, &s->time.grown);
-	output__row(run->out, &row.row, 0);
-}
-
-/* The line over all reasons of a vCPU; halts would drown the rest in it. */
-static void write_all(struct run *run, struct series **rows, size_t nr)
-{
-	uint64_t wall = run->now_ns - run->since_ns;
-	struct exit_row row = { .row = rows[0]->head.row, .reason = "(all but halts)" };
-	struct stat_delta sum;
-
-	stat_delta__init(&sum);
-	for (size_t i = 0; i < nr; i++) {
-		if (is_halt(&rows[i]->key))
-			continue;
-		stat_delta__merge(&sum, &rows[i]->time.grown);
-		row.count += rows[i]->grown;
-	}
-	row.row.ts_ns = run->now_ns;
-	row.share = wall ? 100.0 * sum.total_ns / wall : NAN;
-	fill_times(&row, &sum);
-	output__row(run->out, &row.row, ROW_DERIVED);
-}
-
-static void write_view(struct run *run, struct series **rows, size_t nr, enum scope scope, int view)
-{
-	run__begin(run, &vm_exit_monitor, scope, view);
-	for (size_t i = 0, group; i < nr; i += group) {
-		for (group = 0; i + group < nr && same_vcpu(rows[i], rows[i + group]); group++)
-			write_row(run, rows[i + group]);
-		if (group > 1)
-			write_all(run, &rows[i], group);
-	}
-	output__end(run->out);
-}
-
-static void write_rows(struct run *run, const struct attachment *at, struct series **rows,
-		       size_t nr, enum scope scope)
-{
-	size_t kvm = 0;
-
-	qsort(rows, nr, sizeof(*rows), by_view_vcpu_time);
-	while (kvm < nr && rows[kvm]->key.kind != EXIT_TO_USER)
-		kvm++;
-	if (attach__has(at, "kvm_exit"))
-		write_view(run, rows, kvm, scope, VIEW_KVM);
-	if (attach__has(at, "kvm_userspace_exit"))
-		write_view(run, rows + kvm, nr - kvm, scope, VIEW_USER);
+	row->kind = key->kind == EXIT_TO_USER ? "userspace" : "kvm";
+	row->reason = reason_name(key, row->text, sizeof(row->text));
+	row->reason_code = key->code;
+	row->halt = is_halt(key);
+	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
 }
 
 /* 1 while an exit of this record is not over. */
-static unsigned int unfinished(const struct exit_record *record)
+static unsigned int unfinished(const struct attachment *at, const struct exit_record *record,
+			       uint32_t index)
 {
-	const struct exit_state *state = (struct exit_state *)set.states + record->key.slot;
-	uint32_t index = record - (struct exit_record *)set.records;
+	const struct exit_state *state = records__state(&at->records, record->key.slot);
 
 	/* In this order: the programs write the record before they say that there is an exit. */
 	if ((__atomic_load_n(&state->vcpu, __ATOMIC_ACQUIRE) & EXITED) &&
@@ -299,47 +194,70 @@ static unsigned int unfinished(const struct exit_record *record)
 	       __atomic_load_n(&state->left_record, __ATOMIC_ACQUIRE) == index;
 }
 
-/* Takes what a record grew by since the last look. */
-static void look(struct series *s, struct exit_record *record, uint64_t epoch)
+static void sample(struct attachment *at, uint32_t index, struct row *to)
 {
-	uint64_t count;
+	struct exit_record *record = records__get(&at->records, index);
+	struct exit_row *row = (struct exit_row *)to;
 
-	stat_series__look(&s->time, &record->stat, epoch);
-	count = s->time.run.timed + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
+	times__read(&row->time, &record->stat, at->ended_epoch);
+	row->count = row->time.count + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
 	/* Last: an exit that ends meanwhile then is missing from both, and never in both. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	count += unfinished(record);
-	if (count < s->count)
-		count = s->count;
-	s->key = record->key;
-	s->grown = count - s->count;
-	s->count = count;
-	s->head.quiet = !s->grown && !s->time.grown.timed;
+	row->count += unfinished(at, record, index);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static const struct record_kind records = {
+	.records = "exit_records",
+	.record_size = sizeof(struct exit_record),
+	.per_slot = 16,
+	.index = "exit_index",
+	.free_records = "free_records",
+	.key_at = offsetof(struct exit_record, key),
+	.slot_at = offsetof(struct exit_record, key.slot),
+	.states = "exit_states",
+	.state_size = sizeof(struct exit_state),
+	.in_use = in_use,
+	.label = label,
+	.sample = sample,
+};
+
+static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
 {
-	struct exit_record *records = set.records;
-	struct series **rows;
-	size_t nr;
-
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&set, run, i) : NULL;
-
-		if (s)
-			look(s, &records[i], at->ended_epoch);
-	}
-	rows = (struct series **)series__list(&set, scope == SCOPE_TOTAL, &nr);
-	for (size_t i = 0; scope == SCOPE_TOTAL && i < nr; i++) {
-		rows[i]->grown = rows[i]->count;
-		rows[i]->time.grown = rows[i]->time.run;
-	}
-	if (rows)
-		write_rows(run, at, rows, nr, scope);
-	free(rows);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&set, run, at->obj);
+	(void)scope;
+	return attach__has(at, view == VIEW_KVM ? "kvm_exit" : "kvm_userspace_exit");
 }
+
+static int by_time(const struct sample *a, const struct sample *b)
+{
+	const struct exit_row *x = (struct exit_row *)a->row, *y = (struct exit_row *)b->row;
+
+	if (x->total_ns != y->total_ns)
+		return x->total_ns > y->total_ns ? -1 : 1;
+	if (x->count != y->count)
+		return x->count > y->count ? -1 : 1;
+	return x->reason_code < y->reason_code ? -1 : x->reason_code > y->reason_code;
+}
+
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
+{
+	struct exit_row *row = (struct exit_row *)sample->row;
+	uint64_t wall = window->now_ns - window->since_ns;
+
+	(void)at;
+	row->share = row->halt == true || !wall ? NAN : 100.0 * row->total_ns / wall;
+}
+
+/* Halts would drown the rest in it. */
+static bool in_sum(const struct row *row)
+{
+	return ((const struct exit_row *)row)->halt != true;
+}
+
+static const struct row_sum sum = {
+	.label = "(all but halts)",
+	.label_at = offsetof(struct exit_row, reason),
+	.has = in_sum,
+};
 
 const struct monitor vm_exit_monitor = {
 	.name = "vm_exit",
@@ -347,10 +265,13 @@ const struct monitor vm_exit_monitor = {
 	.help = "VM exits, to KVM and to user space",
 	.views = views,
 	.columns = columns,
+	.row_size = sizeof(struct exit_row),
 	.hooks = hooks,
 	.elf = vm_exit_bpf__elf_bytes,
+	.records = &records,
 	.prepare = prepare,
-	.start = start,
-	.report = report,
-	.stop = stop,
+	.shows = shows,
+	.compare = by_time,
+	.finish = finish,
+	.sum = &sum,
 };

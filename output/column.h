@@ -67,6 +67,7 @@ enum column_flags {
 	COL_KEY_ONLY = 1 << 7, /* a label that tells series apart, and is not shown */
 	COL_COMPUTED = 1 << 8, /* by the monitor, from the rest of the row, when it is shown */
 	COL_WORSE = 1 << 9,    /* more of it is worse */
+	COL_HIDDEN = 1 << 10,  /* for the monitor alone: no format shows it */
 	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
 };
 
@@ -87,6 +88,9 @@ struct column {
 	size_t size;		    /* COL_BITS: bytes */
 	const char *help;
 };
+
+/* False: it is for the program alone. */
+bool column__is_shown(const struct column *col);
 
 #define COLUMN(_row, _member, _title, _type, _role, ...)                         \
 	{                                                                        \
@@ -115,11 +119,11 @@ struct view {
 /* Every monitor's row struct begins with this. */
 struct row {
 	uint64_t ts_ns; /* CLOCK_MONOTONIC */
-	uint64_t vm_nr; /* of the VM, no other one's in this run; 0: not known. Not shown */
 	const char *vm; /* the VM's name */
 	uint32_t pid;	/* the VMM's process */
 	uint32_t tid;	/* the vCPU's thread */
 	uint32_t vcpu;
+	uint64_t vm_nr; /* of the VM, no other one's in this run; 0: not known. Not shown */
 };
 
 enum scope { SCOPE_INTERVAL, SCOPE_TOTAL, SCOPE_EVENT };

@@ -63,8 +63,6 @@ enum leading_flags {
 /* The members of struct row, described like a monitor's columns. */
 extern const struct column leading_columns[];
 
-/* False: it is for the program alone. */
-bool column__is_shown(const struct column *col);
 /* True when the section's rows have a value for this column. */
 bool section__has(const struct section *section, const struct column *col);
 

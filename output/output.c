@@ -182,7 +182,7 @@ size_t utf8__decode(const char *s, size_t len, uint32_t *cp)
 bool column__is_shown(const struct column *col)
 {
 	return col->type != COL_TIMES && col->type != COL_TALLY && col->type != COL_BITS &&
-	       !(col->flags & COL_KEY_ONLY);
+	       !(col->flags & (COL_KEY_ONLY | COL_HIDDEN));
 }
 
 bool section__has(const struct section *section, const struct column *col)

@@ -278,7 +278,7 @@ static void drop_numbers(struct table *t, int max)
 	size_t i;
 
 	for (i = t->nr_cols; i-- > 0 && total_width(t) > max;)
-		if (t->cols[i].col->role != ROLE_LABEL)
+		if (t->cols[i].col->role != ROLE_LABEL && !is_text(t->cols[i].col))
 			t->cols[i].shown = false;
 }
 
@@ -619,7 +619,6 @@ static void stream_row(struct output *out, const struct row *row, unsigned int f
 	if (!t->text.failed)
 		print_row(out, t->text.data, flags);
 	t->since_header++;
-	output__flush(out);
 }
 
 static void table_row(struct output *out, const struct row *row, unsigned int flags)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What -d computes without a kernel: the migration's prediction. */
+/* What -d computes without a kernel: the migration's prediction, and different pages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "../../monitors/dirty_pages.h"
 #include "../../monitors/migration.h"
 
 enum { MIB = 1024 * 1024, GIB_PAGES = 262144 };
@@ -65,6 +69,152 @@ static void test_does_not_converge(void **state)
 	assert_false(migration__predict(&in).converges);
 }
 
+enum { NR_CHUNKS = 3, NR_RECORDS = 3, FAST = 0, SLOW = 1 };
+
+/* Two regions of a chunk each, and two sinks. */
+struct marked {
+	struct page_chunk chunks[NR_CHUNKS];
+	struct dirty_region one, two, *regions[NR_RECORDS];
+	struct sink sinks[2];
+	struct dirty_pages pages;
+	uint64_t now_ns;
+};
+
+static int set_up(void **state)
+{
+	struct marked *m = calloc(1, sizeof(*m));
+
+	*state = m;
+	if (!m)
+		return -1;
+	m->regions[1] = &m->one;
+	m->regions[2] = &m->two;
+	for (int i = 1; i < NR_CHUNKS; i++) {
+		m->chunks[i].in_use = 1;
+		m->chunks[i].key.region = i;
+		m->chunks[i].key.number = 10 * i;
+		m->regions[i]->wanted = true;
+		m->regions[i]->key.base_gfn = 0x1000 * i;
+	}
+	m->pages.counts.chunks = m->chunks;
+	m->pages.counts.nr_chunks = NR_CHUNKS;
+	m->pages.past = calloc(NR_CHUNKS, sizeof(*m->pages.past));
+	m->now_ns = 1000;
+	m->sinks[FAST].since_ns = m->sinks[SLOW].since_ns = m->now_ns;
+	return m->pages.past ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	struct marked *m = *state;
+
+	free(m->pages.past);
+	free(m->pages.list);
+	free(m);
+	return 0;
+}
+
+static void look(struct marked *m)
+{
+	m->now_ns += 1000;
+	dirty_pages__begin(&m->pages, m->sinks, 2);
+	dirty_pages__look(&m->pages, m->regions);
+}
+
+/* What report__interval() does. */
+static void show(struct marked *m, size_t sink)
+{
+	m->sinks[sink].since_ns = m->now_ns;
+}
+
+static void mark(struct marked *m, int chunk, int page, int times)
+{
+	m->chunks[chunk].counts[page] += times;
+}
+
+static void unique_is(const struct marked *m, uint64_t fast, uint64_t slow)
+{
+	assert_int_equal(dirty_pages__unique(&m->pages, &m->one, FAST), fast);
+	assert_int_equal(dirty_pages__unique(&m->pages, &m->one, SLOW), slow);
+}
+
+/* Each sink has its own window. A page that is marked at several looks in it is one page. */
+static void test_windows(void **state)
+{
+	struct marked *m = *state;
+
+	mark(m, 1, 0, 1);
+	mark(m, 1, 1, 5);
+	look(m);
+	unique_is(m, 2, 2);
+	show(m, FAST);
+
+	mark(m, 1, 1, 1);
+	mark(m, 1, 2, 1);
+	look(m);
+	unique_is(m, 2, 3);
+	show(m, FAST);
+
+	look(m);
+	unique_is(m, 0, 3);
+	show(m, FAST);
+	show(m, SLOW);
+
+	/* A look that nobody is shown is a part of both windows. */
+	mark(m, 1, 0, 1);
+	look(m);
+	unique_is(m, 1, 1);
+	mark(m, 1, 0, 1);
+	mark(m, 1, 3, 1);
+	look(m);
+	unique_is(m, 2, 2);
+}
+
+/* Over the run: pages ever marked, and those marked once only. */
+static void test_marked_once(void **state)
+{
+	struct marked *m = *state;
+
+	mark(m, 1, 0, 1);
+	mark(m, 1, 1, 2);
+	mark(m, 2, 7, 1);
+	look(m);
+	assert_int_equal(m->one.marked, 2);
+	assert_int_equal(m->one.once, 1);
+	assert_int_equal(m->two.marked, 1);
+	mark(m, 1, 0, 1);
+	mark(m, 1, 1, 1);
+	mark(m, 1, 2, 1);
+	look(m);
+	assert_int_equal(m->one.marked, 3);
+	assert_int_equal(m->one.once, 1);
+	assert_int_equal(m->one.changes, 5);
+	assert_int_equal(m->two.once, 1);
+}
+
+/* A VM that is named late has all that it did before. One that nobody asks for has nothing. */
+static void test_wanted_late(void **state)
+{
+	struct marked *m = *state;
+
+	m->one.wanted = m->two.wanted = false;
+	mark(m, 1, 0, 1);
+	mark(m, 2, 0, 1);
+	look(m);
+	show(m, FAST);
+	m->one.wanted = true;
+	mark(m, 1, 1, 1);
+	look(m);
+	assert_int_equal(m->one.marked, 2);
+	unique_is(m, 2, 2);
+	assert_int_equal(m->two.marked, 0);
+	dirty_pages__finish(&m->pages, m->regions);
+	assert_int_equal(m->pages.nr, 2);
+	assert_ptr_equal(m->pages.list[1].region, &m->one);
+	assert_int_equal(m->pages.list[1].rel_gfn, 10 * CHUNK_PAGES + 1);
+	assert_int_equal(m->pages.list[1].count, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -72,6 +222,9 @@ int main(void)
 		cmocka_unit_test(test_converges),
 		cmocka_unit_test(test_small_working_set),
 		cmocka_unit_test(test_does_not_converge),
+		cmocka_unit_test_setup_teardown(test_windows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_marked_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_wanted_late, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

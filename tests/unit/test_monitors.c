@@ -12,7 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "../../core/attach.h"
-#include "../../core/run.h"
+#include "../../core/samples.h"
 #include "../../monitors/monitors.h"
 
 #define KEYS "efmdwnocihlT"
@@ -33,24 +33,35 @@ static void test_names(void **state)
 	}
 }
 
+/* The letters are the users' habits. */
 static void test_keys(void **state)
 {
+	size_t nr = 0;
+
 	(void)state;
-	assert_int_equal(nr_monitors, strlen(KEYS));
-	for (size_t i = 0; i < nr_monitors; i++)
+	for (size_t i = 0; i < nr_monitors; i++, nr++) {
 		assert_non_null(strchr(KEYS, monitors[i]->key));
+		for (const struct monitor_option *o = monitors[i]->options; o && o->name; o++) {
+			assert_true(!o->key || strchr(KEYS, o->key));
+			nr += !!o->key;
+		}
+	}
+	assert_int_equal(nr, strlen(KEYS));
 }
 
-static void test_with(void **state)
+static void test_options(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		bool found = !monitors[i]->with;
+		const struct monitor *m = monitors[i];
 
-		for (size_t j = 0; j < nr_monitors; j++)
-			found |= i != j && monitors[i]->with &&
-				 !strcmp(monitors[i]->with, monitors[j]->name);
-		assert_true(found);
+		assert_int_equal(!m->options, !m->config_size);
+		assert_true(m->config_size <= sizeof(struct monitor_config));
+		for (const struct monitor_option *o = m->options; o && o->name; o++) {
+			assert_true(*o->name && o->help && *o->help && o->set);
+			/* The sentence about a part has its key. */
+			assert_true(!o->is_part || (o->key && !o->arg));
+		}
 	}
 }
 
@@ -65,26 +76,60 @@ static size_t count_views(const struct monitor *m)
 
 static void test_parts(void **state)
 {
-	bool any = false;
-
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
 		const struct monitor *m = monitors[i];
 
-		any |= monitor__measures(m);
-		if (!monitor__measures(m)) {
-			assert_true(!m->views && !m->columns && !m->hooks && !m->start &&
-				    !m->report && !m->stop);
-			continue;
-		}
-		assert_true(m->views && m->columns && m->hooks && m->start && m->report && m->stop);
-		assert_in_range(count_views(m), 1, 32);
+		assert_true(m->elf && m->views && m->columns && m->hooks);
+		assert_true(m->records || m->look);
+		assert_true(m->row_size > sizeof(struct row));
+		assert_in_range(count_views(m), 1, MAX_VIEWS);
 		assert_true(m->event_view < count_views(m));
 		for (size_t v = 0; v < count_views(m); v++)
 			for (size_t w = 0; w < v; w++)
 				assert_string_not_equal(m->views[v].title, m->views[w].title);
 	}
-	assert_true(any);
+}
+
+/* A view shows its own samples, those of a view that has some, or none. */
+static void test_samples(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor *m = monitors[i];
+		bool any = false;
+
+		for (size_t v = 0; v < count_views(m); v++) {
+			unsigned int of = m->views[v].samples;
+
+			any |= of;
+			assert_true(of <= count_views(m));
+			assert_true(!of || m->views[of - 1].samples == of);
+			assert_true(!of || v != m->event_view || !m->event);
+		}
+		assert_true(any);
+	}
+}
+
+/* What a column shows of times there is in the row, at that place. */
+static void test_times(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++)
+		for (const struct column *col = monitors[i]->columns; col->name; col++) {
+			const struct column *of = monitors[i]->columns;
+
+			assert_true(col->offset >= sizeof(struct row));
+			assert_true(col->offset < monitors[i]->row_size);
+			if (!col->times)
+				continue;
+			while (of->name && (of->type != COL_TIMES || of->offset != col->times_at))
+				of++;
+			assert_non_null(of->name);
+			assert_true(!of->views || (col->views & ~of->views) == 0);
+			assert_true(col->type == COL_NSEC || col->type == COL_U64);
+			assert_true(col->role != ROLE_LABEL);
+		}
 }
 
 static void check_column(const struct monitor *m, const struct column *col)
@@ -100,6 +145,8 @@ static void check_column(const struct monitor *m, const struct column *col)
 	for (const struct column *other = m->columns; other < col; other++)
 		assert_string_not_equal(col->name, other->name);
 	assert_true(only != (COL_TABLE_ONLY | COL_DATA_ONLY));
+	if (!column__is_shown(col))
+		return;
 	assert_true(!!col->title != !!(only & COL_DATA_ONLY));
 	assert_true(col->help && *col->help);
 	assert_true(col->offset >= sizeof(struct row));
@@ -113,8 +160,6 @@ static void test_columns(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!monitor__measures(monitors[i]))
-			continue;
 		assert_non_null(monitors[i]->columns[0].name);
 		for (const struct column *col = monitors[i]->columns; col->name; col++)
 			check_column(monitors[i], col);
@@ -162,8 +207,6 @@ static void test_hooks(void **state)
 		size_t nr_needs = 0;
 		bool primary = false;
 
-		if (!monitor__measures(monitors[i]))
-			continue;
 		for (size_t first = 0; hooks[first].need; nr_needs++) {
 			/* The alternatives of a need are one block. */
 			for (size_t j = 0; j < first; j++)
@@ -231,8 +274,7 @@ static void test_programs(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__measures(monitors[i]))
-			check_programs(monitors[i]);
+		check_programs(monitors[i]);
 }
 
 static void test_kinds(void **state)
@@ -255,7 +297,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),	 cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_with),	 cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_options),	 cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_samples),	 cmocka_unit_test(test_times),
 		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_programs), cmocka_unit_test(test_kinds),
 	};

@@ -4,6 +4,7 @@
  * UPDATE_GOLDEN=1 writes the files anew: read the difference before it goes in.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -507,30 +508,33 @@ static void test_errors_are_kept(void **state)
 	}
 }
 
-/* One row and nothing more must not wait for the next. */
+/* A batch of events is one write, and none of them waits for the next batch. */
 static void test_events_are_flushed(void **state)
 {
+	enum { EVENTS = 20, SIZE = 1 << 14 };
 	struct timer_row row = { .row = { 1, "web", 1, 2, 0 }, .mode = "hv" };
+	static char buffer[SIZE], text[SIZE];
+	unsigned int rows = 0;
 	struct output *out;
-	char text[512];
-	int fds[2];
 	FILE *stream;
-	ssize_t len, n;
+	int fds[2];
 
 	(void)state;
-	assert_int_equal(pipe(fds), 0);
+	/* O_DIRECT: what is written at once is read at once, and no more. */
+	assert_int_equal(pipe2(fds, O_NONBLOCK | O_DIRECT), 0);
 	stream = fdopen(fds[1], "w");
+	setvbuf(stream, buffer, _IOFBF, sizeof(buffer));
 	out = output__new(FORMAT_TABLE, stream, 0);
 	output__begin(out, &timer_events);
-	output__row(out, &row.row, 0);
-	for (len = 0; len < (ssize_t)sizeof(text) - 1; len += n) {
-		text[len] = '\0';
-		if (strstr(text, "hv\n"))
-			break;
-		n = read(fds[0], text + len, sizeof(text) - 1 - len);
-		assert_true(n > 0);
-	}
-	assert_non_null(strstr(text, "hv\n"));
+	for (int i = 0; i < EVENTS; i++)
+		output__row(out, &row.row, 0);
+	output__end(out);
+	assert_true(read(fds[0], text, sizeof(text) - 1) < 0);
+	assert_int_equal(output__flush(out), 0);
+	assert_true(read(fds[0], text, sizeof(text) - 1) > 0);
+	for (const char *p = text; (p = strchr(p, '\n')); p++)
+		rows++;
+	assert_true(rows >= EVENTS);
 	output__free(out);
 	fclose(stream);
 	close(fds[0]);

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "attach.h"
+#include "clock.h"
+#include "events.h"
+#include "filter.h"
+#include "log.h"
+#include "monitor.h"
+#include "report.h"
+#include "summary.h"
+#include "vcpus.h"
+
+enum { PAUSE_NS = 5 * NSEC_PER_MSEC };
+
+/* What the loop waits for; epoll's data. */
+enum loop_source {
+	SOURCE_SIGNAL,
+	SOURCE_INTERVAL,
+	SOURCE_END,
+	SOURCE_VMM,
+	SOURCE_PAUSE, /* of the events */
+	NR_OWN_SOURCES,
+	SOURCE_VCPUS = NR_OWN_SOURCES,
+	SOURCE_EVENTS, /* of attached[0], and so on */
+};
+
+struct run {
+	struct attach_env *env;
+	const struct watch_options *opts;
+	struct attachment attachments[MAX_MONITORS];
+	struct attached attached; /* those that run */
+	uint64_t now_ns;	  /* of the last look */
+	struct summary summary;
+};
+
+struct loop {
+	int epoll;
+	int fds[NR_OWN_SOURCES];
+	bool pausing;
+};
+
+static int open_timer(uint64_t at_ns)
+{
+	struct itimerspec when = {
+		.it_value = { at_ns / NSEC_PER_SEC, at_ns % NSEC_PER_SEC },
+	};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static sigset_t signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+void loop__block_signals(void)
+{
+	const sigset_t set = signals();
+
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int loop__add(struct loop *loop, unsigned int source, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
+
+	if (fd < 0)
+		return -errno;
+	if (source < NR_OWN_SOURCES)
+		loop->fds[source] = fd;
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static void loop__want(struct loop *loop, const struct run *run, size_t i, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.u32 = SOURCE_EVENTS + i };
+
+	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached.list[i]->events),
+		  &event);
+}
+
+/*
+ * Events have been read: the next ones wait for their like. The kernel wakes
+ * us for an event that finds the ring empty, which costs the guest that makes
+ * it as much as us; so that happens a few hundred times a second at most.
+ */
+static void loop__pause_events(struct loop *loop, const struct run *run, size_t i)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = PAUSE_NS };
+
+	if (!loop->pausing)
+		loop->pausing = !timerfd_settime(loop->fds[SOURCE_PAUSE], 0, &when, NULL);
+	if (loop->pausing)
+		loop__want(loop, run, i, 0);
+}
+
+static void loop__resume_events(struct loop *loop, const struct run *run)
+{
+	uint64_t expired;
+
+	if (read(loop->fds[SOURCE_PAUSE], &expired, sizeof(expired)) < 0)
+		return;
+	loop->pausing = false;
+	for (size_t i = 0; i < run->attached.nr; i++)
+		if (run->attached.list[i]->events)
+			loop__want(loop, run, i, EPOLLIN);
+}
+
+static void loop__close(struct loop *loop)
+{
+	for (int i = 0; i < NR_OWN_SOURCES; i++)
+		if (loop->fds[i] > 0)
+			close(loop->fds[i]);
+	if (loop->epoll > 0)
+		close(loop->epoll);
+}
+
+/* Until the first of the sinks wants its interval. */
+static void loop__set_timer(const struct loop *loop, const struct attach_env *env)
+{
+	struct itimerspec when = {};
+	uint64_t due_ns = UINT64_MAX;
+
+	for (size_t i = 0; i < env->nr_sinks; i++)
+		if (env->sinks[i].interval_ns && env->sinks[i].due_ns < due_ns)
+			due_ns = env->sinks[i].due_ns;
+	if (due_ns == UINT64_MAX)
+		return;
+	when.it_value.tv_sec = due_ns / NSEC_PER_SEC;
+	when.it_value.tv_nsec = due_ns % NSEC_PER_SEC;
+	timerfd_settime(loop->fds[SOURCE_INTERVAL], TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static int loop__open(struct loop *loop, const struct run *run)
+{
+	uint64_t start_ns = run->summary.start_ns;
+	pid_t pid = run->env->filter->pid;
+	const sigset_t set = signals();
+	int err;
+
+	memset(loop, 0, sizeof(*loop));
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll < 0)
+		return -errno;
+	err = loop__add(loop, SOURCE_SIGNAL, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+	if (!err)
+		err = loop__add(loop, SOURCE_INTERVAL,
+				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (!err && run->opts->time_ns)
+		err = loop__add(loop, SOURCE_END, open_timer(start_ns + run->opts->time_ns));
+	if (!err)
+		err = loop__add(loop, SOURCE_PAUSE,
+				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (!err)
+		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->env->vcpus));
+	for (size_t i = 0; !err && i < run->attached.nr; i++)
+		if (run->attached.list[i]->events)
+			err = loop__add(loop, SOURCE_EVENTS + i,
+					ring_buffer__epoll_fd(run->attached.list[i]->events));
+	/* Where there is no pidfd, -p's end shows as silence only. */
+	if (!err && pid) {
+		int fd = syscall(SYS_pidfd_open, pid, 0);
+
+		if (fd >= 0)
+			err = loop__add(loop, SOURCE_VMM, fd);
+	}
+	if (!err)
+		loop__set_timer(loop, run->env);
+	return err;
+}
+
+static void start_intervals(const struct attach_env *env, uint64_t now_ns)
+{
+	for (size_t i = 0; i < env->nr_sinks; i++) {
+		env->sinks[i].since_ns = now_ns;
+		env->sinks[i].due_ns = now_ns + env->sinks[i].interval_ns;
+	}
+}
+
+/* One look for all sinks whose interval is over, or for all of them at the end. */
+static void report_intervals(struct run *run, bool all)
+{
+	struct attach_env *env = run->env;
+
+	run->now_ns = report__look(env, &run->attached);
+	for (size_t i = 0; i < env->nr_sinks; i++) {
+		struct sink *sink = &env->sinks[i];
+
+		if (!sink->interval_ns || (!all && sink->due_ns > run->now_ns))
+			continue;
+		report__interval(env, &run->attached, i, run->now_ns);
+		/* What was slept through is one interval. */
+		while (sink->due_ns <= run->now_ns)
+			sink->due_ns += sink->interval_ns;
+	}
+}
+
+static void report_totals(struct run *run)
+{
+	for (size_t i = 0; i < run->env->nr_sinks; i++)
+		report__total(run->env, &run->attached, i, run->summary.start_ns, run->now_ns);
+}
+
+/* 0, or the errno of the first one that can't be written to. */
+static int flush(const struct attach_env *env)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < env->nr_sinks; i++) {
+		int failed = output__flush(env->sinks[i].out);
+
+		err = err ? err : failed;
+	}
+	return err;
+}
+
+static bool ends_with_interval(const struct run *run)
+{
+	return run->opts->time_ns &&
+	       clock__ns() + NSEC_PER_MSEC >= run->summary.start_ns + run->opts->time_ns;
+}
+
+/* Until a signal, -t, the end of -p's process or of the output. 0 or -errno. */
+static int loop__run(struct loop *loop, struct run *run)
+{
+	struct epoll_event event;
+	uint64_t expired;
+	int err;
+
+	for (;;) {
+		err = epoll_wait(loop->epoll, &event, 1, -1);
+		if (err < 0 && errno == EINTR)
+			continue;
+		if (err < 0)
+			return -errno;
+		if (event.data.u32 >= SOURCE_EVENTS) {
+			vcpus__learn(run->env->vcpus);
+			events__read(run->attached.list[event.data.u32 - SOURCE_EVENTS]);
+			err = flush(run->env);
+			if (err)
+				return -err;
+			loop__pause_events(loop, run, event.data.u32 - SOURCE_EVENTS);
+			continue;
+		}
+		switch (event.data.u32) {
+		case SOURCE_SIGNAL:
+		case SOURCE_END:
+			return 0;
+		case SOURCE_VMM:
+			say("the VM with pid %d has ended", run->env->filter->pid);
+			return 0;
+		case SOURCE_VCPUS:
+			vcpus__learn(run->env->vcpus);
+			continue;
+		case SOURCE_PAUSE:
+			loop__resume_events(loop, run);
+			continue;
+		case SOURCE_INTERVAL:
+			if (read(loop->fds[SOURCE_INTERVAL], &expired, sizeof(expired)) < 0)
+				continue;
+			if (ends_with_interval(run))
+				return 0;
+			report_intervals(run, false);
+			loop__set_timer(loop, run->env);
+			err = flush(run->env);
+			if (err)
+				return -err;
+		}
+	}
+}
+
+/* err is how its start ended: is there something to watch? A word if not. */
+static bool started(const struct attachment *at, int err)
+{
+	if (err == -EOPNOTSUPP)
+		say("%s: nothing of it can be measured on this host (see --check)",
+		    at->monitor->name);
+	else if (err)
+		say("%s: can't be started: %s (-v shows libbpf's messages)", at->monitor->name,
+		    strerror(-err));
+	return !err;
+}
+
+static void load_all(struct run *run)
+{
+	for (size_t i = 0; i < run->opts->nr_chosen; i++) {
+		struct attachment *at = &run->attachments[run->attached.nr];
+		int err = attach__load(run->env, &run->opts->chosen[i], at);
+
+		if (err)
+			summary__say_missing(at);
+		if (started(at, err))
+			run->attached.list[run->attached.nr++] = at;
+	}
+}
+
+/* All are loaded before the first one is attached: loading takes long, and they count from the same moment on. */
+static int attach_all(struct run *run)
+{
+	size_t nr_loaded;
+
+	load_all(run);
+	nr_loaded = run->attached.nr;
+	run->attached.nr = 0;
+	for (size_t i = 0; i < nr_loaded; i++) {
+		struct attachment *at = run->attached.list[i];
+		int err = attach__attach(at);
+
+		summary__say_missing(at);
+		if (started(at, err))
+			run->attached.list[run->attached.nr++] = at;
+	}
+	return run->attached.nr ? 0 : -EOPNOTSUPP;
+}
+
+static void say_ready(const struct run *run)
+{
+	char names[256] = "", until[64];
+	size_t used = 0;
+
+	for (size_t i = 0; i < run->attached.nr && used < sizeof(names); i++)
+		used += snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+				 run->attached.list[i]->monitor->name);
+	if (run->opts->time_ns)
+		snprintf(until, sizeof(until), "for %g s",
+			 (double)run->opts->time_ns / NSEC_PER_SEC);
+	else
+		snprintf(until, sizeof(until), "until Ctrl-C");
+	say("watching %s %s", names, until);
+}
+
+/* After everything is attached: the loop, then the rest of the data. */
+static int measure(struct run *run)
+{
+	struct loop loop;
+	int err;
+
+	summary__begin(&run->summary);
+	run->now_ns = run->summary.start_ns;
+	start_intervals(run->env, run->now_ns);
+	err = loop__open(&loop, run);
+	if (err) {
+		say("can't wait for events: %s", strerror(-err));
+		goto cleanup;
+	}
+	say_ready(run);
+	err = loop__run(&loop, run);
+	for (size_t i = 0; i < run->attached.nr; i++)
+		if (run->attached.list[i]->monitor->ending)
+			run->attached.list[i]->monitor->ending(run->attached.list[i]);
+	summary__take(&run->summary);
+	for (size_t i = 0; i < run->attached.nr; i++)
+		attach__detach(run->attached.list[i]);
+	summary__settle(&run->summary);
+	if (err != -EPIPE) {
+		report_intervals(run, true);
+		report_totals(run);
+		summary__write(&run->summary, run->now_ns);
+	}
+	if (!err)
+		err = -flush(run->env);
+	if (err && err != -EPIPE)
+		say("can't write the output: %s", strerror(-err));
+cleanup:
+	loop__close(&loop);
+	summary__end(&run->summary);
+	return err == -EPIPE ? 0 : err;
+}
+
+int loop__watch(struct attach_env *env, const struct watch_options *opts)
+{
+	struct run run = {
+		.env = env,
+		.opts = opts,
+	};
+	int err = attach_all(&run);
+
+	run.summary = (struct summary){
+		.env = env,
+		.attached = run.attached.list,
+		.nr_attached = run.attached.nr,
+		.self_cost = opts->self_cost,
+	};
+	if (!err)
+		err = measure(&run);
+	for (size_t i = 0; i < run.attached.nr; i++)
+		attach__close(run.attached.list[i]);
+	return err;
+}

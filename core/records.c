@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "records.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/libbpf.h>
+
+#include "attach.h"
+#include "map.h"
+#include "monitor.h"
+#include "samples.h"
+#include "vcpus.h"
+
+/* Records that are shared out on demand: few vCPUs may need as many as these have. */
+enum { LEAST_SLOTS = 256 };
+
+int records__prepare(struct record_set *set, const struct record_kind *kind, struct bpf_object *obj,
+		     size_t nr_slots)
+{
+	size_t nr = kind->index && nr_slots < LEAST_SLOTS ? LEAST_SLOTS : nr_slots;
+	int err;
+
+	set->kind = kind;
+	set->nr = nr * kind->per_slot;
+	if (set->nr < kind->least)
+		set->nr = kind->least;
+	err = map__resize(obj, kind->records, set->nr);
+	if (!err && kind->index)
+		err = map__resize(obj, kind->index, set->nr);
+	if (!err && kind->index)
+		err = map__resize(obj, kind->free_records, set->nr);
+	if (!err && kind->states && bpf_object__find_map_by_name(obj, kind->states))
+		err = map__resize(obj, kind->states, nr_slots);
+	return err;
+}
+
+static int open_states(struct record_set *set, const struct bpf_object *obj)
+{
+	const char *name = set->kind->states;
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+	long offset = map ? 0 : map__find_variable(obj, ".bss", name, &map);
+
+	if (offset < 0)
+		return offset;
+	set->variables = map__mmap(map, &set->variables_size);
+	if (!set->variables)
+		return -errno;
+	set->states = (char *)set->variables + offset;
+	return 0;
+}
+
+int records__open(struct record_set *set, const struct bpf_object *obj, size_t row_size)
+{
+	const struct record_kind *kind = set->kind;
+	int err;
+
+	set->records = map__mmap_name(obj, kind->records, &set->records_size);
+	if (!set->records)
+		return -errno;
+	err = kind->states ? open_states(set, obj) : 0;
+	if (err)
+		return err;
+	set->owners = calloc(set->nr, sizeof(*set->owners));
+	set->row = calloc(1, row_size);
+	if (!set->owners || !set->row)
+		return -ENOMEM;
+	return kind->index ? map__fill_queue(obj, kind->free_records, 1, set->nr - 1) : 0;
+}
+
+void records__close(struct record_set *set, struct samples *samples)
+{
+	for (size_t i = 0; set->owners && i < set->nr; i++)
+		samples__close(samples, set->owners[i].source);
+	if (set->records)
+		munmap(set->records, set->records_size);
+	if (set->variables)
+		munmap(set->variables, set->variables_size);
+	free(set->owners);
+	free(set->row);
+	memset(set, 0, sizeof(*set));
+}
+
+static uint32_t slot_of(const struct record_set *set, uint32_t index)
+{
+	uint32_t slot = index;
+
+	if (set->kind->index)
+		memcpy(&slot, (char *)records__get(set, index) + set->kind->slot_at, sizeof(slot));
+	return slot;
+}
+
+/* The head of the row, unless label() fills it in. 0 or what label() returns. */
+static int fill_head(struct attachment *at, uint32_t index)
+{
+	const struct vcpu_ref *ref;
+
+	memset(at->records.row, 0, at->monitor->row_size);
+	if (at->records.kind->of_vm)
+		return 0;
+	/* Also of a vCPU that came this moment: what a record has of this epoch is looked at now or never. */
+	ref = vcpus__get_new(at->env->vcpus, slot_of(&at->records, index));
+	if (!ref)
+		return -EAGAIN;
+	vcpu_ref__row(ref, 0, at->records.row);
+	return ref->chosen ? 0 : -ENOENT;
+}
+
+static struct source *source_of(struct attachment *at, uint32_t index)
+{
+	struct record_set *set = &at->records;
+	struct record_owner *owner = &set->owners[index];
+	int view;
+
+	if (owner->source || owner->unwanted)
+		return owner->source;
+	view = fill_head(at, index);
+	if (!view)
+		view = set->kind->label(at, index, set->row);
+	owner->unwanted = view == -ENOENT;
+	owner->tgid = set->row->pid;
+	if (view >= 0)
+		owner->source = samples__open(at->samples, view, set->row);
+	return owner->source;
+}
+
+void records__look(struct attachment *at)
+{
+	struct record_set *set = &at->records;
+
+	for (size_t i = 1; i < set->nr; i++) {
+		struct source *source;
+
+		if (!set->kind->in_use(records__get(set, i)))
+			continue;
+		source = source_of(at, i);
+		if (!source)
+			continue;
+		set->kind->sample(at, i, set->row);
+		samples__take(at->samples, source, set->row);
+	}
+}
+
+void records__retire(struct attachment *at, uint32_t index)
+{
+	struct record_set *set = &at->records;
+	const struct record_kind *kind = set->kind;
+	void *record = records__get(set, index);
+
+	if (kind->index)
+		map__forget(at->obj, kind->index, (char *)record + kind->key_at, index);
+	if (kind->forget)
+		kind->forget(at, index);
+	samples__close(at->samples, set->owners[index].source);
+	memset(&set->owners[index], 0, sizeof(set->owners[index]));
+	memset(record, 0, kind->record_size);
+	if (kind->index)
+		map__give_back(at->obj, kind->free_records, index);
+}
+
+/* A look after the process has ended: by now all that it did is shown, and counted. */
+static void retire_ended_vms(struct attachment *at)
+{
+	struct record_set *set = &at->records;
+
+	for (size_t i = 1; i < set->nr; i++) {
+		struct record_owner *owner = &set->owners[i];
+
+		if (owner->ended)
+			records__retire(at, i);
+		else if (owner->tgid && owner->tgid != UINT32_MAX)
+			owner->ended = kill(owner->tgid, 0) && errno == ESRCH;
+	}
+}
+
+static void retire_ended_vcpus(struct attachment *at)
+{
+	struct record_set *set = &at->records;
+	const struct record_kind *kind = set->kind;
+	const struct vcpu_ref *ref;
+
+	for (size_t i = 1; i < set->nr; i++) {
+		/* A slot may have things in its record before it has a source. */
+		if (kind->index && !kind->in_use(records__get(set, i)))
+			continue;
+		ref = vcpus__get(at->env->vcpus, slot_of(set, i));
+		if (ref && ref->ended)
+			records__retire(at, i);
+	}
+	for (size_t slot = 1; kind->states && slot <= vcpus__max(at->env->vcpus); slot++) {
+		ref = vcpus__get(at->env->vcpus, slot);
+		if (ref && ref->ended)
+			memset(records__state(set, slot), 0, kind->state_size);
+	}
+}
+
+void records__retire_ended(struct attachment *at)
+{
+	const struct record_kind *kind = at->records.kind;
+
+	if (kind->retire)
+		kind->retire(at);
+	else if (kind->of_vm)
+		retire_ended_vms(at);
+	else
+		retire_ended_vcpus(at);
+}

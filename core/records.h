@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a monitor has in the kernel: an array of records, one per vCPU or as
+ * many as are asked for, and the source that each record is (samples.h). Core
+ * goes through them at every look; a monitor says what a record's labels are
+ * and what it counts.
+ */
+#ifndef KVM_WATCHER_RECORD_SET_H
+#define KVM_WATCHER_RECORD_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../output/column.h"
+
+struct attachment;
+struct bpf_object;
+struct samples;
+struct source;
+
+/* The maps are the BPF object's, by name. */
+struct record_kind {
+	const char *records; /* mapped array: by slot, or as the index says */
+	size_t record_size;
+	unsigned int per_slot; /* records for each slot; 1 without an index */
+	size_t least;	       /* records at least; 0: what 256 slots have */
+
+	/* Of records that are not one per slot; else NULL. */
+	const char *index;	  /* hash: a record's key -> its number */
+	size_t key_at;		  /* where a record has its key */
+	const char *free_records; /* queue of the numbers that are free */
+	size_t slot_at;		  /* where a record has the slot of its vCPU, a u32 */
+	bool of_vm;		  /* it has none: it is a VM's, and label() finds whose */
+
+	/*
+	 * By slot: what else the kernel has of a vCPU; or NULL. A mapped array, or a
+	 * variable of MAX_VCPU_SLOTS, which costs programs less to reach.
+	 */
+	const char *states;
+	size_t state_size;
+
+	/* True when a program has written the record's key, and more. */
+	bool (*in_use)(const void *record);
+	/*
+	 * A record is seen for the first time: fills in the labels. row->row is the
+	 * vCPU's already; with of_vm everything is left to this. Returns the view
+	 * that the record is for, -EAGAIN to be asked again at the next look, or
+	 * -ENOENT when the user does not ask for it.
+	 */
+	int (*label)(struct attachment *at, uint32_t index, struct row *row);
+	/* At every look: everything in row but its labels. */
+	void (*sample)(struct attachment *at, uint32_t index, struct row *row);
+	/* The record is about to be cleared: what else goes with it; or NULL. */
+	void (*forget)(struct attachment *at, uint32_t index);
+	/*
+	 * After a look: retires what has ended. NULL: records of ended vCPUs, and with
+	 * of_vm those whose process had ended at the look before.
+	 */
+	void (*retire)(struct attachment *at);
+};
+
+struct record_set {
+	const struct record_kind *kind;
+	void *records, *states; /* the kernel's, mapped */
+	void *variables;	/* the mapping that has the states in it */
+	size_t records_size, variables_size;
+	size_t nr; /* records, number 0 included, which nobody has */
+	struct record_owner {
+		struct source *source; /* NULL: none yet */
+		bool unwanted;	       /* the user does not ask for it */
+		bool ended;	       /* of_vm: its process had, at the last look */
+		uint32_t tgid;
+	} * owners;	 /* by record */
+	struct row *row; /* of the look that is under way */
+};
+
+/* Before obj is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
+int records__prepare(struct record_set *set, const struct record_kind *kind, struct bpf_object *obj,
+		     size_t nr_slots);
+/* obj is loaded: maps the arrays, all records are free. 0 or -errno. */
+int records__open(struct record_set *set, const struct bpf_object *obj, size_t row_size);
+/* Also of a set that was opened half-way, or not at all. */
+void records__close(struct record_set *set, struct samples *samples);
+
+/* Takes a sample of every record in use. */
+void records__look(struct attachment *at);
+/* Makes room: after records__look(). */
+void records__retire_ended(struct attachment *at);
+
+/* Clears a record, which is free again; what it has brought stays in the store. */
+void records__retire(struct attachment *at, uint32_t index);
+
+static inline void *records__get(const struct record_set *set, uint32_t index)
+{
+	return (char *)set->records + index * set->kind->record_size;
+}
+
+static inline void *records__state(const struct record_set *set, uint32_t slot)
+{
+	return (char *)set->states + slot * set->kind->state_size;
+}
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "attach.h"
+#include "clock.h"
+#include "events.h"
+#include "log.h"
+#include "monitor.h"
+#include "records.h"
+#include "samples.h"
+#include "vcpus.h"
+#include "window.h"
+
+/* Rings are read at least so often, also while much is looked at and written. */
+enum { READ_EVENTS_NS = 50 * NSEC_PER_MSEC };
+
+static void read_events(const struct attached *attached)
+{
+	for (size_t i = 0; i < attached->nr; i++)
+		events__read(attached->list[i]);
+}
+
+static void keep_up(const struct attached *attached, uint64_t *read_ns)
+{
+	uint64_t now = clock__ns();
+
+	if (now - *read_ns < READ_EVENTS_NS)
+		return;
+	read_events(attached);
+	*read_ns = now;
+}
+
+uint64_t report__look(struct attach_env *env, const struct attached *attached)
+{
+	uint64_t now, read_ns;
+
+	/* New vCPUs first, then events, then what is counted, then the slots of the ended. */
+	vcpus__refresh(env->vcpus);
+	read_events(attached);
+	now = read_ns = clock__ns();
+	for (size_t i = 0; i < attached->nr; i++) {
+		attach__look(attached->list[i]);
+		keep_up(attached, &read_ns);
+	}
+	vcpus__release_ended(env->vcpus);
+	return now;
+}
+
+static int by_vcpu(const struct row *x, const struct row *y)
+{
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	if (x->vm != y->vm) {
+		int order = strcmp(x->vm ? x->vm : "", y->vm ? y->vm : "");
+
+		if (order)
+			return order;
+	}
+	if (x->vcpu != y->vcpu)
+		return x->vcpu < y->vcpu ? -1 : 1;
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+static int compare(const void *a, const void *b, void *monitor)
+{
+	const struct sample *x = a, *y = b;
+	const struct monitor *m = monitor;
+	int order = by_vcpu(x->row, y->row);
+
+	if (order || !m->compare)
+		return order;
+	return m->compare(x, y);
+}
+
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
+{
+	sample->row->ts_ns = window->now_ns;
+	if (at->monitor->finish)
+		at->monitor->finish(at, sample, window);
+}
+
+/* The objects that finish() has made. */
+static void put_objects(const struct monitor *m, const struct sample *list, size_t nr)
+{
+	for (const struct column *col = m->columns; col->name; col++)
+		for (size_t i = 0; col->type == COL_OBJECT && i < nr; i++)
+			json_object_put(
+				*(struct json_object **)((char *)list[i].row + col->offset));
+}
+
+static bool same_vcpu(const struct row *a, const struct row *b)
+{
+	return a->vm_nr == b->vm_nr && a->pid == b->pid && a->tid == b->tid && a->vcpu == b->vcpu;
+}
+
+/* A line over the rows of one vCPU, for people. */
+static void write_sum(struct attachment *at, unsigned int view, const struct sample *list,
+		      size_t nr, const struct window *window)
+{
+	const struct row_sum *sum = at->monitor->sum;
+	struct row *row = calloc(1, at->monitor->row_size);
+
+	if (!row)
+		return;
+	*row = *list[0].row;
+	samples__zero(at->samples, view, row);
+	*(const char **)((char *)row + sum->label_at) = sum->label;
+	for (size_t i = 0; i < nr; i++)
+		if (sum->has(list[i].row))
+			samples__merge(at->samples, view, row, list[i].row);
+	samples__derive(at->samples, view, row);
+	finish(at, &(struct sample){ .row = row, .run = row }, window);
+	output__row(window->out, row, ROW_DERIVED);
+	free(row);
+}
+
+static void write_rows(struct attachment *at, unsigned int view, const struct sample *list,
+		       size_t nr, const struct window *window)
+{
+	unsigned int flags = at->monitor->views[view].again ? ROW_AGAIN : 0;
+
+	for (size_t i = 0, group; i < nr; i += group) {
+		for (group = 0; i + group < nr && same_vcpu(list[i].row, list[i + group].row);
+		     group++)
+			output__row(window->out, list[i + group].row, flags);
+		if (at->monitor->sum && group > 1)
+			write_sum(at, view, &list[i], group, window);
+	}
+}
+
+static void write_view(struct attachment *at, unsigned int view, const struct sample *list,
+		       size_t nr, const struct window *window)
+{
+	const struct monitor *m = at->monitor;
+
+	if (m->shows && !m->shows(at, view, window->scope))
+		return;
+	window__begin(window, m, view);
+	if (!m->write || !m->write(at, view, list, nr, window))
+		write_rows(at, view, list, nr, window);
+	output__end(window->out);
+}
+
+/* All views that show the samples of one. */
+static void write_views(struct attachment *at, size_t sink, unsigned int of,
+			const struct window *window)
+{
+	const struct monitor *m = at->monitor;
+	struct sample *list;
+	size_t nr;
+
+	if (samples__read(at->samples, sink, of, window->scope, &list, &nr)) {
+		say("%s: out of memory: rows are missing", m->name);
+		return;
+	}
+	for (size_t i = 0; i < nr; i++)
+		finish(at, &list[i], window);
+	qsort_r(list, nr, sizeof(*list), compare, (void *)m);
+	for (unsigned int view = 0; m->views[view].title; view++)
+		if (m->views[view].samples == of + 1)
+			write_view(at, view, list, nr, window);
+	put_objects(m, list, nr);
+	free(list);
+}
+
+static void write_attachment(struct attachment *at, size_t sink, const struct window *window)
+{
+	const struct monitor *m = at->monitor;
+
+	for (unsigned int view = 0; m->views[view].title; view++)
+		if (m->views[view].samples == view + 1)
+			write_views(at, sink, view, window);
+	if (m->lists && window->scope == SCOPE_TOTAL)
+		m->lists(at, window);
+}
+
+static void write_all(struct attach_env *env, const struct attached *attached, size_t sink,
+		      enum scope scope, uint64_t since_ns, uint64_t now_ns)
+{
+	const struct window window = {
+		.out = env->sinks[sink].out,
+		.scope = scope,
+		.since_ns = since_ns,
+		.now_ns = now_ns,
+	};
+	uint64_t read_ns = clock__ns();
+
+	for (size_t i = 0; i < attached->nr; i++) {
+		write_attachment(attached->list[i], sink, &window);
+		keep_up(attached, &read_ns);
+	}
+}
+
+void report__interval(struct attach_env *env, const struct attached *attached, size_t sink,
+		      uint64_t now_ns)
+{
+	struct sink *to = &env->sinks[sink];
+
+	write_all(env, attached, sink, SCOPE_INTERVAL, to->since_ns, now_ns);
+	to->since_ns = now_ns;
+}
+
+void report__total(struct attach_env *env, const struct attached *attached, size_t sink,
+		   uint64_t start_ns, uint64_t now_ns)
+{
+	write_all(env, attached, sink, SCOPE_TOTAL, start_ns, now_ns);
+}
