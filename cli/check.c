@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "check.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,10 +9,11 @@
 
 #include "../compat/host.h"
 #include "../compat/probes.h"
+#include "../core/attach.h"
 #include "../core/entry.h"
-#include "../core/run.h"
 #include "../core/vcpus.h"
 #include "../monitors/monitors.h"
+#include "commands.h"
 
 static const char *const btf_names[] = { "vmlinux", "kvm", "kvm_intel", "kvm_amd" };
 
@@ -71,18 +70,19 @@ static struct json_object *check_need(const struct need_state *need)
 }
 
 /* Attaches the monitor for real, for a moment. */
-static struct json_object *check_monitor(struct run *run, const struct monitor *m, bool *works)
+static struct json_object *check_monitor(struct attach_env *env, const struct chosen *chosen,
+					 bool *works)
 {
 	struct json_object *obj = json_object_new_object(), *needs = json_object_new_array();
-	struct attachment *at = &run->attachments[0];
-	int err = attach__load(run, m, at);
+	struct attachment at;
+	int err = attach__load(env, chosen, &at);
 
 	if (!err)
-		err = attach__attach(at);
-	for (size_t i = 0; i < at->nr_needs; i++)
-		json_object_array_add(needs, check_need(&at->needs[i]));
+		err = attach__attach(&at);
+	for (size_t i = 0; i < at.nr_needs; i++)
+		json_object_array_add(needs, check_need(&at.needs[i]));
 	if (!err)
-		attach__close(run, at);
+		attach__close(&at);
 	*works |= !err;
 	json_object_object_add(obj, "works", json_object_new_boolean(!err));
 	json_object_object_add(
@@ -105,20 +105,27 @@ static struct json_object *no_monitor(const char *why)
 static struct json_object *check_monitors(const struct options *opts, bool *works)
 {
 	struct json_object *all = json_object_new_object();
-	struct run run = { .opts = opts };
+	struct attach_env env = {
+		.filter = &opts->filter,
+		.kinds = opts->kinds,
+		.ring_mib = opts->ring_mib,
+		.summary = opts->summary,
+		.verbose = opts->verbose,
+	};
+	struct chosen chosen[MAX_MONITORS];
+	size_t nr = options__chosen(opts, chosen);
 	const char *why = NULL;
 
 	if (!host__has_kvm())
 		why = "this kernel has no KVM now";
-	else if (vcpus__open(opts, &run.vcpus))
+	else if (vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus))
 		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
-	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__measures(monitors[i]) && (!opts->monitors || opts->monitors >> i & 1))
-			json_object_object_add(all, monitors[i]->name,
-					       why ? no_monitor(why) :
-						     check_monitor(&run, monitors[i], works));
-	entry__close(run.entry);
-	vcpus__close(run.vcpus);
+	for (size_t i = 0; i < nr; i++)
+		json_object_object_add(all, chosen[i].monitor->name,
+				       why ? no_monitor(why) :
+					     check_monitor(&env, &chosen[i], works));
+	entry__close(env.entry);
+	vcpus__close(env.vcpus);
 	return all;
 }
 
@@ -187,7 +194,7 @@ static void print_monitors(struct json_object *all)
 	}
 }
 
-int check__print(const struct options *opts)
+int check__run(const struct options *opts)
 {
 	struct json_object *all = json_object_new_object();
 	bool works = false;
@@ -209,3 +216,27 @@ int check__print(const struct options *opts)
 	json_object_put(all);
 	return works ? EXIT_MEASURED : EXIT_NOT_MEASURED;
 }
+
+int check__options(const struct options *opts)
+{
+	if (opts->format == FORMAT_CSV)
+		return usage_error("--check has no CSV form; use --format=json or none");
+	return 0;
+}
+
+static const struct option_row *const tables[] = {
+	filter_options,
+	hooks_options,
+	format_options,
+	NULL,
+};
+
+const struct command check_command = {
+	.name = "check",
+	.doc = "Says what can be measured on this host, with these monitors or all.",
+	.tables = tables,
+	.monitors = monitors,
+	.nr_monitors = &nr_monitors,
+	.check = check__options,
+	.run = check__run,
+};

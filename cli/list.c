@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "list.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/log.h"
-#include "../core/run.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
 #include "../output/output.h"
-#include "options.h"
+#include "commands.h"
 
 enum { VIEW_VMS, VIEW_VCPUS };
 enum { IN_VMS = 1 << VIEW_VMS, IN_VCPUS = 1 << VIEW_VCPUS };
@@ -125,9 +123,9 @@ static double to_mib(uint64_t bytes)
 	return bytes == UINT64_MAX ? NAN : bytes / 1048576.0;
 }
 
-static bool chosen(const struct options *opts, const struct listed_vm *vm)
+static bool chosen(const struct filter *filter, const struct listed_vm *vm)
 {
-	return (!opts->pid || opts->pid == vm->process->pid) && vm__match(opts->vm, vm->label);
+	return filter__has_vm(filter, vm->process->pid, vm->label);
 }
 
 static void begin(struct output *out, int view)
@@ -143,7 +141,7 @@ static void begin(struct output *out, int view)
 	output__begin(out, &section);
 }
 
-static void write_vms(struct output *out, const struct options *opts, const struct listed *list)
+static void write_vms(struct output *out, const struct filter *filter, const struct listed *list)
 {
 	begin(out, VIEW_VMS);
 	for (size_t i = 0; i < list->nr; i++) {
@@ -163,18 +161,18 @@ static void write_vms(struct output *out, const struct options *opts, const stru
 			.name = vm->label,
 		};
 
-		if (chosen(opts, vm))
+		if (chosen(filter, vm))
 			output__row(out, &row.row, 0);
 	}
 	output__end(out);
 }
 
-static void write_vcpus(struct output *out, const struct options *opts, const struct listed *list,
+static void write_vcpus(struct output *out, const struct filter *filter, const struct listed *list,
 			const struct vcpu_entry *entries, size_t nr)
 {
 	begin(out, VIEW_VCPUS);
 	for (size_t i = 0; i < list->nr; i++)
-		for (size_t j = 0; j < nr && chosen(opts, &list->vms[i]); j++) {
+		for (size_t j = 0; j < nr && chosen(filter, &list->vms[i]); j++) {
 			const struct vcpu_entry *e = &entries[j];
 			struct list_row row = {
 				.row = { .ts_ns = clock__ns(),
@@ -187,7 +185,7 @@ static void write_vcpus(struct output *out, const struct options *opts, const st
 				.name = list->vms[i].label,
 			};
 
-			if (e->kvm == list->vms[i].kvm && options__has_vcpu(opts, e->vcpu_id))
+			if (e->kvm == list->vms[i].kvm && filter__has_vcpu(filter, e->vcpu_id))
 				output__row(out, &row.row, 0);
 		}
 	output__end(out);
@@ -196,19 +194,19 @@ static void write_vcpus(struct output *out, const struct options *opts, const st
 static int write_list(const struct options *opts, const struct listed *list,
 		      const struct vcpu_entry *entries, size_t nr)
 {
-	struct output *out = output__new(opts->format, stdout, terminal__width());
+	struct output *out = output__to_stdout(opts->format);
 	int err;
 
 	if (!out)
 		return -ENOMEM;
-	write_vms(out, opts, list);
-	write_vcpus(out, opts, list, entries, nr);
+	write_vms(out, &opts->filter, list);
+	write_vcpus(out, &opts->filter, list, entries, nr);
 	err = -output__flush(out);
 	output__free(out);
 	return err == -EPIPE ? 0 : err;
 }
 
-int list__print(const struct options *opts)
+int list__run(const struct options *opts)
 {
 	struct vcpu_entry *entries = NULL;
 	size_t nr_vms = 0, nr = 0;
@@ -243,3 +241,12 @@ int list__print(const struct options *opts)
 	free(vms);
 	return err || (!nr_vms && geteuid()) ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
+
+static const struct option_row *const tables[] = { filter_options, format_options, NULL };
+
+const struct command list_command = {
+	.name = "list",
+	.doc = "Lists the VMs that run now.",
+	.tables = tables,
+	.run = list__run,
+};

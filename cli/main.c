@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kvm_watcher: what every VM of this host does, and what that costs. */
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../core/log.h"
-#include "../core/run.h"
-#include "check.h"
-#include "list.h"
-#include "options.h"
+#include "commands.h"
 
 /* A closed stdout must not become the number of a map. */
 static void open_standard_files(void)
@@ -21,19 +19,28 @@ static void open_standard_files(void)
 		close(fd);
 }
 
+static const struct command *const commands[] = { &check_command, &list_command };
+
+/* The first word, if it is a command's; else the one without a word. */
+static const struct command *find_command(const char *word)
+{
+	for (size_t i = 0; word && i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i]->name, word))
+			return commands[i];
+	return &watch_command;
+}
+
 int main(int argc, char **argv)
 {
+	const struct command *command = find_command(argc > 1 ? argv[1] : NULL);
+	int skipped = command->name ? 1 : 0;
 	struct options opts;
 	int code;
 
 	open_standard_files();
-	code = options__parse(argc, argv, &opts);
+	code = options__parse(command, argc - skipped, argv + skipped, &opts);
 	if (code >= 0)
 		return code;
 	log__init(opts.verbose);
-	if (opts.check)
-		return check__print(&opts);
-	if (opts.list)
-		return list__print(&opts);
-	return run__watch(&opts);
+	return command->run(&opts);
 }

@@ -1,22 +1,18 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+// SPDX-License-Identifier: GPL-2.0-only
 /*
- * The command line. argp knows the options, parses and prints the help, but
- * its messages are of several lines and don't say what to do, and getopt takes
- * any unambiguous abbreviation. So names are checked before argp sees them and
- * every message is one sentence from here.
+ * getopt_long() parses and argp prints the help: argp's own messages are of
+ * several lines and don't say what to do. Every message is one sentence.
  */
+#include "options.h"
+
 #include <argp.h>
-#include <errno.h>
-#include <math.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "../bpf/records.h"
 #include "../compat/hook_kind.h"
-#include "../monitors/monitors.h"
-#include "options.h"
+#include "../core/clock.h"
 
 #define PROGRAM "kvm_watcher"
 
@@ -24,129 +20,24 @@
 #define VERSION "unknown"
 #endif
 
-#define NSEC_PER_SEC 1e9
-
-enum key {
-	KEY_INTERVAL = 0x100,
-	KEY_FORMAT,
-	KEY_VM,
-	KEY_VCPU,
-	KEY_HOOKS,
-	KEY_MAX_VCPUS,
-	KEY_RING_SIZE,
-	KEY_EVENTS,
-	KEY_SUMMARY,
-	KEY_SELF_COST,
-	KEY_TEMP_DIR,
-	KEY_BANDWIDTH,
-	KEY_CHECK,
-	KEY_LIST,
-	KEY_USAGE,
-};
-
-enum group { GROUP_MONITORS = 1, GROUP_SELECTION, GROUP_OUTPUT, GROUP_OTHER };
-
 enum {
+	MAX_OPTIONS = 64,
+	KEY_LONG = 0x100,  /* and up: the option's index in the table, as getopt's and argp's key */
 	MAX_PID = 4194304, /* the kernel's PID_MAX_LIMIT */
 	MAX_VCPU = 65535,
-	MAX_SECONDS = 1000000000,
-	MAX_MIB_PER_S = 1000000,
-	MAX_RING_MIB = 1024,
+	DEFAULT_INTERVAL = 2, /* seconds */
 };
 
 const char *argp_program_bug_address = "the project's issue tracker";
 
-static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
-			  "Choose one or more monitors; the order of options never matters.";
-
-static const char epilogue[] =
-	"Exit codes: 0 it was measured, 1 it could not be measured (no KVM, or the kernel "
-	"refused), 2 the command line is wrong.\n"
-	"\n"
-	"Examples:\n"
-	"  kvm_watcher -e -t 10                     exits of all VMs, for ten seconds\n"
-	"  kvm_watcher -e --vm='web*' --format=json exits of some VMs, for a program";
-
-static const struct argp_option monitors_header = {
-	.doc = "Monitors:",
-	.group = GROUP_MONITORS,
+static const char *const headings[NR_GROUPS] = {
+	[GROUP_MONITORS] = "Monitors:",
+	[GROUP_SELECTION] = "What to watch:",
+	[GROUP_OUTPUT] = "Output:",
+	[GROUP_INSTEAD] = "Instead of watching:",
 };
 
-static const struct argp_option fixed_options[] = {
-	{ .doc = "What to watch:", .group = GROUP_SELECTION },
-	{ .name = "vm_pid", .key = 'p', .arg = "PID", .doc = "only the VM of this process" },
-	{ .name = "vm",
-	  .key = KEY_VM,
-	  .arg = "NAME",
-	  .doc = "only VMs whose name matches this shell pattern" },
-	{ .name = "vcpu",
-	  .key = KEY_VCPU,
-	  .arg = "N[,N]",
-	  .doc = "only these vCPUs, such as 0,2 or 0-3" },
-	{ .name = "monitoring_time",
-	  .key = 't',
-	  .arg = "SEC",
-	  .doc = "stop after SEC seconds (until Ctrl-C without it)" },
-	{ .name = "hooks",
-	  .key = KEY_HOOKS,
-	  .arg = "KIND[,KIND]",
-	  .doc = "use only these kinds of kernel hook" },
-	{ .name = "max-vcpus",
-	  .key = KEY_MAX_VCPUS,
-	  .arg = "N",
-	  .doc = "room for N vCPUs at a time (default: four times those that run now)" },
-	{ .name = "ring-size",
-	  .key = KEY_RING_SIZE,
-	  .arg = "MIB",
-	  .doc = "room for single events that wait to be shown (default 4, more on large hosts)" },
-
-	{ .doc = "Output:", .group = GROUP_OUTPUT },
-	{ .name = "interval",
-	  .key = KEY_INTERVAL,
-	  .arg = "SEC",
-	  .doc = "seconds between two tables (default 2; fractions allowed)" },
-	{ .name = "format",
-	  .key = KEY_FORMAT,
-	  .arg = "table|json|csv",
-	  .doc = "table (default), JSON lines or CSV" },
-	{ .name = "events", .key = KEY_EVENTS, .doc = "-h, -l: each call with its arguments, too" },
-	{ .name = "summary",
-	  .key = KEY_SUMMARY,
-	  .doc = "-c, -d, -f, -i, -n, -w: counters only instead of single events" },
-	{ .name = "self-cost",
-	  .key = KEY_SELF_COST,
-	  .doc = "at the end: what watching itself took" },
-	{ .name = "temp-dir",
-	  .key = KEY_TEMP_DIR,
-	  .arg = "DIR",
-	  .doc = "where monitors put files of their own (default temp)" },
-	{ .name = "migration-bandwidth",
-	  .key = KEY_BANDWIDTH,
-	  .arg = "MiB/s",
-	  .doc = "-d: estimate a live migration at this bandwidth" },
-	{ .name = "verbose", .key = 'v', .doc = "say more on stderr, libbpf's messages included" },
-
-	{ .doc = "Instead of watching:", .group = GROUP_OTHER },
-	{ .name = "check",
-	  .key = KEY_CHECK,
-	  .doc = "say what can be measured on this host, with these monitors or all" },
-	{ .name = "list", .key = KEY_LIST, .doc = "list the VMs that run now" },
-	{ .name = "help", .key = '?', .doc = "print this help", .group = -1 },
-	{ .key = 'H', .flags = OPTION_ALIAS | OPTION_HIDDEN },
-	{ .name = "usage", .key = KEY_USAGE, .doc = "print a short usage message" },
-	{ .name = "version", .key = 'V', .doc = "print the version" },
-	{},
-};
-
-struct parser {
-	struct argp argp;
-	struct argp_option *options;
-	struct options *opts;
-	int code; /* what to exit with, or -1 */
-};
-
-/* Prints the one sentence of a usage error. What the user typed can't add lines. */
-static int __attribute__((format(printf, 1, 2))) usage_error(const char *fmt, ...)
+int usage_error(const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
@@ -162,40 +53,7 @@ static int __attribute__((format(printf, 1, 2))) usage_error(const char *fmt, ..
 	return EXIT_USAGE;
 }
 
-static int monitor_index(int key)
-{
-	size_t i;
-
-	for (i = 0; i < nr_monitors; i++)
-		if (monitors[i]->key == key)
-			return i;
-	return -1;
-}
-
-static bool is_asked(const struct options *opts, size_t i)
-{
-	return opts->monitors & (1ull << i);
-}
-
-/* Checks of one argument: 0, or EXIT_USAGE after a message. */
-
-/* Seconds as plain decimals: strtod() also takes hexadecimal, inf and nan. */
-static int parse_seconds(const char *option, const char *arg, double least, uint64_t *ns)
-{
-	double value;
-	char *end;
-
-	value = strtod(arg, &end);
-	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg))
-		return usage_error("%s: \"%s\" is not a positive number of seconds; "
-				   "give one such as 10 or 0.5",
-				   option, arg);
-	if (value < least || value > MAX_SECONDS)
-		return usage_error("%s: %s seconds is out of range; give %g to %d", option, arg,
-				   least, MAX_SECONDS);
-	*ns = llround(value * NSEC_PER_SEC);
-	return 0;
-}
+/* Values: 0, or EXIT_USAGE after a message. */
 
 /* Decimal digits up to the end or one of the stop characters. */
 static bool parse_number(const char **s, unsigned long max, unsigned long *value)
@@ -214,7 +72,17 @@ static bool parse_number(const char **s, unsigned long max, unsigned long *value
 	return true;
 }
 
-static int parse_pid(const char *arg, pid_t *pid)
+bool parse_count(const char *arg, unsigned long most, uint32_t *count)
+{
+	unsigned long value;
+
+	if (!parse_number(&arg, most, &value) || *arg || !value)
+		return false;
+	*count = value;
+	return true;
+}
+
+static int parse_pid(struct options *opts, const char *arg)
 {
 	const char *end = arg;
 	unsigned long value;
@@ -223,11 +91,11 @@ static int parse_pid(const char *arg, pid_t *pid)
 		return usage_error("-p, --vm_pid: \"%s\" is not a process id; "
 				   "give a number from 1 to %d, as in --list",
 				   arg, MAX_PID);
-	*pid = value;
+	opts->filter.pid = value;
 	return 0;
 }
 
-static int parse_format(const char *arg, enum format *format)
+static int parse_format(struct options *opts, const char *arg)
 {
 	static const char *const names[] = {
 		[FORMAT_TABLE] = "table",
@@ -239,39 +107,31 @@ static int parse_format(const char *arg, enum format *format)
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (strcmp(arg, names[i]))
 			continue;
-		*format = i;
+		opts->format = i;
 		return 0;
 	}
 	return usage_error("--format: \"%s\" is not a format; choose table, json or csv", arg);
 }
 
-static int parse_pattern(const char *arg, const char **pattern)
+static int parse_pattern(struct options *opts, const char *arg)
 {
 	if (!*arg)
 		return usage_error("--vm: the pattern is empty; give a VM's name or a shell "
 				   "pattern such as 'web*'");
-	*pattern = arg;
+	opts->filter.vm = arg;
 	return 0;
 }
 
-static int parse_dir(const char *arg, const char **dir)
-{
-	if (!*arg)
-		return usage_error("--temp-dir: the name is empty; give a directory's");
-	*dir = arg;
-	return 0;
-}
-
-static int add_vcpus(struct options *opts, unsigned long first, unsigned long last)
+static int add_vcpus(struct filter *filter, unsigned long first, unsigned long last)
 {
 	for (; first <= last; first++) {
-		if (opts->nr_vcpus && options__has_vcpu(opts, first))
+		if (filter->nr_vcpus && filter__has_vcpu(filter, first))
 			continue;
-		if (opts->nr_vcpus == MAX_VCPU_FILTER)
+		if (filter->nr_vcpus == MAX_VCPU_FILTER)
 			return usage_error("--vcpu: more than %d vCPUs; name fewer, or leave "
 					   "--vcpu out for all",
 					   MAX_VCPU_FILTER);
-		opts->vcpus[opts->nr_vcpus++] = first;
+		filter->vcpus[filter->nr_vcpus++] = first;
 	}
 	return 0;
 }
@@ -290,33 +150,33 @@ static bool parse_range(const char **s, unsigned long *first, unsigned long *las
 	return !**s || **s == ',';
 }
 
-static int parse_vcpus(const char *arg, struct options *opts)
+static int parse_vcpus(struct options *opts, const char *arg)
 {
 	unsigned long first, last;
 	const char *s = arg;
 	int err;
 
-	opts->nr_vcpus = 0;
+	opts->filter.nr_vcpus = 0;
 	do {
 		if (!parse_range(&s, &first, &last))
 			return usage_error("--vcpu: \"%s\" is not a list of vCPUs; give numbers "
 					   "up to %d, such as 0,2 or 0-3",
 					   arg, MAX_VCPU);
-		err = add_vcpus(opts, first, last);
+		err = add_vcpus(&opts->filter, first, last);
 		if (err)
 			return err;
 	} while (*s++ == ',');
 	return 0;
 }
 
-static int parse_hooks(const char *arg, unsigned int *hooks)
+static int parse_hooks(struct options *opts, const char *arg)
 {
 	char kind[32];
 	const char *s;
 	size_t len;
 	int bit;
 
-	*hooks = 0;
+	opts->kinds = 0;
 	for (s = arg;; s += len + 1) {
 		len = strcspn(s, ",");
 		snprintf(kind, sizeof(kind), "%.*s", (int)len, s);
@@ -325,170 +185,170 @@ static int parse_hooks(const char *arg, unsigned int *hooks)
 			return usage_error(
 				"--hooks: \"%.*s\" is not a kind of hook; choose from %s", (int)len,
 				s, hook_kind__names());
-		*hooks |= 1u << bit;
+		opts->kinds |= 1u << bit;
 		if (!s[len])
 			return 0;
 	}
 }
 
-/* All of arg is a number from 1 to most. */
-static bool parse_count(const char *arg, unsigned long most, uint32_t *count)
-{
-	unsigned long value;
+const struct option_row filter_options[] = {
+	{ "vm_pid", 'p', "PID", "only the VM of this process", GROUP_SELECTION, parse_pid },
+	{ "vm", 0, "NAME", "only VMs whose name matches this shell pattern", GROUP_SELECTION,
+	  parse_pattern },
+	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION,
+	  parse_vcpus },
+	{},
+};
 
-	if (!parse_number(&arg, most, &value) || *arg || !value)
+const struct option_row hooks_options[] = {
+	{ "hooks", 0, "KIND[,KIND]", "use only these kinds of kernel hook", GROUP_SELECTION,
+	  parse_hooks },
+	{},
+};
+
+const struct option_row format_options[] = {
+	{ "format", 0, "table|json|csv", "table (default), JSON lines or CSV", GROUP_OUTPUT,
+	  parse_format },
+	{},
+};
+
+/* What every command has. */
+enum { EVERY_VERBOSE, EVERY_HELP, EVERY_USAGE, EVERY_VERSION };
+
+static const struct option_row every_options[] = {
+	[EVERY_VERBOSE] = { "verbose", 'v', NULL, "say more on stderr, libbpf's messages included",
+			    GROUP_OUTPUT, .flag = offsetof(struct options, verbose) },
+	[EVERY_HELP] = { "help", '?', NULL, "print this help", -1 },
+	[EVERY_USAGE] = { "usage", 0, NULL, "print a short usage message", -1 },
+	[EVERY_VERSION] = { "version", 'V', NULL, "print the version", -1 },
+	{},
+};
+
+/* An option, and whose it is: the command's (row), a monitor's (option), or a monitor itself. */
+struct action {
+	const struct option_row *row;
+	const struct monitor_option *option;
+	size_t monitor;
+	bool given;
+};
+
+struct table {
+	const struct command *command;
+	struct options *opts;
+	char name[32]; /* as the user calls it */
+	struct action actions[MAX_OPTIONS];
+	struct argp_option argp[MAX_OPTIONS + NR_GROUPS + 1]; /* the same, then headings */
+	struct option longs[MAX_OPTIONS + 1];
+	char shorts[3 + 2 * MAX_OPTIONS + 1];
+	size_t nr;
+};
+
+/* false: there are too many. */
+static bool add(struct table *t, struct action action, struct argp_option argp)
+{
+	size_t i = t->nr, len = strlen(t->shorts);
+
+	if (i == MAX_OPTIONS)
 		return false;
-	*count = value;
+	/* "?" is getopt's answer to what it does not know. */
+	if (argp.key && argp.key != '?')
+		snprintf(t->shorts + len, sizeof(t->shorts) - len, "%c%s", argp.key,
+			 argp.arg ? ":" : "");
+	t->longs[i] = (struct option){
+		.name = argp.name,
+		.has_arg = argp.arg ? required_argument : no_argument,
+		.val = KEY_LONG + i,
+	};
+	argp.key = argp.key ?: (int)(KEY_LONG + i);
+	t->actions[i] = action;
+	t->argp[i] = argp;
+	t->nr++;
 	return true;
 }
 
-static int parse_max_vcpus(const char *arg, uint32_t *max)
+static bool add_rows(struct table *t, const struct option_row *row)
 {
-	if (parse_count(arg, MAX_VCPU_SLOTS - 1, max))
-		return 0;
-	return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to %d, "
-			   "the most there can be room for",
-			   arg, MAX_VCPU_SLOTS - 1);
+	bool fits = true;
+
+	for (; row->name; row++)
+		fits &= add(t, (struct action){ .row = row },
+			    (struct argp_option){ .name = row->name,
+						  .key = row->key,
+						  .arg = row->arg,
+						  .doc = row->help,
+						  .group = row->group });
+	return fits;
 }
 
-static int parse_ring_size(const char *arg, uint32_t *mib)
+static bool add_monitor(struct table *t, size_t i)
 {
-	if (parse_count(arg, MAX_RING_MIB, mib))
-		return 0;
-	return usage_error("--ring-size: \"%s\" is not a number of MiB; give one from 1 to %d", arg,
-			   MAX_RING_MIB);
+	const struct monitor *m = t->command->monitors[i];
+	bool fits = add(
+		t, (struct action){ .monitor = i },
+		(struct argp_option){
+			.name = m->name, .key = m->key, .doc = m->help, .group = GROUP_MONITORS });
+
+	for (const struct monitor_option *o = m->options; o && o->name; o++)
+		fits &= add(t, (struct action){ .monitor = i, .option = o },
+			    (struct argp_option){ .name = o->name,
+						  .key = o->key,
+						  .arg = o->arg,
+						  .doc = o->help,
+						  .group = o->is_part ? GROUP_MONITORS :
+									GROUP_OUTPUT });
+	return fits;
 }
 
-static int parse_bandwidth(const char *arg, double *bytes_per_s)
+static bool fill(struct table *t)
 {
-	char *end;
-	double mib = strtod(arg, &end);
+	const struct command *c = t->command;
+	size_t nr = c->monitors ? *c->nr_monitors : 0;
+	bool fits = true;
 
-	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
-	    mib > MAX_MIB_PER_S)
-		return usage_error("--migration-bandwidth: \"%s\" is not a number of MiB/s; "
-				   "give one such as 100, up to %d",
-				   arg, MAX_MIB_PER_S);
-	*bytes_per_s = mib * 1024 * 1024;
-	return 0;
-}
-
-static int parse_value(int key, const char *arg, struct options *opts)
-{
-	switch (key) {
-	case 'p':
-		return parse_pid(arg, &opts->pid);
-	case 't':
-		return parse_seconds("-t, --monitoring_time", arg, 0.001, &opts->time_ns);
-	case KEY_INTERVAL:
-		return parse_seconds("--interval", arg, 0.01, &opts->interval_ns);
-	case KEY_FORMAT:
-		return parse_format(arg, &opts->format);
-	case KEY_VM:
-		return parse_pattern(arg, &opts->vm);
-	case KEY_VCPU:
-		return parse_vcpus(arg, opts);
-	case KEY_HOOKS:
-		return parse_hooks(arg, &opts->hooks);
-	case KEY_MAX_VCPUS:
-		return parse_max_vcpus(arg, &opts->max_vcpus);
-	case KEY_RING_SIZE:
-		return parse_ring_size(arg, &opts->ring_mib);
-	case KEY_TEMP_DIR:
-		return parse_dir(arg, &opts->temp_dir);
-	case KEY_BANDWIDTH:
-		return parse_bandwidth(arg, &opts->migration_bandwidth);
-	}
-	return 0;
-}
-
-/* 0: not such a key. */
-static int set_flag(int key, struct options *opts)
-{
-	int i = monitor_index(key);
-
-	if (i >= 0)
-		opts->monitors |= 1ull << i;
-	else if (key == 'v')
-		opts->verbose = true;
-	else if (key == KEY_EVENTS)
-		opts->events = true;
-	else if (key == KEY_SUMMARY)
-		opts->summary = true;
-	else if (key == KEY_SELF_COST)
-		opts->self_cost = true;
-	else if (key == KEY_CHECK)
-		opts->check = true;
-	else if (key == KEY_LIST)
-		opts->list = true;
-	else
-		return 0;
-	return 1;
-}
-
-static error_t stop(struct parser *parser, int code)
-{
-	parser->code = code;
-	return ECANCELED;
-}
-
-static error_t stop_with_help(struct parser *parser, unsigned int flags)
-{
-	static char name[] = PROGRAM;
-
-	argp_help(&parser->argp, stdout, flags, name);
-	return stop(parser, 0);
-}
-
-static error_t parse_key(int key, char *arg, struct argp_state *state)
-{
-	struct parser *parser = state->input;
-
-	switch (key) {
-	case '?':
-	case 'H':
-		return stop_with_help(parser, ARGP_HELP_STD_HELP);
-	case KEY_USAGE:
-		return stop_with_help(parser, ARGP_HELP_USAGE);
-	case 'V':
-		puts(PROGRAM " " VERSION);
-		return stop(parser, 0);
-	}
-	if (set_flag(key, parser->opts))
-		return 0;
-	if (!arg || key == ARGP_KEY_ARG)
-		return ARGP_ERR_UNKNOWN;
-	return parse_value(key, arg, parser->opts) ? stop(parser, EXIT_USAGE) : 0;
+	snprintf(t->name, sizeof(t->name), "%s%s%s", PROGRAM, c->name ? " " : "", c->name ?: "");
+	/* Stop at what is no option; tell the errors apart; -H, which no help has. */
+	strcpy(t->shorts, "+:H");
+	for (size_t i = 0; i < nr; i++)
+		fits &= add_monitor(t, i);
+	for (size_t i = 0; c->tables[i]; i++)
+		fits &= add_rows(t, c->tables[i]);
+	fits &= add_rows(t, every_options);
+	/* The main command's help is long. */
+	for (int group = 1; group < NR_GROUPS && !c->name; group++)
+		t->argp[t->nr + group - 1] =
+			(struct argp_option){ .doc = headings[group], .group = group };
+	return fits;
 }
 
 /* Names */
 
-static const struct argp_option *find_short(const struct argp_option *opt, char c)
+/* The option with that name, or the first one that begins so. */
+static const struct argp_option *find_long(const struct table *t, const char *name, size_t len,
+					   bool prefix)
 {
-	for (; opt->key || opt->name || opt->doc; opt++)
-		if (opt->key && opt->key == c)
-			return opt;
+	for (size_t i = 0; i < t->nr; i++)
+		if (!strncmp(t->argp[i].name, name, len) && (prefix || !t->argp[i].name[len]))
+			return &t->argp[i];
 	return NULL;
 }
 
-static const struct argp_option *find_long(const struct argp_option *opt, const char *name,
-					   size_t len, bool prefix)
+static const struct argp_option *find_key(const struct table *t, int key)
 {
-	for (; opt->key || opt->name || opt->doc; opt++)
-		if (opt->name && !strncmp(opt->name, name, len) && (prefix || !opt->name[len]))
-			return opt;
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->argp[i].key == key || t->longs[i].val == key)
+			return &t->argp[i];
 	return NULL;
 }
 
-static int unknown_option(const struct argp_option *options, const char *arg)
+static int unknown_option(const struct table *t, const char *word)
 {
-	const char *name = arg + strspn(arg, "-");
+	const char *name = word + strspn(word, "-");
 	size_t len = strcspn(name, "=");
-	const struct argp_option *meant = len > 1 ? find_long(options, name, len, true) : NULL;
+	const struct argp_option *meant = len > 1 ? find_long(t, name, len, true) : NULL;
 
 	if (meant)
-		return usage_error("unknown option \"%s\"; did you mean --%s?", arg, meant->name);
-	return usage_error("unknown option \"%s\"; %s --help lists the options", arg, PROGRAM);
+		return usage_error("unknown option \"%s\"; did you mean --%s?", word, meant->name);
+	return usage_error("unknown option \"%s\"; %s --help lists the options", word, t->name);
 }
 
 static int missing_value(const struct argp_option *opt)
@@ -496,221 +356,149 @@ static int missing_value(const struct argp_option *opt)
 	char key[] = "-?, ";
 
 	key[1] = opt->key;
-	return usage_error("%s--%s needs a value: --%s=%s", opt->key < 0x100 ? key : "", opt->name,
-			   opt->name, opt->arg);
+	return usage_error("%s--%s needs a value: --%s=%s", opt->key < KEY_LONG ? key : "",
+			   opt->name, opt->name, opt->arg);
 }
 
-/* Both return how many further arguments the option takes, or -1 after a message. */
-
-static int check_long(const struct argp_option *options, const char *arg, bool has_next)
+/* getopt stopped at a word, and says of which option: a key, or 0. */
+static int wrong_option(const struct table *t, const char *word, int key)
 {
-	const char *value = strchr(arg, '=');
-	size_t len = strcspn(arg, "=") - 2;
-	const struct argp_option *opt = find_long(options, arg + 2, len, false);
-
-	if (!opt) {
-		unknown_option(options, arg);
-		return -1;
-	}
-	if (!opt->arg && value) {
-		usage_error("--%s takes no value; leave \"%s\" out", opt->name, value);
-		return -1;
-	}
-	if (!opt->arg || value)
-		return 0;
-	if (!has_next) {
-		missing_value(opt);
-		return -1;
-	}
-	return 1;
+	if (word[1] == '-' && key)
+		return usage_error("--%s takes no value; leave \"%s\" out", find_key(t, key)->name,
+				   strchr(word, '='));
+	if (word[1] == '-' || word[1] == key || find_long(t, word + 1, strlen(word + 1), false))
+		return unknown_option(t, word);
+	return usage_error("unknown option -%c in \"%s\"; %s --help lists the options", key, word,
+			   t->name);
 }
 
-static int check_short(const struct argp_option *options, const char *arg, bool has_next)
-{
-	const struct argp_option *opt;
-	const char *p;
+/* Parsing. Each returns -1 to go on, or the code to exit with. */
 
-	for (p = arg + 1; *p; p++) {
-		opt = find_short(options, *p);
-		if (!opt && p > arg + 1 && !find_long(options, arg + 1, strlen(arg + 1), false)) {
-			usage_error("unknown option -%c in \"%s\"; %s --help lists the options", *p,
-				    arg, PROGRAM);
-			return -1;
-		}
-		if (!opt) {
-			unknown_option(options, arg);
-			return -1;
-		}
-		if (!opt->arg)
-			continue;
-		if (!p[1] && !has_next) {
-			missing_value(opt);
-			return -1;
-		}
-		return !p[1];
-	}
+static int print_help(const struct table *t, unsigned int flags)
+{
+	const struct command *c = t->command;
+	char text[2048];
+	const struct argp argp = { .options = t->argp, .doc = text };
+
+	snprintf(text, sizeof(text), "%s%s%s", c->doc, c->epilogue ? "\v" : "", c->epilogue ?: "");
+	argp_help(&argp, stdout, flags, (char *)t->name);
 	return 0;
 }
 
-static int check_names(const struct argp_option *options, int argc, char **argv)
+static int print_version(void)
 {
-	int i, more;
+	puts(PROGRAM " " VERSION);
+	return 0;
+}
 
-	for (i = 1; i < argc; i++) {
-		if (argv[i][0] != '-' || !argv[i][1] || !strcmp(argv[i], "--"))
+static int apply_row(const struct table *t, const struct option_row *row, const char *arg)
+{
+	switch (row - every_options) {
+	case EVERY_HELP:
+		return print_help(t, ARGP_HELP_STD_HELP);
+	case EVERY_USAGE:
+		return print_help(t, ARGP_HELP_USAGE);
+	case EVERY_VERSION:
+		return print_version();
+	}
+	if (row->set)
+		return row->set(t->opts, arg) ? EXIT_USAGE : -1;
+	*(bool *)((char *)t->opts + row->flag) = true;
+	return -1;
+}
+
+static int apply(struct table *t, size_t i, const char *arg)
+{
+	struct action *action = &t->actions[i];
+	const char *wrong;
+
+	action->given = true;
+	if (action->row)
+		return apply_row(t, action->row, arg);
+	if (!action->option) {
+		t->opts->monitors |= 1ULL << action->monitor;
+		return -1;
+	}
+	wrong = action->option->set(&t->opts->configs[action->monitor], arg);
+	if (wrong)
+		return usage_error("--%s: \"%s\" %s", action->option->name, arg, wrong);
+	return -1;
+}
+
+static int parse_words(struct table *t, int argc, char **argv)
+{
+	int code = -1, key;
+
+	optind = 0;
+	opterr = 0;
+	while (code < 0) {
+		/* Of several short options in a word, optind stays at it till the last one. */
+		const char *word = argv[optind ?: 1];
+		const struct argp_option *opt;
+
+		key = getopt_long(argc, argv, t->shorts, t->longs, NULL);
+		if (key == -1)
 			break;
-		if (argv[i][1] == '-')
-			more = check_long(options, argv[i], i + 1 < argc);
-		else
-			more = check_short(options, argv[i], i + 1 < argc);
-		if (more < 0)
-			return EXIT_USAGE;
-		i += more;
+		if (key == ':')
+			return missing_value(find_key(t, optopt));
+		if (key == '?' && (word[1] == '-' || optopt != '?'))
+			return wrong_option(t, word, optopt);
+		opt = find_key(t, key == 'H' ? '?' : key);
+		code = apply(t, opt - t->argp, optarg);
 	}
-	if (i < argc && !strcmp(argv[i], "--"))
-		i++;
-	if (i < argc)
-		return usage_error("\"%s\" is not an option; %s takes options only, "
-				   "see %s --help",
-				   argv[i], PROGRAM, PROGRAM);
-	return 0;
-}
-
-/* Checks of the whole */
-
-static int no_monitor(void)
-{
-	char names[512];
-	int len = 0;
-	size_t i;
-
-	for (i = 0; i < nr_monitors && len < (int)sizeof(names); i++)
-		len += snprintf(names + len, sizeof(names) - len, "%s-%c/--%s", len ? ", " : "",
-				monitors[i]->key, monitors[i]->name);
-	return usage_error("choose at least one monitor: %s", len ? names : "there is none");
-}
-
-static int check_with(const struct options *opts, const struct monitor *m)
-{
-	size_t i;
-
-	if (!m->with)
-		return 0;
-	for (i = 0; i < nr_monitors; i++) {
-		if (strcmp(monitors[i]->name, m->with))
-			continue;
-		if (is_asked(opts, i))
-			return 0;
-		return usage_error("-%c, --%s works only together with -%c, --%s; give both",
-				   m->key, m->name, monitors[i]->key, m->with);
-	}
-	return 0;
-}
-
-static int check_monitors(const struct options *opts)
-{
-	size_t i;
-	int err;
-
-	if (!opts->monitors && !opts->check && !opts->list)
-		return no_monitor();
-	if (opts->check && opts->list)
-		return usage_error("--check and --list are two questions; ask one at a time");
-	if (opts->check && opts->format == FORMAT_CSV)
-		return usage_error("--check has no CSV form; use --format=json or none");
-	for (i = 0; i < nr_monitors; i++) {
-		err = is_asked(opts, i) ? check_with(opts, monitors[i]) : 0;
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* The monitors' options, then the fixed ones. NULL when out of memory. */
-static struct argp_option *new_options(void)
-{
-	struct argp_option *options;
-	size_t i;
-
-	options = calloc(1 + nr_monitors + sizeof(fixed_options) / sizeof(*fixed_options),
-			 sizeof(*options));
-	if (!options)
-		return NULL;
-	options[0] = monitors_header;
-	for (i = 0; i < nr_monitors; i++) {
-		options[1 + i].name = monitors[i]->name;
-		options[1 + i].key = monitors[i]->key;
-		options[1 + i].doc = monitors[i]->help;
-	}
-	memcpy(&options[1 + nr_monitors], fixed_options, sizeof(fixed_options));
-	return options;
-}
-
-static char *new_doc(void)
-{
-	char *text;
-
-	return asprintf(&text, "%s\v%s", doc, epilogue) < 0 ? NULL : text;
-}
-
-static int parse(struct parser *parser, int argc, char **argv)
-{
-	error_t err;
-	int code;
-
-	code = check_names(parser->options, argc, argv);
-	if (code)
-		return code;
-	err = argp_parse(&parser->argp, argc, argv, ARGP_SILENT, NULL, parser);
-	if (parser->code >= 0)
-		return parser->code;
-	if (err)
-		return usage_error("the command line can't be parsed: %s; see %s --help",
-				   strerror(err), PROGRAM);
-	code = check_monitors(parser->opts);
-	return code ? code : -1;
-}
-
-int options__parse(int argc, char **argv, struct options *opts)
-{
-	struct parser parser = { .opts = opts, .code = -1 };
-	char *text = new_doc();
-	int code;
-
-	*opts = (struct options){ .interval_ns = 2 * NSEC_PER_SEC };
-	parser.options = new_options();
-	parser.argp = (struct argp){
-		.options = parser.options,
-		.parser = parse_key,
-		.doc = text,
-	};
-	if (parser.options && text) {
-		code = parse(&parser, argc, argv);
-	} else {
-		fprintf(stderr, "%s: out of memory\n", PROGRAM);
-		code = EXIT_NOT_MEASURED;
-	}
-	free(parser.options);
-	free(text);
+	if (code < 0 && optind < argc)
+		return usage_error("\"%s\" is not an option; %s takes options only, see %s --help",
+				   argv[optind], t->name, t->name);
 	return code;
 }
 
-bool options__asks(const struct options *opts, const char *monitor)
+/* A part of a monitor, without it. */
+static int check_parts(const struct table *t)
 {
-	size_t i;
+	for (size_t i = 0; i < t->nr; i++) {
+		const struct action *action = &t->actions[i];
+		const struct monitor_option *o = action->option;
+		const struct monitor *m;
 
-	for (i = 0; i < nr_monitors; i++)
-		if (!strcmp(monitors[i]->name, monitor))
-			return is_asked(opts, i);
-	return false;
+		if (!o || !o->is_part || !action->given ||
+		    t->opts->monitors & 1ULL << action->monitor)
+			continue;
+		m = t->command->monitors[action->monitor];
+		return usage_error("-%c, --%s works only together with -%c, --%s; give both",
+				   o->key, o->name, m->key, m->name);
+	}
+	return 0;
 }
 
-bool options__has_vcpu(const struct options *opts, uint32_t vcpu)
+int options__parse(const struct command *command, int argc, char **argv, struct options *opts)
 {
-	size_t i;
+	struct table t = { .command = command, .opts = opts };
+	int code;
 
-	for (i = 0; i < opts->nr_vcpus; i++)
-		if (opts->vcpus[i] == vcpu)
-			return true;
-	return !opts->nr_vcpus;
+	*opts = (struct options){
+		.command = command,
+		.interval_ns = DEFAULT_INTERVAL * (uint64_t)NSEC_PER_SEC,
+	};
+	if (!fill(&t))
+		return usage_error("there are more options than the program has room for");
+	code = parse_words(&t, argc, argv);
+	if (code >= 0)
+		return code;
+	code = check_parts(&t);
+	if (!code && command->check)
+		code = command->check(opts);
+	return code ? code : -1;
+}
+
+size_t options__chosen(const struct options *opts, struct chosen *chosen)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < *opts->command->nr_monitors && nr < MAX_MONITORS; i++)
+		if (!opts->monitors || opts->monitors & 1ULL << i)
+			chosen[nr++] = (struct chosen){
+				.monitor = opts->command->monitors[i],
+				.config = &opts->configs[i],
+			};
+	return nr;
 }

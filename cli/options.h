@@ -1,50 +1,89 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The command line, as one struct. */
+/*
+ * The command line. A command lists tables of options, of which several are
+ * shared; the parser fills one struct, from which each command makes the
+ * plain structs of those that it calls. Nobody below cli/ knows it.
+ */
 #ifndef KVM_WATCHER_OPTIONS_H
 #define KVM_WATCHER_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "../core/filter.h"
+#include "../core/monitor.h"
 #include "../output/output.h"
 
 enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2 };
 
-enum { MAX_VCPU_FILTER = 64 };
+struct command;
 
 struct options {
-	uint64_t monitors;    /* bit i: monitors[i] of monitors.c was asked for */
-	pid_t pid;	      /* -p; 0: every VM */
+	const struct command *command;
+	uint64_t monitors; /* bit i: the command's monitors[i] was asked for */
+	struct monitor_config configs[MAX_MONITORS];
+	struct filter filter; /* -p, --vm, --vcpu */
 	uint64_t time_ns;     /* -t; 0: until a signal */
 	uint64_t interval_ns; /* --interval */
 	enum format format;
-	const char *vm; /* --vm: shell pattern, NULL: every VM */
-	uint32_t vcpus[MAX_VCPU_FILTER];
-	size_t nr_vcpus;	    /* --vcpu; 0: every vCPU */
-	unsigned int hooks;	    /* --hooks: bit mask of enum hook_kind; 0: any */
-	uint32_t max_vcpus;	    /* --max-vcpus; 0: as many as the host suggests */
-	uint32_t ring_mib;	    /* --ring-size; 0: as the host suggests */
-	const char *temp_dir;	    /* --temp-dir; NULL: the default */
-	double migration_bandwidth; /* bytes per second; 0: not asked for */
-	bool events;		    /* --events */
-	bool summary;		    /* --summary: no single events */
+	unsigned int kinds;   /* --hooks: bit mask of enum hook_kind; 0: any */
+	uint32_t max_vcpus;   /* --max-vcpus; 0: as many as the host suggests */
+	uint32_t ring_mib;    /* --ring-size; 0: as the host suggests */
+	const char *temp_dir; /* --temp-dir; NULL: the default */
+	bool events;	      /* --events */
+	bool summary;	      /* --summary: no single events */
 	bool self_cost;
 	bool verbose;
 	bool check;
 	bool list;
 };
 
+/* Where --help has it; -1: at the end, without a heading. */
+enum option_group { GROUP_MONITORS = 1, GROUP_SELECTION, GROUP_OUTPUT, GROUP_INSTEAD, NR_GROUPS };
+
+struct option_row {
+	const char *name;
+	char key;	 /* 0: none */
+	const char *arg; /* what it takes, for --help; NULL: nothing */
+	const char *help;
+	int group;
+	/* 0, or EXIT_USAGE after a message; NULL: sets the bool at flag in struct options. */
+	int (*set)(struct options *opts, const char *arg);
+	size_t flag;
+};
+
+/* Tables end with a row without a name. */
+extern const struct option_row filter_options[]; /* -p, --vm, --vcpu */
+extern const struct option_row hooks_options[];	 /* --hooks */
+extern const struct option_row format_options[]; /* --format */
+
+struct command {
+	const char *name; /* the word that asks for it; NULL: none does, as none has to */
+	const char *doc, *epilogue;
+	const struct option_row *const *tables; /* ends with NULL */
+	/* Whose options it takes, too; or NULL. */
+	const struct monitor *const *monitors;
+	const size_t *nr_monitors;
+	/* Looks at all of them together: 0, or EXIT_USAGE after a message; or NULL. */
+	int (*check)(const struct options *opts);
+	int (*run)(const struct options *opts); /* returns the exit code */
+};
+
 /*
- * Fills opts. Returns -1 to go on, or the code to exit with after a message
- * was printed (usage error: EXIT_USAGE; --help, --usage, --version: 0).
+ * Fills opts; argv[0] is the program's name or the command's. Returns -1 to go
+ * on, or the code to exit with after a message was printed (usage error:
+ * EXIT_USAGE; --help, --usage, --version: 0).
  */
-int options__parse(int argc, char **argv, struct options *opts);
+int options__parse(const struct command *command, int argc, char **argv, struct options *opts);
 
-/* True when the monitor of that long name was asked for. */
-bool options__asks(const struct options *opts, const char *monitor);
+/* The monitors that were asked for, or all if none was; at most MAX_MONITORS. Returns how many. */
+size_t options__chosen(const struct options *opts, struct chosen *chosen);
 
-/* True when --vcpu was not given or names this vCPU. */
-bool options__has_vcpu(const struct options *opts, uint32_t vcpu);
+/* Prints the one sentence of a usage error, whatever the user typed. Returns EXIT_USAGE. */
+int __attribute__((format(printf, 1, 2))) usage_error(const char *fmt, ...);
+
+/* All of arg is a number from 1 to most. */
+bool parse_count(const char *arg, unsigned long most, uint32_t *count);
 
 #endif

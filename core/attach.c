@@ -13,10 +13,10 @@
 
 #include "../compat/probes.h"
 #include "entry.h"
+#include "events.h"
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
-#include "run.h"
 #include "vcpus.h"
 
 const char *need_state__word(const struct need_state *need)
@@ -133,7 +133,7 @@ static const char *not_applicable(const struct hook *hook)
 }
 
 /* Chooses one alternative per need; at->needs[].hook is NULL where none is left. */
-static void choose_hooks(struct run *run, struct attachment *at)
+static void choose_hooks(struct attachment *at)
 {
 	const struct hook *hooks = at->monitor->hooks;
 	struct need_state *need = NULL;
@@ -144,7 +144,7 @@ static void choose_hooks(struct run *run, struct attachment *at)
 
 		if (hooks[i].applies && !hooks[i].applies())
 			continue;
-		if (hooks[i].asked && !hooks[i].asked(run->opts))
+		if (hooks[i].asked && !hooks[i].asked(at))
 			continue;
 		if (!need || strcmp(need->first->need, hooks[i].need)) {
 			need = &at->needs[at->nr_needs++];
@@ -153,7 +153,7 @@ static void choose_hooks(struct run *run, struct attachment *at)
 		}
 		if (need->hook || at->refused[i])
 			continue;
-		if (run->opts->hooks && !(run->opts->hooks & (1U << hooks[i].kind)))
+		if (at->env->kinds && !(at->env->kinds & (1U << hooks[i].kind)))
 			continue;
 		/* The other vendor's function is no alternative here, nor news to anybody. */
 		if (hooks[i].vendors && host__vendors() && !(hooks[i].vendors & host__vendors()))
@@ -167,24 +167,17 @@ static void choose_hooks(struct run *run, struct attachment *at)
 	}
 }
 
-/* The ring of single events: as large as was asked for, else as the host's CPUs suggest. */
-static int size_ring(const struct run *run, struct bpf_object *obj)
+static int share_entry(struct attachment *at, struct bpf_object *obj)
 {
-	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
+	struct attach_env *env = at->env;
 
-	return ring ? bpf_map__set_max_entries(ring, run__ring_mib(run) << 20) : 0;
-}
-
-static int share_entry(struct run *run, struct bpf_object *obj, struct attachment *at)
-{
-	if (!run->entry)
-		run->entry = entry__open();
-	return run->entry ? entry__share(run->entry, obj, &at->entry_place) : -errno;
+	if (!env->entry)
+		env->entry = entry__open();
+	return env->entry ? entry__share(env->entry, obj, &at->entry_place) : -errno;
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */
-static struct bpf_object *open_object(struct run *run, struct attachment *at,
-				      const struct hook *only)
+static struct bpf_object *open_object(struct attachment *at, const struct hook *only)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name);
 	bool at_entry = false;
@@ -210,14 +203,14 @@ static struct bpf_object *open_object(struct run *run, struct attachment *at,
 		}
 		at_entry |= hook->at_entry;
 	}
-	map__set_const(obj, "no_events", run->opts->summary);
-	err = vcpus__share(run->vcpus, obj);
+	map__set_const(obj, "no_events", at->env->summary);
+	err = vcpus__share(at->env->vcpus, obj);
 	if (!err && at_entry)
-		err = share_entry(run, obj, at);
+		err = share_entry(at, obj);
 	if (!err)
-		err = size_ring(run, obj);
+		err = events__prepare(obj, at->env->ring_mib);
 	if (!err && at->monitor->prepare)
-		err = at->monitor->prepare(run, obj);
+		err = at->monitor->prepare(at, obj);
 	if (!err)
 		return obj;
 cleanup:
@@ -230,7 +223,7 @@ cleanup:
  * Loading the chosen programs together failed: tries each alone, and marks
  * those that the kernel refuses. 0 when at least one was found.
  */
-static int find_refused(struct run *run, struct attachment *at, int load_err)
+static int find_refused(struct attachment *at, int load_err)
 {
 	int found = 0;
 
@@ -241,7 +234,7 @@ static int find_refused(struct run *run, struct attachment *at, int load_err)
 
 		if (!hook || is_refused(at, hook))
 			continue;
-		obj = open_object(run, at, hook);
+		obj = open_object(at, hook);
 		err = obj ? bpf_object__load(obj) : -errno;
 		bpf_object__close(obj);
 		if (!err)
@@ -281,7 +274,7 @@ static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 		       const struct hook *hook, struct bpf_link **link)
 {
 	if (hook->at_entry)
-		return entry__attach(at->run->entry, prog, at->entry_place);
+		return entry__attach(at->env->entry, prog, at->entry_place);
 	*link = attach_program(prog, hook);
 	if (!*link)
 		return -errno;
@@ -331,37 +324,6 @@ static int map_epoch(struct attachment *at)
 	return 0;
 }
 
-static int on_event(void *ctx, void *data, size_t size)
-{
-	struct attachment *at = ctx;
-	const struct event *event = data;
-
-	at->monitor->event(at->run, at, data, size);
-	/* Negative: enough for now. */
-	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
-}
-
-static int open_events(struct attachment *at)
-{
-	int fd = map__fd(at->obj, "events");
-
-	if (fd < 0 || !at->monitor->event || at->run->opts->summary)
-		return 0;
-	at->events = ring_buffer__new(fd, on_event, at, NULL);
-	return at->events ? 0 : -errno;
-}
-
-void attach__read_events(struct attachment *at)
-{
-	if (!at->events)
-		return;
-	/* Where they come faster than they are shown, reading would not end by itself. */
-	at->read_until_ns = clock__ns();
-	run__begin(at->run, at->monitor, SCOPE_EVENT, at->monitor->event_view);
-	ring_buffer__consume(at->events);
-	output__end(at->run->out);
-}
-
 void attach__next_epoch(struct attachment *at)
 {
 	if (at->epoch)
@@ -369,33 +331,33 @@ void attach__next_epoch(struct attachment *at)
 }
 
 /* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
-static int try_load(struct run *run, struct attachment *at)
+static int try_load(struct attachment *at)
 {
 	bool worth = false;
 	int err;
 
-	choose_hooks(run, at);
+	choose_hooks(at);
 	for (size_t i = 0; i < at->nr_needs; i++)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)
 		return -EOPNOTSUPP;
-	at->obj = open_object(run, at, NULL);
+	at->obj = open_object(at, NULL);
 	if (!at->obj)
 		return -errno;
 	err = bpf_object__load(at->obj);
 	if (err) {
 		bpf_object__close(at->obj);
 		at->obj = NULL;
-		err = find_refused(run, at, err);
+		err = find_refused(at, err);
 		return err ? err : -EAGAIN;
 	}
 	err = map_epoch(at);
 	if (!err)
-		err = open_events(at);
+		err = events__open(at);
 	if (!err)
-		err = at->monitor->start(run, at);
+		err = at->monitor->start(at);
 	if (err)
-		attach__close(run, at);
+		attach__close(at);
 	return err;
 }
 
@@ -405,7 +367,7 @@ static int load(struct attachment *at)
 	int err;
 
 	do {
-		err = try_load(at->run, at);
+		err = try_load(at);
 	} while (err == -EAGAIN);
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->needs[i].hook != at->needs[i].first)
@@ -414,11 +376,12 @@ static int load(struct attachment *at)
 	return err;
 }
 
-int attach__load(struct run *run, const struct monitor *m, struct attachment *at)
+int attach__load(struct attach_env *env, const struct chosen *chosen, struct attachment *at)
 {
 	memset(at, 0, sizeof(*at));
-	at->monitor = m;
-	at->run = run;
+	at->env = env;
+	at->monitor = chosen->monitor;
+	at->config = chosen->config;
 	return load(at);
 }
 
@@ -428,15 +391,15 @@ int attach__attach(struct attachment *at)
 
 	/* What is refused only now takes another object. */
 	while ((err = attach_chosen(at)) == -EAGAIN) {
-		attach__close(at->run, at);
+		attach__close(at);
 		err = load(at);
 		if (err)
 			return err;
 	}
 	if (err)
-		attach__close(at->run, at);
+		attach__close(at);
 	else if (at->monitor->attached)
-		at->monitor->attached(at->run, at);
+		at->monitor->attached(at);
 	return err;
 }
 
@@ -477,7 +440,7 @@ uint64_t attach__skipped(const struct attachment *at)
 		if (!program_info(at, &at->needs[i], &info))
 			continue;
 		skipped += info.recursion_misses;
-		if (at->run->opts->verbose && info.recursion_misses)
+		if (at->env->verbose && info.recursion_misses)
 			say("%s: the kernel skipped %s on %s %llu times", at->monitor->name,
 			    info.name, at->needs[i].hook->target,
 			    (unsigned long long)info.recursion_misses);
@@ -492,20 +455,19 @@ void attach__detach(struct attachment *at)
 		const struct hook *hook = at->needs[i].hook;
 
 		if (hook && hook->at_entry)
-			entry__detach(at->run->entry, at->entry_place);
+			entry__detach(at->env->entry, at->entry_place);
 		bpf_link__destroy(at->links[i]);
 		at->links[i] = NULL;
 	}
 }
 
-void attach__close(struct run *run, struct attachment *at)
+void attach__close(struct attachment *at)
 {
 	if (!at->obj)
 		return;
 	attach__detach(at);
-	at->monitor->stop(run, at);
-	ring_buffer__free(at->events);
-	at->events = NULL;
+	at->monitor->stop(at);
+	events__close(at);
 	if (at->data)
 		munmap(at->data, at->data_size);
 	bpf_object__close(at->obj);

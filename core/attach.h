@@ -14,13 +14,17 @@
 
 #include "../compat/hook_kind.h"
 #include "../compat/host.h"
+#include "../output/output.h"
 
-struct bpf_object;
+struct attachment;
 struct bpf_link;
+struct bpf_object;
+struct chosen;
+struct entry;
+struct filter;
 struct monitor;
-struct options;
 struct ring_buffer;
-struct run;
+struct vcpus;
 
 struct hook {
 	const char *need; /* "kvm_exit" */
@@ -34,8 +38,23 @@ struct hook {
 	/* The row is there only where this is true; the next one then is the first of its need. NULL: everywhere. */
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
-	bool (*asked)(const struct options *opts);
+	bool (*asked)(const struct attachment *at);
 	bool at_entry; /* not attached itself: bpf/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
+};
+
+/* What all attachments of a run share. */
+struct attach_env {
+	struct vcpus *vcpus;
+	struct entry *entry; /* made when the first monitor needs it */
+	struct output *out;  /* NULL where nothing is shown */
+	const struct filter *filter;
+	unsigned int kinds;   /* bit mask of the enum hook_kind to use; 0: any */
+	uint32_t ring_mib;    /* of each ring of single events; 0: as the host suggests */
+	enum format format;   /* of files that a monitor writes beside the output */
+	const char *temp_dir; /* where these go; NULL: the default */
+	bool events;	      /* the user wants single events where they are not the rule */
+	bool summary;	      /* no single events at all */
+	bool verbose;
 };
 
 enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };
@@ -48,8 +67,9 @@ struct need_state {
 };
 
 struct attachment {
-	struct run *run;
+	struct attach_env *env;
 	const struct monitor *monitor;
+	const void *config; /* the monitor's own options, as its table fills them */
 	struct bpf_object *obj;
 	struct need_state needs[MAX_NEEDS];
 	struct bpf_link *links[MAX_NEEDS];
@@ -70,7 +90,7 @@ struct attachment {
  * space: nothing is counted yet. 0 when at least one primary need is met, else
  * -errno; at->needs tells why in both cases.
  */
-int attach__load(struct run *run, const struct monitor *m, struct attachment *at);
+int attach__load(struct attach_env *env, const struct chosen *chosen, struct attachment *at);
 
 /* Attaches what was loaded, which takes little time. As attach__load(); on errors at is closed. */
 int attach__attach(struct attachment *at);
@@ -84,11 +104,8 @@ uint64_t attach__skipped(const struct attachment *at);
 /* Stops the programs; the object and its maps stay readable. */
 void attach__detach(struct attachment *at);
 
-/* Hands the events that wait in the ring to the monitor: all that there are, but not what comes meanwhile. */
-void attach__read_events(struct attachment *at);
-
 /* Ends the monitor and frees the object. */
-void attach__close(struct run *run, struct attachment *at);
+void attach__close(struct attachment *at);
 
 /* Begins the next interval: bpf/stat.bpf.h keeps extremes apart by it. */
 void attach__next_epoch(struct attachment *at);

@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #include "map.h"
-#include "run.h"
 #include "vcpus.h"
 
 int lapics__prepare(struct bpf_object *obj, size_t slots)
@@ -43,11 +42,11 @@ static void forget(struct lapics *lapics, const struct bpf_object *obj, uint32_t
 	memset(state, 0, sizeof(*state));
 }
 
-void lapics__forget_ended(struct lapics *lapics, const struct run *run,
+void lapics__forget_ended(struct lapics *lapics, const struct vcpus *vcpus,
 			  const struct bpf_object *obj)
 {
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
+	for (size_t slot = 1; slot <= vcpus__max(vcpus); slot++) {
+		const struct vcpu_ref *ref = vcpus__get(vcpus, slot);
 
 		if (ref && ref->ended)
 			forget(lapics, obj, slot);

@@ -9,7 +9,7 @@
 #include "../bpf/lapics.h"
 
 struct bpf_object;
-struct run;
+struct vcpus;
 
 struct lapics {
 	struct lapic_state *states; /* the kernel's, mapped; by slot */
@@ -23,7 +23,7 @@ int lapics__open(struct lapics *lapics, const struct bpf_object *obj);
 void lapics__close(struct lapics *lapics);
 
 /* Those of vCPUs that have ended. */
-void lapics__forget_ended(struct lapics *lapics, const struct run *run,
+void lapics__forget_ended(struct lapics *lapics, const struct vcpus *vcpus,
 			  const struct bpf_object *obj);
 
 /* The rows of a monitor's hooks that enter vCPUs; the iterator's has to be the last of all. */

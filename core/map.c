@@ -11,8 +11,8 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "../compat/host.h"
 #include "../bpf/fill.h"
+#include "../compat/host.h"
 #include "fill.skel.h"
 
 int map__resize(struct bpf_object *obj, const char *name, uint32_t entries)

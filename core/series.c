@@ -10,7 +10,6 @@
 #include <bpf/libbpf.h>
 
 #include "map.h"
-#include "run.h"
 #include "vcpus.h"
 
 /* Records that are shared out on demand: few vCPUs may need as many as these have. */
@@ -101,7 +100,7 @@ void *series__add(struct series_set *set, uint32_t index)
 	return set->live[index];
 }
 
-void *series__of(struct series_set *set, const struct run *run, uint32_t index)
+void *series__of(struct series_set *set, struct vcpus *vcpus, uint32_t index)
 {
 	struct series_head *s = set->live[index];
 	const struct vcpu_ref *ref;
@@ -109,7 +108,7 @@ void *series__of(struct series_set *set, const struct run *run, uint32_t index)
 	if (s)
 		return s;
 	/* Also of a vCPU that came this moment: what a record has of this epoch is looked at now or never. */
-	ref = vcpus__get_new(run->vcpus, slot_of(set, index));
+	ref = vcpus__get_new(vcpus, slot_of(set, index));
 	s = ref ? series__add(set, index) : NULL;
 	if (!s)
 		return NULL;
@@ -163,7 +162,7 @@ void series__retire_ended_vms(struct series_set *set, const struct bpf_object *o
 	}
 }
 
-void series__retire_ended(struct series_set *set, const struct run *run,
+void series__retire_ended(struct series_set *set, const struct vcpus *vcpus,
 			  const struct bpf_object *obj)
 {
 	const struct series_kind *kind = set->kind;
@@ -173,12 +172,12 @@ void series__retire_ended(struct series_set *set, const struct run *run,
 		/* A slot may have things in its record before it has a series. */
 		if (kind->index && !set->live[i])
 			continue;
-		ref = vcpus__get(run->vcpus, slot_of(set, i));
+		ref = vcpus__get(vcpus, slot_of(set, i));
 		if (ref && ref->ended)
 			series__retire(set, obj, i);
 	}
-	for (size_t slot = 1; kind->states && slot <= vcpus__max(run->vcpus); slot++) {
-		ref = vcpus__get(run->vcpus, slot);
+	for (size_t slot = 1; kind->states && slot <= vcpus__max(vcpus); slot++) {
+		ref = vcpus__get(vcpus, slot);
 		if (ref && ref->ended)
 			memset((char *)set->states + slot * kind->state_size, 0, kind->state_size);
 	}

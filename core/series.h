@@ -14,7 +14,7 @@
 #include "../output/column.h"
 
 struct bpf_object;
-struct run;
+struct vcpus;
 struct vm_ref;
 
 /* How every monitor's series begins. */
@@ -67,7 +67,7 @@ int series__open(struct series_set *set, const struct bpf_object *obj);
 void series__close(struct series_set *set);
 
 /* The series of a record in use, zeroed but for its head when it is new; NULL: of no known vCPU. */
-void *series__of(struct series_set *set, const struct run *run, uint32_t index);
+void *series__of(struct series_set *set, struct vcpus *vcpus, uint32_t index);
 /* The same, all zero, for records that are not a vCPU's. NULL: out of memory. */
 void *series__add(struct series_set *set, uint32_t index);
 
@@ -76,7 +76,7 @@ void series__retire(struct series_set *set, const struct bpf_object *obj, uint32
 /* Does so with all whose VM's process had ended an interval ago: by now all that it did is shown, and counted. */
 void series__retire_ended_vms(struct series_set *set, const struct bpf_object *obj);
 /* Does so with all that are of vCPUs that have ended, and clears these vCPUs' states. */
-void series__retire_ended(struct series_set *set, const struct run *run,
+void series__retire_ended(struct series_set *set, const struct vcpus *vcpus,
 			  const struct bpf_object *obj);
 
 /*

@@ -14,9 +14,9 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "filter.h"
 #include "log.h"
 #include "map.h"
-#include "../cli/options.h"
 #include "vcpus.skel.h"
 #include "vm.h"
 
@@ -34,7 +34,7 @@ struct lister {
 };
 
 struct vcpus {
-	const struct options *opts;
+	const struct filter *filter;
 	struct lister lister;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
@@ -78,13 +78,13 @@ const char *lost__help(enum lost what)
 }
 
 /* Room for what the host runs now, four times over, and for what its CPUs suggest; slot 0 included. */
-static size_t choose_slots(const struct options *opts)
+static size_t choose_slots(uint32_t max_vcpus)
 {
 	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;
 	struct vm *vms = NULL;
 
-	if (opts->max_vcpus)
-		return opts->max_vcpus + 1;
+	if (max_vcpus)
+		return max_vcpus + 1;
 	if (!vm__scan("/proc", &vms, &nr))
 		for (size_t i = 0; i < nr; i++)
 			vcpus += vms[i].nr_vcpus;
@@ -150,15 +150,15 @@ static int map_tables(struct vcpus *v)
 	return v->news ? 0 : -errno;
 }
 
-int vcpus__open(const struct options *opts, struct vcpus **vcpus)
+int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus)
 {
 	struct vcpus *v = calloc(1, sizeof(*v));
 	int err = -ENOMEM;
 
 	if (!v)
 		goto cleanup;
-	v->opts = opts;
-	v->nr_slots = choose_slots(opts);
+	v->filter = filter;
+	v->nr_slots = choose_slots(max_vcpus);
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
@@ -223,7 +223,7 @@ int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
 		if (err)
 			return err;
 	}
-	return map__set_const(obj, "only_tgid", v->opts->pid);
+	return map__set_const(obj, "only_tgid", v->filter->pid);
 }
 
 int vcpus__fd(const struct vcpus *v)
@@ -311,8 +311,7 @@ static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->next = v->vms;
 	name_vm(vm, info);
 	v->vms = vm;
-	vm->chosen = vm__match(v->opts->vm, vm->label) &&
-		     (!v->opts->pid || (uint32_t)v->opts->pid == vm->tgid);
+	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label);
 	return vm;
 }
 
@@ -439,7 +438,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	if (!vm)
 		return;
 	ref->vm = vm;
-	ref->chosen = vm->chosen && options__has_vcpu(v->opts, ref->info.vcpu_id);
+	ref->chosen = vm->chosen && filter__has_vcpu(v->filter, ref->info.vcpu_id);
 	ref->ended = false;
 	ref->known = true;
 }

@@ -15,7 +15,7 @@
 #include "../output/column.h"
 
 struct bpf_object;
-struct options;
+struct filter;
 struct vcpus;
 
 /* A VM that was seen; kept for the whole run. */
@@ -37,8 +37,11 @@ struct vcpu_ref {
 	bool chosen; /* by -p, --vm and --vcpu */
 };
 
-/* Loads the shared maps. 0 or -errno; says what is wrong itself. */
-int vcpus__open(const struct options *opts, struct vcpus **vcpus);
+/*
+ * Loads the shared maps, with room for max_vcpus, or for as many as the host
+ * suggests (0). 0 or -errno; says what is wrong itself.
+ */
+int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus);
 void vcpus__close(struct vcpus *vcpus);
 
 /* Before obj is loaded: it gets the shared maps and the filter. 0 or -errno. */

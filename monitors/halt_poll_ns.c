@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/attach.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "halt_poll_ns.skel.h"
 
 enum { VIEW_CHANGES, VIEW_POLLS };
@@ -104,34 +105,31 @@ static const struct series_kind kind = {
 
 static struct series_set set;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	return series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	return series__prepare(&set, &kind, obj, vcpus__max(at->env->vcpus) + 1);
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	(void)run;
 	return series__open(&set, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	series__close(&set);
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct poll_event *event = data;
 	const struct vcpu_ref *ref;
 	struct poll_row row = {};
 
-	(void)at;
 	if (size < sizeof(*event))
 		return;
-	ref = vcpus__get_new(run->vcpus, event->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, event->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
@@ -139,7 +137,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.type = event->grow ? "grow" : "shrink";
 	row.old_ns = event->old_ns;
 	row.new_ns = event->new_ns;
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 }
 
 /* What was added between two looks, in KVM's counters since the vCPU was first seen. */
@@ -160,50 +158,52 @@ static void fill_counts(struct poll_row *row, const struct poll_record *now,
 	row->window_ns = now->window_ns;
 }
 
-static void write_row(struct run *run, const struct series *s, enum scope scope)
+static void write_row(const struct window *window, const struct series *s)
 {
-	uint64_t wall = run->now_ns - run->since_ns, polls;
+	uint64_t wall = window->now_ns - window->since_ns, polls;
 	struct poll_row row = { .row = s->head.row };
 
-	fill_counts(&row, &s->now, scope == SCOPE_INTERVAL && s->base.in_use ? &s->base : NULL);
+	fill_counts(&row, &s->now,
+		    window->scope == SCOPE_INTERVAL && s->base.in_use ? &s->base : NULL);
 	polls = row.polls_ok + row.polls_failed;
-	if (scope == SCOPE_INTERVAL && !polls && !row.grows && !row.shrinks)
+	if (window->scope == SCOPE_INTERVAL && !polls && !row.grows && !row.shrinks)
 		return;
-	row.row.ts_ns = run->now_ns;
+	row.row.ts_ns = window->now_ns;
 	row.caught = polls ? 100.0 * row.polls_ok / polls : NAN;
 	row.burnt = wall ? 100.0 * row.poll_failed_ns / wall : NAN;
-	output__row(run->out, &row.row, 0);
+	output__row(window->out, &row.row, 0);
 }
 
-static void look(struct run *run)
+static void look(const struct attachment *at)
 {
 	const struct poll_record *records = set.records;
 
 	for (size_t slot = 1; slot < set.nr; slot++) {
-		struct series *s = records[slot].in_use ? series__of(&set, run, slot) : NULL;
+		struct series *s =
+			records[slot].in_use ? series__of(&set, at->env->vcpus, slot) : NULL;
 
 		if (s)
 			s->now = records[slot];
 	}
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct series **list;
 	size_t nr;
 
-	if (scope == SCOPE_INTERVAL)
-		look(run);
-	list = (struct series **)series__sorted(&set, scope == SCOPE_TOTAL, &nr);
-	run__begin(run, &halt_poll_ns_monitor, scope, VIEW_POLLS);
+	if (window->scope == SCOPE_INTERVAL)
+		look(at);
+	list = (struct series **)series__sorted(&set, window->scope == SCOPE_TOTAL, &nr);
+	window__begin(window, &halt_poll_ns_monitor, VIEW_POLLS);
 	for (size_t i = 0; list && i < nr; i++)
-		write_row(run, list[i], scope);
-	output__end(run->out);
+		write_row(window, list[i]);
+	output__end(window->out);
 	for (size_t i = 0; list && i < nr; i++)
 		list[i]->base = list[i]->now;
 	free(list);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&set, run, at->obj);
+	if (window->scope == SCOPE_INTERVAL)
+		series__retire_ended(&set, at->env->vcpus, at->obj);
 }
 
 const struct monitor halt_poll_ns_monitor = {

@@ -9,13 +9,14 @@
 #include <bpf/libbpf.h>
 #include <json-c/json.h>
 
+#include "../core/attach.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/tempfile.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "../decode/hypercalls.h"
 #include "hypercall.skel.h"
 
@@ -132,9 +133,9 @@ static struct {
 	bool no_file;
 } self;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	int err = series__prepare(&self.set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	int err = series__prepare(&self.set, &kind, obj, vcpus__max(at->env->vcpus) + 1);
 
 	if (!err)
 		err = map__set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
@@ -145,9 +146,8 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err ? err : map__set_offset(obj, "xen_a0_at", "kvm/kvm_xen_hypercall", "a0");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	(void)run;
 	return series__open(&self.set, at->obj);
 }
 
@@ -160,9 +160,8 @@ static void close_file(void)
 	tempfile__close(&self.file);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	close_file();
 	series__close(&self.set);
@@ -183,23 +182,23 @@ static void look(struct series *s, struct hypercall_record *record, uint64_t epo
 	s->head.quiet = !s->grown;
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static void write_series(const struct window *window, const struct series *s)
 {
-	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->time.run : &s->time.grown;
+	const struct stat_delta *d = window->scope == SCOPE_TOTAL ? &s->time.run : &s->time.grown;
 	char name[HYPERCALL_NAME_LEN];
 	struct call_row row = {
 		.row = s->head.row,
 		.abi = hypercall__abi(s->key.abi),
 		.name = hypercall__name(s->key.abi, s->key.nr, name, sizeof(name)),
 		.nr = s->key.nr,
-		.count = scope == SCOPE_TOTAL ? s->count : s->grown,
+		.count = window->scope == SCOPE_TOTAL ? s->count : s->grown,
 		.vcpu_total = s->vcpu_total,
 		.p50_ns = stat_delta__percentile(d, 50),
 		.p99_ns = stat_delta__percentile(d, 99),
 	};
 
-	row.row.ts_ns = run->now_ns;
-	output__row(run->out, &row.row, 0);
+	row.row.ts_ns = window->now_ns;
+	output__row(window->out, &row.row, 0);
 }
 
 static int by_vcpu_count(const void *a, const void *b)
@@ -216,40 +215,41 @@ static int by_vcpu_count(const void *a, const void *b)
 	return s->key.nr < t->key.nr ? -1 : s->key.nr > t->key.nr;
 }
 
-static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
+static void write_rows(const struct window *window, struct series **rows, size_t nr)
 {
 	qsort(rows, nr, sizeof(*rows), by_vcpu_count);
-	run__begin(run, &hypercall_monitor, scope, VIEW_CALLS);
+	window__begin(window, &hypercall_monitor, VIEW_CALLS);
 	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
+		write_series(window, rows[i]);
+	output__end(window->out);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct hypercall_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
+	for (size_t i = 1; window->scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s =
+			records[i].in_use ? series__of(&self.set, at->env->vcpus, i) : NULL;
 
 		if (s)
 			look(s, &records[i], at->ended_epoch);
 	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
+	rows = (struct series **)series__list(&self.set, window->scope == SCOPE_TOTAL, &nr);
 	if (rows)
-		write_rows(run, rows, nr, scope);
+		write_rows(window, rows, nr);
 	free(rows);
-	if (scope == SCOPE_INTERVAL) {
-		series__retire_ended(&self.set, run, at->obj);
+	if (window->scope == SCOPE_INTERVAL) {
+		series__retire_ended(&self.set, at->env->vcpus, at->obj);
 		if (self.calls)
 			output__flush(self.calls);
 	}
 }
 
 /* Where calls go one by one: the output with --events, else a file made for the first one. */
-static struct output *calls_output(struct run *run)
+static struct output *calls_output(const struct attachment *at)
 {
 	const struct section section = {
 		.monitor = hypercall_monitor.name,
@@ -259,13 +259,12 @@ static struct output *calls_output(struct run *run)
 		.scope = SCOPE_EVENT,
 	};
 
-	if (run->opts->events)
-		return run->out;
+	if (at->env->events)
+		return at->env->out;
 	if (self.calls || self.no_file)
 		return self.calls;
-	if (!tempfile__open(&self.file, run->opts->temp_dir, hypercall_monitor.name,
-			    run->opts->format))
-		self.calls = output__new(run->opts->format, self.file.stream, 0);
+	if (!tempfile__open(&self.file, at->env->temp_dir, hypercall_monitor.name, at->env->format))
+		self.calls = output__new(at->env->format, self.file.stream, 0);
 	self.no_file = !self.calls;
 	if (self.calls)
 		output__begin(self.calls, &section);
@@ -281,7 +280,7 @@ static struct json_object *args_array(const struct hypercall_event *e)
 	return array;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct hypercall_event *e = data;
 	const struct vcpu_ref *ref;
@@ -289,11 +288,10 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	struct call_row row = {};
 	struct output *out;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
-	out = ref && ref->chosen ? calls_output(run) : NULL;
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
+	out = ref && ref->chosen ? calls_output(at) : NULL;
 	if (!out)
 		return;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);

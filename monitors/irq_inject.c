@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/lapics.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "irq_inject.skel.h"
-#include "../core/lapics.h"
 
 enum { VIEW_EVENTS, VIEW_VECTORS };
 _Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");
@@ -180,9 +181,9 @@ static struct {
 	struct series_set set;
 } self;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
+	size_t slots = vcpus__max(at->env->vcpus) + 1;
 	int err = series__prepare(&self.set, &kind, obj, slots);
 
 	if (!err)
@@ -194,33 +195,30 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err ? err : map__set_offset(obj, "reinjected_at", "kvm/kvm_inj_virq", "reinjected");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	int err = lapics__open(&self.lapics, at->obj);
 
-	(void)run;
 	return err ? err : series__open(&self.set, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	lapics__close(&self.lapics);
 	series__close(&self.set);
 	memset(&self, 0, sizeof(self));
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct irq_event *e = data;
 	const struct vcpu_ref *ref;
 	struct irq_row row = {};
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
@@ -230,7 +228,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.injections = e->injections;
 	row.type = e->soft ? "Soft/INTn" : "IRQ";
 	row.reinjected = e->reinjected;
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 }
 
 static void look(struct series *s, struct irq_record *record, uint64_t epoch)
@@ -272,12 +270,14 @@ static const char *hidden(const struct series *s)
 	return c->injected && !c->eois ? "EOI" : NULL;
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static void write_series(const struct window *window, const struct series *s)
 {
 	static const struct counts none;
-	const struct counts *from = scope == SCOPE_TOTAL ? &none : &s->before, *to = &s->now;
-	const struct stat_delta *inject = scope == SCOPE_TOTAL ? &s->inject.run : &s->inject.grown;
-	const struct stat_delta *eoi = scope == SCOPE_TOTAL ? &s->eoi.run : &s->eoi.grown;
+	const struct counts *from = window->scope == SCOPE_TOTAL ? &none : &s->before,
+			    *to = &s->now;
+	const struct stat_delta *inject =
+		window->scope == SCOPE_TOTAL ? &s->inject.run : &s->inject.grown;
+	const struct stat_delta *eoi = window->scope == SCOPE_TOTAL ? &s->eoi.run : &s->eoi.grown;
 	struct irq_row row = {
 		.row = s->head.row,
 		.vector = s->vector,
@@ -305,8 +305,8 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 		.hidden = hidden(s),
 	};
 
-	row.row.ts_ns = run->now_ns;
-	output__row(run->out, &row.row, 0);
+	row.row.ts_ns = window->now_ns;
+	output__row(window->out, &row.row, 0);
 }
 
 static int by_vcpu_vector(const void *a, const void *b)
@@ -317,31 +317,32 @@ static int by_vcpu_vector(const void *a, const void *b)
 	return order ? order : (int)s->vector - (int)t->vector;
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct irq_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
+	for (size_t i = 1; window->scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s =
+			records[i].in_use ? series__of(&self.set, at->env->vcpus, i) : NULL;
 
 		if (s)
 			look(s, &records[i], at->ended_epoch);
 	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
+	rows = (struct series **)series__list(&self.set, window->scope == SCOPE_TOTAL, &nr);
 	if (!rows)
 		return;
 	qsort(rows, nr, sizeof(*rows), by_vcpu_vector);
-	run__begin(run, &irq_inject_monitor, scope, VIEW_VECTORS);
+	window__begin(window, &irq_inject_monitor, VIEW_VECTORS);
 	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
+		write_series(window, rows[i]);
+	output__end(window->out);
 	free(rows);
-	if (scope == SCOPE_TOTAL)
+	if (window->scope == SCOPE_TOTAL)
 		return;
-	lapics__forget_ended(&self.lapics, run, at->obj);
-	series__retire_ended(&self.set, run, at->obj);
+	lapics__forget_ended(&self.lapics, at->env->vcpus, at->obj);
+	series__retire_ended(&self.set, at->env->vcpus, at->obj);
 }
 
 const struct monitor irq_inject_monitor = {

@@ -15,12 +15,14 @@
 #include <json-c/json.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
+#include "../core/window.h"
 #include "../decode/ioctls.h"
 #include "kvm_ioctl.skel.h"
 
@@ -157,14 +159,14 @@ static struct {
 	bool events;
 } self;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
+	size_t slots = vcpus__max(at->env->vcpus) + 1;
 	int err;
 
 	self.nr_records = slots * RECORDS_PER_SLOT;
 	self.nr_owners = slots * OWNERS_PER_SLOT;
-	self.events = run->opts->events;
+	self.events = at->env->events;
 	err = map__resize(obj, "calls", MAX_CALLS);
 	if (!err)
 		err = map__resize(obj, "owners", self.nr_owners);
@@ -183,11 +185,10 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err;
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	int err;
 
-	(void)run;
 	self.owners = map__mmap_name(at->obj, "owners", &self.owners_size);
 	if (!self.owners)
 		return -errno;
@@ -202,9 +203,8 @@ static int start(struct run *run, struct attachment *at)
 	return err ? err : map__fill_queue(at->obj, "free_records", 1, self.nr_records - 1);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	if (self.owners)
 		munmap(self.owners, self.owners_size);
@@ -224,7 +224,7 @@ static void stop(struct run *run, struct attachment *at)
 }
 
 /* The VM of an owner, named when it is seen first. */
-static const struct vm_ref *vm_of(struct run *run, uint32_t index)
+static const struct vm_ref *vm_of(const struct attachment *at, uint32_t index)
 {
 	const struct ioctl_owner *owner = &self.owners[index];
 	struct vcpu_info info = {};
@@ -239,9 +239,9 @@ static const struct vm_ref *vm_of(struct run *run, uint32_t index)
 	memcpy(info.comm, owner->comm, sizeof(info.comm));
 	/* A VM with vCPUs is its owner's, though another process may have called first. */
 	if (info.kvm)
-		self.vms[index] = vcpus__find_vm(run->vcpus, info.kvm);
+		self.vms[index] = vcpus__find_vm(at->env->vcpus, info.kvm);
 	if (!self.vms[index] || self.vms[index]->tgid != info.tgid)
-		self.vms[index] = vcpus__add_vm(run->vcpus, &info);
+		self.vms[index] = vcpus__add_vm(at->env->vcpus, &info);
 	return self.vms[index];
 }
 
@@ -265,7 +265,7 @@ static struct series *series_of(const struct vm_ref *vm, const struct ioctl_key 
 	return s;
 }
 
-static struct snapshot *snapshot_of(struct run *run, size_t index)
+static struct snapshot *snapshot_of(const struct attachment *at, size_t index)
 {
 	const struct ioctl_key *key = &self.records[index].key;
 	struct snapshot *seen = self.seen[index];
@@ -273,7 +273,7 @@ static struct snapshot *snapshot_of(struct run *run, size_t index)
 
 	if (seen)
 		return seen;
-	vm = vm_of(run, key->owner);
+	vm = vm_of(at, key->owner);
 	seen = vm ? calloc(1, sizeof(*seen)) : NULL;
 	if (!seen)
 		return NULL;
@@ -305,16 +305,17 @@ static void add_error(struct errors *errors, uint32_t error, uint64_t count)
 }
 
 /* --vcpu is about calls on vCPUs: others have none, and stay. */
-static bool is_chosen(const struct run *run, const struct vm_ref *vm, uint16_t kind, uint16_t vcpu)
+static bool is_chosen(const struct attachment *at, const struct vm_ref *vm, uint16_t kind,
+		      uint16_t vcpu)
 {
-	return vm->chosen && (kind != FD_VCPU || options__has_vcpu(run->opts, vcpu));
+	return vm->chosen && (kind != FD_VCPU || filter__has_vcpu(at->env->filter, vcpu));
 }
 
 /* Adds what a record grew by to its series. */
-static void look(struct run *run, size_t index, uint64_t epoch)
+static void look(const struct attachment *at, size_t index, uint64_t epoch)
 {
 	struct ioctl_record *record = &self.records[index];
-	struct snapshot *seen = snapshot_of(run, index);
+	struct snapshot *seen = snapshot_of(at, index);
 	struct stat_delta delta;
 	struct timing now;
 	uint64_t count;
@@ -323,7 +324,7 @@ static void look(struct run *run, size_t index, uint64_t epoch)
 	if (!seen)
 		return;
 	s = seen->series;
-	if (!is_chosen(run, s->vm, record->key.kind, record->key.vcpu))
+	if (!is_chosen(at, s->vm, record->key.kind, record->key.vcpu))
 		return;
 	count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 	now = record->stat;
@@ -449,17 +450,18 @@ static struct json_object *errors_object(const struct errors *errors)
 	return obj;
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static void write_series(const struct window *window, const struct series *s)
 {
-	const struct stat_delta *d = scope == SCOPE_TOTAL ? &s->total : &s->delta;
+	const struct stat_delta *d = window->scope == SCOPE_TOTAL ? &s->total : &s->delta;
 	char name[IOCTL_NAME_LEN];
 	struct ioctl_row row = {
-		.row = { .ts_ns = run->now_ns, .vm = s->vm->label, .pid = s->vm->tgid },
+		.row = { .ts_ns = window->now_ns, .vm = s->vm->label, .pid = s->vm->tgid },
 		.name = ioctl__name(s->cmd, name, sizeof(name)),
 		.cmd = s->cmd,
 		.fd_kind = kind_name(s->kind),
-		.count = scope == SCOPE_TOTAL ? s->total_count : s->count,
-		.errors = errors_object(scope == SCOPE_TOTAL ? &s->total_errors : &s->errors),
+		.count = window->scope == SCOPE_TOTAL ? s->total_count : s->count,
+		.errors =
+			errors_object(window->scope == SCOPE_TOTAL ? &s->total_errors : &s->errors),
 		.total_ns = d->total_ns,
 		.min_ns = d->min_ns,
 		.max_ns = d->max_ns,
@@ -467,7 +469,7 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 		.p99_ns = stat_delta__percentile(d, 99),
 	};
 
-	output__row(run->out, &row.row, 0);
+	output__row(window->out, &row.row, 0);
 	json_object_put(row.errors);
 }
 
@@ -500,7 +502,7 @@ static int by_total(const void *a, const void *b)
 	return by_vm_time(*(struct series *const *)a, *(struct series *const *)b, SCOPE_TOTAL);
 }
 
-static void write_all(struct run *run, enum scope scope)
+static void write_all(const struct window *window)
 {
 	size_t nr = 0, room = 0;
 	struct series **rows;
@@ -511,29 +513,29 @@ static void write_all(struct run *run, enum scope scope)
 	if (!rows)
 		return;
 	for (struct series *s = self.series; s; s = s->next)
-		if (scope == SCOPE_TOTAL ? s->total_count : s->count)
+		if (window->scope == SCOPE_TOTAL ? s->total_count : s->count)
 			rows[nr++] = s;
-	qsort(rows, nr, sizeof(*rows), scope == SCOPE_TOTAL ? by_total : by_interval);
-	run__begin(run, &kvm_ioctl_monitor, scope, VIEW_CALLS);
+	qsort(rows, nr, sizeof(*rows), window->scope == SCOPE_TOTAL ? by_total : by_interval);
+	window__begin(window, &kvm_ioctl_monitor, VIEW_CALLS);
 	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
+		write_series(window, rows[i]);
+	output__end(window->out);
 	free(rows);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
-	if (scope == SCOPE_TOTAL) {
-		write_all(run, scope);
+	if (window->scope == SCOPE_TOTAL) {
+		write_all(window);
 		return;
 	}
 	for (size_t i = 1; i < self.nr_owners; i++)
 		if (self.owners[i].in_use)
-			vm_of(run, i);
+			vm_of(at, i);
 	for (size_t i = 1; i < self.nr_records; i++)
 		if (self.records[i].in_use)
-			look(run, i, at->ended_epoch);
-	write_all(run, scope);
+			look(at, i, at->ended_epoch);
+	write_all(window);
 	for (struct series *s = self.series; s; s = s->next) {
 		s->count = 0;
 		s->errors.nr = 0;
@@ -543,19 +545,18 @@ static void report(struct run *run, struct attachment *at, enum scope scope)
 	retire(at);
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct ioctl_event *e = data;
 	char name[IOCTL_NAME_LEN], error[32];
 	const struct vm_ref *vm;
 	struct ioctl_row row = {};
 
-	(void)at;
 	if (size < sizeof(*e) || e->len > size - sizeof(*e))
 		return;
-	vm = vm_of(run, e->owner);
+	vm = vm_of(at, e->owner);
 	/* kind 0: the note that this owner is new. */
-	if (!e->kind || !vm || !is_chosen(run, vm, e->kind, e->vcpu))
+	if (!e->kind || !vm || !is_chosen(at, vm, e->kind, e->vcpu))
 		return;
 	row.row = (struct row){
 		.ts_ns = e->head.ts_ns,
@@ -581,7 +582,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 		.data = e->data,
 		.len = e->len,
 	});
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 	json_object_put(row.decoded);
 }
 

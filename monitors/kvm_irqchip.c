@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/attach.h"
+#include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "../decode/irqs.h"
 #include "kvm_irqchip.skel.h"
 
@@ -179,9 +181,9 @@ static int set_calls(struct bpf_object *obj, const char *constant, const char *b
 	set_calls(_obj, _prog "_calls", _prog "_begin_kprobe", _prog "_begin_fentry", \
 		  _prog "_end_kprobe", _prog "_end_fexit")
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
+	size_t records = (vcpus__max(at->env->vcpus) + 1) * RECORDS_PER_SLOT;
 	int err = series__prepare(&set, &kind, obj,
 				  records > LEAST_RECORDS ? records : LEAST_RECORDS);
 
@@ -194,34 +196,32 @@ static int prepare(struct run *run, struct bpf_object *obj)
 	return err ? err : SET_CALLS(obj, "atomic");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	(void)run;
 	return series__open(&set, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	series__close(&set);
 }
 
 /* Looking through all descriptors takes its time: not for each of a VM's records. */
-static const struct vm_ref *find_vm(struct run *run, uint64_t kvm)
+static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm)
 {
 	const struct vm_ref *vm;
 
 	if (!kvm || kvm == unknown_kvm)
 		return NULL;
-	vm = vcpus__find_vm(run->vcpus, kvm);
+	vm = vcpus__find_vm(at->env->vcpus, kvm);
 	if (!vm)
 		unknown_kvm = kvm;
 	return vm;
 }
 
 /* The series of a record, with its VM looked for once; NULL: there is no such record. */
-static struct series *series_of(struct run *run, uint32_t index)
+static struct series *series_of(const struct attachment *at, uint32_t index)
 {
 	const struct irqchip_record *records = set.records;
 	struct series *s;
@@ -235,8 +235,8 @@ static struct series *series_of(struct run *run, uint32_t index)
 	if (!s)
 		return NULL;
 	s->key = records[index].key;
-	s->head.vm = find_vm(run, s->key.kvm);
-	s->head.chosen = s->head.vm ? s->head.vm->chosen : !run->opts->pid && !run->opts->vm;
+	s->head.vm = find_vm(at, s->key.kvm);
+	s->head.chosen = s->head.vm ? s->head.vm->chosen : filter__has_every_vm(at->env->filter);
 	vm_ref__row(s->head.vm, 0, &s->head.row);
 	return s;
 }
@@ -285,17 +285,16 @@ static void fill_route(struct chip_row *row, struct texts *texts, unsigned int c
 	row->others = irq__others(&route, coalesced, texts->others, sizeof(texts->others));
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct irqchip_event *e = data;
 	const struct series *s;
 	struct chip_row row = {};
 	struct texts texts;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	s = series_of(run, e->record);
+	s = series_of(at, e->record);
 	if (!s || !s->head.chosen)
 		return;
 	row.row = s->head.row;
@@ -313,7 +312,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.masked = e->chip == CHIP_MSI ? BOOL_ABSENT : e->masked;
 	row.coalesced = e->coalesced;
 	row.asserted = e->asserted;
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 }
 
 static void look(struct series *s, struct irqchip_record *record, uint64_t epoch)
@@ -330,9 +329,9 @@ static void look(struct series *s, struct irqchip_record *record, uint64_t epoch
 	s->head.quiet = !s->grown;
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static void write_series(const struct window *window, const struct series *s)
 {
-	bool all = scope == SCOPE_TOTAL;
+	bool all = window->scope == SCOPE_TOTAL;
 	const struct stat_delta *d = all ? &s->delay.run : &s->delay.grown;
 	struct texts texts;
 	struct chip_row row = {
@@ -348,9 +347,9 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 		.delay_max_ns = d->max_ns,
 	};
 
-	row.row.ts_ns = run->now_ns;
+	row.row.ts_ns = window->now_ns;
 	fill_route(&row, &texts, s->key.chip, s->key.pin, s->key.where, s->key.data, false);
-	output__row(run->out, &row.row, 0);
+	output__row(window->out, &row.row, 0);
 }
 
 static int by_vm_pin(const void *a, const void *b)
@@ -369,29 +368,29 @@ static int by_vm_pin(const void *a, const void *b)
 	return s->key.where < t->key.where ? -1 : s->key.where > t->key.where;
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct irqchip_record *records = set.records;
 	struct series **rows;
 	size_t nr;
 
 	unknown_kvm = 0;
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
-		struct series *s = series_of(run, i);
+	for (size_t i = 1; window->scope == SCOPE_INTERVAL && i < set.nr; i++) {
+		struct series *s = series_of(at, i);
 
 		if (s)
 			look(s, &records[i], at->ended_epoch);
 	}
-	rows = (struct series **)series__list(&set, scope == SCOPE_TOTAL, &nr);
+	rows = (struct series **)series__list(&set, window->scope == SCOPE_TOTAL, &nr);
 	if (!rows)
 		return;
 	qsort(rows, nr, sizeof(*rows), by_vm_pin);
-	run__begin(run, &kvm_irqchip_monitor, scope, VIEW_COUNTS);
+	window__begin(window, &kvm_irqchip_monitor, VIEW_COUNTS);
 	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
+		write_series(window, rows[i]);
+	output__end(window->out);
 	free(rows);
-	if (scope == SCOPE_INTERVAL)
+	if (window->scope == SCOPE_INTERVAL)
 		series__retire_ended_vms(&set, at->obj);
 }
 

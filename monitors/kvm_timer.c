@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/lapics.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "kvm_timer.skel.h"
-#include "../core/lapics.h"
 
 struct timer_row {
 	struct row row;
@@ -150,9 +151,9 @@ static struct {
 	struct series_set set;
 } self;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
+	size_t slots = vcpus__max(at->env->vcpus) + 1;
 	int err = series__prepare(&self.set, &kind, obj, slots);
 
 	if (!err)
@@ -168,17 +169,15 @@ static int prepare(struct run *run, struct bpf_object *obj)
 					    attach__loads(obj, "hrtimer_tracepoint"));
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	int err = lapics__open(&self.lapics, at->obj);
 
-	(void)run;
 	return err ? err : series__open(&self.set, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	lapics__close(&self.lapics);
 	series__close(&self.set);
@@ -186,13 +185,13 @@ static void stop(struct run *run, struct attachment *at)
 }
 
 /* A vCPU that ends takes the timer with it that still was armed. */
-static void end_timers(const struct run *run)
+static void end_timers(const struct attachment *at)
 {
 	struct timer_record *records = self.set.records;
 	struct timer_state *states = self.set.states;
 
-	for (size_t slot = 1; slot <= vcpus__max(run->vcpus); slot++) {
-		const struct vcpu_ref *ref = vcpus__get(run->vcpus, slot);
+	for (size_t slot = 1; slot <= vcpus__max(at->env->vcpus); slot++) {
+		const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, slot);
 		struct timer_state *state = &states[slot];
 
 		if (!ref || !ref->ended || !state->armed)
@@ -218,7 +217,7 @@ static void look(struct series *s, struct timer_record *record, uint64_t epoch)
 	s->head.quiet = !memcmp(&s->now, &s->before, sizeof(s->now));
 }
 
-static void write_series(struct run *run, const struct series *s, enum scope scope)
+static void write_series(const struct window *window, const struct series *s)
 {
 	static const char *const modes[] = {
 		[TIMER_ONESHOT] = "ONESHOT",
@@ -227,8 +226,10 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 		[TIMER_UNKNOWN] = NULL,
 	};
 	static const struct counts none;
-	const struct counts *from = scope == SCOPE_TOTAL ? &none : &s->before, *to = &s->now;
-	const struct stat_delta *late = scope == SCOPE_TOTAL ? &s->late.run : &s->late.grown;
+	const struct counts *from = window->scope == SCOPE_TOTAL ? &none : &s->before,
+			    *to = &s->now;
+	const struct stat_delta *late =
+		window->scope == SCOPE_TOTAL ? &s->late.run : &s->late.grown;
 	struct timer_row row = {
 		.row = s->head.row,
 		.mode = modes[s->key.mode & 3],
@@ -246,8 +247,8 @@ static void write_series(struct run *run, const struct series *s, enum scope sco
 		.late_max_ns = late->max_ns,
 	};
 
-	row.row.ts_ns = run->now_ns;
-	output__row(run->out, &row.row, 0);
+	row.row.ts_ns = window->now_ns;
+	output__row(window->out, &row.row, 0);
 }
 
 static int by_vcpu_mode(const void *a, const void *b)
@@ -262,33 +263,34 @@ static int by_vcpu_mode(const void *a, const void *b)
 	return (int)t->key.hv - (int)s->key.hv;
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct timer_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 
-	if (scope == SCOPE_INTERVAL)
-		end_timers(run);
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
+	if (window->scope == SCOPE_INTERVAL)
+		end_timers(at);
+	for (size_t i = 1; window->scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s =
+			records[i].in_use ? series__of(&self.set, at->env->vcpus, i) : NULL;
 
 		if (s)
 			look(s, &records[i], at->ended_epoch);
 	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
+	rows = (struct series **)series__list(&self.set, window->scope == SCOPE_TOTAL, &nr);
 	if (!rows)
 		return;
 	qsort(rows, nr, sizeof(*rows), by_vcpu_mode);
-	run__begin(run, &kvm_timer_monitor, scope, 0);
+	window__begin(window, &kvm_timer_monitor, 0);
 	for (size_t i = 0; i < nr; i++)
-		write_series(run, rows[i], scope);
-	output__end(run->out);
+		write_series(window, rows[i]);
+	output__end(window->out);
 	free(rows);
-	if (scope == SCOPE_TOTAL)
+	if (window->scope == SCOPE_TOTAL)
 		return;
-	lapics__forget_ended(&self.lapics, run, at->obj);
-	series__retire_ended(&self.set, run, at->obj);
+	lapics__forget_ended(&self.lapics, at->env->vcpus, at->obj);
+	series__retire_ended(&self.set, at->env->vcpus, at->obj);
 }
 
 const struct monitor kvm_timer_monitor = {

@@ -12,14 +12,15 @@
 #include <json-c/json.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
+#include "../core/pages.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "kvmmmu_page_fault.skel.h"
-#include "../core/pages.h"
 
 enum { HOTTEST = 10, PAGE_SHIFT = 12 };
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MMIO, VIEW_HOT };
@@ -132,9 +133,29 @@ static const struct column columns[] = {
 	{},
 };
 
-static bool asks_for_mmio(const struct options *opts)
+struct fault_config {
+	bool mmio;
+};
+
+static const char *set_mmio(void *config, const char *arg)
 {
-	return options__asks(opts, "mmio");
+	(void)arg;
+	((struct fault_config *)config)->mmio = true;
+	return NULL;
+}
+
+static const struct monitor_option options[] = {
+	{ .name = "mmio",
+	  .key = 'm',
+	  .help = "MMIO page faults (needs -f)",
+	  .is_part = true,
+	  .set = set_mmio },
+	{},
+};
+
+static bool asks_for_mmio(const struct attachment *at)
+{
+	return ((const struct fault_config *)at->config)->mmio;
 }
 
 static bool is_vmx(void)
@@ -292,30 +313,28 @@ static int set_record_offsets(struct bpf_object *obj)
 	return err;
 }
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	int err = series__prepare(&self.set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	int err = series__prepare(&self.set, &kind, obj, vcpus__max(at->env->vcpus) + 1);
 
 	if (!err)
 		err = pages__prepare(&self.pages, obj);
 	if (!err)
-		err = map__set_const(obj, "with_mmio", asks_for_mmio(run->opts));
+		err = map__set_const(obj, "with_mmio", asks_for_mmio(at));
 	if (!err)
 		err = map__set_const(obj, "vendor_is_vmx", is_vmx());
 	return err ? err : set_record_offsets(obj);
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	int err = series__open(&self.set, at->obj);
 
-	(void)run;
 	return err ? err : pages__open(&self.pages, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	series__close(&self.set);
 	pages__close(&self.pages);
@@ -345,16 +364,15 @@ static void fill_errors(const char **names, uint32_t errors)
 	*names = NULL;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const char *errors[NR_FAULT_ERRORS + 1];
 	const struct fault_event *e = data;
 	const struct vcpu_ref *ref;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	fill_errors(errors, e->errors);
@@ -380,7 +398,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	if (e->kind == FAULT_MMIO)
 		row.change = NULL;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 }
 
 static void read_sums(struct fault_sums *sums, const struct fault_record *record)
@@ -470,7 +488,7 @@ static struct json_object *counts_object(const char *const *names, const uint64_
 	return obj;
 }
 
-static void write_row(struct run *run, const struct series *s)
+static void write_row(const struct window *window, const struct series *s)
 {
 	const struct stat_delta *d = &s->time.grown;
 	const struct fault_key *key = &s->key;
@@ -496,31 +514,33 @@ static void write_row(struct run *run, const struct series *s)
 		.p99_ns = stat_delta__percentile(d, 99),
 	};
 
-	vm_ref__row(s->head.vm, run->now_ns, &row.row);
-	output__row(run->out, &row.row, 0);
+	vm_ref__row(s->head.vm, window->now_ns, &row.row);
+	output__row(window->out, &row.row, 0);
 	json_object_put(row.by_error);
 	json_object_put(row.by_level);
 }
 
-static void write_view(struct run *run, struct series **rows, size_t nr, enum scope scope,
+static void write_view(const struct window *window, struct series **rows, size_t nr,
 		       unsigned int view)
 {
-	run__begin(run, &kvmmmu_page_fault_monitor, scope, view);
+	window__begin(window, &kvmmmu_page_fault_monitor, view);
 	for (size_t i = 0; i < nr; i++)
-		write_row(run, rows[i]);
-	output__end(run->out);
+		write_row(window, rows[i]);
+	output__end(window->out);
 }
 
-static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
+static void write_rows(const struct attachment *at, const struct window *window,
+		       struct series **rows, size_t nr)
 {
 	size_t memory = 0;
 
+	(void)at;
 	nr = merge(rows, nr);
 	while (memory < nr && rows[memory]->key.kind == FAULT_TDP)
 		memory++;
-	write_view(run, rows, memory, scope, VIEW_SLOT);
-	if (asks_for_mmio(run->opts))
-		write_view(run, rows + memory, nr - memory, scope, VIEW_MMIO);
+	write_view(window, rows, memory, VIEW_SLOT);
+	if (asks_for_mmio(at))
+		write_view(window, rows + memory, nr - memory, VIEW_MMIO);
 }
 
 static int by_vm_count(const void *a, const void *b)
@@ -606,11 +626,11 @@ static void collect_pages(const struct attachment *at, bool all)
 	}
 }
 
-static void write_hottest(struct run *run)
+static void write_hottest(const struct window *window)
 {
 	if (self.kept)
 		qsort(self.kept, self.nr_kept, sizeof(*self.kept), by_vm_count);
-	run__begin(run, &kvmmmu_page_fault_monitor, SCOPE_TOTAL, VIEW_HOT);
+	window__begin(window, &kvmmmu_page_fault_monitor, VIEW_HOT);
 	for (size_t i = 0; i < self.nr_kept; i++) {
 		const struct hot_page *page = &self.kept[i];
 		struct fault_row row = {
@@ -621,43 +641,46 @@ static void write_hottest(struct run *run)
 			.as_id = page->slot >> 16,
 		};
 
-		vm_ref__row(page->vm, run->now_ns, &row.row);
-		output__row(run->out, &row.row, 0);
+		vm_ref__row(page->vm, window->now_ns, &row.row);
+		output__row(window->out, &row.row, 0);
 	}
-	output__end(run->out);
+	output__end(window->out);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct fault_record *records = self.set.records;
 	struct series **rows;
 	size_t nr;
 
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&self.set, run, i) : NULL;
+	for (size_t i = 1; window->scope == SCOPE_INTERVAL && i < self.set.nr; i++) {
+		struct series *s =
+			records[i].in_use ? series__of(&self.set, at->env->vcpus, i) : NULL;
 
 		if (s)
 			look(s, &records[i], at->ended_epoch);
 	}
-	rows = (struct series **)series__list(&self.set, scope == SCOPE_TOTAL, &nr);
-	for (size_t i = 0; scope == SCOPE_TOTAL && i < nr; i++) {
+	rows = (struct series **)series__list(&self.set, window->scope == SCOPE_TOTAL, &nr);
+	for (size_t i = 0; window->scope == SCOPE_TOTAL && i < nr; i++) {
 		rows[i]->grown = rows[i]->sums;
 		rows[i]->time.grown = rows[i]->time.run;
 	}
-	if (rows && (scope == SCOPE_TOTAL || run->opts->summary))
-		write_rows(run, rows, nr, scope);
+	if (rows && (window->scope == SCOPE_TOTAL || at->env->summary))
+		write_rows(at, window, rows, nr);
 	free(rows);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&self.set, run, at->obj);
-	collect_pages(at, scope == SCOPE_TOTAL);
-	if (scope == SCOPE_TOTAL)
-		write_hottest(run);
+	if (window->scope == SCOPE_INTERVAL)
+		series__retire_ended(&self.set, at->env->vcpus, at->obj);
+	collect_pages(at, window->scope == SCOPE_TOTAL);
+	if (window->scope == SCOPE_TOTAL)
+		write_hottest(window);
 }
 
 const struct monitor kvmmmu_page_fault_monitor = {
 	.name = "kvmmmu_page_fault",
 	.key = 'f',
 	.help = "KVM MMU page faults",
+	.options = options,
+	.config_size = sizeof(struct fault_config),
 	.views = views,
 	.columns = columns,
 	.hooks = hooks,

@@ -11,16 +11,19 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/clock.h"
+#include "../core/filter.h"
 #include "../core/log.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
+#include "../core/pages.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/tempfile.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "mark_page_dirty.skel.h"
 #include "migration.h"
-#include "../core/pages.h"
 
 enum {
 	LEAST_RECORDS = 4096,
@@ -122,6 +125,37 @@ static const struct column page_columns[] = {
 	{},
 };
 
+struct dirty_config {
+	double bandwidth; /* bytes per second; 0: not asked for */
+};
+
+static const char *set_bandwidth(void *config, const char *arg)
+{
+	enum { MOST_MIB_PER_S = 1000000 };
+	char *end;
+	double mib = strtod(arg, &end);
+
+	/* strtod() also takes hexadecimal, inf and nan. */
+	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
+	    mib > MOST_MIB_PER_S)
+		return "is not a number of MiB/s; give one such as 100, up to 1000000";
+	((struct dirty_config *)config)->bandwidth = mib * 1024 * 1024;
+	return NULL;
+}
+
+static const struct monitor_option options[] = {
+	{ .name = "migration-bandwidth",
+	  .arg = "MiB/s",
+	  .help = "-d: estimate a live migration at this bandwidth",
+	  .set = set_bandwidth },
+	{},
+};
+
+static double bandwidth_of(const struct attachment *at)
+{
+	return ((const struct dirty_config *)at->config)->bandwidth;
+}
+
 static const struct hook hooks[] = {
 	/* Not always under the MMU's lock, so preemptible: a kprobe first, see enum hook_kind. */
 	{ "mark_page_dirty", HOOK_KPROBE, "mark_page_dirty_in_slot", "mark_kprobe",
@@ -199,9 +233,9 @@ static int make_room(void *array, size_t nr, size_t *room, size_t size)
 	return 0;
 }
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t records = (vcpus__max(run->vcpus) + 1) * RECORDS_PER_SLOT;
+	size_t records = (vcpus__max(at->env->vcpus) + 1) * RECORDS_PER_SLOT;
 	int err = series__prepare(&self.set, &kind, obj,
 				  records > LEAST_RECORDS ? records : LEAST_RECORDS);
 
@@ -252,7 +286,7 @@ static bool was_told(uint64_t kvm)
 }
 
 /* Names the VMs of which nothing can be seen, each once. */
-static void say_what_is_off(struct run *run)
+static void say_what_is_off(const struct attachment *at)
 {
 	if (list_vms())
 		return;
@@ -268,7 +302,7 @@ static void say_what_is_off(struct run *run)
 			return;
 		self.told = more;
 		self.told[self.nr_told++] = entry->kvm;
-		vm = vcpus__find_vm(run->vcpus, entry->kvm);
+		vm = vcpus__find_vm(at->env->vcpus, entry->kvm);
 		if (vm && vm->chosen)
 			say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty "
 			    "pages show once its VMM switches it on, as a migration does",
@@ -286,7 +320,7 @@ static void say_what_is_partial(const struct attachment *at)
 			    at->needs[i].why[0] ? at->needs[i].why : "as --hooks has it");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	struct bpf_program *list = bpf_object__find_program_by_name(at->obj, "list_logging");
 	int err = series__open(&self.set, at->obj);
@@ -300,14 +334,13 @@ static int start(struct run *run, struct attachment *at)
 		return -ENOMEM;
 	if (list && bpf_program__fd(list) >= 0)
 		self.list = bpf_program__attach_iter(list, NULL);
-	say_what_is_off(run);
+	say_what_is_off(at);
 	say_what_is_partial(at);
 	return 0;
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	bpf_link__destroy(self.list);
 	series__close(&self.set);
@@ -320,22 +353,22 @@ static void stop(struct run *run, struct attachment *at)
 }
 
 /* The VM of a record: by the vCPU that made it, which is certain, or by its address. */
-static const struct vm_ref *find_vm(struct run *run, uint64_t kvm, uint32_t vcpu_slot)
+static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm, uint32_t vcpu_slot)
 {
-	const struct vcpu_ref *ref = vcpus__get(run->vcpus, vcpu_slot);
+	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, vcpu_slot);
 
 	if (ref && ref->info.kvm == kvm)
 		return ref->vm;
-	return vcpus__find_vm(run->vcpus, kvm);
+	return vcpus__find_vm(at->env->vcpus, kvm);
 }
 
 /* A VM that ended before anybody could look is shown unless others were asked for. */
-static bool is_chosen(const struct run *run, const struct vm_ref *vm)
+static bool is_chosen(const struct attachment *at, const struct vm_ref *vm)
 {
-	return vm ? vm->chosen : !run->opts->pid && !run->opts->vm;
+	return vm ? vm->chosen : filter__has_every_vm(at->env->filter);
 }
 
-static struct series *series_of(struct run *run, size_t index)
+static struct series *series_of(const struct attachment *at, size_t index)
 {
 	const struct dirty_slot *slot = (struct dirty_slot *)self.set.records + index;
 	struct series *s = self.set.live[index];
@@ -348,35 +381,34 @@ static struct series *series_of(struct run *run, size_t index)
 		s->userspace_addr = slot->userspace_addr;
 	}
 	if (s && !s->head.vm) {
-		s->head.vm = find_vm(run, s->key.kvm, slot->vcpu_slot);
-		s->head.chosen = is_chosen(run, s->head.vm);
+		s->head.vm = find_vm(at, s->key.kvm, slot->vcpu_slot);
+		s->head.chosen = is_chosen(at, s->head.vm);
 	}
 	return s;
 }
 
-static void fill_slot(const struct run *run, struct dirty_row *row, const struct series *s)
+static void fill_slot(const struct window *window, struct dirty_row *row, const struct series *s)
 {
-	vm_ref__row(s->head.vm, run->now_ns, &row->row);
+	vm_ref__row(s->head.vm, window->now_ns, &row->row);
 	row->slot = s->key.slot & 0xffff;
 	row->as_id = s->key.slot >> 16;
 	row->npages = s->key.npages ? s->key.npages : UINT64_MAX;
 	row->userspace_addr = s->userspace_addr;
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct dirty_event *e = data;
 	const struct vcpu_ref *ref;
 	const struct vm_ref *vm;
 	struct series *s;
 
-	(void)at;
 	if (size < sizeof(*e))
 		return;
-	ref = vcpus__get_new(run->vcpus, e->head.slot);
-	s = e->record < self.set.nr && e->record ? series_of(run, e->record) : NULL;
-	vm = s ? s->head.vm : find_vm(run, e->kvm, e->head.slot);
-	if (!is_chosen(run, vm) || (ref && !ref->chosen) || (!ref && run->opts->nr_vcpus))
+	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
+	s = e->record < self.set.nr && e->record ? series_of(at, e->record) : NULL;
+	vm = s ? s->head.vm : find_vm(at, e->kvm, e->head.slot);
+	if (!is_chosen(at, vm) || (ref && !ref->chosen) || (!ref && at->env->filter->nr_vcpus))
 		return;
 
 	struct dirty_row row = {
@@ -392,7 +424,7 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.row.tid = e->head.tid;
 	if (ref)
 		row.row.vcpu = ref->info.vcpu_id;
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 }
 
 /* Which pages were marked since the last look, which this one becomes. */
@@ -475,14 +507,14 @@ static int by_vm_slot(const void *a, const void *b)
 	return x->key.base_gfn < y->key.base_gfn ? -1 : x->key.base_gfn > y->key.base_gfn;
 }
 
-static double seconds_of(const struct run *run)
+static double seconds_of(const struct window *window)
 {
-	return (double)(run->now_ns - run->since_ns) / NSEC_PER_SEC;
+	return (double)(window->now_ns - window->since_ns) / NSEC_PER_SEC;
 }
 
-static void write_slot(struct run *run, const struct series *s)
+static void write_slot(const struct window *window, const struct series *s)
 {
-	double seconds = seconds_of(run);
+	double seconds = seconds_of(window);
 	struct dirty_row row = {
 		.log = !s->ringed	     ? "bitmap" :
 		       s->ringed == s->count ? "ring" :
@@ -495,9 +527,9 @@ static void write_slot(struct run *run, const struct series *s)
 		.pages_per_s = seconds > 0 ? s->new_dirtied / seconds : NAN,
 	};
 
-	fill_slot(run, &row, s);
+	fill_slot(window, &row, s);
 	row.mib_per_s = row.pages_per_s / PAGES_PER_MIB;
-	output__row(run->out, &row.row, 0);
+	output__row(window->out, &row.row, 0);
 }
 
 /* Pages of all slots of a VM, or of those that were seen dirty. */
@@ -530,17 +562,18 @@ static double working_set(struct series **rows, size_t nr)
 	return pages;
 }
 
-static void write_migration(struct run *run, struct series **rows, size_t nr)
+static void write_migration(const struct attachment *at, const struct window *window,
+			    struct series **rows, size_t nr)
 {
 	struct migration_input in = {
 		.memory = memory_of(rows, nr),
 		.working_set = working_set(rows, nr),
-		.bandwidth = run->opts->migration_bandwidth,
+		.bandwidth = bandwidth_of(at),
 	};
 	struct migration m;
 
 	for (size_t i = 0; i < nr; i++)
-		in.rate += rows[i]->new_dirtied / seconds_of(run);
+		in.rate += rows[i]->new_dirtied / seconds_of(window);
 	m = migration__predict(&in);
 	struct dirty_row row = {
 		.converges = m.converges,
@@ -549,47 +582,48 @@ static void write_migration(struct run *run, struct series **rows, size_t nr)
 		.migration_ns = m.converges ? m.seconds * NSEC_PER_SEC : UINT64_MAX,
 		.downtime_ns = m.converges ? m.downtime * NSEC_PER_SEC : UINT64_MAX,
 	};
-	vm_ref__row(rows[0]->head.vm, run->now_ns, &row.row);
-	output__row(run->out, &row.row, 0);
+	vm_ref__row(rows[0]->head.vm, window->now_ns, &row.row);
+	output__row(window->out, &row.row, 0);
 }
 
-static void write_rows(struct run *run, struct series **rows, size_t nr, enum scope scope)
+static void write_rows(const struct attachment *at, const struct window *window,
+		       struct series **rows, size_t nr)
 {
 	qsort(rows, nr, sizeof(*rows), by_vm_slot);
-	run__begin(run, &mark_page_dirty_monitor, scope, VIEW_SLOT);
+	window__begin(window, &mark_page_dirty_monitor, VIEW_SLOT);
 	for (size_t i = 0; i < nr; i++)
-		write_slot(run, rows[i]);
-	output__end(run->out);
-	if (scope != SCOPE_INTERVAL || !run->opts->migration_bandwidth)
+		write_slot(window, rows[i]);
+	output__end(window->out);
+	if (window->scope != SCOPE_INTERVAL || !bandwidth_of(at))
 		return;
 	list_vms();
-	run__begin(run, &mark_page_dirty_monitor, scope, VIEW_MIGRATION);
+	window__begin(window, &mark_page_dirty_monitor, VIEW_MIGRATION);
 	for (size_t i = 0, group; i < nr; i += group) {
 		for (group = 1; i + group < nr && rows[i + group]->head.vm == rows[i]->head.vm;
 		     group++)
 			;
-		write_migration(run, rows + i, group);
+		write_migration(at, window, rows + i, group);
 	}
-	output__end(run->out);
+	output__end(window->out);
 }
 
-static void report_interval(struct run *run, struct attachment *at)
+static void report_interval(struct attachment *at, const struct window *window)
 {
 	const struct dirty_slot *slots = self.set.records;
 	struct series **rows;
 	size_t nr;
 
 	for (size_t i = 1; i < self.set.nr; i++)
-		if (series_of(run, i))
+		if (series_of(at, i))
 			look(self.set.live[i], &slots[i]);
 	for (size_t i = 1; i < self.counts.nr_chunks; i++)
 		look_at_pages(i);
 	rows = (struct series **)series__list(&self.set, false, &nr);
 	if (rows)
-		write_rows(run, rows, nr, SCOPE_INTERVAL);
+		write_rows(at, window, rows, nr);
 	free(rows);
 	series__retire_ended_vms(&self.set, at->obj);
-	say_what_is_off(run);
+	say_what_is_off(at);
 }
 
 static int by_count(const void *a, const void *b)
@@ -604,7 +638,7 @@ static int by_count(const void *a, const void *b)
 }
 
 /* All pages of the run by falling count, into a file as the original wrote it. */
-static void write_pages(struct run *run)
+static void write_pages(const struct attachment *at, const struct window *window)
 {
 	const struct section section = {
 		.monitor = mark_page_dirty_monitor.name,
@@ -612,24 +646,23 @@ static void write_pages(struct run *run)
 		.view = &views[VIEW_PAGE],
 		.view_bit = IN(VIEW_PAGE),
 		.scope = SCOPE_TOTAL,
-		.seconds = seconds_of(run),
+		.seconds = seconds_of(window),
 	};
 	struct tempfile file;
 	struct output *out;
 	int err;
 
 	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
-	if (tempfile__open(&file, run->opts->temp_dir, mark_page_dirty_monitor.name,
-			   run->opts->format))
+	if (tempfile__open(&file, at->env->temp_dir, mark_page_dirty_monitor.name, at->env->format))
 		return;
-	out = output__new(run->opts->format, file.stream, 0);
+	out = output__new(at->env->format, file.stream, 0);
 	if (out) {
 		output__begin(out, &section);
 		for (size_t i = 0; i < self.nr_pages; i++) {
 			const struct page_count *page = &self.pages[i];
 			struct dirty_row row = { .rel_gfn = page->rel_gfn, .count = page->count };
 
-			fill_slot(run, &row, page->series);
+			fill_slot(window, &row, page->series);
 			row.gfn = page->series->key.base_gfn == NO_GFN ?
 					  UINT64_MAX :
 					  page->series->key.base_gfn + page->rel_gfn;
@@ -653,7 +686,7 @@ static void drop_unchosen_pages(void)
 	self.nr_pages = kept;
 }
 
-static void report_total(struct run *run)
+static void report_total(const struct attachment *at, const struct window *window)
 {
 	struct series **rows;
 	size_t nr;
@@ -678,24 +711,26 @@ static void report_total(struct run *run)
 		s->first_time += self.pages[i].count == 1;
 	}
 	if (rows)
-		write_rows(run, rows, nr, SCOPE_TOTAL);
+		write_rows(at, window, rows, nr);
 	free(rows);
 	if (self.nr_pages)
-		write_pages(run);
+		write_pages(at, window);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
-	if (scope == SCOPE_INTERVAL)
-		report_interval(run, at);
+	if (window->scope == SCOPE_INTERVAL)
+		report_interval(at, window);
 	else
-		report_total(run);
+		report_total(at, window);
 }
 
 const struct monitor mark_page_dirty_monitor = {
 	.name = "mark_page_dirty",
 	.key = 'd',
 	.help = "dirty pages",
+	.options = options,
+	.config_size = sizeof(struct dirty_config),
 	.views = views,
 	.columns = columns,
 	.hooks = hooks,

@@ -12,12 +12,14 @@
 #include <bpf/bpf.h>
 #include <json-c/json.h>
 
+#include "../core/attach.h"
+#include "../core/clock.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "vcpu_budget.h"
 #include "vcpu_load.skel.h"
 
@@ -207,9 +209,9 @@ static struct {
 	bool frozen; /* ending() has taken the last look */
 } self;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	size_t slots = vcpus__max(run->vcpus) + 1;
+	size_t slots = vcpus__max(at->env->vcpus) + 1;
 	int err = series__prepare(&self.set, &kind, obj, slots);
 
 	return err ? err : map__resize(obj, "thieves", slots * THIEVES_PER_SLOT);
@@ -232,11 +234,10 @@ static void read_nodes(void)
 	}
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
 	int err = series__open(&self.set, at->obj);
 
-	(void)run;
 	if (err)
 		return err;
 	self.records = self.set.records;
@@ -248,12 +249,11 @@ static int start(struct run *run, struct attachment *at)
 }
 
 /* Where no iterator could do it. */
-static void attached(struct run *run, struct attachment *at)
+static void attached(struct attachment *at)
 {
 	struct bpf_map *map;
 	long offset = map__find_variable(at->obj, ".data", "closed", &map);
 
-	(void)run;
 	if (offset >= 0)
 		*(volatile uint64_t *)(at->data + offset) = 0;
 }
@@ -265,9 +265,8 @@ static void free_thefts(void **list, size_t nr)
 			free(((struct series *)list[i])->thefts);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	if (self.queues)
 		munmap(self.queues, self.queues_size);
@@ -324,7 +323,7 @@ static void note_cpus(struct series *s, const struct load_record *r, uint64_t ep
 		s->all_cpus[i] |= s->cpus[i];
 }
 
-static void look_at(struct run *run, uint32_t slot, uint64_t epoch)
+static void look_at(const struct attachment *at, uint32_t slot, uint64_t epoch)
 {
 	struct series *s = self.set.live[slot];
 	struct load_record r;
@@ -334,7 +333,7 @@ static void look_at(struct run *run, uint32_t slot, uint64_t epoch)
 		return;
 	now = copy_record(&r, &self.records[slot]);
 	if (!s) {
-		s = series__of(&self.set, run, slot);
+		s = series__of(&self.set, at->env->vcpus, slot);
 		if (!s)
 			return;
 		s->first_ns = r.first_ns;
@@ -382,17 +381,17 @@ static void look_at_thieves(struct attachment *at)
 	}
 }
 
-static void look(struct run *run, struct attachment *at, uint64_t epoch)
+static void look(struct attachment *at, uint64_t epoch)
 {
 	for (uint32_t slot = 1; slot < self.set.nr; slot++)
-		look_at(run, slot, epoch);
+		look_at(at, slot, epoch);
 	look_at_thieves(at);
 }
 
-static void ending(struct run *run, struct attachment *at)
+static void ending(struct attachment *at)
 {
-	vcpus__refresh(run->vcpus);
-	look(run, at, *at->epoch);
+	vcpus__refresh(at->env->vcpus);
+	look(at, *at->epoch);
 	self.frozen = true;
 }
 
@@ -495,17 +494,18 @@ static void top_thieves(const struct series *s, enum scope scope,
 	top[nr].comm = NULL;
 }
 
-static void fill_row(struct run *run, const struct attachment *at, struct series *s,
-		     enum scope scope, struct load_row *row, char pcpus[CPU_LIST_LEN])
+static void fill_row(const struct attachment *at, const struct window *window, struct series *s,
+		     struct load_row *row, char pcpus[CPU_LIST_LEN])
 {
 	bool knows_guest = attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit");
 
 	memset(row, 0, sizeof(*row));
 	row->row = s->head.row;
-	row->row.ts_ns = run->now_ns;
-	fill_load(row, s, scope);
-	row->pcpus = cpu_list__write(scope == SCOPE_INTERVAL ? s->cpus : s->all_cpus, pcpus);
-	fill_budget(row, s, scope, knows_guest);
+	row->row.ts_ns = window->now_ns;
+	fill_load(row, s, window->scope);
+	row->pcpus =
+		cpu_list__write(window->scope == SCOPE_INTERVAL ? s->cpus : s->all_cpus, pcpus);
+	fill_budget(row, s, window->scope, knows_guest);
 	fill_percents(row);
 }
 
@@ -524,55 +524,56 @@ static struct json_object *thieves_array(const struct task_time *tasks)
 	return array;
 }
 
-static void write_thieves(struct run *run, struct load_row *row, const struct task_time *thieves)
+static void write_thieves(const struct window *window, struct load_row *row,
+			  const struct task_time *thieves)
 {
 	for (const struct task_time *t = thieves; t->comm; t++) {
 		row->comm = t->comm;
 		row->thief = t->pid;
 		row->stolen_ns = t->ns;
 		row->share = percent(t->ns, row->steal_ns);
-		output__row(run->out, &row->row, ROW_AGAIN);
+		output__row(window->out, &row->row, ROW_AGAIN);
 	}
 }
 
-static void write_view(struct run *run, struct attachment *at, struct series **list, size_t nr,
-		       enum scope scope, unsigned int view)
+static void write_view(struct attachment *at, const struct window *window, struct series **list,
+		       size_t nr, unsigned int view)
 {
 	struct task_time thieves[TOP_THIEVES + 1];
 	char pcpus[CPU_LIST_LEN];
 	struct load_row row;
 
-	run__begin(run, &vcpu_load_monitor, scope, view);
+	window__begin(window, &vcpu_load_monitor, view);
 	for (size_t i = 0; i < nr; i++) {
-		fill_row(run, at, list[i], scope, &row, pcpus);
-		top_thieves(list[i], scope, thieves);
+		fill_row(at, window, list[i], &row, pcpus);
+		top_thieves(list[i], window->scope, thieves);
 		if (!row.wall_ns)
 			continue;
 		row.thieves = thieves_array(thieves);
 		if (view == VIEW_THIEVES)
-			write_thieves(run, &row, thieves);
+			write_thieves(window, &row, thieves);
 		else
-			output__row(run->out, &row.row, view == VIEW_LOAD ? 0 : ROW_AGAIN);
+			output__row(window->out, &row.row, view == VIEW_LOAD ? 0 : ROW_AGAIN);
 		json_object_put(row.thieves);
 	}
-	output__end(run->out);
+	output__end(window->out);
 }
 
-static void write_views(struct run *run, struct attachment *at, enum scope scope)
+static void write_views(struct attachment *at, const struct window *window)
 {
 	struct series **list;
 	size_t nr;
 
-	list = (struct series **)series__sorted(&self.set, scope == SCOPE_TOTAL, &nr);
+	list = (struct series **)series__sorted(&self.set, window->scope == SCOPE_TOTAL, &nr);
 	if (!list)
 		return;
-	write_view(run, at, list, nr, scope, VIEW_LOAD);
-	write_view(run, at, list, nr, scope, VIEW_BUDGET);
-	write_view(run, at, list, nr, scope, VIEW_THIEVES);
+	write_view(at, window, list, nr, VIEW_LOAD);
+	write_view(at, window, list, nr, VIEW_BUDGET);
+	write_view(at, window, list, nr, VIEW_THIEVES);
 	free(list);
 }
 
-static void end_interval(struct run *run, struct attachment *at)
+static void end_interval(struct attachment *at)
 {
 	for (uint32_t slot = 1; slot < self.set.nr; slot++) {
 		struct series *s = self.set.live[slot];
@@ -583,16 +584,16 @@ static void end_interval(struct run *run, struct attachment *at)
 		for (size_t i = 0; i < s->nr_thefts; i++)
 			s->thefts[i].before = s->thefts[i].now;
 	}
-	series__retire_ended(&self.set, run, at->obj);
+	series__retire_ended(&self.set, at->env->vcpus, at->obj);
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
-	if (scope == SCOPE_INTERVAL && !self.frozen)
-		look(run, at, at->ended_epoch);
-	write_views(run, at, scope);
-	if (scope == SCOPE_INTERVAL)
-		end_interval(run, at);
+	if (window->scope == SCOPE_INTERVAL && !self.frozen)
+		look(at, at->ended_epoch);
+	write_views(at, window);
+	if (window->scope == SCOPE_INTERVAL)
+		end_interval(at);
 }
 
 const struct monitor vcpu_load_monitor = {

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/attach.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "vcpu_wakeup.skel.h"
 
 enum { VIEW_EVENTS, VIEW_SUMMARY, VIEW_HISTOGRAM };
@@ -137,34 +138,31 @@ static const struct series_kind kind = {
 
 static struct series_set set;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	return series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	return series__prepare(&set, &kind, obj, vcpus__max(at->env->vcpus) + 1);
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	(void)run;
 	return series__open(&set, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	series__close(&set);
 }
 
-static void event(struct run *run, struct attachment *at, const void *data, size_t size)
+static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct wakeup_event *event = data;
 	struct wakeup_row row = {};
 	const struct vcpu_ref *ref;
 
-	(void)at;
 	if (size < sizeof(*event))
 		return;
-	ref = vcpus__get_new(run->vcpus, event->head.slot);
+	ref = vcpus__get_new(at->env->vcpus, event->head.slot);
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
@@ -173,16 +171,17 @@ static void event(struct run *run, struct attachment *at, const void *data, size
 	row.mode = event->waited ? "wait" : "poll";
 	row.valid = event->valid;
 	row.valid_word = event->valid ? "valid" : "invalid";
-	output__row(run->out, &row.row, 0);
+	output__row(at->env->out, &row.row, 0);
 }
 
-static void write_row(struct run *run, const struct series *s, const struct look *before,
-		      const struct stat_delta *halt, const struct stat_delta *wake)
+static void write_row(const struct window *window, const struct series *s,
+		      const struct look *before, const struct stat_delta *halt,
+		      const struct stat_delta *wake)
 {
 	struct wakeup_row row = { .row = s->head.row };
 	const struct look *now = &s->now;
 
-	row.row.ts_ns = run->now_ns;
+	row.row.ts_ns = window->now_ns;
 	row.polled = counter__delta(now->counts[HALT_POLLED], before->counts[HALT_POLLED]);
 	row.waited = counter__delta(now->counts[HALT_WAITED], before->counts[HALT_WAITED]);
 	row.count = row.polled + row.waited;
@@ -199,27 +198,27 @@ static void write_row(struct run *run, const struct series *s, const struct look
 	row.wake_p50_ns = stat_delta__percentile(wake, 50);
 	row.wake_p99_ns = stat_delta__percentile(wake, 99);
 	row.wake_max_ns = wake->max_ns;
-	output__row(run->out, &row.row, 0);
+	output__row(window->out, &row.row, 0);
 }
 
-static void write_summary(struct run *run, struct series **list, size_t nr, enum scope scope)
+static void write_summary(const struct window *window, struct series **list, size_t nr)
 {
 	static const struct look none;
 
-	run__begin(run, &vcpu_wakeup_monitor, scope, VIEW_SUMMARY);
+	window__begin(window, &vcpu_wakeup_monitor, VIEW_SUMMARY);
 	for (size_t i = 0; i < nr; i++) {
 		const struct series *s = list[i];
 
-		if (scope == SCOPE_INTERVAL)
-			write_row(run, s, &s->before, &s->halt.grown, &s->wake.grown);
+		if (window->scope == SCOPE_INTERVAL)
+			write_row(window, s, &s->before, &s->halt.grown, &s->wake.grown);
 		else
-			write_row(run, s, &none, &s->halt.run, &s->wake.run);
+			write_row(window, s, &none, &s->halt.run, &s->wake.run);
 	}
-	output__end(run->out);
+	output__end(window->out);
 }
 
 /* One row per power of two: four of the records' buckets. */
-static void write_histogram_of(struct run *run, const struct series *s)
+static void write_histogram_of(const struct window *window, const struct series *s)
 {
 	enum { STEP = 1 << STAT_SUB_BITS, ROWS = STAT_BUCKETS / STEP };
 	static const char full[] = "##############################";
@@ -232,7 +231,7 @@ static void write_histogram_of(struct run *run, const struct series *s)
 	}
 	for (int i = 0; i < ROWS; i++)
 		most = halts[i] > most ? halts[i] : most;
-	row.row.ts_ns = run->now_ns;
+	row.row.ts_ns = window->now_ns;
 	for (int i = 0; i < ROWS; i++) {
 		if (!halts[i] && !wakes[i])
 			continue;
@@ -241,25 +240,25 @@ static void write_histogram_of(struct run *run, const struct series *s)
 		row.halts = halts[i];
 		row.wakes = wakes[i];
 		row.bar = full + BAR_LEN - (halts[i] * BAR_LEN + most - 1) / most;
-		output__row(run->out, &row.row, 0);
+		output__row(window->out, &row.row, 0);
 	}
 }
 
-static void write_histogram(struct run *run, struct series **list, size_t nr, enum scope scope)
+static void write_histogram(const struct window *window, struct series **list, size_t nr)
 {
-	run__begin(run, &vcpu_wakeup_monitor, scope, VIEW_HISTOGRAM);
+	window__begin(window, &vcpu_wakeup_monitor, VIEW_HISTOGRAM);
 	for (size_t i = 0; i < nr; i++)
-		write_histogram_of(run, list[i]);
-	output__end(run->out);
+		write_histogram_of(window, list[i]);
+	output__end(window->out);
 }
 
-static void look(struct run *run, struct attachment *at)
+static void look(struct attachment *at)
 {
 	struct wakeup_record *records = set.records;
 
 	for (size_t slot = 1; slot < set.nr; slot++) {
 		struct wakeup_record *record = &records[slot];
-		struct series *s = record->in_use ? series__of(&set, run, slot) : NULL;
+		struct series *s = record->in_use ? series__of(&set, at->env->vcpus, slot) : NULL;
 
 		if (!s)
 			continue;
@@ -271,22 +270,22 @@ static void look(struct run *run, struct attachment *at)
 	}
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct series **list;
 	size_t nr;
 
-	if (scope == SCOPE_INTERVAL)
-		look(run, at);
-	list = (struct series **)series__sorted(&set, scope == SCOPE_TOTAL, &nr);
+	if (window->scope == SCOPE_INTERVAL)
+		look(at);
+	list = (struct series **)series__sorted(&set, window->scope == SCOPE_TOTAL, &nr);
 	if (!list)
 		return;
-	write_summary(run, list, nr, scope);
-	if (scope == SCOPE_TOTAL)
-		write_histogram(run, list, nr, scope);
+	write_summary(window, list, nr);
+	if (window->scope == SCOPE_TOTAL)
+		write_histogram(window, list, nr);
 	free(list);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&set, run, at->obj);
+	if (window->scope == SCOPE_INTERVAL)
+		series__retire_ended(&set, at->env->vcpus, at->obj);
 }
 
 const struct monitor vcpu_wakeup_monitor = {

@@ -10,12 +10,14 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
-#include "../core/run.h"
 #include "../core/series.h"
 #include "../core/stats.h"
 #include "../core/vcpus.h"
+#include "../core/window.h"
 #include "../decode/exit_reasons.h"
 #include "vm_exit.skel.h"
 
@@ -70,9 +72,9 @@ static const struct column columns[] = {
 };
 
 /* Without -p the programs that run most do not even look whether there is one. */
-static bool all_vms(const struct options *opts)
+static bool all_vms(const struct attachment *at)
 {
-	return !opts->pid;
+	return !at->env->filter->pid;
 }
 
 #define KVM_EXIT_TABLE .gives = "the table KVM_EXIT", .primary = true
@@ -150,24 +152,22 @@ static const struct series_kind kind = {
 
 static struct series_set set;
 
-static int prepare(struct run *run, struct bpf_object *obj)
+static int prepare(struct attachment *at, struct bpf_object *obj)
 {
-	int err = series__prepare(&set, &kind, obj, vcpus__max(run->vcpus) + 1);
+	int err = series__prepare(&set, &kind, obj, vcpus__max(at->env->vcpus) + 1);
 
 	if (!err)
 		err = map__set_offset(obj, "exit_reason_at", "kvm/kvm_exit", "exit_reason");
 	return err ? err : map__set_offset(obj, "exit_isa_at", "kvm/kvm_exit", "isa");
 }
 
-static int start(struct run *run, struct attachment *at)
+static int start(struct attachment *at)
 {
-	(void)run;
 	return series__open(&set, at->obj);
 }
 
-static void stop(struct run *run, struct attachment *at)
+static void stop(struct attachment *at)
 {
-	(void)run;
 	(void)at;
 	series__close(&set);
 }
@@ -223,26 +223,26 @@ static void fill_times(struct exit_row *row, const struct stat_delta *d)
 	row->p99_ns = stat_delta__percentile(d, 99);
 }
 
-static void write_row(struct run *run, const struct series *s)
+static void write_row(const struct window *window, const struct series *s)
 {
-	uint64_t wall = run->now_ns - run->since_ns;
+	uint64_t wall = window->now_ns - window->since_ns;
 	struct exit_row row = { .row = s->head.row };
 	char reason[REASON_LEN];
 
-	row.row.ts_ns = run->now_ns;
+	row.row.ts_ns = window->now_ns;
 	row.kind = s->key.kind == EXIT_TO_USER ? "userspace" : "kvm";
 	row.reason = reason_name(&s->key, reason, sizeof(reason));
 	row.reason_code = s->key.code;
 	row.count = s->grown;
 	row.share = is_halt(&s->key) || !wall ? NAN : 100.0 * s->time.grown.total_ns / wall;
 	fill_times(&row, &s->time.grown);
-	output__row(run->out, &row.row, 0);
+	output__row(window->out, &row.row, 0);
 }
 
 /* The line over all reasons of a vCPU; halts would drown the rest in it. */
-static void write_all(struct run *run, struct series **rows, size_t nr)
+static void write_all(const struct window *window, struct series **rows, size_t nr)
 {
-	uint64_t wall = run->now_ns - run->since_ns;
+	uint64_t wall = window->now_ns - window->since_ns;
 	struct exit_row row = { .row = rows[0]->head.row, .reason = "(all but halts)" };
 	struct stat_delta sum;
 
@@ -253,26 +253,26 @@ static void write_all(struct run *run, struct series **rows, size_t nr)
 		stat_delta__merge(&sum, &rows[i]->time.grown);
 		row.count += rows[i]->grown;
 	}
-	row.row.ts_ns = run->now_ns;
+	row.row.ts_ns = window->now_ns;
 	row.share = wall ? 100.0 * sum.total_ns / wall : NAN;
 	fill_times(&row, &sum);
-	output__row(run->out, &row.row, ROW_DERIVED);
+	output__row(window->out, &row.row, ROW_DERIVED);
 }
 
-static void write_view(struct run *run, struct series **rows, size_t nr, enum scope scope, int view)
+static void write_view(const struct window *window, struct series **rows, size_t nr, int view)
 {
-	run__begin(run, &vm_exit_monitor, scope, view);
+	window__begin(window, &vm_exit_monitor, view);
 	for (size_t i = 0, group; i < nr; i += group) {
 		for (group = 0; i + group < nr && same_vcpu(rows[i], rows[i + group]); group++)
-			write_row(run, rows[i + group]);
+			write_row(window, rows[i + group]);
 		if (group > 1)
-			write_all(run, &rows[i], group);
+			write_all(window, &rows[i], group);
 	}
-	output__end(run->out);
+	output__end(window->out);
 }
 
-static void write_rows(struct run *run, const struct attachment *at, struct series **rows,
-		       size_t nr, enum scope scope)
+static void write_rows(const struct attachment *at, const struct window *window,
+		       struct series **rows, size_t nr)
 {
 	size_t kvm = 0;
 
@@ -280,9 +280,9 @@ static void write_rows(struct run *run, const struct attachment *at, struct seri
 	while (kvm < nr && rows[kvm]->key.kind != EXIT_TO_USER)
 		kvm++;
 	if (attach__has(at, "kvm_exit"))
-		write_view(run, rows, kvm, scope, VIEW_KVM);
+		write_view(window, rows, kvm, VIEW_KVM);
 	if (attach__has(at, "kvm_userspace_exit"))
-		write_view(run, rows + kvm, nr - kvm, scope, VIEW_USER);
+		write_view(window, rows + kvm, nr - kvm, VIEW_USER);
 }
 
 /* 1 while an exit of this record is not over. */
@@ -317,28 +317,28 @@ static void look(struct series *s, struct exit_record *record, uint64_t epoch)
 	s->head.quiet = !s->grown && !s->time.grown.timed;
 }
 
-static void report(struct run *run, struct attachment *at, enum scope scope)
+static void report(struct attachment *at, const struct window *window)
 {
 	struct exit_record *records = set.records;
 	struct series **rows;
 	size_t nr;
 
-	for (size_t i = 1; scope == SCOPE_INTERVAL && i < set.nr; i++) {
-		struct series *s = records[i].in_use ? series__of(&set, run, i) : NULL;
+	for (size_t i = 1; window->scope == SCOPE_INTERVAL && i < set.nr; i++) {
+		struct series *s = records[i].in_use ? series__of(&set, at->env->vcpus, i) : NULL;
 
 		if (s)
 			look(s, &records[i], at->ended_epoch);
 	}
-	rows = (struct series **)series__list(&set, scope == SCOPE_TOTAL, &nr);
-	for (size_t i = 0; scope == SCOPE_TOTAL && i < nr; i++) {
+	rows = (struct series **)series__list(&set, window->scope == SCOPE_TOTAL, &nr);
+	for (size_t i = 0; window->scope == SCOPE_TOTAL && i < nr; i++) {
 		rows[i]->grown = rows[i]->count;
 		rows[i]->time.grown = rows[i]->time.run;
 	}
 	if (rows)
-		write_rows(run, at, rows, nr, scope);
+		write_rows(at, window, rows, nr);
 	free(rows);
-	if (scope == SCOPE_INTERVAL)
-		series__retire_ended(&set, run, at->obj);
+	if (window->scope == SCOPE_INTERVAL)
+		series__retire_ended(&set, at->env->vcpus, at->obj);
 }
 
 const struct monitor vm_exit_monitor = {

@@ -38,6 +38,8 @@ struct output;
 
 /* NULL and errno when out of memory. width: terminal columns, 0 when not a terminal. */
 struct output *output__new(enum format format, FILE *stream, int width);
+/* The same, as wide as the terminal if stdout is one. */
+struct output *output__to_stdout(enum format format);
 void output__free(struct output *out);
 
 void output__begin(struct output *out, const struct section *section);

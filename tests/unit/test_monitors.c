@@ -12,7 +12,6 @@
 #include <bpf/libbpf.h>
 
 #include "../../core/attach.h"
-#include "../../core/run.h"
 #include "../../monitors/monitors.h"
 
 #define KEYS "efmdwnocihlT"
@@ -33,24 +32,35 @@ static void test_names(void **state)
 	}
 }
 
+/* The letters are the users' habits. */
 static void test_keys(void **state)
 {
+	size_t nr = 0;
+
 	(void)state;
-	assert_int_equal(nr_monitors, strlen(KEYS));
-	for (size_t i = 0; i < nr_monitors; i++)
+	for (size_t i = 0; i < nr_monitors; i++, nr++) {
 		assert_non_null(strchr(KEYS, monitors[i]->key));
+		for (const struct monitor_option *o = monitors[i]->options; o && o->name; o++) {
+			assert_true(!o->key || strchr(KEYS, o->key));
+			nr += !!o->key;
+		}
+	}
+	assert_int_equal(nr, strlen(KEYS));
 }
 
-static void test_with(void **state)
+static void test_options(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		bool found = !monitors[i]->with;
+		const struct monitor *m = monitors[i];
 
-		for (size_t j = 0; j < nr_monitors; j++)
-			found |= i != j && monitors[i]->with &&
-				 !strcmp(monitors[i]->with, monitors[j]->name);
-		assert_true(found);
+		assert_int_equal(!m->options, !m->config_size);
+		assert_true(m->config_size <= sizeof(struct monitor_config));
+		for (const struct monitor_option *o = m->options; o && o->name; o++) {
+			assert_true(*o->name && o->help && *o->help && o->set);
+			/* The sentence about a part has its key. */
+			assert_true(!o->is_part || (o->key && !o->arg));
+		}
 	}
 }
 
@@ -65,26 +75,18 @@ static size_t count_views(const struct monitor *m)
 
 static void test_parts(void **state)
 {
-	bool any = false;
-
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
 		const struct monitor *m = monitors[i];
 
-		any |= monitor__measures(m);
-		if (!monitor__measures(m)) {
-			assert_true(!m->views && !m->columns && !m->hooks && !m->start &&
-				    !m->report && !m->stop);
-			continue;
-		}
-		assert_true(m->views && m->columns && m->hooks && m->start && m->report && m->stop);
+		assert_true(m->elf && m->views && m->columns && m->hooks && m->start && m->report &&
+			    m->stop);
 		assert_in_range(count_views(m), 1, 32);
 		assert_true(m->event_view < count_views(m));
 		for (size_t v = 0; v < count_views(m); v++)
 			for (size_t w = 0; w < v; w++)
 				assert_string_not_equal(m->views[v].title, m->views[w].title);
 	}
-	assert_true(any);
 }
 
 static void check_column(const struct monitor *m, const struct column *col)
@@ -113,8 +115,6 @@ static void test_columns(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!monitor__measures(monitors[i]))
-			continue;
 		assert_non_null(monitors[i]->columns[0].name);
 		for (const struct column *col = monitors[i]->columns; col->name; col++)
 			check_column(monitors[i], col);
@@ -162,8 +162,6 @@ static void test_hooks(void **state)
 		size_t nr_needs = 0;
 		bool primary = false;
 
-		if (!monitor__measures(monitors[i]))
-			continue;
 		for (size_t first = 0; hooks[first].need; nr_needs++) {
 			/* The alternatives of a need are one block. */
 			for (size_t j = 0; j < first; j++)
@@ -231,8 +229,7 @@ static void test_programs(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (monitor__measures(monitors[i]))
-			check_programs(monitors[i]);
+		check_programs(monitors[i]);
 }
 
 static void test_kinds(void **state)
@@ -255,7 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),	 cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_with),	 cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_options),	 cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_programs), cmocka_unit_test(test_kinds),
 	};

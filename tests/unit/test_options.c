@@ -1,84 +1,67 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The command line. The source is included with a table of monitors and kinds
- * of hook that stay as they are here, so that every error can be reached; the
- * last tests walk the program's own table.
+ * The command line, with a table of monitors that stays as it is here, so that
+ * every error can be reached; the last tests walk the program's own table.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-/* Everything below sees these instead; the program's own keep their symbols. */
-#define monitors test_monitors
-#define nr_monitors test_nr_monitors
-#define hook_kind__parse test_kind_parse
-#define hook_kind__names test_kind_names
-#define options__parse test_parse
-#define options__has_vcpu test_has_vcpu
-#define options__asks test_asks
-#define argp_program_bug_address test_bug_address
-#include "../../cli/options.c"
+#include "../../bpf/records.h"
+#include "../../cli/commands.h"
+#include "../../compat/hook_kind.h"
+#include "../../monitors/monitors.h"
 
-extern const struct monitor *const real_monitors[] __asm__("monitors");
-extern const size_t real_nr_monitors __asm__("nr_monitors");
-int real_parse(int argc, char **argv, struct options *opts) __asm__("options__parse");
-
-static const void *no_elf(size_t *size)
+static const char *set_flag(void *config, const char *arg)
 {
-	*size = 0;
+	(void)arg;
+	*(bool *)config = true;
 	return NULL;
 }
 
-static const struct monitor test_exit = {
-	.name = "vm_exit",
-	.key = 'e',
-	.help = "VM exits",
-	.elf = no_elf,
+static const char *set_rate(void *config, const char *arg)
+{
+	*(double *)config = atof(arg);
+	return *arg == 'x' ? "is not a number of MiB/s" : NULL;
+}
+
+static const struct monitor_option fault_options[] = {
+	{ .name = "mmio", .key = 'm', .help = "MMIO", .is_part = true, .set = set_flag },
+	{},
 };
+static const struct monitor_option call_options[] = {
+	{ .name = "rate", .arg = "MiB/s", .help = "with a value, no part", .set = set_rate },
+	{},
+};
+
+static const struct monitor test_exit = { .name = "vm_exit", .key = 'e', .help = "VM exits" };
 static const struct monitor test_fault = {
 	.name = "kvmmmu_page_fault",
 	.key = 'f',
 	.help = "faults",
-	.elf = no_elf,
+	.options = fault_options,
 };
 static const struct monitor test_hypercall = {
 	.name = "hypercall",
 	.key = 'h',
 	.help = "hypercalls",
-	.elf = no_elf,
+	.options = call_options,
 };
-static const struct monitor test_mmio = {
-	.name = "mmio",
-	.key = 'm',
-	.help = "MMIO",
-	.with = "kvmmmu_page_fault",
-	.elf = no_elf,
-};
-static const struct monitor test_timer = {
-	.name = "kvm_timer",
-	.key = 'T',
-	.help = "timers",
-	.elf = no_elf,
-};
+static const struct monitor test_timer = { .name = "kvm_timer", .key = 'T', .help = "timers" };
 
-const struct monitor *const monitors[] = {
-	&test_exit, &test_mmio, &test_fault, &test_hypercall, &test_timer,
+static const struct monitor *const test_monitors[] = {
+	&test_exit,
+	&test_fault,
+	&test_hypercall,
+	&test_timer,
 };
-const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);
-
-int hook_kind__parse(const char *name)
-{
-	return !strcmp(name, "raw_tp") ? 0 : !strcmp(name, "fentry") ? 2 : -1;
-}
-
-const char *hook_kind__names(void)
-{
-	return "raw_tp, fentry";
-}
+static const size_t test_nr_monitors = sizeof(test_monitors) / sizeof(*test_monitors);
 
 struct result {
 	int code;
@@ -87,10 +70,8 @@ struct result {
 	char err[2048];
 };
 
-typedef int (*parse_fn)(int argc, char **argv, struct options *opts);
-
 /* The words of a command line, at blanks; '_' is an empty word. */
-static struct result *run_with(parse_fn fn, const char *line)
+static struct result *run_with(const struct command *command, const char *line)
 {
 	static struct result result;
 	static char words[1024];
@@ -105,7 +86,7 @@ static struct result *run_with(parse_fn fn, const char *line)
 	fflush(stdout);
 	stdout = fmemopen(result.out, sizeof(result.out), "w");
 	stderr = fmemopen(result.err, sizeof(result.err), "w");
-	result.code = fn(argc, argv, &result.opts);
+	result.code = options__parse(command, argc, argv, &result.opts);
 	fclose(stdout);
 	fclose(stderr);
 	stdout = real_out;
@@ -115,7 +96,14 @@ static struct result *run_with(parse_fn fn, const char *line)
 
 static struct result *run(const char *line)
 {
-	return run_with(options__parse, line);
+	struct command command = watch_command;
+	struct result *result;
+
+	command.monitors = test_monitors;
+	command.nr_monitors = &test_nr_monitors;
+	result = run_with(&command, line);
+	result->opts.command = NULL;
+	return result;
 }
 
 static void check_one_line(const struct result *r)
@@ -155,13 +143,13 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(opts->monitors, 1);
-	assert_int_equal(opts->pid, 0);
+	assert_int_equal(opts->filter.pid, 0);
 	assert_int_equal(opts->time_ns, 0);
 	assert_int_equal(opts->interval_ns, 2000000000);
 	assert_int_equal(opts->format, FORMAT_TABLE);
-	assert_null(opts->vm);
-	assert_int_equal(opts->nr_vcpus, 0);
-	assert_int_equal(opts->hooks, 0);
+	assert_null(opts->filter.vm);
+	assert_int_equal(opts->filter.nr_vcpus, 0);
+	assert_int_equal(opts->kinds, 0);
 	assert_null(opts->temp_dir);
 	assert_false(opts->verbose || opts->check || opts->list || opts->events || opts->self_cost);
 }
@@ -173,25 +161,25 @@ static void test_values(void **state)
 	(void)state;
 	opts = accepts("--format=json -p 4194304 -vht0.5 --interval 0.01 --vm=web* --vcpu=3,0-2,1 "
 		       "--hooks=fentry,raw_tp --vm_exit");
-	assert_int_equal(opts->monitors, 1 << 0 | 1 << 3);
+	assert_int_equal(opts->monitors, 1 << 0 | 1 << 2);
 	assert_int_equal(opts->format, FORMAT_JSON);
-	assert_int_equal(opts->pid, 4194304);
+	assert_int_equal(opts->filter.pid, 4194304);
 	assert_int_equal(opts->time_ns, 500000000);
 	assert_int_equal(opts->interval_ns, 10000000);
-	assert_string_equal(opts->vm, "web*");
-	assert_int_equal(opts->nr_vcpus, 4);
-	assert_int_equal(opts->vcpus[0], 3);
-	assert_int_equal(opts->vcpus[1], 0);
-	assert_int_equal(opts->vcpus[3], 2);
-	assert_int_equal(opts->hooks, 5);
+	assert_string_equal(opts->filter.vm, "web*");
+	assert_int_equal(opts->filter.nr_vcpus, 4);
+	assert_int_equal(opts->filter.vcpus[0], 3);
+	assert_int_equal(opts->filter.vcpus[1], 0);
+	assert_int_equal(opts->filter.vcpus[3], 2);
+	assert_int_equal(opts->kinds, 5);
 	assert_true(opts->verbose);
 	assert_int_equal(accepts("-e --format=csv")->format, FORMAT_CSV);
 	assert_int_equal(accepts("-e --format=csv --format=table")->format, FORMAT_TABLE);
 	assert_int_equal(accepts("-et1000000000")->time_ns, 1000000000000000000);
 	assert_int_equal(accepts("-e --vm_pid=7 --monitoring_time=.5")->time_ns, 500000000);
-	assert_int_equal(accepts("-e --vcpu=1,2 --vcpu=5")->nr_vcpus, 1);
-	assert_int_equal(accepts("-e --vcpu=0-63")->nr_vcpus, 64);
-	assert_string_equal(accepts("-e --vm --vcpu")->vm, "--vcpu");
+	assert_int_equal(accepts("-e --vcpu=1,2 --vcpu=5")->filter.nr_vcpus, 1);
+	assert_int_equal(accepts("-e --vcpu=0-63")->filter.nr_vcpus, 64);
+	assert_string_equal(accepts("-e --vm --vcpu")->filter.vm, "--vcpu");
 	assert_string_equal(accepts("-e --temp-dir=/var/a")->temp_dir, "/var/a");
 	assert_true(accepts("-e --events")->events);
 }
@@ -200,10 +188,10 @@ static void test_choice(void **state)
 {
 	(void)state;
 	assert_int_equal(accepts("-e -e --vm_exit")->monitors, 1);
-	assert_int_equal(accepts("-mf")->monitors, 6);
-	assert_int_equal(accepts("-fm")->monitors, 6);
-	assert_int_equal(accepts("--mmio -v --kvmmmu_page_fault -e")->monitors, 7);
-	assert_int_equal(accepts("-h")->monitors, 8);
+	assert_int_equal(accepts("-mf")->monitors, 2);
+	assert_int_equal(accepts("-fm")->monitors, 2);
+	assert_int_equal(accepts("--mmio -v --kvmmmu_page_fault -e")->monitors, 3);
+	assert_int_equal(accepts("-h")->monitors, 4);
 	assert_true(accepts("--check")->check);
 	assert_true(accepts("--list --format=json")->list);
 	assert_true(accepts("-e --check --")->check);
@@ -214,17 +202,18 @@ static void test_has_vcpus(void **state)
 	const struct options *opts;
 
 	(void)state;
-	assert_true(options__has_vcpu(accepts("-e"), 12345));
+	assert_true(filter__has_vcpu(&accepts("-e")->filter, 12345));
 	opts = accepts("-e --vcpu=0,4-5");
-	assert_true(options__has_vcpu(opts, 0));
-	assert_true(options__has_vcpu(opts, 5));
-	assert_false(options__has_vcpu(opts, 3));
+	assert_true(filter__has_vcpu(&opts->filter, 0));
+	assert_true(filter__has_vcpu(&opts->filter, 5));
+	assert_false(filter__has_vcpu(&opts->filter, 3));
 }
 
 static void test_wrong_monitors(void **state)
 {
-	static const char choose[] = "choose at least one monitor: -e/--vm_exit, -m/--mmio, "
-				     "-f/--kvmmmu_page_fault, -h/--hypercall, -T/--kvm_timer";
+	static const char choose[] =
+		"choose at least one monitor: -e/--vm_exit, "
+		"-f/--kvmmmu_page_fault, -m/--mmio, -h/--hypercall, -T/--kvm_timer";
 
 	(void)state;
 	refuses("", choose);
@@ -240,12 +229,69 @@ static void test_wrong_names(void **state)
 	refuses("--foo", "unknown option \"--foo\"; kvm_watcher --help lists the options");
 	refuses("-e --foo=3", "unknown option \"--foo=3\"; kvm_watcher --help lists the options");
 	refuses("--=3", "unknown option \"--=3\"; kvm_watcher --help lists the options");
-	refuses("--inter=3", "unknown option \"--inter=3\"; did you mean --interval?");
-	refuses("--vm_ex", "unknown option \"--vm_ex\"; did you mean --vm_exit?");
+	refuses("--vm_=3", "unknown option \"--vm_=3\"; did you mean --vm_exit?");
+	refuses("--intervals=3", "unknown option \"--intervals=3\"; kvm_watcher --help lists the "
+				 "options");
 	refuses("-Z", "unknown option \"-Z\"; kvm_watcher --help lists the options");
 	refuses("-eZ", "unknown option -Z in \"-eZ\"; kvm_watcher --help lists the options");
 	refuses("-e-", "unknown option -- in \"-e-\"; kvm_watcher --help lists the options");
 	refuses("-vm_exit", "unknown option \"-vm_exit\"; did you mean --vm_exit?");
+}
+
+static void test_abbreviations(void **state)
+{
+	(void)state;
+	assert_int_equal(accepts("-e --inter=1")->interval_ns, 1000000000);
+	assert_int_equal(accepts("--vm_ex --int 3")->interval_ns, 3000000000);
+	/* A name that others begin with is one itself. */
+	assert_string_equal(accepts("-e --vm=x")->filter.vm, "x");
+	refuses("-e --inter", "--interval needs a value: --interval=SEC");
+	refuses("--vm_ex=5", "--vm_exit takes no value; leave \"=5\" out");
+}
+
+static void test_commands(void **state)
+{
+	const struct result *r;
+
+	(void)state;
+	r = run_with(&list_command, "--format=json -p 7 -v");
+	assert_int_equal(r->code, -1);
+	assert_int_equal(r->opts.filter.pid, 7);
+	assert_int_equal(r->opts.format, FORMAT_JSON);
+	r = run_with(&list_command, "--help");
+	assert_int_equal(r->code, 0);
+	assert_non_null(strstr(r->out, "Usage: kvm_watcher list "));
+	assert_null(strstr(r->out, "--vm_exit"));
+	r = run_with(&list_command, "-e");
+	assert_int_equal(r->code, EXIT_USAGE);
+	assert_string_equal(r->err, "kvm_watcher: unknown option \"-e\"; kvm_watcher list --help "
+				    "lists the options\n");
+	r = run_with(&check_command, "-ef --hooks=fentry");
+	assert_int_equal(r->code, -1);
+	assert_int_equal(r->opts.kinds, 1 << HOOK_FENTRY);
+	assert_int_equal(run_with(&check_command, "")->code, -1);
+	r = run_with(&check_command, "--format=csv");
+	assert_int_equal(r->code, EXIT_USAGE);
+	check_one_line(r);
+	r = run_with(&check_command, "--help");
+	assert_non_null(strstr(r->out, "Usage: kvm_watcher check "));
+	assert_null(strstr(r->out, "--interval"));
+}
+
+static void test_monitor_options(void **state)
+{
+	struct result *r;
+
+	(void)state;
+	assert_false(*(bool *)run("-f")->opts.configs[1].bytes);
+	assert_true(*(bool *)run("-fm")->opts.configs[1].bytes);
+	assert_true(*(double *)run("-h --rate=12.5")->opts.configs[2].bytes == 12.5);
+	/* What is no part of a monitor changes nothing without it. */
+	accepts("-e --rate=1");
+	refuses("-h --rate=x", "--rate: \"x\" is not a number of MiB/s");
+	refuses("-h --rate", "--rate needs a value: --rate=MiB/s");
+	r = run("--help");
+	assert_non_null(strstr(r->out, "  -m, --mmio"));
 }
 
 static void test_wrong_words(void **state)
@@ -341,9 +387,10 @@ static void test_wrong_choices(void **state)
 		     "choose table, json or csv");
 	refuses_each("-e --hooks %s", kinds,
 		     "--hooks: \"%s\" is not a kind of hook; "
-		     "choose from raw_tp, fentry");
+		     "choose from raw_tp, tp_btf, fentry, kprobe, tracepoint, iter");
 	refuses("-e --hooks=raw_tp,,fentry",
-		"--hooks: \"\" is not a kind of hook; choose from raw_tp, fentry");
+		"--hooks: \"\" is not a kind of hook; choose from raw_tp, tp_btf, fentry, kprobe, "
+		"tracepoint, iter");
 	refuses("-e --vm=", "--vm: the pattern is empty; give a VM's name or a shell pattern "
 			    "such as 'web*'");
 	refuses("-e --temp-dir=", "--temp-dir: the name is empty; give a directory's");
@@ -351,26 +398,15 @@ static void test_wrong_choices(void **state)
 
 static void test_memory_options(void **state)
 {
-	static const char *const rates[] = {
-		"_", "0", "-1", "x", "1e3", "0x10", "inf", "1000001", "10,5", NULL,
-	};
 	const struct options *opts = accepts("-f");
 
 	(void)state;
 	assert_false(opts->summary);
 	assert_null(opts->temp_dir);
-	assert_true(opts->migration_bandwidth == 0);
-	assert_true(options__asks(opts, "kvmmmu_page_fault"));
-	assert_false(options__asks(opts, "vm_exit"));
-	assert_false(options__asks(opts, "nothing"));
 	assert_true(accepts("-e --self-cost")->self_cost);
-	opts = accepts("-f --summary --temp-dir=/var/tmp --migration-bandwidth 12.5");
+	opts = accepts("-f --summary --temp-dir=/var/tmp");
 	assert_true(opts->summary);
 	assert_string_equal(opts->temp_dir, "/var/tmp");
-	assert_true(opts->migration_bandwidth == 12.5 * 1024 * 1024);
-	refuses_each("-f --migration-bandwidth %s", rates,
-		     "--migration-bandwidth: \"%s\" is not a "
-		     "number of MiB/s; give one such as 100, up to 1000000");
 }
 
 static void test_sizes(void **state)
@@ -436,47 +472,82 @@ static void test_version(void **state)
 
 /* The program's own table. */
 
+/* Of an option that is no monitor's: not among the monitors' and their options'. */
+static void check_unlike_monitors(char key, const char *name)
+{
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor *m = monitors[i];
+
+		assert_true(m->key != key && strcmp(m->name, name));
+		for (const struct monitor_option *o = m->options; o && o->name; o++)
+			assert_true((!o->key || o->key != key) && strcmp(o->name, name));
+	}
+}
+
 static void test_real_keys_are_unique(void **state)
 {
-	const struct monitor *m;
-	size_t i, j;
-
 	(void)state;
-	assert_true(real_nr_monitors <= 64);
-	for (i = 0; i < real_nr_monitors; i++) {
-		m = real_monitors[i];
-		assert_non_null(m->help);
-		assert_null(find_short(fixed_options, m->key));
-		assert_null(find_long(fixed_options, m->name, strlen(m->name), false));
-		for (j = 0; j < i; j++) {
-			assert_int_not_equal(m->key, real_monitors[j]->key);
-			assert_string_not_equal(m->name, real_monitors[j]->name);
-		}
-	}
+	assert_true(nr_monitors <= MAX_MONITORS);
+	for (size_t i = 0; watch_command.tables[i]; i++)
+		for (const struct option_row *row = watch_command.tables[i]; row->name; row++)
+			check_unlike_monitors(row->key, row->name);
+	check_unlike_monitors('v', "verbose");
+	check_unlike_monitors('?', "help");
+	check_unlike_monitors('H', "usage");
+	check_unlike_monitors('V', "version");
 }
 
 static void test_real_choice(void **state)
 {
-	const struct monitor *m;
-	struct result *r;
 	char line[256], message[256];
-	size_t i;
+	struct result *r;
 
 	(void)state;
-	for (i = 0; i < real_nr_monitors; i++) {
-		m = real_monitors[i];
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor *m = monitors[i];
+
 		snprintf(line, sizeof(line), "--%s -%c", m->name, m->key);
-		r = run_with(real_parse, line);
-		if (!m->with) {
-			assert_int_equal(r->code, -1);
-			assert_int_equal(r->opts.monitors, 1ull << i);
-			continue;
+		r = run_with(&watch_command, line);
+		assert_int_equal(r->code, -1);
+		assert_int_equal(r->opts.monitors, 1ull << i);
+		for (const struct monitor_option *o = m->options; o && o->name; o++) {
+			if (!o->is_part)
+				continue;
+			snprintf(line, sizeof(line), "--%s -%c", o->name, o->key);
+			r = run_with(&watch_command, line);
+			assert_int_equal(r->code, EXIT_USAGE);
+			check_one_line(r);
+			snprintf(message, sizeof(message), "kvm_watcher: -%c, --%s works only",
+				 o->key, o->name);
+			assert_memory_equal(r->err, message, strlen(message));
 		}
+	}
+}
+
+static void test_real_bandwidth(void **state)
+{
+	static const char *const rates[] = {
+		"_", "0", "-1", "x", "1e3", "0x10", "inf", "1000001", "10,5", NULL,
+	};
+	char line[256], message[256];
+	struct result *r;
+	size_t i = 0;
+
+	(void)state;
+	while (strcmp(monitors[i]->name, "mark_page_dirty"))
+		i++;
+	r = run_with(&watch_command, "-d --migration-bandwidth 12.5");
+	assert_int_equal(r->code, -1);
+	assert_true(*(double *)r->opts.configs[i].bytes == 12.5 * 1024 * 1024);
+	for (i = 0; rates[i]; i++) {
+		snprintf(line, sizeof(line), "-d --migration-bandwidth %s", rates[i]);
+		snprintf(message, sizeof(message),
+			 "kvm_watcher: --migration-bandwidth: \"%s\" is not a number of MiB/s; "
+			 "give one such as 100, up to 1000000\n",
+			 strcmp(rates[i], "_") ? rates[i] : "");
+		r = run_with(&watch_command, line);
 		assert_int_equal(r->code, EXIT_USAGE);
-		check_one_line(r);
-		snprintf(message, sizeof(message), "kvm_watcher: -%c, --%s works only", m->key,
-			 m->name);
-		assert_memory_equal(r->err, message, strlen(message));
+		assert_string_equal(r->err, message);
 	}
 }
 
@@ -488,14 +559,14 @@ static void test_real_help(void **state)
 	size_t i;
 
 	(void)state;
-	r = run_with(real_parse, "--help");
+	r = run_with(&watch_command, "--help");
 	assert_int_equal(r->code, 0);
-	for (i = 0; i < real_nr_monitors; i++) {
-		m = real_monitors[i];
+	for (i = 0; i < nr_monitors; i++) {
+		m = monitors[i];
 		snprintf(text, sizeof(text), "-%c, --%s ", m->key, m->name);
 		assert_non_null(strstr(r->out, text));
 	}
-	r = run_with(real_parse, "");
+	r = run_with(&watch_command, "");
 	assert_int_equal(r->code, EXIT_USAGE);
 	check_one_line(r);
 }
@@ -503,14 +574,26 @@ static void test_real_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
-		cmocka_unit_test(test_choice),	       cmocka_unit_test(test_has_vcpus),
-		cmocka_unit_test(test_wrong_monitors), cmocka_unit_test(test_wrong_names),
-		cmocka_unit_test(test_wrong_words),    cmocka_unit_test(test_wrong_numbers),
-		cmocka_unit_test(test_wrong_choices),  cmocka_unit_test(test_memory_options),
-		cmocka_unit_test(test_sizes),	       cmocka_unit_test(test_help),
-		cmocka_unit_test(test_version),	       cmocka_unit_test(test_real_keys_are_unique),
-		cmocka_unit_test(test_real_choice),    cmocka_unit_test(test_real_help),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_has_vcpus),
+		cmocka_unit_test(test_wrong_monitors),
+		cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_abbreviations),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_monitor_options),
+		cmocka_unit_test(test_wrong_words),
+		cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_wrong_choices),
+		cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),
+		cmocka_unit_test(test_real_bandwidth),
+		cmocka_unit_test(test_real_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The commands, one file each; main.c has the table of those with a word. */
+#ifndef KVM_WATCHER_COMMANDS_H
+#define KVM_WATCHER_COMMANDS_H
+
+#include "options.h"
+
+extern const struct command watch_command;
+extern const struct command check_command;
+extern const struct command list_command;
+
+/* What the words do, for --check and --list: each returns the exit code. */
+int check__run(const struct options *opts);
+int list__run(const struct options *opts);
+
+/* Can the host be checked with these options? 0, or EXIT_USAGE after a message. */
+int check__options(const struct options *opts);
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Without a command's word: watching, and what --check and --list ask for instead. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../bpf/records.h"
+#include "../compat/host.h"
+#include "../core/attach.h"
+#include "../core/clock.h"
+#include "../core/entry.h"
+#include "../core/log.h"
+#include "../core/loop.h"
+#include "../core/vcpus.h"
+#include "../core/vm.h"
+#include "../monitors/monitors.h"
+#include "commands.h"
+
+enum { MAX_SECONDS = 1000000000, MAX_RING_MIB = 1024, STDOUT_BUFFER = 1 << 16 };
+
+static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
+			  "Choose one or more monitors; the order of options never matters.";
+
+static const char epilogue[] =
+	"Exit codes: 0 it was measured, 1 it could not be measured (no KVM, or the kernel "
+	"refused), 2 the command line is wrong.\n"
+	"\n"
+	"Examples:\n"
+	"  kvm_watcher -e -t 10                     exits of all VMs, for ten seconds\n"
+	"  kvm_watcher -e --vm='web*' --format=json exits of some VMs, for a program";
+
+/* Seconds as plain decimals: strtod() also takes hexadecimal, inf and nan. */
+static int parse_seconds(const char *option, const char *arg, double least, uint64_t *ns)
+{
+	double value;
+	char *end;
+
+	value = strtod(arg, &end);
+	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg))
+		return usage_error("%s: \"%s\" is not a positive number of seconds; "
+				   "give one such as 10 or 0.5",
+				   option, arg);
+	if (value < least || value > MAX_SECONDS)
+		return usage_error("%s: %s seconds is out of range; give %g to %d", option, arg,
+				   least, MAX_SECONDS);
+	*ns = llround(value * NSEC_PER_SEC);
+	return 0;
+}
+
+static int parse_time(struct options *opts, const char *arg)
+{
+	return parse_seconds("-t, --monitoring_time", arg, 0.001, &opts->time_ns);
+}
+
+static int parse_interval(struct options *opts, const char *arg)
+{
+	return parse_seconds("--interval", arg, 0.01, &opts->interval_ns);
+}
+
+static int parse_dir(struct options *opts, const char *arg)
+{
+	if (!*arg)
+		return usage_error("--temp-dir: the name is empty; give a directory's");
+	opts->temp_dir = arg;
+	return 0;
+}
+
+static int parse_max_vcpus(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_VCPU_SLOTS - 1, &opts->max_vcpus))
+		return 0;
+	return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to %d, "
+			   "the most there can be room for",
+			   arg, MAX_VCPU_SLOTS - 1);
+}
+
+static int parse_ring_size(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_RING_MIB, &opts->ring_mib))
+		return 0;
+	return usage_error("--ring-size: \"%s\" is not a number of MiB; give one from 1 to %d", arg,
+			   MAX_RING_MIB);
+}
+
+#define FLAG(_member) .flag = offsetof(struct options, _member)
+
+static const struct option_row watch_options[] = {
+	{ "monitoring_time", 't', "SEC", "stop after SEC seconds (until Ctrl-C without it)",
+	  GROUP_SELECTION, parse_time },
+	{ "max-vcpus", 0, "N",
+	  "room for N vCPUs at a time (default: four times those that run now)", GROUP_SELECTION,
+	  parse_max_vcpus },
+	{ "ring-size", 0, "MIB",
+	  "room for single events that wait to be shown (default 4, more on large hosts)",
+	  GROUP_SELECTION, parse_ring_size },
+	{ "interval", 0, "SEC", "seconds between two tables (default 2; fractions allowed)",
+	  GROUP_OUTPUT, parse_interval },
+	{ "events", 0, NULL, "-h, -l: each call with its arguments, too", GROUP_OUTPUT,
+	  FLAG(events) },
+	{ "summary", 0, NULL, "-c, -d, -f, -i, -n, -w: counters only instead of single events",
+	  GROUP_OUTPUT, FLAG(summary) },
+	{ "self-cost", 0, NULL, "at the end: what watching itself took", GROUP_OUTPUT,
+	  FLAG(self_cost) },
+	{ "temp-dir", 0, "DIR", "where monitors put files of their own (default temp)",
+	  GROUP_OUTPUT, parse_dir },
+	{ "check", 0, NULL, "say what can be measured on this host, with these monitors or all",
+	  GROUP_INSTEAD, FLAG(check) },
+	{ "list", 0, NULL, "list the VMs that run now", GROUP_INSTEAD, FLAG(list) },
+	{},
+};
+
+/* Appends to a list of so many options. */
+static void append(char *names, size_t size, char key, const char *name)
+{
+	size_t len = strlen(names);
+
+	snprintf(names + len, size - len, "%s-%c/--%s", len ? ", " : "", key, name);
+}
+
+static int no_monitor(const struct options *opts)
+{
+	char names[512] = "";
+
+	for (size_t i = 0; i < *opts->command->nr_monitors; i++) {
+		const struct monitor *m = opts->command->monitors[i];
+
+		append(names, sizeof(names), m->key, m->name);
+		for (const struct monitor_option *o = m->options; o && o->name; o++)
+			if (o->is_part)
+				append(names, sizeof(names), o->key, o->name);
+	}
+	return usage_error("choose at least one monitor: %s", *names ? names : "there is none");
+}
+
+static int check_options(const struct options *opts)
+{
+	if (!opts->monitors && !opts->check && !opts->list)
+		return no_monitor(opts);
+	if (opts->check && opts->list)
+		return usage_error("--check and --list are two questions; ask one at a time");
+	return opts->check ? check__options(opts) : 0;
+}
+
+/* -p: a clear word when that process is none or no VM. */
+static int check_pid(pid_t pid)
+{
+	struct vm vm;
+	int err;
+
+	if (!pid)
+		return 0;
+	err = vm__probe("/proc", pid, &vm);
+	if (err == -ESRCH)
+		say("-p %d: there is no such process (--list shows the VMs)", pid);
+	else if (err == -ENXIO)
+		say("-p %d: %s is not a VM, it holds no KVM VM descriptor (--list shows the VMs)",
+		    pid, vm.name);
+	else if (err)
+		say("-p %d: its descriptors can't be read: run as root", pid);
+	return err;
+}
+
+static int watch(const struct options *opts)
+{
+	struct attach_env env = {
+		.filter = &opts->filter,
+		.kinds = opts->kinds,
+		.ring_mib = opts->ring_mib,
+		.format = opts->format,
+		.temp_dir = opts->temp_dir,
+		.events = opts->events,
+		.summary = opts->summary,
+		.verbose = opts->verbose,
+	};
+	struct chosen chosen[MAX_MONITORS];
+	const struct watch_options watched = {
+		.chosen = chosen,
+		.nr_chosen = options__chosen(opts, chosen),
+		.interval_ns = opts->interval_ns,
+		.time_ns = opts->time_ns,
+		.self_cost = opts->self_cost,
+	};
+	int err = -ENOMEM;
+
+	if (vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus))
+		return EXIT_NOT_MEASURED;
+	/* Every table and every batch of events is flushed, and not each of many lines. */
+	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
+	env.out = output__to_stdout(opts->format);
+	if (env.out)
+		err = loop__watch(&env, &watched);
+	else
+		say("out of memory");
+	output__free(env.out);
+	entry__close(env.entry);
+	vcpus__close(env.vcpus);
+	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
+}
+
+static int run(const struct options *opts)
+{
+	if (opts->check)
+		return check__run(opts);
+	if (opts->list)
+		return list__run(opts);
+	loop__block_signals();
+	if (check_pid(opts->filter.pid))
+		return EXIT_USAGE;
+	if (!host__has_kvm()) {
+		say("this kernel has no KVM now: load kvm_intel or kvm_amd (modprobe)");
+		return EXIT_NOT_MEASURED;
+	}
+	if (opts->filter.pid && !host__initial_pid_namespace()) {
+		say("-p needs the host's PID namespace; this is another one");
+		return EXIT_NOT_MEASURED;
+	}
+	return watch(opts);
+}
+
+static const struct option_row *const tables[] = {
+	filter_options, hooks_options, format_options, watch_options, NULL,
+};
+
+const struct command watch_command = {
+	.doc = doc,
+	.epilogue = epilogue,
+	.tables = tables,
+	.monitors = monitors,
+	.nr_monitors = &nr_monitors,
+	.check = check_options,
+	.run = run,
+};

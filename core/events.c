@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "events.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "../bpf/records.h"
+#include "attach.h"
+#include "clock.h"
+#include "map.h"
+#include "monitor.h"
+#include "window.h"
+
+uint32_t events__ring_mib(uint32_t asked_mib)
+{
+	enum { LEAST = 4, MOST = 64, CPUS_PER_MIB = 2 };
+	uint32_t want = sysconf(_SC_NPROCESSORS_CONF) / CPUS_PER_MIB, mib = LEAST;
+
+	if (asked_mib)
+		want = asked_mib, mib = 1;
+	else if (want > MOST)
+		want = MOST;
+	while (mib < want)
+		mib *= 2;
+	return mib;
+}
+
+int events__prepare(struct bpf_object *obj, uint32_t asked_mib)
+{
+	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
+
+	return ring ? bpf_map__set_max_entries(ring, events__ring_mib(asked_mib) << 20) : 0;
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct attachment *at = ctx;
+	const struct event *event = data;
+
+	at->monitor->event(at, data, size);
+	/* Negative: enough for now. */
+	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
+}
+
+int events__open(struct attachment *at)
+{
+	int fd = map__fd(at->obj, "events");
+
+	if (fd < 0 || !at->monitor->event || at->env->summary)
+		return 0;
+	at->events = ring_buffer__new(fd, on_event, at, NULL);
+	return at->events ? 0 : -errno;
+}
+
+void events__close(struct attachment *at)
+{
+	ring_buffer__free(at->events);
+	at->events = NULL;
+}
+
+void events__read(struct attachment *at)
+{
+	const struct window none = { .out = at->env->out, .scope = SCOPE_EVENT };
+
+	if (!at->events)
+		return;
+	/* Where they come faster than they are shown, reading would not end by itself. */
+	at->read_until_ns = clock__ns();
+	window__begin(&none, at->monitor, at->monitor->event_view);
+	ring_buffer__consume(at->events);
+	output__end(at->env->out);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The rings of single events, one per monitor: the user half of bpf/events.bpf.h. */
+#ifndef KVM_WATCHER_EVENTS_H
+#define KVM_WATCHER_EVENTS_H
+
+#include <stdint.h>
+
+struct attachment;
+struct bpf_object;
+
+/* Room in each ring, a power of 2: what was asked for at least; 0: what the host suggests. */
+uint32_t events__ring_mib(uint32_t asked_mib);
+
+/* Before obj is loaded: the size of its ring, if it has one. 0 or -errno. */
+int events__prepare(struct bpf_object *obj, uint32_t asked_mib);
+
+/* at->obj is loaded: reading can begin, if it has a ring. 0 or -errno. */
+int events__open(struct attachment *at);
+void events__close(struct attachment *at);
+
+/* Hands all events that wait in the ring to the monitor, but not what comes meanwhile. */
+void events__read(struct attachment *at);
+
+#endif

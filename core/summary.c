@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "summary.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <json-c/json.h>
+
+#include "attach.h"
+#include "clock.h"
+#include "entry.h"
+#include "events.h"
+#include "log.h"
+#include "monitor.h"
+#include "vcpus.h"
+
+static struct json_object *hook_object(const char *monitor, const char *need, const char *hook,
+				       const char *state, const char *why)
+{
+	struct json_object *obj = json_object_new_object();
+
+	json_object_object_add(obj, "monitor", json_object_new_string(monitor));
+	json_object_object_add(obj, "need", json_object_new_string(need));
+	json_object_object_add(obj, "hook", json_object_new_string(hook));
+	json_object_object_add(obj, "state", json_object_new_string(state));
+	json_object_object_add(obj, "why", json_object_new_string(why));
+	return obj;
+}
+
+static void add_runs(struct json_object *obj, uint64_t runs, uint64_t run_ns)
+{
+	json_object_object_add(obj, "runs", json_object_new_uint64(runs));
+	json_object_object_add(obj, "run_ns", json_object_new_uint64(run_ns));
+}
+
+static struct json_object *need_object(const struct summary *s, const struct attachment *at,
+				       const struct need_state *need)
+{
+	const struct hook *hook = need->hook ? need->hook : need->first;
+	struct json_object *obj;
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s/%s", hook_kind__name(hook->kind), hook->target);
+	obj = hook_object(at->monitor->name, need->first->need, text, need_state__word(need),
+			  need->why);
+	if (s->stats_fd >= 0 && !hook->at_entry)
+		add_runs(obj, need->runs, need->run_ns);
+	return obj;
+}
+
+/* The program at entries: what the hooks that it calls cost together. */
+static struct json_object *entry_object(const struct summary *s)
+{
+	struct json_object *obj =
+		hook_object("kvm_watcher", "kvm_entry", "raw_tp/kvm_entry", "attached", "");
+
+	add_runs(obj, s->entry_runs, s->entry_run_ns);
+	return obj;
+}
+
+static uint64_t self_cpu_ns(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * NSEC_PER_SEC +
+	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
+}
+
+void summary__begin(struct summary *s)
+{
+	/* From now on the kernel takes the time of every run of a BPF program. */
+	s->stats_fd = s->self_cost ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
+	if (s->self_cost && s->stats_fd < 0)
+		say("--self-cost: the times of the BPF programs are missing, because the kernel's "
+		    "statistics of them can't be enabled: %s",
+		    strerror(errno));
+	s->start_cpu_ns = self_cpu_ns();
+	s->start_ns = clock__ns();
+}
+
+/* Takes what the kernel knows of the program at entries. Returns the runs that it skipped. */
+static uint64_t read_entry(struct summary *s)
+{
+	struct bpf_prog_info info;
+
+	if (entry__info(s->env->entry, &info))
+		return 0;
+	s->entry_attached = true;
+	s->entry_runs = info.run_cnt;
+	s->entry_run_ns = info.run_time_ns;
+	return info.recursion_misses;
+}
+
+void summary__take(struct summary *s)
+{
+	vcpus__losses(s->env->vcpus, s->lost);
+	for (size_t i = 0; i < s->nr_attached; i++) {
+		s->lost[LOST_SKIPPED] += attach__skipped(s->attached[i]);
+		attach__read_runs(s->attached[i]);
+	}
+	s->lost[LOST_SKIPPED] += read_entry(s);
+}
+
+/*
+ * Programs may still be running on other CPUs, under rcu_read_lock(), for
+ * which this membarrier waits. Then what found no room is final: until the
+ * very end it is either shown or counted here.
+ */
+void summary__settle(struct summary *s)
+{
+	static const enum lost no_room[] = {
+		LOST_VCPUS_FULL,
+		LOST_RECORDS_FULL,
+		LOST_PAGES_FULL,
+		LOST_EVENTS,
+	};
+	uint64_t lost[NR_LOST];
+
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+	vcpus__losses(s->env->vcpus, lost);
+	for (size_t i = 0; i < sizeof(no_room) / sizeof(*no_room); i++)
+		s->lost[no_room[i]] = lost[no_room[i]];
+}
+
+static void say_self_cost(const struct summary *s, uint64_t wall_ns, uint64_t cpu_ns)
+{
+	uint64_t runs = 0, ns = 0;
+
+	for (size_t i = 0; i < s->nr_attached && s->stats_fd >= 0; i++) {
+		const struct attachment *at = s->attached[i];
+
+		for (size_t j = 0; j < at->nr_needs; j++) {
+			const struct need_state *need = &at->needs[j];
+
+			if (!need->runs)
+				continue;
+			runs += need->runs;
+			ns += need->run_ns;
+			say("self-cost: %s: %s/%s: %" PRIu64 " events, %.0f ns each",
+			    at->monitor->name, hook_kind__name(need->hook->kind),
+			    need->hook->target, need->runs, (double)need->run_ns / need->runs);
+		}
+	}
+	if (s->entry_runs) {
+		runs += s->entry_runs;
+		ns += s->entry_run_ns;
+		say("self-cost: kvm_watcher: raw_tp/kvm_entry, for all that wait for an entry: "
+		    "%" PRIu64 " events, %.0f ns each",
+		    s->entry_runs, (double)s->entry_run_ns / s->entry_runs);
+	}
+	if (s->stats_fd >= 0)
+		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)",
+		    runs, ns / 1e6, 100.0 * ns / wall_ns);
+	say("self-cost: user space: %.3f ms of CPU (%.2f %% of one CPU)", cpu_ns / 1e6,
+	    100.0 * cpu_ns / wall_ns);
+}
+
+/* What the user can do against a loss; nothing against most. */
+static void advise(const struct summary *s, enum lost what, char *text, size_t size)
+{
+	size_t max = vcpus__max(s->env->vcpus);
+
+	text[0] = '\0';
+	if (what == LOST_EVENTS)
+		snprintf(text, size,
+			 "; --ring-size=MIB gives the ring more than its %" PRIu32 " MiB",
+			 events__ring_mib(s->env->ring_mib));
+	else if ((what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL) && max < MAX_VCPU_SLOTS - 1)
+		snprintf(text, size, "; --max-vcpus=N makes room for more vCPUs than %zu", max);
+}
+
+static void say_losses(const struct summary *s)
+{
+	char advice[128];
+
+	for (int i = 0; i < NR_LOST; i++) {
+		if (!s->lost[i])
+			continue;
+		advise(s, i, advice, sizeof(advice));
+		say("lost: %" PRIu64 " %s (%s)%s", s->lost[i], lost__name(i), lost__help(i),
+		    advice);
+	}
+}
+
+void summary__write(const struct summary *s, uint64_t now_ns)
+{
+	uint64_t cpu_ns = self_cpu_ns() - s->start_cpu_ns;
+	struct json_object *obj = json_object_new_object(), *lost = json_object_new_object();
+	struct json_object *hooks = json_object_new_array();
+
+	for (int i = 0; i < NR_LOST; i++)
+		json_object_object_add(lost, lost__name(i), json_object_new_uint64(s->lost[i]));
+	for (size_t i = 0; i < s->nr_attached; i++)
+		for (size_t j = 0; j < s->attached[i]->nr_needs; j++)
+			json_object_array_add(
+				hooks, need_object(s, s->attached[i], &s->attached[i]->needs[j]));
+	if (s->stats_fd >= 0 && s->entry_attached)
+		json_object_array_add(hooks, entry_object(s));
+	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
+	json_object_object_add(obj, "scope", json_object_new_string("summary"));
+	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));
+	json_object_object_add(obj, "duration_ns", json_object_new_uint64(now_ns - s->start_ns));
+	json_object_object_add(obj, "lost", lost);
+	json_object_object_add(obj, "hooks", hooks);
+	json_object_object_add(obj, "self_cpu_ns", json_object_new_uint64(self_cpu_ns()));
+	json_object_object_add(obj, "watching_cpu_ns", json_object_new_uint64(cpu_ns));
+	output__object(s->env->out, obj);
+	say_losses(s);
+	if (s->self_cost)
+		say_self_cost(s, now_ns - s->start_ns, cpu_ns);
+}
+
+void summary__say_missing(const struct attachment *at)
+{
+	const char *said = "";
+
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct need_state *need = &at->needs[i];
+
+		/* A function's begin and end, of which both are needed, give one thing. */
+		if (need->hook || !strcmp(need->first->gives, said))
+			continue;
+		said = need->first->gives;
+		say("%s: missing: %s, because %s", at->monitor->name, said, need->why);
+	}
+}
+
+void summary__end(struct summary *s)
+{
+	if (s->stats_fd >= 0)
+		close(s->stats_fd);
+}

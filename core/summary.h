@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a run tells of itself: what got lost, its hooks, and what they cost. */
+#ifndef KVM_WATCHER_SUMMARY_H
+#define KVM_WATCHER_SUMMARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bpf/records.h"
+
+struct attach_env;
+struct attachment;
+
+struct summary {
+	const struct attach_env *env;
+	struct attachment *const *attached;
+	size_t nr_attached;
+	bool self_cost;
+	uint64_t start_ns;		   /* CLOCK_MONOTONIC: everything was attached */
+	uint64_t start_cpu_ns;		   /* what the process had taken by then */
+	bool entry_attached;		   /* the program at entries was, till the end */
+	uint64_t entry_runs, entry_run_ns; /* of it, as a need's */
+	int stats_fd; /* self_cost: keeps the kernel's statistics enabled; or -1 */
+	uint64_t lost[NR_LOST];
+};
+
+/* Everything is attached; env, attached, nr_attached and self_cost are filled in. */
+void summary__begin(struct summary *s);
+
+/* The hooks are about to be detached: until now they are complete, and half a pair is a loss. */
+void summary__take(struct summary *s);
+
+/* The hooks are detached: what found no room until now is final. */
+void summary__settle(struct summary *s);
+
+/* The last object of the output, and its sentences on stderr. */
+void summary__write(const struct summary *s, uint64_t now_ns);
+
+/* Also without one of the above but the first. */
+void summary__end(struct summary *s);
+
+/* Which needs of a monitor are missing, and why. */
+void summary__say_missing(const struct attachment *at);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The period that rows are about, and where they go. */
+#ifndef KVM_WATCHER_WINDOW_H
+#define KVM_WATCHER_WINDOW_H
+
+#include <stdint.h>
+
+#include "../output/output.h"
+
+struct monitor;
+
+struct window {
+	struct output *out;
+	enum scope scope;
+	uint64_t since_ns, now_ns; /* CLOCK_MONOTONIC; both 0 with SCOPE_EVENT */
+};
+
+/* Begins a section for it. */
+void window__begin(const struct window *window, const struct monitor *m, unsigned int view);
+
+#endif
