@@ -83,12 +83,16 @@ is "--list: the VM" "kvm_guest $guest_pid 3" \
 	"$(jq -r "select(.kind == \"vm\" and .pid == $guest_pid) | \"\(.vm) \(.pid) \(.vcpus)\"" "$TMP/list.json")"
 is "--list: its vCPUs" "0 1 2" "$(jq -rs "map(select(.kind == \"vcpu\" and .pid == $guest_pid) | .vcpu) |
 	sort | join(\" \")" "$TMP/list.json")"
+is "list is the same question" "$(jq -r .vm "$TMP/list.json")" "$(kvm_watcher list --format=json 2>/dev/null | jq -r .vm)"
 open_gate
 wait "$guest_pid"
 
 kvm_watcher --check >"$TMP/out" 2>"$TMP/err"
 is "--check: something can be measured here" 0 $?
 is "--check: names the vendor module" 1 "$(grep -c "^vendor" "$TMP/out")"
+kvm_watcher check >"$TMP/check" 2>/dev/null
+is "check is the same question" "$(cat "$TMP/out")" "$(cat "$TMP/check")"
+refuses "a command's option that it has not" 2 "kvm_watcher list --help" list --interval=1
 holds "--check as JSON" sh -c "kvm_watcher --check --format=json | jq -e '.hooks.raw_tp.works'"
 
 # Without root: a sentence, and exit status 1.
@@ -97,6 +101,10 @@ if setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
 		>"$TMP/out" 2>"$TMP/err"
 	is "no root: exit status" 1 $?
 	is "no root: says what to do" 1 "$(grep -c 'run it as root' "$TMP/err")"
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$(command -v kvm_watcher)" --list \
+		>"$TMP/out" 2>"$TMP/err"
+	is "no root: --list ends by itself: exit status" 1 $?
+	is "no root: --list says what it does not know" 1 "$(grep -c 'BPF iterators are refused' "$TMP/err")"
 else
 	skip "no root" "setpriv (util-linux) is not here, or this is not root"
 fi
