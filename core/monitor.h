@@ -62,7 +62,7 @@ struct monitor {
 	unsigned int event_view;
 	/* All hooks are attached, iterators have run; or NULL. */
 	void (*attached)(struct attachment *at);
-	/* The last moment at which the hooks are complete: they are about to be detached. Or NULL. */
+	/* The hooks are about to be detached, and still complete; or NULL. */
 	void (*ending)(struct attachment *at);
 	/* Undoes start, also one that failed half-way. */
 	void (*stop)(struct attachment *at);
