@@ -164,8 +164,10 @@ format: ## the kernel's style for all C files, by .clang-format
 
 format-check: ## fails when a C file is not in that style
 	@clang-format --dry-run --Werror $(FORMATTED)
-	@! awk '{ gsub(/\t/, "        ") } length > 100 { print FILENAME ":" FNR ": longer than 100 columns"; bad = 1 } \
-		END { exit !bad }' $(FORMATTED)
+	@awk '{ line = $$0 } \
+		{ while (at = index(line, "\t")) line = substr(line, 1, at - 1) sprintf("%*s", 8 - (at - 1) % 8, "") substr(line, at + 1) } \
+		length(line) > 100 { print FILENAME ":" FNR ": " length(line) " columns"; bad = 1 } \
+		END { exit bad }' $(FORMATTED)
 
 clean: ## remove what was built
 	$(Q)rm -rf $(OUTPUT) kvm_watcher

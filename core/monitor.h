@@ -42,7 +42,7 @@ struct monitor {
 	unsigned int event_view;
 	/* All hooks are attached, iterators have run; or NULL. */
 	void (*attached)(struct run *run, struct attachment *at);
-	/* The hooks are about to be detached: the last moment at which they are complete, or NULL. */
+	/* The hooks are about to be detached: the last moment when they are complete; or NULL. */
 	void (*ending)(struct run *run, struct attachment *at);
 	/* Undoes start, also one that failed half-way. */
 	void (*stop)(struct run *run, struct attachment *at);

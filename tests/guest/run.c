@@ -270,8 +270,8 @@ static void *vcpu_thread(void *arg)
 		vcpu->failed = true;
 	atomic_fetch_sub(&running, 1);
 	/*
-	 * A thread that ends gives its stack back, and until 5.12 KVM then has every vCPU of the process
-	 * repeat the fault that it is in: where faults are counted, all end together.
+	 * A thread that ends gives its stack back. Until 5.12 KVM then has every vCPU of the
+	 * process repeat the fault that it is in. Where faults are counted, all end together.
 	 */
 	while (plan__flags(plan) & OP_TOUCH && atomic_load(&running) &&
 	       !atomic_load(&vcpu->vm->stop))
