@@ -639,7 +639,7 @@ static struct argp_option *new_options(void)
 	options[0] = monitors_header;
 	for (i = 0; i < nr_monitors; i++) {
 		options[1 + i].name = monitors[i]->name;
-		options[1 + i].key = monitors[i]->key;
+		options[1 + i].key = (unsigned char)monitors[i]->key;
 		options[1 + i].doc = monitors[i]->help;
 	}
 	memcpy(&options[1 + nr_monitors], fixed_options, sizeof(fixed_options));

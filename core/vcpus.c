@@ -386,7 +386,7 @@ static int lister__read(const struct lister *lister, struct vcpu_entry **entries
 
 int vcpus__list(struct vcpu_entry **entries, size_t *nr)
 {
-	struct lister lister;
+	struct lister lister = {};
 	int err = lister__open(&lister);
 
 	if (err)

@@ -183,20 +183,18 @@ static struct {
 	size_t nr_told;
 } self;
 
-/* Makes room for one more element of a growing array. */
-static int make_room(void *array, size_t nr, size_t *room, size_t size)
+/* The growing array with room for one more element; NULL: there is no memory, it is as before. */
+static void *make_room(void *array, size_t nr, size_t *room, size_t size)
 {
 	size_t more = *room ? *room * 2 : 64;
 	void *bigger;
 
 	if (nr < *room)
-		return 0;
-	bigger = reallocarray(*(void **)array, more, size);
-	if (!bigger)
-		return -ENOMEM;
-	*(void **)array = bigger;
-	*room = more;
-	return 0;
+		return array;
+	bigger = realloc(array, more * size);
+	if (bigger)
+		*room = more;
+	return bigger;
 }
 
 static int prepare(struct run *run, struct bpf_object *obj)
@@ -212,7 +210,7 @@ static int prepare(struct run *run, struct bpf_object *obj)
 static int list_vms(void)
 {
 	size_t used = 0, room = 0;
-	char *list = NULL;
+	char *list = NULL, *bigger;
 	ssize_t got = 1;
 	int fd;
 
@@ -222,10 +220,12 @@ static int list_vms(void)
 	if (fd < 0)
 		return -errno;
 	while (got > 0) {
-		if (make_room(&list, used + sizeof(*self.vms), &room, 1)) {
+		bigger = make_room(list, used + sizeof(*self.vms), &room, 1);
+		if (!bigger) {
 			got = -1;
 			break;
 		}
+		list = bigger;
 		got = read(fd, list + used, room - used);
 		if (got < 0 && errno == EAGAIN)
 			got = 1;
@@ -429,8 +429,12 @@ static void look(struct series *s, const struct dirty_slot *slot)
 
 static void add_page(const struct series *s, uint64_t rel_gfn, uint64_t count)
 {
-	if (make_room(&self.pages, self.nr_pages, &self.room_pages, sizeof(*self.pages)))
+	struct page_count *pages =
+		make_room(self.pages, self.nr_pages, &self.room_pages, sizeof(*self.pages));
+
+	if (!pages)
 		return;
+	self.pages = pages;
 	self.pages[self.nr_pages++] = (struct page_count){ s, rel_gfn, count };
 }
 
@@ -616,7 +620,7 @@ static void write_pages(struct run *run)
 	};
 	struct tempfile file;
 	struct output *out;
-	int err;
+	int err = ENOMEM;
 
 	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
 	if (tempfile__open(&file, run->opts->temp_dir, mark_page_dirty_monitor.name,
@@ -639,8 +643,8 @@ static void write_pages(struct run *run)
 		err = output__flush(out);
 		output__free(out);
 	}
-	if (!tempfile__close(&file) && (!out || err))
-		say("mark_page_dirty: %s: %s", file.path, strerror(out ? err : ENOMEM));
+	if (!tempfile__close(&file) && err)
+		say("mark_page_dirty: %s: %s", file.path, strerror(err));
 }
 
 static void drop_unchosen_pages(void)

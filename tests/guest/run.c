@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Runs guests: the vCPU threads, the thread that ends HLTs, the watchdog. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -369,6 +368,7 @@ static int run_here(struct vm *vm)
 	vcpu_thread(&vm->vcpus[0]);
 	alarm(0);
 	pthread_barrier_destroy(&start);
+	vm->start = NULL;
 	return report(vm);
 }
 

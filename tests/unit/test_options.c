@@ -21,7 +21,7 @@
 #define options__has_vcpu test_has_vcpu
 #define options__asks test_asks
 #define argp_program_bug_address test_bug_address
-#include "../../core/options.c"
+#include "../../core/options.c" /* NOLINT(bugprone-suspicious-include) */
 
 extern const struct monitor *const real_monitors[] __asm__("monitors");
 extern const size_t real_nr_monitors __asm__("nr_monitors");
