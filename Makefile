@@ -44,7 +44,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: all bpf deps demo test test-unit test-matrix bench machine install clean help
+.PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
 
@@ -54,8 +54,14 @@ help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z -]+):.*## (.*)/\1|\2/' | \
 		while IFS='|' read -r t h; do printf '  make %-14s %s\n' "$$t" "$$h"; done
 
+deps-build: ## install what building needs
+	@scripts/deps.sh build
+
 deps: ## install what building, testing and the demo need
-	@scripts/deps.sh
+	@scripts/deps.sh test
+
+deps-ci: ## install that, and what proves a change: make format-check, make lint
+	@scripts/deps.sh ci
 
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
@@ -214,6 +220,6 @@ clean: ## remove what was built
 -include $(shell find $(OUTPUT) -name '*.d' 2>/dev/null)
 
 # `make deps test` on a bare machine: deps is finished before anything else starts.
-ifneq ($(filter deps,$(MAKECMDGOALS)),)
+ifneq ($(filter deps deps-build deps-ci,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
