@@ -107,7 +107,7 @@ void *series__of(struct series_set *set, struct vcpus *vcpus, uint32_t index)
 
 	if (s)
 		return s;
-	/* Also of a vCPU that came this moment: what a record has of this epoch is looked at now or never. */
+	/* The vCPU may be a moment old: what a record has of this epoch is read now or never. */
 	ref = vcpus__get_new(vcpus, slot_of(set, index));
 	s = ref ? series__add(set, index) : NULL;
 	if (!s)

@@ -73,7 +73,7 @@ void *series__add(struct series_set *set, uint32_t index);
 
 /* Puts the series aside, if there is one, and clears the record: it is free again. */
 void series__retire(struct series_set *set, const struct bpf_object *obj, uint32_t index);
-/* Does so with all whose VM's process had ended an interval ago: by now all that it did is shown, and counted. */
+/* Does so with all whose VM's process ended an interval ago: all that it did is shown now. */
 void series__retire_ended_vms(struct series_set *set, const struct bpf_object *obj);
 /* Does so with all that are of vCPUs that have ended, and clears these vCPUs' states. */
 void series__retire_ended(struct series_set *set, const struct vcpus *vcpus,

@@ -217,20 +217,18 @@ static struct {
 	size_t nr_told;
 } self;
 
-/* Makes room for one more element of a growing array. */
-static int make_room(void *array, size_t nr, size_t *room, size_t size)
+/* The growing array with room for one more element; NULL: there is no memory, it is as before. */
+static void *make_room(void *array, size_t nr, size_t *room, size_t size)
 {
 	size_t more = *room ? *room * 2 : 64;
 	void *bigger;
 
 	if (nr < *room)
-		return 0;
-	bigger = reallocarray(*(void **)array, more, size);
-	if (!bigger)
-		return -ENOMEM;
-	*(void **)array = bigger;
-	*room = more;
-	return 0;
+		return array;
+	bigger = realloc(array, more * size);
+	if (bigger)
+		*room = more;
+	return bigger;
 }
 
 static int prepare(struct attachment *at, struct bpf_object *obj)
@@ -246,7 +244,7 @@ static int prepare(struct attachment *at, struct bpf_object *obj)
 static int list_vms(void)
 {
 	size_t used = 0, room = 0;
-	char *list = NULL;
+	char *list = NULL, *bigger;
 	ssize_t got = 1;
 	int fd;
 
@@ -256,10 +254,12 @@ static int list_vms(void)
 	if (fd < 0)
 		return -errno;
 	while (got > 0) {
-		if (make_room(&list, used + sizeof(*self.vms), &room, 1)) {
+		bigger = make_room(list, used + sizeof(*self.vms), &room, 1);
+		if (!bigger) {
 			got = -1;
 			break;
 		}
+		list = bigger;
 		got = read(fd, list + used, room - used);
 		if (got < 0 && errno == EAGAIN)
 			got = 1;
@@ -461,8 +461,12 @@ static void look(struct series *s, const struct dirty_slot *slot)
 
 static void add_page(const struct series *s, uint64_t rel_gfn, uint64_t count)
 {
-	if (make_room(&self.pages, self.nr_pages, &self.room_pages, sizeof(*self.pages)))
+	struct page_count *pages =
+		make_room(self.pages, self.nr_pages, &self.room_pages, sizeof(*self.pages));
+
+	if (!pages)
 		return;
+	self.pages = pages;
 	self.pages[self.nr_pages++] = (struct page_count){ s, rel_gfn, count };
 }
 
@@ -650,7 +654,7 @@ static void write_pages(const struct attachment *at, const struct window *window
 	};
 	struct tempfile file;
 	struct output *out;
-	int err;
+	int err = ENOMEM;
 
 	qsort(self.pages, self.nr_pages, sizeof(*self.pages), by_count);
 	if (tempfile__open(&file, at->env->temp_dir, mark_page_dirty_monitor.name, at->env->format))
@@ -672,8 +676,8 @@ static void write_pages(const struct attachment *at, const struct window *window
 		err = output__flush(out);
 		output__free(out);
 	}
-	if (!tempfile__close(&file) && (!out || err))
-		say("mark_page_dirty: %s: %s", file.path, strerror(out ? err : ENOMEM));
+	if (!tempfile__close(&file) && err)
+		say("mark_page_dirty: %s: %s", file.path, strerror(err));
 }
 
 static void drop_unchosen_pages(void)

@@ -232,7 +232,7 @@ static void test_last_bucket(void **state)
 	assert_int_equal(stat_delta__percentile(&d, 50), hour);
 }
 
-/* As user space does at the end of an interval: it ends an epoch, then reads its half and clears it. */
+/* As user space does at an interval's end: it ends an epoch, then reads its half and clears it. */
 static uint64_t end_epoch(void)
 {
 	uint64_t ended = epoch;
