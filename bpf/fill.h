@@ -3,7 +3,10 @@
 #ifndef KVM_WATCHER_FILL_H
 #define KVM_WATCHER_FILL_H
 
-/* Indices per run: the verifier follows each round of the loop. From FILL_LEAST on it is worth the loading. */
+/*
+ * FILL_ROUND: indices per run, as the verifier follows each round of the loop.
+ * FILL_LEAST: from here on it is worth the loading.
+ */
 enum { FILL_ROUND = 256, FILL_LEAST = 2048 };
 
 #endif

@@ -35,7 +35,7 @@ static __always_inline u32 lapics__slot(u64 object, u64 id)
 	return slot ? *slot : 0;
 }
 
-/* Enters the vCPU of a slot if it is new. Without an APIC in the kernel there is nothing to enter. */
+/* Enters the vCPU of a slot if it is new. Without an APIC in the kernel there is nothing to do. */
 static __noinline __attribute__((unused)) int lapics__enter(struct kvm_vcpu *vcpu, u32 slot)
 {
 	struct lapic_state *state = bpf_map_lookup_elem(&lapic_states, &slot);

@@ -50,7 +50,7 @@ struct vcpu_info {
 	char comm[16]; /* of the VMM's process: a name when /proc is too late */
 };
 
-/* Slots at most, and 0 among them: what user space may choose, and who has arrays by slot counts on. */
+/* Slots at most, slot 0 included. User space chooses no more; arrays by slot count on it. */
 enum { MAX_VCPU_SLOTS = 1 << 14 };
 
 /* Size of the direct-mapped cache from a vCPU's address to its slot; a test has only one place. */
@@ -58,7 +58,7 @@ enum { MAX_VCPU_SLOTS = 1 << 14 };
 #define SLOT_CACHE_BITS 16
 #endif
 
-/* The number of its page: a vCPU is larger than one, so that neighbours have places of their own. */
+/* The number of its page: a vCPU is larger than one, so neighbours have places of their own. */
 static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 {
 	return (vcpu >> 12) & ((1 << SLOT_CACHE_BITS) - 1);

@@ -183,7 +183,7 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 	return true;
 }
 
-/* What the cache has for vcpu, which may be another one's. Read once: that one may enter it at any time. */
+/* What the cache has for vcpu. It may be another's, who may enter it at any time: read once. */
 static __always_inline u32 vcpus__guess(void *vcpu)
 {
 	u32 index = slot_cache__index((u64)vcpu);

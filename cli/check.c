@@ -177,9 +177,10 @@ static void print_monitors(struct json_object *all)
 	json_object_object_foreach(all, name, one)
 	{
 		struct json_object *needs = json_object_object_get(one, "needs");
+		const char *why_not = text_of(one, "why") ?: "";
 
 		printf("\n%s: %s%s%s\n", name, true_of(one, "works") ? "works" : "can't work here",
-		       *text_of(one, "why") ? ": " : "", text_of(one, "why"));
+		       *why_not ? ": " : "", why_not);
 		for (size_t i = 0; i < json_object_array_length(needs); i++) {
 			struct json_object *need = json_object_array_get_idx(needs, i);
 			const char *why = text_of(need, "why"), *state = text_of(need, "state");

@@ -363,8 +363,10 @@ static int missing_value(const struct argp_option *opt)
 /* getopt stopped at a word, and says of which option: a key, or 0. */
 static int wrong_option(const struct table *t, const char *word, int key)
 {
-	if (word[1] == '-' && key)
-		return usage_error("--%s takes no value; leave \"%s\" out", find_key(t, key)->name,
+	const struct argp_option *opt = key ? find_key(t, key) : NULL;
+
+	if (word[1] == '-' && opt)
+		return usage_error("--%s takes no value; leave \"%s\" out", opt->name,
 				   strchr(word, '='));
 	if (word[1] == '-' || word[1] == key || find_long(t, word + 1, strlen(word + 1), false))
 		return unknown_option(t, word);
@@ -439,12 +441,12 @@ static int parse_words(struct table *t, int argc, char **argv)
 		key = getopt_long(argc, argv, t->shorts, t->longs, NULL);
 		if (key == -1)
 			break;
-		if (key == ':')
-			return missing_value(find_key(t, optopt));
 		if (key == '?' && (word[1] == '-' || optopt != '?'))
 			return wrong_option(t, word, optopt);
-		opt = find_key(t, key == 'H' ? '?' : key);
-		code = apply(t, opt - t->argp, optarg);
+		opt = find_key(t, key == ':' ? optopt : key == 'H' ? '?' : key);
+		if (!opt)
+			return unknown_option(t, word);
+		code = key == ':' ? missing_value(opt) : apply(t, opt - t->argp, optarg);
 	}
 	if (code < 0 && optind < argc)
 		return usage_error("\"%s\" is not an option; %s takes options only, see %s --help",

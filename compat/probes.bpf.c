@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* One empty program per kind of hook: --check loads and attaches each, to see what this host lets in. */
+/* One empty program per kind of hook: --check attaches each, to see what this host lets in. */
 #include "compat.bpf.h"
 
 SEC("?raw_tp/sched_process_exec")

@@ -38,11 +38,15 @@ struct hook {
 	bool vendor_types;    /* reads the vendor's vCPU structure: needs its BTF */
 	const char *gives;    /* first row of a need: what is lost without it */
 	bool primary; /* first row of a need: one of these makes the monitor worth running */
-	/* The row is there only where this is true; the next one then is the first of its need. NULL: everywhere. */
+	/*
+	 * The row is there only where this is true. Elsewhere the next one is its need's first.
+	 * NULL: everywhere.
+	 */
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
 	bool (*asked)(const struct attachment *at);
-	bool at_entry; /* not attached itself: bpf/entry.bpf.c's program calls it (bpf/entry.bpf.h) */
+	/* Not attached itself: bpf/entry.bpf.c's program calls it (bpf/entry.bpf.h). */
+	bool at_entry;
 };
 
 /* What all attachments of a run share. */
@@ -67,7 +71,7 @@ struct need_state {
 	const struct hook *first; /* the preferred alternative */
 	const struct hook *hook;  /* the attached one, or NULL */
 	char why[WHY_LEN];	  /* why not the first, or none at all */
-	uint64_t runs, run_ns;	  /* of the program, by the kernel's statistics while they are on */
+	uint64_t runs, run_ns;	  /* the program's, while the kernel's statistics are on */
 };
 
 struct attachment {
@@ -82,7 +86,7 @@ struct attachment {
 	bool refused[MAX_HOOKS]; /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
 	struct ring_buffer *events; /* of an object that has a map "events" */
-	uint64_t read_until_ns;	    /* the reading of it ends with the first event after that */
+	uint64_t read_until_ns;	    /* reading ends with the first event after that */
 	char *data;		    /* the object's .data, live */
 	size_t data_size;
 	uint64_t *epoch;      /* in it: the interval that is being written */

@@ -319,7 +319,7 @@ static void load_all(struct run *run)
 	}
 }
 
-/* All are loaded before the first one is attached: loading takes long, and they count from the same moment on. */
+/* Loads all before the first is attached: loading takes long, and all count from one moment on. */
 static int attach_all(struct run *run)
 {
 	size_t nr_loaded;

@@ -27,7 +27,9 @@ static int open_below(int at, const char *name, bool make)
 	if (make && mkdirat(at, name, 0700) && errno != EEXIST)
 		return -errno;
 	fd = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 /*

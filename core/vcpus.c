@@ -79,7 +79,7 @@ const char *lost__help(enum lost what)
 	return lost_kinds[what].help;
 }
 
-/* Room for what the host runs now, four times over, and for what its CPUs suggest; slot 0 included. */
+/* Room for four times what the host runs now, and for what its CPUs suggest; with slot 0. */
 static size_t choose_slots(uint32_t max_vcpus)
 {
 	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;

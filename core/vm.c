@@ -37,42 +37,40 @@ struct held {
 	size_t nr_vcpus;
 };
 
-/* Reads at most max bytes; *data is NUL-terminated and to be freed. */
-static int read_file(int dir, const char *name, size_t max, char **data, size_t *len)
+/* At most max bytes of a file, NUL-terminated, to be freed; NULL: errno says why. */
+static char *read_file(int dir, const char *name, size_t max, size_t *len)
 {
-	size_t size = 4096, used = 0;
+	size_t size = 0, used = 0;
 	char *buf = NULL, *bigger;
 	ssize_t n;
-	int fd, err = 0;
+	int fd, err;
 
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return NULL;
 	do {
-		if (!buf || used == size) {
-			size = buf ? 2 * size : size;
+		if (used == size) {
+			size = size ? 2 * size : 4096;
 			bigger = realloc(buf, size + 1);
-			if (!bigger) {
-				err = -ENOMEM;
-				goto cleanup;
-			}
+			if (!bigger)
+				goto failed;
 			buf = bigger;
 		}
 		n = read(fd, buf + used, size - used);
-		if (n < 0) {
-			err = -errno;
-			goto cleanup;
-		}
+		if (n < 0)
+			goto failed;
 		used += n;
 	} while (n && used < max);
+	close(fd);
 	buf[used] = '\0';
-	*data = buf;
 	*len = used;
-	buf = NULL;
-cleanup:
+	return buf;
+failed:
+	err = errno;
 	free(buf);
 	close(fd);
-	return err;
+	errno = err;
+	return NULL;
 }
 
 /* Cuts before a character of UTF-8 that doesn't fit as a whole. */
@@ -106,9 +104,9 @@ static int read_stat(int dir, const char *name, char *comm, size_t comm_size, ui
 	int err, field;
 	size_t len;
 
-	err = read_file(dir, name, 4096, &data, &len);
-	if (err)
-		return err;
+	data = read_file(dir, name, 4096, &len);
+	if (!data)
+		return -errno;
 	err = -ESRCH;
 	open = strchr(data, '(');
 	close = strrchr(data, ')');
@@ -171,7 +169,7 @@ static void copy_item(char *dst, size_t size, const char *list, const char *key,
 	bool first, wanted;
 	char *item, *to;
 
-	item = malloc(strlen(list) + 1);
+	item = strdup(list);
 	if (!item)
 		return;
 	for (first = true; *list; first = false) {
@@ -343,8 +341,7 @@ static void read_name(int dir, const char *comm, struct vm *vm)
 
 	copy_name(vm->vmm, sizeof(vm->vmm), comm);
 	copy_name(vm->name, sizeof(vm->name), comm);
-	if (read_file(dir, "cmdline", MAX_CMDLINE, &args.data, &args.len))
-		args.len = 0;
+	args.data = read_file(dir, "cmdline", MAX_CMDLINE, &args.len);
 	vmm = identify(dir, &args);
 	if (vmm) {
 		copy_name(vm->vmm, sizeof(vm->vmm), vmm->name);
@@ -362,7 +359,8 @@ static uint64_t read_rss(int dir)
 	char *data, *line;
 	size_t len;
 
-	if (read_file(dir, "status", 65536, &data, &len))
+	data = read_file(dir, "status", 65536, &len);
+	if (!data)
 		return 0;
 	line = strstr(data, "\nVmRSS:");
 	if (line)
@@ -507,7 +505,7 @@ static int count_descriptors(int dir, struct vm *vm, pid_t kcmp_pid)
 /* Processes that aren't VMs get their name only when it's wanted. */
 static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 {
-	char path[PATH_MAX], comm[VM_NAME_LEN];
+	char path[PATH_MAX], comm[VM_NAME_LEN] = "";
 	pid_t kcmp_pid = strcmp(procfs, "/proc") ? 0 : pid;
 	int dir, err;
 

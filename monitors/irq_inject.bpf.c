@@ -235,7 +235,8 @@ int raise_fentry(u64 *ctx)
 }
 
 /*
- * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec): apicid is the vCPU's id; the VM is the caller's.
+ * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec)
+ * apicid is the vCPU's id. The VM is the caller's.
  */
 static __always_inline int on_accept(u32 vcpu_id, u32 mode, u32 vector)
 {

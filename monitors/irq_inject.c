@@ -123,7 +123,7 @@ static const struct column columns[] = {
 static const struct hook hooks[] = {
 	LAPICS_RUN_HOOKS("which local APIC is which vCPU's: raised interrupts"),
 
-	/* Interrupts raise some, too, and skip kprobes when they interrupt one: fentry comes first. */
+	/* Interrupts raise some, too. They skip a kprobe when they interrupt one: fentry first. */
 	{ "kvm_apic_accept_irq", HOOK_FENTRY, "__apic_accept_irq", "raise_fentry",
 	  .gives = "raised interrupts, and how long they wait for their injection",
 	  .primary = true },

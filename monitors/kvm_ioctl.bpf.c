@@ -271,7 +271,7 @@ static __always_inline void fill_event(struct ioctl_event *event, const struct i
 	event->pad = 0;
 }
 
-/* The kernel has just copied it, so it is there: read after the call, output structures are full. */
+/* The kernel has just copied it, so it is there. After the call output structures are full. */
 static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
 {
 	u64 size = call ? data_size(call->cmd) : 0;
@@ -285,7 +285,7 @@ static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 r
 	fill_event(event, call, owner, ret, ns);
 	if (size > IOCTL_SMALL_DATA)
 		size = 0;
-	/* Here the verifier knows the bounds; the compiler is not to merge that with other tests. */
+	/* Here the verifier knows the bounds. The compiler must not merge other tests with it. */
 	asm volatile("" : "+r"(size));
 	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;

@@ -373,7 +373,7 @@ int atomic_end_fexit(u64 *ctx)
 	return end(CALL_ATOMIC, ctx[5]);
 }
 
-/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced); the record has a byte for each. */
+/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced): a byte for each. */
 SEC("?raw_tp/kvm_pic_set_irq")
 int pic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {

@@ -121,6 +121,8 @@ static const struct column columns[] = {
 	{},
 };
 
+/* String literals that stand side by side: parentheses would part them. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 /* Where KVM is preemptible, classic tracepoints and kprobes come first: see enum hook_kind. */
 #define CALL(_need, _function, _prog, _gives)                                                      \
 	{ _need, HOOK_KPROBE, _function, _prog "_begin_kprobe", .gives = _gives },                 \
@@ -136,6 +138,7 @@ static const struct column columns[] = {
 	{                                                                  \
 		_event "_event", HOOK_TP_BTF, _event, _prog "_tp_btf"      \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct hook hooks[] = {
 	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",

@@ -20,7 +20,7 @@
 #include "../bpf/stat.bpf.h"
 #include "kvm_timer.h"
 
-/* What sees expiries: apic_timer_expired() those of both kinds of timer, or the hrtimers' own event. */
+/* What sees expiries: apic_timer_expired(), for both kinds of timer, or the hrtimers' own event. */
 const volatile __u32 sees_hv_expiry, sees_hrtimers;
 
 struct {
@@ -179,12 +179,12 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	read_timer(BPF_CORE_READ(vcpu, arch.apic), vcpu, &timer);
 	state->starting = timer.deadline;
 	asm volatile("" : : : "memory");
-	/* It has fired before this, and on_expire() has counted it; KVM may have forgotten its deadline. */
+	/* It fired before this and on_expire() counted it; KVM may have forgotten its deadline. */
 	early = state->early;
 	state->early = 0;
 	if (timer.deadline && early != timer.deadline) {
 		start(state, slot, &timer, hv);
-		/* One that is late already is not started: start_sw_period(), start_sw_tscdeadline(). */
+		/* start_sw_period() and start_sw_tscdeadline() don't start what is late already. */
 		if (!sees_hv_expiry && !hv && timer.mode == TIMER_ONESHOT &&
 		    timer.target_expiration <= bpf_ktime_get_ns())
 			fire(state, timer.target_expiration);
@@ -212,7 +212,10 @@ static __noinline int on_expire(struct kvm_lapic *lapic, bool by_hrtimer)
 	if (!slot || !state || !info)
 		return 0;
 	read_timer(lapic, (void *)info->vcpu, &timer);
-	/* It may expire before the event that tells of its start. A hrtimer goes on from period to period. */
+	/*
+	 * It may expire before the event that tells of its start.
+	 * A hrtimer goes on from period to period.
+	 */
 	if (timer.deadline && !(by_hrtimer && timer.mode == TIMER_PERIODIC) &&
 	    (timer.deadline != state->deadline || timer.mode != state->mode)) {
 		/* In an interrupt of on_start(), which goes on after this. */
@@ -289,7 +292,7 @@ int expire_fentry(u64 *ctx)
 	return on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff);
 }
 
-/* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's; most are no APIC's. */
+/* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's, few an APIC's. */
 SEC("?raw_tp/hrtimer_expire_entry")
 int hrtimer_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {

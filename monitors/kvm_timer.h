@@ -35,7 +35,7 @@ struct timer_state {
 	__u32 mode;
 	__u32 hv;
 	__u32 armed;	 /* and has not fired yet */
-	__u64 early;	 /* deadline of one that fired before the event that tells of its start */
+	__u64 early;	 /* deadline of one that fired before its start was told */
 	__u64 starting;	 /* deadline of the one whose event is being handled */
 	__u64 meanwhile; /* and it fired in that */
 };

@@ -328,7 +328,7 @@ static __noinline int on_fast(u64 sptep, u64 old)
 	return 0;
 }
 
-/* misconfig: on VMX a page that is known to be MMIO leaves the guest this way, its address untold. */
+/* misconfig: on VMX a page known to be MMIO leaves the guest this way; its address is not told. */
 static __always_inline int on_misconfig(u32 reason)
 {
 	struct fault_state *state;
@@ -366,7 +366,7 @@ static __noinline int first_exit(struct kvm_vcpu *vcpu, u64 now)
 	return 0;
 }
 
-/* An exit whose reason costs more to look at than the time: which will be needed if it is a misconfig. */
+/* The exit's reason costs more to look at than its time. A misconfig will need the time. */
 static __always_inline int note_exit(void *vcpu)
 {
 	struct exit_time *time = exit_time(vcpu);

@@ -46,7 +46,7 @@ struct {
 /* As slot_cache, for this monitor alone: a variable costs less than a map. */
 static u16 load_slots[1 << SLOT_CACHE_BITS];
 
-/* No account begins before every hook is attached: cleared then, by the iterator or by user space. */
+/* No account begins before all hooks are attached; then the iterator or user space clears it. */
 volatile __u64 closed = 1;
 
 #define barrier() asm volatile("" ::: "memory")

@@ -75,7 +75,7 @@ struct thief {
 
 /* Per CPU: what runs there, and the vCPUs that wait for it. Written under the run queue's lock. */
 struct run_queue {
-	__u64 since_ns;		    /* the task that runs has its time up to here accounted for */
+	__u64 since_ns;		    /* the running task's time is accounted for up to here */
 	__u32 waiters[MAX_WAITERS]; /* slots; 0: free */
 	__u32 node;		    /* filled in by user space */
 	__u32 waiting;		    /* no slot is in waiters while this is 0 */

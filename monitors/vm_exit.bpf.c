@@ -420,7 +420,7 @@ int exit_raw_tp_svm_chosen(struct bpf_raw_tracepoint_args *ctx)
 	return task_chosen() ? exit_of_isa(ctx, ISA_SVM) : 0;
 }
 
-/* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
+/* Without the vendor's BTF: attaches where the event has three arguments, with the reason. */
 SEC("?raw_tp/kvm_exit")
 int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
 {

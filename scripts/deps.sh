@@ -1,12 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Install what building and testing kvm_watcher needs, and only what is missing. Called by `make deps`.
+# Install what kvm_watcher needs, and only what is missing. Called by `make deps-build`, `deps` and `deps-ci`.
+#
+#	deps.sh [build|test|ci]
+#
+# build: to build it. test (default): and to test it and to see the demo. ci: and to check its sources.
 set -u
 
+level=${1:-test}
+case $level in build | test | ci) ;; *) echo "usage: deps.sh [build|test|ci]" >&2; exit 2 ;; esac
+
 # Debian and Ubuntu. bpftool is added below: Ubuntu's older releases have it under another name.
-build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libcmocka-dev linux-libc-dev"
-tests="gojq busybox-static cpio xz-utils qemu-system-x86 seabios bochs bochs-term bochsbios vgabios"
+build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev linux-libc-dev"
+tests="libcmocka-dev gojq busybox-static cpio xz-utils qemu-system-x86 seabios bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps"
+checks="git clang-format clang-tidy cppcheck shellcheck strace"
+
+# up_to BUILD TESTS CHECKS: those of this level.
+up_to() {
+	case $level in
+	build) echo "$1" ;;
+	test) echo "$1 $2" ;;
+	ci) echo "$1 $2 $3" ;;
+	esac
+}
 
 say() { printf 'deps: %s\n' "$*"; }
 
@@ -43,8 +60,8 @@ quietly() {
 }
 
 install_with_apt() {
-	# shellcheck disable=SC2086
-	wanted=$(missing $build $tests)
+	# shellcheck disable=SC2046
+	wanted=$(missing $(up_to "$build" "$tests" "$checks"))
 	if [ -z "$wanted" ] && have_bpftool; then
 		say "everything is installed"
 		return
@@ -64,33 +81,38 @@ install_with_apt() {
 	say "done"
 }
 
+# print_names: the same for other distributions, wrapped.
 print_names() {
-	cat >&2 <<-'END'
-		deps: there is no apt here. Nothing was installed; these packages are needed.
+	say "there is no apt here. Nothing was installed; these packages are needed."
+	names Fedora "dnf install" \
+		"gcc make pkgconf-pkg-config clang llvm bpftool libbpf-devel libbpf-static elfutils-libelf-devel
+		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel kernel-headers" \
+		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin bochs grub2-tools-extra
+		grub2-pc-modules xorriso util-linux procps-ng dpkg apt" \
+		"git clang-tools-extra cppcheck ShellCheck strace"
+	names Arch "pacman -S --needed" \
+		"gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c linux-api-headers" \
+		"cmocka jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng" \
+		"git cppcheck shellcheck strace"
+	names openSUSE "zypper install" \
+		"gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static libelf-devel zlib-devel
+		zlib-devel-static glibc-devel-static libjson-c-devel linux-glibc-devel" \
+		"libcmocka-devel jq busybox-static cpio xz zstd qemu-x86 qemu-seabios bochs grub2 grub2-i386-pc xorriso
+		util-linux procps" \
+		"git clang-tools cppcheck ShellCheck strace"
+}
 
-		Fedora:
-		  dnf install gcc make pkgconf-pkg-config clang llvm bpftool libbpf-devel libbpf-static \
-		    elfutils-libelf-devel zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel \
-		    libcmocka-devel kernel-headers \
-		    jq busybox cpio xz zstd qemu-system-x86-core seabios-bin bochs grub2-tools-extra \
-		    grub2-pc-modules xorriso util-linux procps-ng dpkg apt
-
-		Arch:
-		  pacman -S --needed gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c cmocka linux-api-headers \
-		    jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng
-
-		openSUSE:
-		  zypper install gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static \
-		    libelf-devel zlib-devel zlib-devel-static glibc-devel-static libjson-c-devel libcmocka-devel \
-		    linux-glibc-devel \
-		    jq busybox-static cpio xz zstd qemu-x86 qemu-seabios bochs grub2 grub2-i386-pc xorriso \
-		    util-linux procps
-	END
+# names DISTRIBUTION COMMAND BUILD TESTS CHECKS
+names() {
+	printf '\n%s:\n' "$1"
+	printf '%s %s' "$2" "$(up_to "$3" "$4" "$5" | tr -s '\n\t' '  ')" | fold -s -w 88 |
+		sed -e 's/^/    /' -e '1s/^  //' -e 's/ *$//' -e '$!s/$/ \\/'
+	echo
 }
 
 if command -v apt-get >/dev/null; then
 	install_with_apt
 else
-	print_names
+	print_names >&2
 	exit 1
 fi

@@ -265,7 +265,7 @@ run_group() {
 		trap - TERM
 		tries=$((tries + 1))
 		# Not the tested kernel's fault, and not kvm_watcher's: the whole group again, in a new machine.
-		[ "$status" = 126 ] && [ "$tries" -lt 3 ] || break
+		if [ "$status" != 126 ] || [ "$tries" -ge 3 ]; then break; fi
 		printf '%-8s this machine died, and by all signs of its emulator: all of it again\n' "$group"
 		: >"$results"
 		rm -f "$results.first."*

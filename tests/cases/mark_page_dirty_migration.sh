@@ -38,7 +38,7 @@ start-linux-guest --memory=128 --write=$write_rate:$pages -chardev pipe,id=qmp,p
 	-mon chardev=qmp,mode=control >"$TMP/console" 2>&1 &
 guest=$!
 trap 'kill $guest $reader 2>/dev/null; rm -rf "$TMP"' EXIT
-for second in $(seq 120); do
+for _ in $(seq 120); do
 	test "$(grep -c wrote "$TMP/console")" -lt 3 || break
 	kill -0 $guest 2>/dev/null || break
 	sleep 1
@@ -63,7 +63,7 @@ next_round()
 {
 	round_now=$(migration '.ram["dirty-sync-count"]')
 	round_last=$round_now
-	for round_try in $(seq 60); do
+	for _ in $(seq 60); do
 		test "$round_now" = "$round_last" || break
 		migration '{status, rounds: .ram["dirty-sync-count"], ms: .["total-time"],
 			rate: .ram["dirty-pages-rate"]}' >"$TMP/sample"

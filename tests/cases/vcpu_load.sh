@@ -70,7 +70,7 @@ every_part()
 {
 	ops="sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50"
 	ops="$ops timer_oneshot=10:50000 touch_slow=10:50"
-	for i in 1 2 3 4 5 6 7 8 9 10; do
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		ops="$ops spin=10 timer_oneshot=1:30000"
 	done
 	# shellcheck disable=SC2086

@@ -36,7 +36,7 @@ void code__cmp_eax(struct code *c, uint32_t value);
 void code__load_al(struct code *c);				    /* al = byte at edi */
 void code__store_al(struct code *c);				    /* byte at edi = al */
 void code__inc_mem(struct code *c);				    /* ++ the 32-bit word at edi */
-void code__set_mem(struct code *c, uint8_t offset, uint32_t value); /* the word at edi + offset */
+void code__set_mem(struct code *c, uint8_t offset, uint32_t value); /* word at edi + offset */
 void code__load_eax(struct code *c);				    /* eax = the word at edi */
 void code__cmp_eax_ebx(struct code *c);
 void code__je(struct code *c, size_t label);

@@ -42,7 +42,7 @@ void cpu__page_tables(struct vm *vm)
 	table(vm, GPA_PML4)[0] = GPA_PDPT | TABLE;
 	for (i = 0; i < 4; i++)
 		table(vm, GPA_PDPT)[i] = (GPA_PD + i * PAGE) | TABLE;
-	for (i = 0; i < 4 * 512; i++)
+	for (i = 0; i < 4 * 512ULL; i++)
 		table(vm, GPA_PD)[i] = i * MB2 | LEAF;
 }
 

@@ -193,10 +193,9 @@ struct vcpu {
 	pid_t tid;
 	uint64_t touch_gpa; /* the next fresh page while code is emitted */
 	uint64_t user_exits[NR_USER_EXITS];
-	uint64_t runs;	   /* KVM_RUNs */
-	uint64_t slept_ns; /* in user space, as PORT_SLEEP asks for */
-	uint64_t
-		run_delay_ns; /* of the thread, as the scheduler counts it, from the first to the last */
+	uint64_t runs;	       /* KVM_RUNs */
+	uint64_t slept_ns;     /* in user space, as PORT_SLEEP asks for */
+	uint64_t run_delay_ns; /* the thread's, by the scheduler, from the first to the last */
 	bool failed;
 };
 

@@ -4,7 +4,6 @@
  * test knows, and calls that fail. What each returned is in the tally; whether
  * a kernel has a command at all does not matter here.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

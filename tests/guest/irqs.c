@@ -5,7 +5,6 @@
  * (what KVM reported is its return value, an answer of its own), and what a
  * guest needs that takes interrupts.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,7 +313,7 @@ static bool wait_pending(struct vcpu *vcpu, unsigned int vector)
 
 		if (ioctl(vcpu->fd, KVM_GET_LAPIC, &apic) < 0)
 			return false;
-		memcpy(&irr, apic.regs + APIC_IRR + vector / 32 * 16, sizeof(irr));
+		memcpy(&irr, apic.regs + APIC_IRR + vector / 32 * 16UL, sizeof(irr));
 		if (irr >> vector % 32 & 1)
 			return true;
 		nanosleep(&pause, NULL);
@@ -414,7 +413,7 @@ void irqs__tables(struct vm *vm)
 	}
 	code__raw(&code, 0x48, 0xcf); /* iretq */
 	memcpy(vm__ram(vm, GPA_GDT), segments, sizeof(segments));
-	for (int i = 0; i < 256; i++) {
+	for (size_t i = 0; i < 256; i++) {
 		gate[2 * i] = GPA_HANDLER | 8 << 16 | 0x8eULL << 40;
 		gate[2 * i + 1] = 0;
 	}

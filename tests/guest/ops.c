@@ -473,7 +473,7 @@ static void emit_interrupt(struct code *c, struct vcpu *vcpu, const struct op_us
 	emit_interrupts(c, false);
 }
 
-/* Software interrupts. The first one finds tables that are not mapped yet: an exit breaks it off. */
+/* Software interrupts. The first finds tables that are not mapped yet: an exit breaks it off. */
 static void emit_int_n(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
 	size_t loop = loop_begin(c, use);

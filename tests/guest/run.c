@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Runs guests: the vCPU threads, the thread that ends HLTs, the watchdog. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -270,8 +269,8 @@ static void *vcpu_thread(void *arg)
 		vcpu->failed = true;
 	atomic_fetch_sub(&running, 1);
 	/*
-	 * A thread that ends gives its stack back, and until 5.12 KVM then has every vCPU of the process
-	 * repeat the fault that it is in: where faults are counted, all end together.
+	 * A thread that ends gives its stack back. Until 5.12 KVM then has every vCPU of the
+	 * process repeat the fault that it is in. Where faults are counted, all end together.
 	 */
 	while (plan__flags(plan) & OP_TOUCH && atomic_load(&running) &&
 	       !atomic_load(&vcpu->vm->stop))
@@ -369,6 +368,7 @@ static int run_here(struct vm *vm)
 	vcpu_thread(&vm->vcpus[0]);
 	alarm(0);
 	pthread_barrier_destroy(&start);
+	vm->start = NULL;
 	return report(vm);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* KVM's own counters: KVM_GET_STATS_FD, or debugfs on kernels before 5.14. */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -75,7 +74,7 @@ static void add_descriptor(struct stats *stats, int fd, const struct kvm_stats_h
 static int add_fd(struct stats *stats, int kvm_object)
 {
 	struct kvm_stats_header head;
-	int fd = ioctl(kvm_object, KVM_GET_STATS_FD, NULL);
+	int fd = ioctl(kvm_object, KVM_GET_STATS_FD, 0);
 	size_t i;
 
 	if (fd < 0)

@@ -94,17 +94,17 @@ int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t s
  */
 static void *alloc_huge(size_t size)
 {
-	char *mem = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	size_t skip = -(uintptr_t)mem & (HUGE - 1);
+	char *room = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t skip = -(uintptr_t)room & (HUGE - 1);
+	char *mem = room + skip;
 
-	if (mem == MAP_FAILED)
+	if (room == MAP_FAILED)
 		return NULL;
 	if (skip)
-		munmap(mem, skip);
+		munmap(room, skip);
 	if (HUGE - skip)
-		munmap(mem + skip + size, HUGE - skip);
-	mem += skip;
+		munmap(mem + size, HUGE - skip);
 	madvise(mem, size, MADV_HUGEPAGE);
 	memset(mem, 0, size);
 	return mem;
@@ -321,9 +321,11 @@ static int setup_vm(struct vm *vm)
 	struct kvm_enable_cap poll = { .cap = KVM_CAP_HALT_POLL };
 	uint64_t identity = IDENTITY_MAP_ADDR;
 
-	poll.args[0] = vm->plan->halt_poll_us * 1000ULL;
-	if (vm->plan->halt_poll_us >= 0 && ioctl(vm->fd, KVM_ENABLE_CAP, &poll) < 0)
-		return vm__failed(vm, "KVM_CAP_HALT_POLL");
+	if (vm->plan->halt_poll_us >= 0) {
+		poll.args[0] = vm->plan->halt_poll_us * 1000ULL;
+		if (ioctl(vm->fd, KVM_ENABLE_CAP, &poll) < 0)
+			return vm__failed(vm, "KVM_CAP_HALT_POLL");
+	}
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
 		return vm__failed(vm, "KVM_SET_TSS_ADDR");
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)

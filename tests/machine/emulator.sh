@@ -34,7 +34,9 @@ start_qemu() {
 shell_qemu() {
 	need qemu-system-x86_64 || return 1
 	qemu_arguments
-	"${qemu_line[@]}" -chardev stdio,id=terminal,signal=off -serial chardev:terminal 2>"$work/emulator.log"
+	"${qemu_line[@]}" -chardev stdio,id=terminal,signal=off -serial chardev:terminal \
+		<&0 2>"$work/emulator.log" &
+	emulator_pid=$!
 }
 
 # write_bochs_files COM2: Bochs' configuration, COM2 being the options of the second serial line.
@@ -106,6 +108,24 @@ shell_bochs() {
 	setsid script -qfc "$work/bochs" /dev/null </dev/null >/dev/null 2>&1 &
 	emulator_pid=$!
 	drain_display 2>/dev/null &
+}
+
+# attend: wait for the end of a shell. It ends with its terminal, too, which nobody need have sent a signal for,
+# and at the time limit if one is given. The emulator runs in the background: bash handles a signal at once
+# while it waits, but not before a program in the foreground has ended.
+attend() {
+	while kill -0 "$emulator_pid" 2>/dev/null; do
+		sleep 0.5 &
+		wait $!
+		stty -g >/dev/null 2>&1 || exit 129
+		if [ -n "$limit" ] && [ $SECONDS -ge "$limit" ]; then
+			stop_emulator
+			stty "$saved_terminal" 2>/dev/null
+			printf '\n' >&2
+			say "$name hit the time limit of $limit s and was stopped"
+			exit 124
+		fi
+	done
 	wait "$emulator_pid"
 }
 
@@ -115,6 +135,11 @@ stop_emulator() {
 	exec 3<&-
 	[ -n "$emulator_pid" ] || return 0
 	bochs=$(cat "$work/bochs.pid" 2>/dev/null)
+	if [ -n "$interactive" ]; then
+		# QEMU leaves the terminal as it was when it may.
+		kill -TERM "$emulator_pid" 2>/dev/null
+		sleep 0.5
+	fi
 	# shellcheck disable=SC2086
 	kill -KILL $bochs "$emulator_pid" 2>/dev/null
 	wait "$emulator_pid" 2>/dev/null

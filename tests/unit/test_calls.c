@@ -235,7 +235,9 @@ static void test_routes(void **state)
 		.entries = {
 			{ .gsi = 1, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { 2, 3 } },
 			{ .gsi = 24, .type = KVM_IRQ_ROUTING_MSI,
-			  .u.msi = { .address_lo = 0xfee12000, .address_hi = 0x300, .data = 0x441 } },
+			  .u.msi = { .address_lo = 0xfee12000,
+				     .address_hi = 0x300,
+				     .data = 0x441 } },
 		},
 	};
 

@@ -166,7 +166,10 @@ static void test_columns(void **state)
 	}
 }
 
-/* Is hook the first row of its need on some host, with some options? Those before it then are not there everywhere. */
+/*
+ * Is hook the first row of its need on some host, with some options? It is not if a row before it
+ * is there whenever hook is.
+ */
 static bool leads(const struct hook *first, const struct hook *hook)
 {
 	for (; first < hook; first++)
