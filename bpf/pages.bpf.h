@@ -64,7 +64,7 @@ static __always_inline u32 pages__count(struct page_key *key, u64 page)
 		return 0;
 	chunk = bpf_map_lookup_elem(&page_chunks, &index);
 	/* Verifiers up to 6.1 lose the bound of a value that was narrowed. */
-	asm volatile("" : "+r"(page));
+	barrier_var(page);
 	page &= CHUNK_PAGES - 1;
 	if (!chunk)
 		return 0;

@@ -286,7 +286,7 @@ static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 r
 	if (size > IOCTL_SMALL_DATA)
 		size = 0;
 	/* Here the verifier knows the bounds; the compiler is not to merge that with other tests. */
-	asm volatile("" : "+r"(size));
+	barrier_var(size);
 	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;
 	bpf_ringbuf_submit(event, 0);
@@ -306,7 +306,7 @@ static __noinline int emit_large(const struct ioctl_call *call, u32 owner, s64 r
 	fill_event(event, call, owner, ret, ns);
 	if (size > IOCTL_DATA)
 		size = 0;
-	asm volatile("" : "+r"(size));
+	barrier_var(size);
 	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;
 	/* A short list at the end of a mapping: the head alone. */

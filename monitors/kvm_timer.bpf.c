@@ -124,7 +124,7 @@ static __noinline int start(struct timer_state *state, u32 slot, struct apic_tim
 	state->hv = hv;
 	state->record = index;
 	/* Last: from here on an expiry is this one's. */
-	asm volatile("" : : : "memory");
+	barrier();
 	state->deadline = timer->deadline;
 	return 0;
 }
@@ -178,7 +178,7 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	lapics__enter(vcpu, slot);
 	read_timer(BPF_CORE_READ(vcpu, arch.apic), vcpu, &timer);
 	state->starting = timer.deadline;
-	asm volatile("" : : : "memory");
+	barrier();
 	/* It has fired before this, and on_expire() has counted it; KVM may have forgotten its deadline. */
 	early = state->early;
 	state->early = 0;
@@ -192,7 +192,7 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 		    timer.tscdeadline == timer.expired_tscdeadline)
 			fire(state, 0);
 	}
-	asm volatile("" : : : "memory");
+	barrier();
 	state->starting = 0;
 	if (state->meanwhile) {
 		state->meanwhile = 0;

@@ -49,8 +49,6 @@ static u16 load_slots[1 << SLOT_CACHE_BITS];
 /* No account begins before every hook is attached: cleared then, by the iterator or by user space. */
 volatile __u64 closed = 1;
 
-#define barrier() asm volatile("" ::: "memory")
-
 /* User space reads a record again that changed while it did. */
 static __always_inline void write_begin(struct load_record *r)
 {
@@ -120,7 +118,7 @@ static __always_inline void note_cpu(struct load_record *r, u32 cpu)
 			used->bits[i] = 0;
 		used->epoch = this_epoch;
 	}
-	asm volatile("" : "+r"(word));
+	barrier_var(word);
 	used->bits[word & (CPU_WORDS - 1)] |= 1ULL << (cpu & 63);
 }
 

@@ -161,7 +161,7 @@ static __always_inline int begin_exit(struct exit_state *state, void *vcpu, u32 
 
 	state->record = record;
 	/* In this order: who sees that there is an exit sees its record. */
-	asm volatile("" : : : "memory");
+	barrier();
 	state->vcpu = (u64)vcpu | EXITED;
 	COPY(same, state);
 	same->exit_ns = bpf_ktime_get_ns();
