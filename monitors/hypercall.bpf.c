@@ -24,46 +24,16 @@ struct {
 	__type(value, struct hypercall_state);
 } hypercall_states SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct hypercall_record);
-} hypercall_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct hypercall_key);
-	__type(value, u32);
-} hypercall_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(hypercall_records, struct hypercall_record, hypercall_index, struct hypercall_key,
+      free_records);
 
 /* Where the classic events' records have what moved; read from tracefs before loading. */
 const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
 
 static __noinline u32 new_record(struct hypercall_key *key)
 {
-	struct hypercall_record *record;
-	u32 index = 0;
-
-	if (bpf_map_pop_elem(&free_records, &index) || !index) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&hypercall_records, &index);
-	if (!record)
-		return 0;
-	record->key = *key;
-	record->in_use = 1;
-	bpf_map_update_elem(&hypercall_index, key, &index, BPF_ANY);
-	return index;
+	return TABLE_ADD(hypercall_records, struct hypercall_record, hypercall_index, free_records,
+			 key, LOST_RECORDS_FULL);
 }
 
 static __noinline int emit(const struct hypercall_event *seen, u32 slot)
@@ -88,7 +58,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	struct hypercall_record *record;
 	struct hypercall_state *state;
 	struct hypercall_key key = {};
-	u32 slot, *known, index;
+	u32 slot, index;
 
 	if (!seen || !vcpu)
 		return 0;
@@ -107,8 +77,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	key.nr = seen->nr;
 	key.slot = slot;
 	key.abi = seen->abi;
-	known = bpf_map_lookup_elem(&hypercall_index, &key);
-	index = known ? *known : new_record(&key);
+	index = table__find(&hypercall_index, &key) ?: new_record(&key);
 	record = index ? bpf_map_lookup_elem(&hypercall_records, &index) : NULL;
 	if (record)
 		record->count++;

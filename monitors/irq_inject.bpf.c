@@ -28,26 +28,7 @@ const volatile __u32 no_injections;
 /* Where the classic event's record has them; 0: it has not. Read from tracefs before loading. */
 const volatile __u32 soft_at, reinjected_at;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct irq_record);
-} irq_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct irq_key);
-	__type(value, u32);
-} irq_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(irq_records, struct irq_record, irq_index, struct irq_key, free_records);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -61,28 +42,14 @@ struct {
 static __noinline struct irq_record *irq_record(u32 slot, u32 vector)
 {
 	struct irq_key key = { .slot = slot, .vector = vector };
-	u32 *known = bpf_map_lookup_elem(&irq_index, &key), index = 0, mine;
-	struct irq_record *record;
+	u32 index = table__find(&irq_index, &key);
 
 	if (!slot)
 		return NULL;
-	if (known) {
-		index = *known;
-		return bpf_map_lookup_elem(&irq_records, &index);
-	}
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return NULL;
-	}
-	mine = index;
-	record = bpf_map_lookup_elem(&irq_records, &index);
-	if (!record)
-		return NULL;
-	record->key = key;
-	index = enter_index(&irq_index, &key, &free_records, mine);
-	if (index == mine)
-		record->in_use = 1;
-	return bpf_map_lookup_elem(&irq_records, &index);
+	if (!index)
+		index = TABLE_ADD(irq_records, struct irq_record, irq_index, free_records, &key,
+				  LOST_RECORDS_FULL);
+	return index ? bpf_map_lookup_elem(&irq_records, &index) : NULL;
 }
 
 /* The APIC of slot's vCPU is given an interrupt. */

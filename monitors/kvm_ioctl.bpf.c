@@ -33,47 +33,9 @@ struct {
 	__type(value, struct ioctl_call);
 } calls SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct owner_key);
-	__type(value, u32);
-} owner_index SEC(".maps");
+TABLE(owners, struct ioctl_owner, owner_index, struct owner_key, free_owners);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct ioctl_owner);
-} owners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_owners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct ioctl_key);
-	__type(value, u32);
-} ioctl_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct ioctl_record);
-} ioctl_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(ioctl_records, struct ioctl_record, ioctl_index, struct ioctl_key, free_records);
 
 /* The kind of an anonymous inode by its name, which only the kernel gives. */
 static __always_inline u32 kind_by_name(const char name[16])
@@ -156,11 +118,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	struct ioctl_owner *owner;
 	u32 index = 0;
 
-	if (bpf_map_pop_elem(&free_owners, &index) || !index) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	owner = bpf_map_lookup_elem(&owners, &index);
+	owner = table__take(&owners, &free_owners, &index, LOST_RECORDS_FULL);
 	if (!owner)
 		return 0;
 	owner->kvm = key->kvm;
@@ -168,8 +126,9 @@ static __noinline u32 new_owner(struct owner_key *key)
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->replaced = 0;
 	BPF_CORE_READ_STR_INTO(&owner->comm, leader, comm);
+	if (!table__enter(&owner_index, key, &free_owners, &index, LOST_RECORDS_FULL))
+		return index;
 	owner->in_use = 1;
-	bpf_map_update_elem(&owner_index, key, &index, BPF_ANY);
 	announce(index);
 	return index;
 }
@@ -180,9 +139,8 @@ static __always_inline u32 find_owner(u64 kvm)
 		.kvm = kvm,
 		.tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
 	};
-	u32 *known = bpf_map_lookup_elem(&owner_index, &key);
 
-	return known ? *known : new_owner(&key);
+	return table__find(&owner_index, &key) ?: new_owner(&key);
 }
 
 /* KVM_CREATE_VM returned a descriptor: whatever had this address is gone. */
@@ -191,34 +149,24 @@ static __noinline void vm_created(u32 fd)
 	struct file *file = file_of(fd);
 	struct owner_key key = {};
 	struct ioctl_owner *old;
-	u32 *known;
+	u32 known;
 
 	if (!file)
 		return;
 	key.kvm = (u64)BPF_CORE_READ(file, private_data);
-	known = bpf_map_lookup_elem(&owner_index, &key);
-	old = known ? bpf_map_lookup_elem(&owners, known) : NULL;
-	if (old)
+	known = table__find(&owner_index, &key);
+	old = known ? bpf_map_lookup_elem(&owners, &known) : NULL;
+	if (old) {
+		bpf_map_delete_elem(&owner_index, &key);
 		old->replaced = 1;
+	}
 	new_owner(&key);
 }
 
 static __noinline u32 new_record(struct ioctl_key *key)
 {
-	struct ioctl_record *record;
-	u32 index = 0;
-
-	if (bpf_map_pop_elem(&free_records, &index) || !index) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&ioctl_records, &index);
-	if (!record)
-		return 0;
-	record->key = *key;
-	record->in_use = 1;
-	bpf_map_update_elem(&ioctl_index, key, &index, BPF_ANY);
-	return index;
+	return TABLE_ADD(ioctl_records, struct ioctl_record, ioctl_index, free_records, key,
+			 LOST_RECORDS_FULL);
 }
 
 static __noinline int count_error(struct ioctl_record *record, u32 error)
@@ -346,8 +294,7 @@ static __always_inline void count_call(const struct ioctl_call *call, u32 owner,
 		.kind = call->kind,
 		.vcpu = call->vcpu,
 	};
-	u32 *known = bpf_map_lookup_elem(&ioctl_index, &key);
-	u32 index = known ? *known : new_record(&key);
+	u32 index = table__find(&ioctl_index, &key) ?: new_record(&key);
 	struct ioctl_record *record;
 
 	if (!index)

@@ -53,26 +53,7 @@ struct {
 	__type(value, struct irq_call);
 } calls SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct irqchip_record);
-} irqchip_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct irqchip_key);
-	__type(value, u32);
-} irqchip_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(irqchip_records, struct irqchip_record, irqchip_index, struct irqchip_key, free_records);
 
 static __always_inline struct call_key call_key(u32 kind)
 {
@@ -86,24 +67,11 @@ static __always_inline struct call_key call_key(u32 kind)
 /* The number of key's record, made now if it is new; 0: none left. */
 static __noinline u32 find_record(struct irqchip_key *key)
 {
-	u32 *known = bpf_map_lookup_elem(&irqchip_index, key), index = 0, mine;
-	struct irqchip_record *record;
+	u32 index = table__find(&irqchip_index, key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&irqchip_records, &index);
-	if (!record || !key)
-		return 0;
-	record->key = *key;
-	mine = index;
-	index = enter_index(&irqchip_index, key, &free_records, mine);
-	if (index == mine)
-		record->in_use = 1;
-	return index;
+	return index ?:
+		       TABLE_ADD(irqchip_records, struct irqchip_record, irqchip_index,
+				 free_records, key, LOST_RECORDS_FULL);
 }
 
 /* One interrupt, complete. kvm is 0 when its VM is not known. */

@@ -23,26 +23,7 @@
 /* What sees expiries: apic_timer_expired() those of both kinds of timer, or the hrtimers' own event. */
 const volatile __u32 sees_hv_expiry, sees_hrtimers;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct timer_record);
-} timer_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct timer_key);
-	__type(value, u32);
-} timer_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(timer_records, struct timer_record, timer_index, struct timer_key, free_records);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -55,24 +36,11 @@ struct {
 static __noinline u32 find_record(u32 slot, u32 mode, u32 hv)
 {
 	struct timer_key key = { .slot = slot, .mode = mode, .hv = hv };
-	u32 *known = bpf_map_lookup_elem(&timer_index, &key), index = 0, mine;
-	struct timer_record *record;
+	u32 index = table__find(&timer_index, &key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&timer_records, &index);
-	if (!record)
-		return 0;
-	record->key = key;
-	mine = index;
-	index = enter_index(&timer_index, &key, &free_records, mine);
-	if (index == mine)
-		record->in_use = 1;
-	return index;
+	return index ?:
+		       TABLE_ADD(timer_records, struct timer_record, timer_index, free_records,
+				 &key, LOST_RECORDS_FULL);
 }
 
 static __always_inline struct timer_record *record_at(u32 index)

@@ -44,26 +44,7 @@ struct {
 	__type(value, struct fault_state);
 } fault_states SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct fault_record);
-} fault_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct fault_key);
-	__type(value, u32);
-} fault_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(fault_records, struct fault_record, fault_index, struct fault_key, free_records);
 
 /*
  * When the vCPU last left its guest, where the reason is told too late to be had
@@ -119,22 +100,18 @@ static __always_inline u32 errors_of_ept(u64 code)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct fault_key *key, u64 kvm)
 {
-	u32 *known = bpf_map_lookup_elem(&fault_index, key), index = 0;
+	u32 index = table__find(&fault_index, key);
 	struct fault_record *record;
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&fault_records, &index);
+	if (index)
+		return index;
+	record = table__take(&fault_records, &free_records, &index, LOST_RECORDS_FULL);
 	if (!record)
 		return 0;
 	record->key = *key;
 	record->kvm = kvm;
-	record->in_use = 1;
-	bpf_map_update_elem(&fault_index, key, &index, BPF_ANY);
+	if (table__enter(&fault_index, key, &free_records, &index, LOST_RECORDS_FULL))
+		record->in_use = 1;
 	return index;
 }
 

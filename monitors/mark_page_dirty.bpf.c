@@ -17,26 +17,7 @@
 /* Of the 128 buckets: consecutive ids spread evenly, and a VM rarely has a hundred slots. */
 enum { MOST_IN_BUCKET = 4 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct dirty_slot);
-} dirty_slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct dirty_key);
-	__type(value, u32);
-} dirty_slot_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_dirty_slots SEC(".maps");
+TABLE(dirty_slots, struct dirty_slot, dirty_slot_index, struct dirty_key, free_dirty_slots);
 
 /* One page that is being marked. */
 struct mark {
@@ -57,24 +38,19 @@ static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 {
-	u32 *known = bpf_map_lookup_elem(&dirty_slot_index, &mark->key), index = 0, mine;
+	u32 index = table__find(&dirty_slot_index, &mark->key);
 	struct dirty_slot *slot;
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_dirty_slots, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	slot = bpf_map_lookup_elem(&dirty_slots, &index);
+	if (index)
+		return index;
+	slot = table__take(&dirty_slots, &free_dirty_slots, &index, LOST_RECORDS_FULL);
 	if (!slot)
 		return 0;
 	slot->key = mark->key;
 	slot->userspace_addr = mark->userspace_addr;
 	slot->vcpu_slot = vcpu_slot;
-	mine = index;
-	index = enter_index(&dirty_slot_index, &mark->key, &free_dirty_slots, mine);
-	if (index == mine)
+	if (table__enter(&dirty_slot_index, &mark->key, &free_dirty_slots, &index,
+			 LOST_RECORDS_FULL))
 		slot->in_use = 1;
 	return index;
 }

@@ -18,26 +18,7 @@
 #define EINTR 4
 #define KVM_EXIT_INTR 10
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct exit_record);
-} exit_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct exit_key);
-	__type(value, u32);
-} exit_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(exit_records, struct exit_record, exit_index, struct exit_key, free_records);
 
 /* By slot; user space clears those of ended vCPUs. */
 struct exit_state exit_states[MAX_VCPU_SLOTS];
@@ -104,22 +85,11 @@ static __always_inline struct exit_state *cached_state(void *vcpu)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct exit_key *key)
 {
-	u32 *known = bpf_map_lookup_elem(&exit_index, key), index = 0;
-	struct exit_record *record;
+	u32 index = table__find(&exit_index, key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&exit_records, &index);
-	if (!record)
-		return 0;
-	record->key = *key;
-	record->in_use = 1;
-	bpf_map_update_elem(&exit_index, key, &index, BPF_ANY);
-	return index;
+	return index ?:
+		       TABLE_ADD(exit_records, struct exit_record, exit_index, free_records, key,
+				 LOST_RECORDS_FULL);
 }
 
 /* The record of code: the slow way, and for the cache. */
