@@ -97,6 +97,9 @@ enum lost {
 	NR_LOST,
 };
 
+/* What a descriptor is, told by its file. */
+enum fd_kind { FD_OTHER, FD_KVM, FD_VM, FD_VCPU, FD_DEVICE };
+
 /* Where a memory slot is; npages is 0 when there is none. */
 struct memslot_place {
 	__u32 slot; /* address space << 16 | id */
@@ -121,7 +124,7 @@ struct vcpu_entry {
 	__u64 kvm;
 	__u64 start_ns;	 /* task start_boottime of the process */
 	__u64 exits;	 /* KVM's own counter */
-	__u64 mem_pages; /* of the VM's memslots; 0: not known */
+	__u64 mem_pages; /* of the VM's memory slots; 0: not known */
 	__u32 tgid;
 	__u32 tid; /* the thread that last ran it, 0: none yet */
 	__u32 vcpu_id;

@@ -16,10 +16,6 @@
 #include "../bpf/stat.bpf.h"
 #include "kvm_ioctl.h"
 
-#define ANON_INODE_FS_MAGIC 0x09041934
-#define S_IFMT 0170000
-#define S_IFCHR 0020000
-#define DEV_KVM (10 << 20 | 232) /* MISC_MAJOR, KVM_MINOR */
 #define NR_IOCTL 16
 #define TS_COMPAT 2
 
@@ -37,27 +33,6 @@ TABLE(owners, struct ioctl_owner, owner_index, struct owner_key, free_owners);
 
 TABLE(ioctl_records, struct ioctl_record, ioctl_index, struct ioctl_key, free_records);
 
-/* The kind of an anonymous inode by its name, which only the kernel gives. */
-static __always_inline u32 kind_by_name(const char name[16])
-{
-	const u64 *words = (const u64 *)name;
-	const u64 first = words[0], second = words[1];
-
-	/* Little endian: "kvm-" */
-	if ((u32)first != 0x2d6d766b)
-		return FD_OTHER;
-	/* "vm\0" */
-	if ((first >> 32 & 0xffffff) == 0x006d76)
-		return FD_VM;
-	/* "vcpu", ":" */
-	if (first >> 32 == 0x75706376 && (second & 0xff) == ':')
-		return FD_VCPU;
-	/* "vm-s", "vcpu", "-": descriptors of statistics have no ioctl */
-	if (first >> 32 == 0x732d6d76 || first >> 32 == 0x75706376)
-		return FD_OTHER;
-	return FD_DEVICE;
-}
-
 /* struct kvm_device begins with { ops, kvm } since it exists; not every kernel has its BTF. */
 static __always_inline u64 device_kvm(void *device)
 {
@@ -70,20 +45,11 @@ static __always_inline u64 device_kvm(void *device)
 /* What kind of descriptor it is, whose, and which vCPU's. */
 static __always_inline u32 identify(struct file *file, u64 *kvm, u16 *vcpu)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	char name[16] __attribute__((aligned(8))) = {};
+	u32 kind = file_kind(file);
 	struct kvm_vcpu *owner;
 	void *private;
-	u32 kind;
 
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFCHR)
-		return BPF_CORE_READ(inode, i_rdev) == DEV_KVM ? FD_KVM : FD_OTHER;
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
-		return FD_OTHER;
-	bpf_probe_read_kernel_str(name, sizeof(name),
-				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	kind = kind_by_name(name);
-	if (kind == FD_OTHER)
+	if (kind == FD_OTHER || kind == FD_KVM)
 		return kind;
 	private = BPF_CORE_READ(file, private_data);
 	if (kind == FD_VM) {

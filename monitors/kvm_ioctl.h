@@ -5,9 +5,6 @@
 
 #include "../bpf/records.h"
 
-/* What a descriptor is, told by its file. */
-enum fd_kind { FD_OTHER, FD_KVM, FD_VM, FD_VCPU, FD_DEVICE };
-
 enum { NO_VCPU = 0xffff };
 
 /* _IO(KVMIO, 0x01) and _IO(KVMIO, 0x80), _IOWR(KVMIO, 0x67, struct kvm_irq_level) */

@@ -86,6 +86,20 @@ is "--list: its vCPUs" "0 1 2" "$(jq -rs "map(select(.kind == \"vcpu\" and .pid 
 open_gate
 wait "$guest_pid"
 
+# memory SLOTS: bytes of a VM with so many further memory slots
+memory()
+{
+	guest_at_gate 1 --slots="$1" out=1
+	kvm_watcher --list --format=json 2>/dev/null |
+		jq -r "select(.kind == \"vm\" and .pid == $gated) | .memory_bytes"
+	open_gate
+	wait "$gated"
+}
+
+few=$(memory 0)
+is "--list: memory of 300 further slots, most of them in one list of KVM's" $((300 * 4096)) \
+	$(($(memory 300) - few))
+
 kvm_watcher --check >"$TMP/out" 2>"$TMP/err"
 is "--check: something can be measured here" 0 $?
 is "--check: names the vendor module" 1 "$(grep -c "^vendor" "$TMP/out")"
