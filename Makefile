@@ -116,19 +116,21 @@ $(OUTPUT)/tests/empty_programs: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/bench -o $@ $< \
 		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
 
-# What two CPUs do to one new vCPU: tests/cases/race.sh.
-$(OUTPUT)/tests/race.bpf.o: tests/race/race.bpf.c $(wildcard bpf/*.h compat/*.h)
+# Functions of the BPF programs by themselves, with BPF_PROG_TEST_RUN: tests/cases/bpf_functions.sh.
+BPF_TESTS := $(patsubst tests/bpf/%.bpf.c,$(OUTPUT)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
+
+$(OUTPUT)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h compat/*.h monitors/*.bpf.c monitors/*.h)
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 	$(Q)$(LLVM_STRIP) -g $@
 
-$(OUTPUT)/tests/race.skel.h: $(OUTPUT)/tests/race.bpf.o
-	$(Q)$(BPFTOOL) gen skeleton $< name race_bpf > $@
+$(OUTPUT)/tests/bpf/%.skel.h: $(OUTPUT)/tests/bpf/%.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
-$(OUTPUT)/tests/race: tests/race/race.c $(OUTPUT)/tests/race.skel.h
+$(OUTPUT)/tests/bpf_functions: tests/bpf/functions.c $(BPF_TESTS)
 	$(call say,CC,$@)
-	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/tests -o $@ $< \
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/tests/bpf -o $@ $< \
 		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
 
 # All vCPUs have one place in the tables by address: what two of them do to each other there happens all the time.
@@ -141,7 +143,7 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/race
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))

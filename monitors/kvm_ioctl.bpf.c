@@ -142,12 +142,11 @@ static __noinline int count_error(struct ioctl_record *record, u32 error)
 	for (int i = 0; i < IOCTL_ERRORS; i++) {
 		struct ioctl_error *e = &record->errors[i];
 
-		if (e->count && e->error != error) {
-			if (i < IOCTL_ERRORS - 1)
-				continue;
-			/* From now on this one is "several". */
+		/* A count keeps its name: user space may have read it. */
+		if (i == IOCTL_ERRORS - 1)
 			error = 0;
-		}
+		else if (e->count && e->error != error)
+			continue;
 		e->error = error;
 		e->count++;
 		break;

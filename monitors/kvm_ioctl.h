@@ -40,11 +40,11 @@ struct ioctl_key {
 	__u16 vcpu; /* with FD_VCPU, else NO_VCPU */
 };
 
-/* Kinds of error a thread gets from one command; the last takes all further ones. */
-enum { IOCTL_ERRORS = 6 };
+/* Kinds of error a thread gets from one command. The last one is all that have no own place. */
+enum { IOCTL_ERRORS = 8 };
 
 struct ioctl_error {
-	__u32 error; /* errno; 0 with a count: several */
+	__u32 error; /* errno; 0 in the last one */
 	__u32 pad;
 	__u64 count;
 };

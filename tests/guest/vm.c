@@ -151,9 +151,12 @@ static uint32_t slot_list(uint32_t slot)
 /* The lists one after the other, and the logged slot's first: it then is as long as it can be. */
 static int setup_slots(struct vm *vm)
 {
-	int most = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
 	unsigned int nr = 0;
+	int most;
 
+	if (!vm->plan->nr_slots)
+		return 0;
+	most = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
 	for (unsigned int list = 0; list < 128; list++)
 		for (int slot = FIRST_SLOT; slot < most && nr < vm->plan->nr_slots; slot++) {
 			if (slot_list(slot) != (slot_list(LOG_SLOT) + list) % 128)

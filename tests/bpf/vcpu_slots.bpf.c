@@ -8,7 +8,7 @@
 volatile __u32 first, second, known;
 
 SEC("raw_tp")
-int both(struct bpf_raw_tracepoint_args *ctx)
+int two_new_slots(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 pid_tgid = bpf_get_current_pid_tgid();
