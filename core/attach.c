@@ -14,6 +14,7 @@
 #include "../compat/host.h"
 #include "../compat/probes.h"
 #include "entry.h"
+#include "iter.h"
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
@@ -287,19 +288,6 @@ static struct bpf_link *attach_program(const struct bpf_program *prog, const str
 	return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
 }
 
-/* An iterator runs once, when the hooks before it in the table are attached. */
-static void run_iterator(const struct bpf_link *link)
-{
-	int fd = bpf_iter_create(bpf_link__fd(link));
-	char nothing[64];
-
-	if (fd < 0)
-		return;
-	while (read(fd, nothing, sizeof(nothing)) > 0)
-		;
-	close(fd);
-}
-
 static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 		       const struct hook *hook, struct bpf_link **link)
 {
@@ -308,9 +296,8 @@ static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 	*link = attach_program(prog, hook);
 	if (!*link)
 		return -errno;
-	if (hook->kind == HOOK_ITER)
-		run_iterator(*link);
-	return 0;
+	/* An iterator runs once, when the hooks before it in the table are attached. */
+	return hook->kind == HOOK_ITER ? iter__read(*link, NULL, NULL) : 0;
 }
 
 /* Attaches what was loaded; marks those that are refused. -EAGAIN then. */

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 
 #include "../compat/host.h"
 #include "entry.h"
+#include "grace.h"
 #include "log.h"
 #include "monitor.h"
 #include "vcpus.h"
@@ -539,9 +539,9 @@ static void say_ready(const struct run *run)
 }
 
 /*
- * The hooks are detached. Programs may still be running on other CPUs, under
- * rcu_read_lock(), for which this membarrier waits. Then what found no room is
- * final: until the very end it is either shown or counted here.
+ * The hooks are detached. Programs may still be running on other CPUs: waits for
+ * these. Then what found no room is final: until the very end it is either
+ * shown or counted here.
  */
 static void settle(struct run *run)
 {
@@ -552,8 +552,12 @@ static void settle(struct run *run)
 		LOST_EVENTS,
 	};
 	uint64_t lost[NR_LOST];
+	int err = grace__wait(grace_ways);
 
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+	if (err)
+		say("the kernel refuses to wait for the BPF programs (%s): the last events may be "
+		    "missing",
+		    strerror(-err));
 	vcpus__losses(run->vcpus, lost);
 	for (size_t i = 0; i < sizeof(no_room) / sizeof(*no_room); i++)
 		run->lost[no_room[i]] = lost[no_room[i]];

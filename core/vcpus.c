@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "iter.h"
 #include "log.h"
 #include "map.h"
 #include "options.h"
@@ -321,33 +322,6 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return find_vm(v, info);
 }
 
-static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
-{
-	struct vcpu_entry *list = NULL, *more;
-	size_t used = 0, room = 0;
-	ssize_t got = 1;
-
-	while (got > 0) {
-		if (room - used < sizeof(*list)) {
-			room = room ? room * 2 : 64 * sizeof(*list);
-			more = realloc(list, room);
-			if (!more) {
-				free(list);
-				return -ENOMEM;
-			}
-			list = more;
-		}
-		got = read(fd, (char *)list + used, room - used);
-		if (got < 0 && errno == EAGAIN)
-			got = 1;
-		else if (got > 0)
-			used += got;
-	}
-	*entries = list;
-	*nr = used / sizeof(*list);
-	return got < 0 ? -errno : 0;
-}
-
 static void lister__close(struct lister *lister)
 {
 	bpf_link__destroy(lister->link);
@@ -375,12 +349,12 @@ static int lister__open(struct lister *lister)
 
 static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
 {
-	int fd = bpf_iter_create(bpf_link__fd(lister->link)), err;
+	size_t size = 0;
+	int err;
 
-	if (fd < 0)
-		return -errno;
-	err = read_entries(fd, entries, nr);
-	close(fd);
+	err = iter__read(lister->link, (void **)entries, &size);
+	if (!err)
+		*nr = size / sizeof(**entries);
 	return err;
 }
 

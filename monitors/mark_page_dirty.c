@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../core/iter.h"
 #include "../core/log.h"
 #include "../core/monitor.h"
 #include "../core/run.h"
@@ -211,35 +212,18 @@ static int prepare(struct run *run, struct bpf_object *obj)
 /* Reads the VMs with the iterator into self.vms, again each time. */
 static int list_vms(void)
 {
-	size_t used = 0, room = 0;
-	char *list = NULL;
-	ssize_t got = 1;
-	int fd;
+	void *list = NULL;
+	size_t size = 0;
+	int err;
 
 	if (!self.list)
 		return -ENOENT;
-	fd = bpf_iter_create(bpf_link__fd(self.list));
-	if (fd < 0)
-		return -errno;
-	while (got > 0) {
-		if (make_room(&list, used + sizeof(*self.vms), &room, 1)) {
-			got = -1;
-			break;
-		}
-		got = read(fd, list + used, room - used);
-		if (got < 0 && errno == EAGAIN)
-			got = 1;
-		else if (got > 0)
-			used += got;
-	}
-	close(fd);
-	if (got < 0) {
-		free(list);
-		return -EIO;
-	}
+	err = iter__read(self.list, &list, &size);
+	if (err)
+		return err;
 	free(self.vms);
-	self.vms = (void *)list;
-	self.nr_vms = used / sizeof(*self.vms);
+	self.vms = list;
+	self.nr_vms = size / sizeof(*self.vms);
 	return 0;
 }
 
