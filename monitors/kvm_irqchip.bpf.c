@@ -21,6 +21,7 @@
  * works for: of its vCPU, or of the VM whose ioctl() it is in.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_irqchip.h"
 
@@ -208,33 +209,15 @@ static __noinline int on_msi(u64 address, u64 data)
 	return deliver(&seen, 0);
 }
 
-/* kvm_fpu(int load): KVM_RUN begins. The vCPU is announced, and so its VM known while it lives. */
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+/* KVM_RUN begins: the vCPU is announced, and so its VM known while it lives. */
+static __always_inline int on_fpu(u64 load)
 {
-	if (ctx->args[0])
-		vcpus__current_slot();
-	return 0;
-}
-
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	if (ctx[0])
-		vcpus__current_slot();
-	return 0;
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
 	if (load)
 		vcpus__current_slot();
 	return 0;
 }
+
+RUN_PROGRAMS(run, on_fpu)
 
 /*
  * kvm_pic_set_irq(pic, pin, source, level) until 6.16, then (entry, kvm,

@@ -15,6 +15,7 @@
  * is on a physical CPU.
  */
 #include "../bpf/existing.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "vcpu_load.h"
 
@@ -514,28 +515,12 @@ static __always_inline int on_woken(struct task_struct *task)
 	return add_waiter(bpf_map_lookup_elem(&run_queues, &cpu), slot);
 }
 
-/* kvm_fpu(int load) */
-SEC("?raw_tp/kvm_fpu")
-int fpu_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_fpu(u64 load)
 {
-	return ctx->args[0] ? on_run() : on_leave();
-}
-
-SEC("?tp_btf/kvm_fpu")
-int fpu_tp_btf(u64 *ctx)
-{
-	return ctx[0] ? on_run() : on_leave();
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int fpu_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	/* u32 load: the first field after the common ones, on all kernels. */
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
 	return load ? on_run() : on_leave();
 }
+
+RUN_PROGRAMS(fpu, on_fpu)
 
 /* kvm_entry(vcpu, ...) */
 SEC("?raw_tp/kvm_entry")

@@ -12,6 +12,7 @@
  * virt/kvm/kvm_main.c, kvm_arch_vcpu_ioctl_run() in arch/x86/kvm/x86.c.
  */
 #include "../bpf/vcpus.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "vm_exit.h"
 
@@ -509,27 +510,7 @@ static __always_inline int run_from_fpu(int load)
 	return vcpu ? on_run(vcpu, enters_run(vcpu)) : 0;
 }
 
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return run_from_fpu(ctx->args[0]);
-}
-
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	return run_from_fpu(ctx[0]);
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	/* u32 load: the first field after the common ones, on all kernels. */
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
-	return run_from_fpu(load);
-}
+RUN_PROGRAMS(run, run_from_fpu)
 
 SEC("?fentry/kvm_arch_vcpu_ioctl_run")
 int run_fentry(u64 *ctx)
