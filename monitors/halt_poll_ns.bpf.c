@@ -112,17 +112,8 @@ static __always_inline int on_fpu(u64 load)
 }
 
 /* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid): only the moment matters here. */
-SEC("?raw_tp/kvm_vcpu_wakeup")
-int wakeup_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_wakeup();
-}
-
-SEC("?tp_btf/kvm_vcpu_wakeup")
-int wakeup_tp_btf(u64 *ctx)
-{
-	return on_wakeup();
-}
+RAW_TP(wakeup_raw_tp, kvm_vcpu_wakeup, on_wakeup())
+TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup())
 
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
@@ -131,17 +122,8 @@ int wakeup_tracepoint(void *ctx)
 }
 
 /* kvm_halt_poll_ns(bool grow, u32 vcpu_id, u32 new, u32 old) */
-SEC("?raw_tp/kvm_halt_poll_ns")
-int change_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_change(ctx->args[0] & 1, ctx->args[2], ctx->args[3]);
-}
-
-SEC("?tp_btf/kvm_halt_poll_ns")
-int change_tp_btf(u64 *ctx)
-{
-	return on_change(ctx[0] & 1, ctx[2], ctx[3]);
-}
+RAW_TP(change_raw_tp, kvm_halt_poll_ns, on_change(ctx->args[0] & 1, ctx->args[2], ctx->args[3]))
+TP_BTF(change_tp_btf, kvm_halt_poll_ns, on_change(ctx[0] & 1, ctx[2], ctx[3]))
 
 SEC("?tp/kvm/kvm_halt_poll_ns")
 int change_tracepoint(void *ctx)

@@ -17,6 +17,7 @@
  * and mostly no EOI to see: they are counted as posted when they are raised.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/lapics.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "irq_inject.h"
@@ -189,17 +190,10 @@ static __noinline int on_eoi(s32 vector, bool pv)
 }
 
 /* __apic_accept_irq(apic, delivery_mode, vector, level, trig_mode, ...) */
-SEC("?kprobe/__apic_accept_irq")
-int raise_kprobe(struct pt_regs *ctx)
-{
-	return on_raise(lapics__slot(ctx->di, LAPIC_OBJECT), ctx->si, ctx->dx);
-}
-
-SEC("?fentry/__apic_accept_irq")
-int raise_fentry(u64 *ctx)
-{
-	return on_raise(lapics__slot(untyped_arg(ctx, 0), LAPIC_OBJECT), ctx[1], ctx[2]);
-}
+KPROBE(raise_kprobe, __apic_accept_irq,
+       on_raise(lapics__slot(ctx->di, LAPIC_OBJECT), ctx->si, ctx->dx))
+FENTRY(raise_fentry, __apic_accept_irq,
+       on_raise(lapics__slot(untyped_arg(ctx, 0), LAPIC_OBJECT), ctx[1], ctx[2]))
 
 /*
  * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec): apicid is the vCPU's id; the VM is the caller's.
@@ -209,17 +203,8 @@ static __always_inline int on_accept(u32 vcpu_id, u32 mode, u32 vector)
 	return on_raise(lapics__slot((u64)current_kvm(), vcpu_id), mode, vector);
 }
 
-SEC("?raw_tp/kvm_apic_accept_irq")
-int raise_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_accept(ctx->args[0], ctx->args[1], ctx->args[3]);
-}
-
-SEC("?tp_btf/kvm_apic_accept_irq")
-int raise_tp_btf(u64 *ctx)
-{
-	return on_accept(ctx[0], ctx[1], ctx[3]);
-}
+RAW_TP(raise_raw_tp, kvm_apic_accept_irq, on_accept(ctx->args[0], ctx->args[1], ctx->args[3]))
+TP_BTF(raise_tp_btf, kvm_apic_accept_irq, on_accept(ctx[0], ctx[1], ctx[3]))
 
 SEC("?tp/kvm/kvm_apic_accept_irq")
 int raise_tracepoint(void *ctx)
@@ -241,29 +226,10 @@ int raise_tracepoint(void *ctx)
  * reinjected). A program that reads an argument that is not there can't be
  * attached: so the new one is tried first and tells them apart.
  */
-SEC("?raw_tp/kvm_inj_virq")
-int inject_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_inject(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1);
-}
-
-SEC("?raw_tp/kvm_inj_virq")
-int inject_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_inject(ctx->args[0], FLAG_UNKNOWN, FLAG_UNKNOWN);
-}
-
-SEC("?tp_btf/kvm_inj_virq")
-int inject_tp_btf(u64 *ctx)
-{
-	return on_inject(ctx[0], ctx[1] & 1, ctx[2] & 1);
-}
-
-SEC("?tp_btf/kvm_inj_virq")
-int inject_tp_btf_old(u64 *ctx)
-{
-	return on_inject(ctx[0], FLAG_UNKNOWN, FLAG_UNKNOWN);
-}
+RAW_TP(inject_raw_tp, kvm_inj_virq, on_inject(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1))
+RAW_TP(inject_raw_tp_old, kvm_inj_virq, on_inject(ctx->args[0], FLAG_UNKNOWN, FLAG_UNKNOWN))
+TP_BTF(inject_tp_btf, kvm_inj_virq, on_inject(ctx[0], ctx[1] & 1, ctx[2] & 1))
+TP_BTF(inject_tp_btf_old, kvm_inj_virq, on_inject(ctx[0], FLAG_UNKNOWN, FLAG_UNKNOWN))
 
 SEC("?tp/kvm/kvm_inj_virq")
 int inject_tracepoint(void *ctx)
@@ -280,17 +246,8 @@ int inject_tracepoint(void *ctx)
 }
 
 /* kvm_eoi, kvm_pv_eoi(struct kvm_lapic *apic, int vector) */
-SEC("?raw_tp/kvm_eoi")
-int eoi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_eoi(ctx->args[1], false);
-}
-
-SEC("?tp_btf/kvm_eoi")
-int eoi_tp_btf(u64 *ctx)
-{
-	return on_eoi(ctx[1], false);
-}
+RAW_TP(eoi_raw_tp, kvm_eoi, on_eoi(ctx->args[1], false))
+TP_BTF(eoi_tp_btf, kvm_eoi, on_eoi(ctx[1], false))
 
 SEC("?tp/kvm/kvm_eoi")
 int eoi_tracepoint(void *ctx)
@@ -301,17 +258,8 @@ int eoi_tracepoint(void *ctx)
 	return on_eoi(vector, false);
 }
 
-SEC("?raw_tp/kvm_pv_eoi")
-int pv_eoi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_eoi(ctx->args[1], true);
-}
-
-SEC("?tp_btf/kvm_pv_eoi")
-int pv_eoi_tp_btf(u64 *ctx)
-{
-	return on_eoi(ctx[1], true);
-}
+RAW_TP(pv_eoi_raw_tp, kvm_pv_eoi, on_eoi(ctx->args[1], true))
+TP_BTF(pv_eoi_tp_btf, kvm_pv_eoi, on_eoi(ctx[1], true))
 
 SEC("?tp/kvm/kvm_pv_eoi")
 int pv_eoi_tracepoint(void *ctx)

@@ -13,6 +13,7 @@
  * shows the same calls.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_ioctl.h"
 
@@ -324,11 +325,7 @@ int return_kprobe(struct pt_regs *ctx)
 	return on_return(ctx->ax);
 }
 
-SEC("?fexit/__x64_sys_ioctl")
-int return_fexit(u64 *ctx)
-{
-	return on_return(untyped_arg(ctx, 1));
-}
+FEXIT(return_fexit, __x64_sys_ioctl, on_return(untyped_arg(ctx, 1)))
 
 /* The record: 8 bytes common, 8 for the number, then 8 for each argument. */
 struct sys_enter_args {

@@ -224,118 +224,35 @@ RUN_PROGRAMS(run, on_fpu)
  * source, level, line_status); kvm_ioapic_set_irq() alike; kvm_set_msi() and
  * kvm_arch_set_irq_inatomic() always (entry, kvm, source, level, line_status).
  */
-SEC("?kprobe/kvm_pic_set_irq")
-int pic_begin_kprobe(struct pt_regs *ctx)
-{
-	return pic_calls ? begin(CALL_PIC, pic_kvm(ctx->di, ctx->si), ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_pic_set_irq")
-int pic_begin_fentry(u64 *ctx)
-{
-	return pic_calls ?
-		       begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
-		       0;
-}
-
-SEC("?kretprobe/kvm_pic_set_irq")
-int pic_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_PIC, ctx->ax);
-}
-
-SEC("?fexit/kvm_pic_set_irq")
-int pic_end_fexit(u64 *ctx)
-{
-	return end(CALL_PIC, 0);
-}
-
-SEC("?kprobe/kvm_ioapic_set_irq")
-int ioapic_begin_kprobe(struct pt_regs *ctx)
-{
-	return ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(ctx->di, ctx->si), ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_ioapic_set_irq")
-int ioapic_begin_fentry(u64 *ctx)
-{
-	return ioapic_calls ? begin(CALL_IOAPIC,
-				    ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
-			      0;
-}
-
-SEC("?kretprobe/kvm_ioapic_set_irq")
-int ioapic_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_IOAPIC, ctx->ax);
-}
-
-SEC("?fexit/kvm_ioapic_set_irq")
-int ioapic_end_fexit(u64 *ctx)
-{
-	return end(CALL_IOAPIC, 0);
-}
-
-SEC("?kprobe/kvm_set_msi")
-int msi_begin_kprobe(struct pt_regs *ctx)
-{
-	return msi_calls ? begin(CALL_MSI, ctx->si, ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_set_msi")
-int msi_begin_fentry(u64 *ctx)
-{
-	return msi_calls ? begin(CALL_MSI, untyped_arg(ctx, 1), ctx[3]) : 0;
-}
-
-SEC("?kretprobe/kvm_set_msi")
-int msi_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_MSI, ctx->ax);
-}
-
-SEC("?fexit/kvm_set_msi")
-int msi_end_fexit(u64 *ctx)
-{
-	return end(CALL_MSI, ctx[5]);
-}
-
-SEC("?kprobe/kvm_arch_set_irq_inatomic")
-int atomic_begin_kprobe(struct pt_regs *ctx)
-{
-	return atomic_calls ? begin(CALL_ATOMIC, ctx->si, ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_arch_set_irq_inatomic")
-int atomic_begin_fentry(u64 *ctx)
-{
-	return atomic_calls ? begin(CALL_ATOMIC, untyped_arg(ctx, 1), ctx[3]) : 0;
-}
-
-SEC("?kretprobe/kvm_arch_set_irq_inatomic")
-int atomic_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_ATOMIC, ctx->ax);
-}
-
-SEC("?fexit/kvm_arch_set_irq_inatomic")
-int atomic_end_fexit(u64 *ctx)
-{
-	return end(CALL_ATOMIC, ctx[5]);
-}
+KPROBE(pic_begin_kprobe, kvm_pic_set_irq,
+       pic_calls ? begin(CALL_PIC, pic_kvm(ctx->di, ctx->si), ctx->cx) : 0)
+FENTRY(pic_begin_fentry, kvm_pic_set_irq,
+       pic_calls ? begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) : 0)
+KRETPROBE(pic_end_kprobe, kvm_pic_set_irq, end(CALL_PIC, ctx->ax))
+FEXIT(pic_end_fexit, kvm_pic_set_irq, end(CALL_PIC, 0))
+KPROBE(ioapic_begin_kprobe, kvm_ioapic_set_irq,
+       ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(ctx->di, ctx->si), ctx->cx) : 0)
+FENTRY(ioapic_begin_fentry, kvm_ioapic_set_irq,
+       ioapic_calls ?
+	       begin(CALL_IOAPIC, ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
+	       0)
+KRETPROBE(ioapic_end_kprobe, kvm_ioapic_set_irq, end(CALL_IOAPIC, ctx->ax))
+FEXIT(ioapic_end_fexit, kvm_ioapic_set_irq, end(CALL_IOAPIC, 0))
+KPROBE(msi_begin_kprobe, kvm_set_msi, msi_calls ? begin(CALL_MSI, ctx->si, ctx->cx) : 0)
+FENTRY(msi_begin_fentry, kvm_set_msi, msi_calls ? begin(CALL_MSI, untyped_arg(ctx, 1), ctx[3]) : 0)
+KRETPROBE(msi_end_kprobe, kvm_set_msi, end(CALL_MSI, ctx->ax))
+FEXIT(msi_end_fexit, kvm_set_msi, end(CALL_MSI, ctx[5]))
+KPROBE(atomic_begin_kprobe, kvm_arch_set_irq_inatomic,
+       atomic_calls ? begin(CALL_ATOMIC, ctx->si, ctx->cx) : 0)
+FENTRY(atomic_begin_fentry, kvm_arch_set_irq_inatomic,
+       atomic_calls ? begin(CALL_ATOMIC, untyped_arg(ctx, 1), ctx[3]) : 0)
+KRETPROBE(atomic_end_kprobe, kvm_arch_set_irq_inatomic, end(CALL_ATOMIC, ctx->ax))
+FEXIT(atomic_end_fexit, kvm_arch_set_irq_inatomic, end(CALL_ATOMIC, ctx[5]))
 
 /* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced); the record has a byte for each. */
-SEC("?raw_tp/kvm_pic_set_irq")
-int pic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_pic(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]);
-}
-
-SEC("?tp_btf/kvm_pic_set_irq")
-int pic_tp_btf(u64 *ctx)
-{
-	return on_pic(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]);
-}
+RAW_TP(pic_raw_tp, kvm_pic_set_irq,
+       on_pic(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]))
+TP_BTF(pic_tp_btf, kvm_pic_set_irq, on_pic(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]))
 
 SEC("?tp/kvm/kvm_pic_set_irq")
 int pic_tracepoint(void *ctx)
@@ -349,17 +266,8 @@ int pic_tracepoint(void *ctx)
 }
 
 /* kvm_ioapic_set_irq(u64 entry, int pin, bool coalesced) */
-SEC("?raw_tp/kvm_ioapic_set_irq")
-int ioapic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_ioapic(ctx->args[0], ctx->args[1], ctx->args[2]);
-}
-
-SEC("?tp_btf/kvm_ioapic_set_irq")
-int ioapic_tp_btf(u64 *ctx)
-{
-	return on_ioapic(ctx[0], ctx[1], ctx[2]);
-}
+RAW_TP(ioapic_raw_tp, kvm_ioapic_set_irq, on_ioapic(ctx->args[0], ctx->args[1], ctx->args[2]))
+TP_BTF(ioapic_tp_btf, kvm_ioapic_set_irq, on_ioapic(ctx[0], ctx[1], ctx[2]))
 
 SEC("?tp/kvm/kvm_ioapic_set_irq")
 int ioapic_tracepoint(void *ctx)
@@ -375,17 +283,8 @@ int ioapic_tracepoint(void *ctx)
 }
 
 /* kvm_msi_set_irq(u64 address, u64 data) */
-SEC("?raw_tp/kvm_msi_set_irq")
-int msi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_msi(ctx->args[0], ctx->args[1]);
-}
-
-SEC("?tp_btf/kvm_msi_set_irq")
-int msi_tp_btf(u64 *ctx)
-{
-	return on_msi(ctx[0], ctx[1]);
-}
+RAW_TP(msi_raw_tp, kvm_msi_set_irq, on_msi(ctx->args[0], ctx->args[1]))
+TP_BTF(msi_tp_btf, kvm_msi_set_irq, on_msi(ctx[0], ctx[1]))
 
 SEC("?tp/kvm/kvm_msi_set_irq")
 int msi_tracepoint(void *ctx)

@@ -16,6 +16,7 @@
  *          in TSC-deadline mode, whose deadline is in the guest's time, what
  *          kvm_wait_lapic_expire says before the entry (__kvm_wait_lapic_expire()).
  */
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/lapics.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_timer.h"
@@ -216,17 +217,8 @@ static __always_inline int on_wait(s64 delta)
 }
 
 /* kvm_hv_timer_state(u32 vcpu_id, u32 hv_timer_in_use) */
-SEC("?raw_tp/kvm_hv_timer_state")
-int start_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_start(ctx->args[0], ctx->args[1] & 1);
-}
-
-SEC("?tp_btf/kvm_hv_timer_state")
-int start_tp_btf(u64 *ctx)
-{
-	return on_start(ctx[0], ctx[1] & 1);
-}
+RAW_TP(start_raw_tp, kvm_hv_timer_state, on_start(ctx->args[0], ctx->args[1] & 1))
+TP_BTF(start_tp_btf, kvm_hv_timer_state, on_start(ctx[0], ctx[1] & 1))
 
 SEC("?tp/kvm/kvm_hv_timer_state")
 int start_tracepoint(void *ctx)
@@ -245,30 +237,12 @@ static __always_inline int on_function(struct kvm_lapic *lapic, bool by_hrtimer)
 	return by_hrtimer && sees_hrtimers ? 0 : on_expire(lapic, by_hrtimer);
 }
 
-SEC("?kprobe/apic_timer_expired")
-int expire_kprobe(struct pt_regs *ctx)
-{
-	return on_function((void *)ctx->di, ctx->si & 0xff);
-}
-
-SEC("?fentry/apic_timer_expired")
-int expire_fentry(u64 *ctx)
-{
-	return on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff);
-}
+KPROBE(expire_kprobe, apic_timer_expired, on_function((void *)ctx->di, ctx->si & 0xff))
+FENTRY(expire_fentry, apic_timer_expired, on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff))
 
 /* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's; most are no APIC's. */
-SEC("?raw_tp/hrtimer_expire_entry")
-int hrtimer_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_expire(hrtimer_lapic(ctx->args[0]), true);
-}
-
-SEC("?tp_btf/hrtimer_expire_entry")
-int hrtimer_tp_btf(u64 *ctx)
-{
-	return on_expire(hrtimer_lapic(untyped_arg(ctx, 0)), true);
-}
+RAW_TP(hrtimer_raw_tp, hrtimer_expire_entry, on_expire(hrtimer_lapic(ctx->args[0]), true))
+TP_BTF(hrtimer_tp_btf, hrtimer_expire_entry, on_expire(hrtimer_lapic(untyped_arg(ctx, 0)), true))
 
 SEC("?tp/timer/hrtimer_expire_entry")
 int hrtimer_tracepoint(void *ctx)
@@ -280,17 +254,8 @@ int hrtimer_tracepoint(void *ctx)
 }
 
 /* kvm_wait_lapic_expire(u32 vcpu_id, s64 delta) */
-SEC("?raw_tp/kvm_wait_lapic_expire")
-int wait_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_wait(ctx->args[1]);
-}
-
-SEC("?tp_btf/kvm_wait_lapic_expire")
-int wait_tp_btf(u64 *ctx)
-{
-	return on_wait(ctx[1]);
-}
+RAW_TP(wait_raw_tp, kvm_wait_lapic_expire, on_wait(ctx->args[1]))
+TP_BTF(wait_tp_btf, kvm_wait_lapic_expire, on_wait(ctx[1]))
 
 SEC("?tp/kvm/kvm_wait_lapic_expire")
 int wait_tracepoint(void *ctx)

@@ -9,6 +9,7 @@
  * writes, and vhost's. The VM is the function's, not the current task's.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/pages.bpf.h"
 #include "../compat/memslots.bpf.h"
 #include "mark_page_dirty.h"
@@ -126,11 +127,8 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 }
 
 /* mark: since 5.12 (kvm, slot, gfn); before (slot, gfn), which a gfn in the second place tells. */
-SEC("?fentry/mark_page_dirty_in_slot")
-int mark_fentry(u64 *ctx)
-{
-	return on_mark((void *)untyped_arg(ctx, 0), (void *)untyped_arg(ctx, 1), ctx[2]);
-}
+FENTRY(mark_fentry, mark_page_dirty_in_slot,
+       on_mark((void *)untyped_arg(ctx, 0), (void *)untyped_arg(ctx, 1), ctx[2]))
 
 SEC("?kprobe/mark_page_dirty_in_slot")
 int mark_kprobe(struct pt_regs *ctx)
@@ -182,17 +180,8 @@ static __noinline int on_push(u32 slot, u64 offset)
 	return 0;
 }
 
-SEC("?raw_tp/kvm_dirty_ring_push")
-int push_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_push(ctx->args[1], ctx->args[2]);
-}
-
-SEC("?tp_btf/kvm_dirty_ring_push")
-int push_tp_btf(u64 *ctx)
-{
-	return on_push(ctx[1], ctx[2]);
-}
+RAW_TP(push_raw_tp, kvm_dirty_ring_push, on_push(ctx->args[1], ctx->args[2]))
+TP_BTF(push_tp_btf, kvm_dirty_ring_push, on_push(ctx[1], ctx[2]))
 
 SEC("?tp/kvm/kvm_dirty_ring_push")
 int push_tracepoint(void *ctx)

@@ -523,17 +523,8 @@ static __always_inline int on_fpu(u64 load)
 RUN_PROGRAMS(fpu, on_fpu)
 
 /* kvm_entry(vcpu, ...) */
-SEC("?raw_tp/kvm_entry")
-int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_border((void *)ctx->args[0], IN_KVM, IN_GUEST);
-}
-
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(u64 *ctx)
-{
-	return on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST);
-}
+RAW_TP(entry_raw_tp, kvm_entry, on_border((void *)ctx->args[0], IN_KVM, IN_GUEST))
+TP_BTF(entry_tp_btf, kvm_entry, on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST))
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
@@ -552,11 +543,7 @@ int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return on_border((void *)ctx->args[0], IN_GUEST, IN_KVM);
 }
 
-SEC("?tp_btf/kvm_exit")
-int exit_tp_btf(u64 *ctx)
-{
-	return on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM);
-}
+TP_BTF(exit_tp_btf, kvm_exit, on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM))
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
@@ -567,17 +554,8 @@ int exit_tracepoint(void *ctx)
 }
 
 /* kvm_vcpu_wakeup(ns, waited, valid) */
-SEC("?raw_tp/kvm_vcpu_wakeup")
-int wakeup_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_wakeup();
-}
-
-SEC("?tp_btf/kvm_vcpu_wakeup")
-int wakeup_tp_btf(u64 *ctx)
-{
-	return on_wakeup();
-}
+RAW_TP(wakeup_raw_tp, kvm_vcpu_wakeup, on_wakeup())
+TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup())
 
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
@@ -585,30 +563,12 @@ int wakeup_tracepoint(void *ctx)
 	return on_wakeup();
 }
 
-SEC("?raw_tp/sched_switch")
-int switch_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_switch(ctx->args[0] & 1, (void *)ctx->args[2]);
-}
-
-SEC("?tp_btf/sched_switch")
-int switch_tp_btf(u64 *ctx)
-{
-	return on_switch(ctx[0] & 1, (void *)untyped_arg(ctx, 2));
-}
+RAW_TP(switch_raw_tp, sched_switch, on_switch(ctx->args[0] & 1, (void *)ctx->args[2]))
+TP_BTF(switch_tp_btf, sched_switch, on_switch(ctx[0] & 1, (void *)untyped_arg(ctx, 2)))
 
 /* sched_wakeup(struct task_struct *p) */
-SEC("?raw_tp/sched_wakeup")
-int woken_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_woken((void *)ctx->args[0]);
-}
-
-SEC("?tp_btf/sched_wakeup")
-int woken_tp_btf(u64 *ctx)
-{
-	return on_woken((void *)untyped_arg(ctx, 0));
-}
+RAW_TP(woken_raw_tp, sched_wakeup, on_woken((void *)ctx->args[0]))
+TP_BTF(woken_tp_btf, sched_wakeup, on_woken((void *)untyped_arg(ctx, 0)))
 
 /*
  * A vCPU that exists: its thread may be running, preempted or asleep, in KVM or
