@@ -101,6 +101,12 @@ $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $<
 
+# Runs a program with some capabilities.
+$(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
 # What a monitor costs at least: tests/bench.
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
 	$(call say,BPF,$<)
@@ -143,7 +149,7 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))

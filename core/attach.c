@@ -82,12 +82,18 @@ __attribute__((format(printf, 2, 3))) static void set_why(struct need_state *nee
 	va_end(args);
 }
 
-static const char *refusal_text(int err)
+static const char *refusal_text(const struct hook *hook, int err)
 {
 	switch (-err) {
 	case EPERM:
 	case EACCES:
-		return geteuid() ? "not permitted: run as root" : "this kernel refuses it (EPERM)";
+		if (host__sees_module_types())
+			return "this kernel refuses it (EPERM)";
+		if ((hook->kind == HOOK_FENTRY || hook->kind == HOOK_TP_BTF) &&
+		    !host__knows_target(hook->target))
+			return "the kernel shows the types of its modules with CAP_SYS_ADMIN only: "
+			       "run it as root";
+		return "not permitted: run it as root";
 	case ENOENT:
 	case ESRCH:
 		return "this kernel does not have it";
@@ -102,7 +108,7 @@ static const char *refusal_text(int err)
 
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
-	set_why(need, "%s %s: %s", kind_names[hook->kind], hook->target, refusal_text(err));
+	set_why(need, "%s %s: %s", kind_names[hook->kind], hook->target, refusal_text(hook, err));
 }
 
 /*
@@ -147,9 +153,10 @@ static const char *not_applicable(const struct hook *hook)
 		return text;
 	}
 	if (hook->vendor_types && !host__has_vendor_types()) {
-		snprintf(text, sizeof(text),
-			 "it needs the BTF of %s, which this kernel does not have",
-			 host__vendor_name());
+		snprintf(text, sizeof(text), "it needs the BTF of %s, which this kernel %s",
+			 host__vendor_name(),
+			 host__has_btf(host__vendor_name()) ? "shows with CAP_SYS_ADMIN only" :
+							      "does not have");
 		return text;
 	}
 	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
@@ -210,7 +217,8 @@ static int share_entry(struct run *run, struct bpf_object *obj, struct attachmen
 static struct bpf_object *open_object(struct run *run, struct attachment *at,
 				      const struct hook *only)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name,
+		    .btf_custom_path = host__btf_path());
 	bool at_entry = false;
 	struct bpf_object *obj;
 	const void *elf;

@@ -101,6 +101,13 @@ static size_t choose_slots(const struct options *opts)
 	return slots;
 }
 
+static struct vcpus_bpf *open_vcpus(void)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = host__btf_path());
+
+	return vcpus_bpf__open_opts(&opts);
+}
+
 static void resolve(struct vcpus *v, uint32_t slot);
 static void lister__close(struct lister *lister);
 
@@ -163,7 +170,7 @@ int vcpus__open(const struct options *opts, struct vcpus **vcpus)
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
-	v->skel = vcpus_bpf__open();
+	v->skel = open_vcpus();
 	if (!v->skel) {
 		err = -errno;
 		goto cleanup;
@@ -333,7 +340,7 @@ static int lister__open(struct lister *lister)
 {
 	int err;
 
-	lister->skel = vcpus_bpf__open();
+	lister->skel = open_vcpus();
 	if (!lister->skel)
 		return -errno;
 	bpf_program__set_autoload(lister->skel->progs.list_vcpus, true);
