@@ -108,6 +108,12 @@ $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -o $@ $<
 
+# Runs a program with some capabilities.
+$(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
 # What a monitor costs at least: tests/bench.
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
 	$(call say,BPF,$<)
@@ -123,6 +129,23 @@ $(OUTPUT)/tests/empty_programs: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/bench -o $@ $< \
 		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
 
+# Functions of the BPF programs by themselves, with BPF_PROG_TEST_RUN: tests/cases/bpf_functions.sh.
+BPF_TESTS := $(patsubst tests/bpf/%.bpf.c,$(OUTPUT)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
+
+$(OUTPUT)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h compat/*.h monitors/*.bpf.c monitors/*.h)
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(OUTPUT)/tests/bpf/%.skel.h: $(OUTPUT)/tests/bpf/%.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(OUTPUT)/tests/bpf_functions: tests/bpf/functions.c $(BPF_TESTS)
+	$(call say,CC,$@)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/tests/bpf -o $@ $< \
+		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
+
 # All vCPUs have one place in the tables by address: what two of them do to each other there happens all the time.
 $(OUTPUT)/tests/one_place: $(OBJECTS)
 	$(Q)$(MAKE) --no-print-directory OUTPUT=$(OUTPUT)/one_place PROGRAM=$@ DEFINES=-DSLOT_CACHE_BITS=0 $@
@@ -132,7 +155,8 @@ $(OUTPUT)/tests/jq:
 	$(Q)mkdir -p $(@D)
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
-TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq $(OUTPUT)/tests/one_place
+TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))

@@ -3,7 +3,6 @@
  * The vCPUs that exist when watching starts, for an iter/task_file program:
  * its need is the last of a monitor's table, so that it runs when the other
  * hooks are attached (core/attach.c), and no vCPU is missed between the two.
- * Kernel: create_vcpu_fd() in virt/kvm/kvm_main.c names the file "kvm-vcpu:N".
  */
 #ifndef KVM_WATCHER_EXISTING_BPF_H
 #define KVM_WATCHER_EXISTING_BPF_H
@@ -13,21 +12,13 @@
 /* The vCPU behind this descriptor, or NULL. */
 static __always_inline struct kvm_vcpu *existing_vcpu(struct bpf_iter__task_file *ctx)
 {
-	static const char want[] = "kvm-vcpu:";
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	const unsigned char *name;
-	char text[10] = {};
 
 	/* Threads share the table: the leader's is enough. */
 	if (!file || !task || task->pid != task->tgid)
 		return NULL;
-	name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
-	bpf_probe_read_kernel_str(text, sizeof(text), name);
-	for (int i = 0; i < 9; i++)
-		if (text[i] != want[i])
-			return NULL;
-	return BPF_CORE_READ(file, private_data);
+	return file_kind(file) == FD_VCPU ? BPF_CORE_READ(file, private_data) : NULL;
 }
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "existing.bpf.h"
 #include "lapics.h"
+#include "run.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -62,27 +63,13 @@ static __noinline __attribute__((unused)) int lapics__run(void)
 	return vcpu ? lapics__enter(vcpu, vcpus__slot(vcpu)) : 0;
 }
 
-/* kvm_fpu(int load), and the iterator: the same programs for every object that includes this. */
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int lapics__fpu(u64 load)
 {
-	return ctx->args[0] ? lapics__run() : 0;
-}
-
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	return ctx[0] ? lapics__run() : 0;
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
 	return load ? lapics__run() : 0;
 }
+
+/* These and the iterator are the same for every object that includes this. */
+RUN_PROGRAMS(run, lapics__fpu)
 
 SEC("?iter/task_file")
 int existing(struct bpf_iter__task_file *ctx)

@@ -9,47 +9,15 @@
 #include "pages.h"
 #include "vcpus.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct page_chunk);
-} page_chunks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct page_key);
-	__type(value, u32);
-} page_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_chunks SEC(".maps");
+TABLE(page_chunks, struct page_chunk, page_index, struct page_key, free_chunks);
 
 static __noinline u32 pages__chunk(struct page_key *key)
 {
-	u32 *known = bpf_map_lookup_elem(&page_index, key), index = 0, mine;
-	struct page_chunk *chunk;
+	u32 index = table__find(&page_index, key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_chunks, &index)) {
-		lose(LOST_PAGES_FULL);
-		return 0;
-	}
-	chunk = bpf_map_lookup_elem(&page_chunks, &index);
-	if (!chunk)
-		return 0;
-	chunk->key = *key;
-	mine = index;
-	index = enter_index(&page_index, key, &free_chunks, mine);
-	if (index == mine)
-		chunk->in_use = 1;
-	return index;
+	return index ?:
+		       TABLE_ADD(page_chunks, struct page_chunk, page_index, free_chunks, key,
+				 LOST_PAGES_FULL);
 }
 
 /* One more for the page; its count so far, 0 when there was no room. */
@@ -64,7 +32,7 @@ static __always_inline u32 pages__count(struct page_key *key, u64 page)
 		return 0;
 	chunk = bpf_map_lookup_elem(&page_chunks, &index);
 	/* Verifiers up to 6.1 lose the bound of a value that was narrowed. */
-	asm volatile("" : "+r"(page));
+	barrier_var(page);
 	page &= CHUNK_PAGES - 1;
 	if (!chunk)
 		return 0;

@@ -8,6 +8,8 @@
 
 #include <linux/types.h>
 
+#include "../compat/fd_kind.h"
+
 /* Time histogram: log2 with 4 sub-buckets from 64 ns to 2^38 ns (275 s). */
 enum {
 	STAT_MIN_SHIFT = 6,
@@ -112,7 +114,7 @@ struct vcpu_entry {
 	__u64 kvm;
 	__u64 start_ns;	 /* task start_boottime of the process */
 	__u64 exits;	 /* KVM's own counter */
-	__u64 mem_pages; /* of the VM's memslots; 0: not known */
+	__u64 mem_pages; /* of the VM's memory slots; 0: not known */
 	__u32 tgid;
 	__u32 tid; /* the thread that last ran it, 0: none yet */
 	__u32 vcpu_id;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Adding a duration to a struct timing. */
+/*
+ * Adding a duration to a struct timing. Plain C but for its types and barriers,
+ * of which tests/unit/test_stats.c has its own.
+ */
 #ifndef KVM_WATCHER_STAT_BPF_H
 #define KVM_WATCHER_STAT_BPF_H
 
@@ -33,14 +36,14 @@ static const __u8 stat_buckets[STAT_TABLE] = {
  */
 static __always_inline u64 opaque(u64 v)
 {
-	asm volatile("" : "+r"(v));
+	barrier_var(v);
 	return v;
 }
 
 /* The same for a pointer: it is computed once, and where this stands. */
 static __always_inline void *opaque_pointer(void *p)
 {
-	asm volatile("" : "+r"(p));
+	barrier_var(p);
 	return p;
 }
 
@@ -83,7 +86,7 @@ static __always_inline void stat__extremes(struct timing *stat, u64 ns)
 		if (!x->end_ns[0])
 			x->min_ns[0] = ns;
 		/* Last: a half that has an end has extremes. */
-		asm volatile("" : : : "memory");
+		barrier();
 		x->end_ns[0] = ns + 1;
 	} else if (ns < x->min_ns[0]) {
 		x->min_ns[0] = ns;

@@ -13,25 +13,13 @@
 
 #include "../compat/compat.bpf.h"
 #include "records.h"
+#include "table.bpf.h"
 
 /* Only this VMM's process (-p); 0: all. */
 const volatile __u32 only_tgid;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct vcpu_info);
-} vcpus SEC(".maps");
-
 /* {vCPU, thread} -> slot */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct vcpu_key);
-	__type(value, u32);
-} vcpu_slots SEC(".maps");
+TABLE(vcpus, struct vcpu_info, vcpu_slots, struct vcpu_key, free_slots);
 
 /* thread -> slot of the vCPU it runs, for events after vcpu_put() */
 struct {
@@ -50,25 +38,11 @@ struct {
 	__type(value, u32);
 } slot_cache SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_slots SEC(".maps");
-
 /* Slots that were given out, so that user space can look the VM up while it lives. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);
 } new_vcpus SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, NR_LOST);
-	__type(key, u32);
-	__type(value, u64);
-} losses SEC(".maps");
 
 /* The current task is one of those that -p chooses. */
 static __always_inline bool task_chosen(void)
@@ -76,30 +50,10 @@ static __always_inline bool task_chosen(void)
 	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
 }
 
-static __always_inline void lose(u32 what)
-{
-	u64 *n = bpf_map_lookup_elem(&losses, &what);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
-}
-
 /*
- * Enters a free index under a new key. Another CPU may have been faster: its
- * index counts then, and ours is free again.
+ * Gives {vcpu, thread} a slot. 0 when there is none left. The thread itself, the
+ * iterator and those that wake the thread may come here at the same moment.
  */
-static __always_inline u32 enter_index(void *map, const void *key, void *queue, u32 index)
-{
-	u32 *other;
-
-	if (!bpf_map_update_elem(map, key, &index, BPF_NOEXIST))
-		return index;
-	other = bpf_map_lookup_elem(map, key);
-	bpf_map_push_elem(queue, &index, BPF_ANY);
-	return other ? *other : 0;
-}
-
-/* Gives {vcpu, thread} a slot. 0 when there is none left. */
 static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struct task_struct *task)
 {
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
@@ -107,11 +61,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	struct vcpu_info *info;
 	u32 slot = 0;
 
-	if (bpf_map_pop_elem(&free_slots, &slot) || !slot) {
-		lose(LOST_VCPUS_FULL);
-		return 0;
-	}
-	info = bpf_map_lookup_elem(&vcpus, &slot);
+	info = table__take(&vcpus, &free_slots, &slot, LOST_VCPUS_FULL);
 	if (!info)
 		return 0;
 	info->vcpu = (u64)vcpu;
@@ -121,8 +71,9 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	info->tid = key.tid;
 	info->start_ns = BPF_CORE_READ(leader, start_boottime);
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
+	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
+		return slot;
 	info->ready = 1;
-	bpf_map_update_elem(&vcpu_slots, &key, &slot, BPF_ANY);
 	bpf_ringbuf_output(&new_vcpus, &slot, sizeof(slot), 0);
 	return slot;
 }
@@ -136,12 +87,11 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
 	u32 index = slot_cache__index((u64)vcpu);
-	u32 *known, slot;
+	u32 slot;
 
 	if (only_tgid && pid_tgid >> 32 != only_tgid)
 		return 0;
-	known = bpf_map_lookup_elem(&vcpu_slots, &key);
-	slot = known ? *known : 0;
+	slot = table__find(&vcpu_slots, &key);
 	if (!slot && create)
 		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
 	if (slot)
@@ -153,13 +103,12 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vcpu,
 							     struct task_struct *task)
 {
-	u32 tid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid), *known;
+	u32 tid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = tid };
 
 	if (only_tgid && tgid != only_tgid)
 		return 0;
-	known = bpf_map_lookup_elem(&vcpu_slots, &key);
-	return known ? *known : vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
+	return table__find(&vcpu_slots, &key) ?: vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
 }
 
 /*

@@ -7,6 +7,7 @@
 #ifndef KVM_WATCHER_COMPAT_BPF_H
 #define KVM_WATCHER_COMPAT_BPF_H
 
+#include "fd_kind.h"
 #include "kvm_types.bpf.h"
 #include "memslot.h"
 #include <linux/bpf.h>
@@ -127,55 +128,6 @@ static __always_inline u32 exit_reason(void *vcpu, u32 isa)
 	return exit_reason_at_once(vcpu, isa, false);
 }
 
-/* Memory slots looked at at most: VMMs have some tens. */
-enum { MAX_SLOTS_SEEN = 512, MAX_SLOTS_PER_BUCKET = 8 };
-
-/*
- * Pages in a VM's memory slots, the SMM address space (which shows the same
- * memory again) left out. Until 5.16 the slots are an array, then they hang in
- * a hash table (a54d806688fe "KVM: Keep memslots in tree-based structures").
- */
-static __always_inline u64 memslot_pages(struct kvm *kvm)
-{
-	struct kvm_memslots *slots = BPF_CORE_READ(kvm, memslots[0]);
-	struct kvm_memslots___array *array = (void *)slots;
-	u64 pages = 0;
-
-	if (bpf_core_field_exists(slots->id_hash)) {
-		int index = BPF_CORE_READ(slots, node_idx) & 1;
-
-		for (int i = 0; i < 128; i++) {
-			struct hlist_node *node;
-
-			bpf_core_read(&node, sizeof(node), &slots->id_hash[i].first);
-			for (int j = 0; node && j < MAX_SLOTS_PER_BUCKET; j++) {
-				struct kvm_memory_slot *slot =
-					(void *)node -
-					bpf_core_field_offset(struct kvm_memory_slot, id_node) -
-					index * sizeof(struct hlist_node) * 2;
-
-				pages += BPF_CORE_READ(slot, npages);
-				node = BPF_CORE_READ(node, next);
-			}
-		}
-	} else if (bpf_core_field_exists(array->used_slots)) {
-		int used = BPF_CORE_READ(array, used_slots);
-		void *slot = (void *)array +
-			     bpf_core_field_offset(struct kvm_memslots___array, memslots);
-
-		for (int i = 0; i < MAX_SLOTS_SEEN && i < used; i++) {
-			unsigned long npages = 0;
-
-			bpf_probe_read_kernel(
-				&npages, sizeof(npages),
-				slot + bpf_core_field_offset(struct kvm_memory_slot, npages));
-			pages += npages;
-			slot += bpf_core_type_size(struct kvm_memory_slot);
-		}
-	}
-	return pages;
-}
-
 /*
  * The vCPU that the current thread has loaded, or NULL: between vcpu_load()
  * and vcpu_put() (virt/kvm/kvm_main.c) the vCPU's preempt notifier is the one
@@ -268,31 +220,6 @@ memslot_in_array(struct kvm *kvm, u32 as_id, u64 gfn)
 	if (gfn - BPF_CORE_READ(memslot, base_gfn) >= BPF_CORE_READ(memslot, npages))
 		return NULL;
 	return memslot;
-}
-
-/*
- * All slots of a VM's normal address space, where they are in a hash table by
- * id (since 5.17): bucket by bucket, along the nodes.
- */
-enum { MEMSLOT_BUCKETS = 1 << 7, MEMSLOT_ARRAY = 512 };
-
-static __always_inline struct hlist_node *memslot_bucket(struct kvm_memslots *slots, u32 bucket)
-{
-	struct hlist_node *node = NULL;
-
-	bpf_probe_read_kernel(&node, sizeof(node),
-			      (void *)slots + bpf_core_field_offset(struct kvm_memslots, id_hash) +
-				      (u64)bucket * sizeof(node));
-	return node;
-}
-
-static __always_inline struct kvm_memory_slot *memslot_of_node(struct kvm_memslots *slots,
-							       struct hlist_node *node)
-{
-	u64 active = BPF_CORE_READ(slots, node_idx) & 1;
-
-	return (void *)node - bpf_core_field_offset(struct kvm_memory_slot, id_node) -
-	       active * bpf_core_type_size(struct hlist_node);
 }
 
 static __always_inline void memslot_read(struct kvm_memory_slot *memslot,
@@ -490,6 +417,54 @@ static __always_inline struct file *file_of(u32 fd)
 }
 
 /*
+ * What KVM's anonymous inodes are called, which only the kernel does: "kvm-vm",
+ * "kvm-vcpu:N" and "kvm-<device>" (kvm_dev_ioctl_create_vm(), create_vcpu_fd(),
+ * kvm_ioctl_create_device() in virt/kvm/kvm_main.c). The rest of a name is of no
+ * interest here.
+ */
+static __always_inline u32 named_kind(struct file *file)
+{
+	char name[16] __attribute__((aligned(8))) = {};
+	const u64 *words = (const u64 *)name;
+	u64 first, second;
+
+	bpf_probe_read_kernel_str(name, sizeof(name),
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	first = words[0];
+	second = words[1];
+	/* Little endian: "kvm-" */
+	if ((u32)first != 0x2d6d766b)
+		return FD_OTHER;
+	/* "vm\0" */
+	if ((first >> 32 & 0xffffff) == 0x006d76)
+		return FD_VM;
+	/* "vcpu", ":" */
+	if (first >> 32 == 0x75706376 && (second & 0xff) == ':')
+		return FD_VCPU;
+	/* "vm-s", "vcpu", "-": descriptors of statistics have no ioctl */
+	if (first >> 32 == 0x732d6d76 || first >> 32 == 0x75706376)
+		return FD_OTHER;
+	return FD_DEVICE;
+}
+
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define S_IFMT 0170000
+#define S_IFCHR 0020000
+#define DEV_KVM (10 << 20 | 232) /* MISC_MAJOR, KVM_MINOR */
+
+/* What kind of KVM's descriptors a file is: a file on a disk may have any name. */
+static __always_inline u32 file_kind(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFCHR)
+		return BPF_CORE_READ(inode, i_rdev) == DEV_KVM ? FD_KVM : FD_OTHER;
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
+		return FD_OTHER;
+	return named_kind(file);
+}
+
+/*
  * The VM that the current thread works for, for tracepoints that do not say it:
  * that of the vCPU it has loaded, or of the VM's descriptor whose ioctl() it is
  * in. NULL: neither, as in a kernel thread. In an interrupt it is the VM of
@@ -497,11 +472,9 @@ static __always_inline struct file *file_of(u32 fd)
  */
 static __noinline __attribute__((unused)) struct kvm *current_kvm(void)
 {
-	static const char want[8] = "kvm-vm";
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct pt_regs *regs;
 	struct file *file;
-	char name[8] = {};
 
 	if (vcpu)
 		return BPF_CORE_READ(vcpu, kvm);
@@ -509,13 +482,9 @@ static __noinline __attribute__((unused)) struct kvm *current_kvm(void)
 	if (BPF_CORE_READ(regs, orig_ax) != 16 /* ioctl */)
 		return NULL;
 	file = file_of(BPF_CORE_READ(regs, di));
-	if (!file)
+	/* The name is enough: this is called in KVM. */
+	if (!file || named_kind(file) != FD_VM)
 		return NULL;
-	bpf_probe_read_kernel_str(name, sizeof(name),
-				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	for (int i = 0; i < 7; i++)
-		if (name[i] != want[i])
-			return NULL;
 	return BPF_CORE_READ(file, private_data);
 }
 

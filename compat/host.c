@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
@@ -74,10 +75,34 @@ bool host__has_vendor_types(void)
 {
 	const char *type = host__vendors() & VENDOR_VMX ? "vcpu_vmx" : "vcpu_svm";
 
-	if (host__has_btf(host__vendor_name()))
+	if (host__has_btf(host__vendor_name()) && host__sees_module_types())
 		return true;
 	/* KVM is built in, or its modules have no BTF. */
 	return vmlinux() && btf__find_by_name_kind(vmlinux(), type, BTF_KIND_STRUCT) > 0;
+}
+
+bool host__sees_module_types(void)
+{
+	static int known = -1;
+	__u32 id;
+
+	if (known < 0)
+		known = !bpf_btf_get_next_id(0, &id) || errno != EPERM;
+	return known;
+}
+
+bool host__knows_target(const char *name)
+{
+	char event[128];
+
+	snprintf(event, sizeof(event), "btf_trace_%s", name);
+	return vmlinux() && (btf__find_by_name_kind(vmlinux(), name, BTF_KIND_FUNC) > 0 ||
+			     btf__find_by_name_kind(vmlinux(), event, BTF_KIND_TYPEDEF) > 0);
+}
+
+const char *host__btf_path(void)
+{
+	return host__sees_module_types() ? NULL : "/sys/kernel/btf/vmlinux";
 }
 
 bool host__has_kvm(void)

@@ -46,6 +46,23 @@ bool host__can_cast(void);
 /* True where KVM keeps memory slots in a sorted array (struct kvm_memslots until 5.16). */
 bool host__memslots_in_array(void);
 
+/*
+ * True when the kernel lets us see the types of its modules. It does so for
+ * CAP_SYS_ADMIN alone (bpf_obj_get_next_id() in kernel/bpf/syscall.c).
+ */
+bool host__sees_module_types(void);
+
+/* True when the kernel's own types, without those of modules, have that function or event. */
+bool host__knows_target(const char *name);
+
+/*
+ * For .btf_custom_path, when an object is opened: the file that libbpf takes the
+ * kernel's types from. Where it can't see those of modules, it gives up on a whole
+ * object for one type that this kernel does not have, unless it is told the file.
+ * NULL: it finds all by itself.
+ */
+const char *host__btf_path(void);
+
 /* True when the kernel has BTF of itself, or of a module. */
 bool host__has_btf(const char *module);
 

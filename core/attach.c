@@ -15,6 +15,7 @@
 #include "../compat/probes.h"
 #include "entry.h"
 #include "events.h"
+#include "iter.h"
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
@@ -59,12 +60,18 @@ __attribute__((format(printf, 2, 3))) static void set_why(struct need_state *nee
 	va_end(args);
 }
 
-static const char *refusal_text(int err)
+static const char *refusal_text(const struct hook *hook, int err)
 {
 	switch (-err) {
 	case EPERM:
 	case EACCES:
-		return geteuid() ? "not permitted: run as root" : "this kernel refuses it (EPERM)";
+		if (host__sees_module_types())
+			return "this kernel refuses it (EPERM)";
+		if ((hook->kind == HOOK_FENTRY || hook->kind == HOOK_TP_BTF) &&
+		    !host__knows_target(hook->target))
+			return "the kernel shows the types of its modules with CAP_SYS_ADMIN only: "
+			       "run it as root";
+		return "not permitted: run it as root";
 	case ENOENT:
 	case ESRCH:
 		return "this kernel does not have it";
@@ -79,7 +86,7 @@ static const char *refusal_text(int err)
 
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
-	set_why(need, "%s %s: %s", hook_kind__name(hook->kind), hook->target, refusal_text(err));
+	set_why(need, "%s %s: %s", hook_kind__name(hook->kind), hook->target, refusal_text(hook, err));
 }
 
 /*
@@ -124,9 +131,10 @@ static const char *not_applicable(const struct hook *hook)
 		return text;
 	}
 	if (hook->vendor_types && !host__has_vendor_types()) {
-		snprintf(text, sizeof(text),
-			 "it needs the BTF of %s, which this kernel does not have",
-			 host__vendor_name());
+		snprintf(text, sizeof(text), "it needs the BTF of %s, which this kernel %s",
+			 host__vendor_name(),
+			 host__has_btf(host__vendor_name()) ? "shows with CAP_SYS_ADMIN only" :
+							      "does not have");
 		return text;
 	}
 	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
@@ -181,7 +189,8 @@ static int share_entry(struct attachment *at, struct bpf_object *obj)
 /* only: the one program to load, or NULL for those of the chosen hooks. */
 static struct bpf_object *open_object(struct attachment *at, const struct hook *only)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name,
+		    .btf_custom_path = host__btf_path());
 	bool at_entry = false;
 	struct bpf_object *obj;
 	const void *elf;
@@ -262,19 +271,6 @@ static struct bpf_link *attach_program(const struct bpf_program *prog, const str
 	return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
 }
 
-/* An iterator runs once, when the hooks before it in the table are attached. */
-static void run_iterator(const struct bpf_link *link)
-{
-	int fd = bpf_iter_create(bpf_link__fd(link));
-	char nothing[64];
-
-	if (fd < 0)
-		return;
-	while (read(fd, nothing, sizeof(nothing)) > 0)
-		;
-	close(fd);
-}
-
 static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 		       const struct hook *hook, struct bpf_link **link)
 {
@@ -283,9 +279,8 @@ static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 	*link = attach_program(prog, hook);
 	if (!*link)
 		return -errno;
-	if (hook->kind == HOOK_ITER)
-		run_iterator(*link);
-	return 0;
+	/* An iterator runs once, when the hooks before it in the table are attached. */
+	return hook->kind == HOOK_ITER ? iter__read(*link, NULL, NULL) : 0;
 }
 
 /* Attaches what was loaded; marks those that are refused. -EAGAIN then. */

@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +14,7 @@
 #include "attach.h"
 #include "clock.h"
 #include "entry.h"
+#include "grace.h"
 #include "events.h"
 #include "log.h"
 #include "monitor.h"
@@ -111,9 +110,8 @@ void summary__take(struct summary *s)
 }
 
 /*
- * Programs may still be running on other CPUs, under rcu_read_lock(), for
- * which this membarrier waits. Then what found no room is final: until the
- * very end it is either shown or counted here.
+ * Programs may still be running on other CPUs: waits for these. Then what found
+ * no room is final: until the very end it is either shown or counted here.
  */
 void summary__settle(struct summary *s)
 {
@@ -124,8 +122,12 @@ void summary__settle(struct summary *s)
 		LOST_EVENTS,
 	};
 	uint64_t lost[NR_LOST];
+	int err = grace__wait(grace_ways);
 
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+	if (err)
+		say("the kernel refuses to wait for the BPF programs (%s): the last events may be "
+		    "missing",
+		    strerror(-err));
 	vcpus__losses(s->env->vcpus, lost);
 	for (size_t i = 0; i < sizeof(no_room) / sizeof(*no_room); i++)
 		s->lost[no_room[i]] = lost[no_room[i]];

@@ -15,6 +15,7 @@
 
 #include "../compat/host.h"
 #include "filter.h"
+#include "iter.h"
 #include "log.h"
 #include "map.h"
 #include "vcpus.skel.h"
@@ -102,6 +103,13 @@ static size_t choose_slots(uint32_t max_vcpus)
 	return slots;
 }
 
+static struct vcpus_bpf *open_vcpus(void)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = host__btf_path());
+
+	return vcpus_bpf__open_opts(&opts);
+}
+
 static void resolve(struct vcpus *v, uint32_t slot);
 static void lister__close(struct lister *lister);
 
@@ -164,7 +172,7 @@ int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
-	v->skel = vcpus_bpf__open();
+	v->skel = open_vcpus();
 	if (!v->skel) {
 		err = -errno;
 		goto cleanup;
@@ -378,33 +386,6 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return find_vm(v, info);
 }
 
-static int read_entries(int fd, struct vcpu_entry **entries, size_t *nr)
-{
-	struct vcpu_entry *list = NULL, *more;
-	size_t used = 0, room = 0;
-	ssize_t got = 1;
-
-	while (got > 0) {
-		if (room - used < sizeof(*list)) {
-			room = room ? room * 2 : 64 * sizeof(*list);
-			more = realloc(list, room);
-			if (!more) {
-				free(list);
-				return -ENOMEM;
-			}
-			list = more;
-		}
-		got = read(fd, (char *)list + used, room - used);
-		if (got < 0 && errno == EAGAIN)
-			got = 1;
-		else if (got > 0)
-			used += got;
-	}
-	*entries = list;
-	*nr = used / sizeof(*list);
-	return got < 0 ? -errno : 0;
-}
-
 static void lister__close(struct lister *lister)
 {
 	bpf_link__destroy(lister->link);
@@ -416,7 +397,7 @@ static int lister__open(struct lister *lister)
 {
 	int err;
 
-	lister->skel = vcpus_bpf__open();
+	lister->skel = open_vcpus();
 	if (!lister->skel)
 		return -errno;
 	bpf_program__set_autoload(lister->skel->progs.list_vcpus, true);
@@ -432,12 +413,12 @@ static int lister__open(struct lister *lister)
 
 static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
 {
-	int fd = bpf_iter_create(bpf_link__fd(lister->link)), err;
+	size_t size = 0;
+	int err;
 
-	if (fd < 0)
-		return -errno;
-	err = read_entries(fd, entries, nr);
-	close(fd);
+	err = iter__read(lister->link, (void **)entries, &size);
+	if (!err)
+		*nr = size / sizeof(**entries);
 	return err;
 }
 

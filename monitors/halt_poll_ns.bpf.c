@@ -12,6 +12,7 @@
  */
 #include "../bpf/events.bpf.h"
 #include "../bpf/existing.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "halt_poll_ns.h"
 
 struct {
@@ -96,7 +97,6 @@ static __noinline int on_change(bool grow, u32 new_ns, u32 old_ns)
 	return 0;
 }
 
-/* KVM_RUN begins. */
 static __noinline int on_run(void)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
@@ -106,18 +106,14 @@ static __noinline int on_run(void)
 	return 0;
 }
 
-/* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid): only the moment matters here. */
-SEC("?raw_tp/kvm_vcpu_wakeup")
-int wakeup_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_fpu(u64 load)
 {
-	return on_wakeup();
+	return load ? on_run() : 0;
 }
 
-SEC("?tp_btf/kvm_vcpu_wakeup")
-int wakeup_tp_btf(u64 *ctx)
-{
-	return on_wakeup();
-}
+/* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid): only the moment matters here. */
+RAW_TP(wakeup_raw_tp, kvm_vcpu_wakeup, on_wakeup())
+TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup())
 
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
@@ -126,17 +122,8 @@ int wakeup_tracepoint(void *ctx)
 }
 
 /* kvm_halt_poll_ns(bool grow, u32 vcpu_id, u32 new, u32 old) */
-SEC("?raw_tp/kvm_halt_poll_ns")
-int change_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_change(ctx->args[0] & 1, ctx->args[2], ctx->args[3]);
-}
-
-SEC("?tp_btf/kvm_halt_poll_ns")
-int change_tp_btf(u64 *ctx)
-{
-	return on_change(ctx[0] & 1, ctx[2], ctx[3]);
-}
+RAW_TP(change_raw_tp, kvm_halt_poll_ns, on_change(ctx->args[0] & 1, ctx->args[2], ctx->args[3]))
+TP_BTF(change_tp_btf, kvm_halt_poll_ns, on_change(ctx[0] & 1, ctx[2], ctx[3]))
 
 SEC("?tp/kvm/kvm_halt_poll_ns")
 int change_tracepoint(void *ctx)
@@ -154,27 +141,7 @@ int change_tracepoint(void *ctx)
 	return on_change(args.grow, args.new_ns, args.old_ns);
 }
 
-/* kvm_fpu(int load) */
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return ctx->args[0] ? on_run() : 0;
-}
-
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	return ctx[0] ? on_run() : 0;
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
-	return load ? on_run() : 0;
-}
+RUN_PROGRAMS(run, on_fpu)
 
 SEC("?iter/task_file")
 int existing(struct bpf_iter__task_file *ctx)

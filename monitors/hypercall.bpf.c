@@ -11,6 +11,7 @@
  */
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "hypercall.h"
 
@@ -24,46 +25,16 @@ struct {
 	__type(value, struct hypercall_state);
 } hypercall_states SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct hypercall_record);
-} hypercall_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct hypercall_key);
-	__type(value, u32);
-} hypercall_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(hypercall_records, struct hypercall_record, hypercall_index, struct hypercall_key,
+      free_records);
 
 /* Where the classic events' records have what moved; read from tracefs before loading. */
 const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
 
 static __noinline u32 new_record(struct hypercall_key *key)
 {
-	struct hypercall_record *record;
-	u32 index = 0;
-
-	if (bpf_map_pop_elem(&free_records, &index) || !index) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&hypercall_records, &index);
-	if (!record)
-		return 0;
-	record->key = *key;
-	record->in_use = 1;
-	bpf_map_update_elem(&hypercall_index, key, &index, BPF_ANY);
-	return index;
+	return TABLE_ADD(hypercall_records, struct hypercall_record, hypercall_index, free_records,
+			 key, LOST_RECORDS_FULL);
 }
 
 static __noinline int emit(const struct hypercall_event *seen, u32 slot)
@@ -88,7 +59,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	struct hypercall_record *record;
 	struct hypercall_state *state;
 	struct hypercall_key key = {};
-	u32 slot, *known, index;
+	u32 slot, index;
 
 	if (!seen || !vcpu)
 		return 0;
@@ -107,8 +78,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	key.nr = seen->nr;
 	key.slot = slot;
 	key.abi = seen->abi;
-	known = bpf_map_lookup_elem(&hypercall_index, &key);
-	index = known ? *known : new_record(&key);
+	index = table__find(&hypercall_index, &key) ?: new_record(&key);
 	record = index ? bpf_map_lookup_elem(&hypercall_records, &index) : NULL;
 	if (record)
 		record->count++;
@@ -158,17 +128,9 @@ static __always_inline int on_kvm(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3)
 	return task_chosen() ? on_hypercall(&seen) : 0;
 }
 
-SEC("?raw_tp/kvm_hypercall")
-int kvm_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_kvm(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]);
-}
-
-SEC("?tp_btf/kvm_hypercall")
-int kvm_tp_btf(u64 *ctx)
-{
-	return on_kvm(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]);
-}
+RAW_TP(kvm_raw_tp, kvm_hypercall,
+       on_kvm(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]))
+TP_BTF(kvm_tp_btf, kvm_hypercall, on_kvm(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]))
 
 /* The record is the same on all kernels: from byte 8 on, 8 bytes each. */
 struct kvm_hypercall_args {
@@ -199,31 +161,13 @@ static __always_inline int on_hv(u64 code, u64 fast, u64 var_cnt, u64 rep_cnt, u
 	return task_chosen() ? on_hypercall(&seen) : 0;
 }
 
-SEC("?raw_tp/kvm_hv_hypercall")
-int hv_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_hv(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4],
-		     ctx->args[5], ctx->args[6]);
-}
-
-SEC("?raw_tp/kvm_hv_hypercall")
-int hv_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_hv(ctx->args[0], ctx->args[1], 0, ctx->args[2], ctx->args[3], ctx->args[4],
-		     ctx->args[5]);
-}
-
-SEC("?tp_btf/kvm_hv_hypercall")
-int hv_tp_btf(u64 *ctx)
-{
-	return on_hv(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6]);
-}
-
-SEC("?tp_btf/kvm_hv_hypercall")
-int hv_tp_btf_old(u64 *ctx)
-{
-	return on_hv(ctx[0], ctx[1], 0, ctx[2], ctx[3], ctx[4], ctx[5]);
-}
+RAW_TP(hv_raw_tp, kvm_hv_hypercall,
+       on_hv(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5],
+	     ctx->args[6]))
+RAW_TP(hv_raw_tp_old, kvm_hv_hypercall,
+       on_hv(ctx->args[0], ctx->args[1], 0, ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5]))
+TP_BTF(hv_tp_btf, kvm_hv_hypercall, on_hv(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6]))
+TP_BTF(hv_tp_btf_old, kvm_hv_hypercall, on_hv(ctx[0], ctx[1], 0, ctx[2], ctx[3], ctx[4], ctx[5]))
 
 /* rep_cnt, rep_idx, ingpa, outgpa and code are where they always were. */
 SEC("?tp/kvm/kvm_hv_hypercall")
@@ -259,31 +203,16 @@ static __always_inline int on_xen(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4
 	return task_chosen() ? on_hypercall(&seen) : 0;
 }
 
-SEC("?raw_tp/kvm_xen_hypercall")
-int xen_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_xen(ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5],
-		      ctx->args[6], ctx->args[7]);
-}
-
-SEC("?raw_tp/kvm_xen_hypercall")
-int xen_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_xen(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4],
-		      ctx->args[5], ctx->args[6]);
-}
-
-SEC("?tp_btf/kvm_xen_hypercall")
-int xen_tp_btf(u64 *ctx)
-{
-	return on_xen(ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6], ctx[7]);
-}
-
-SEC("?tp_btf/kvm_xen_hypercall")
-int xen_tp_btf_old(u64 *ctx)
-{
-	return on_xen(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6]);
-}
+RAW_TP(xen_raw_tp, kvm_xen_hypercall,
+       on_xen(ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5], ctx->args[6],
+	      ctx->args[7]))
+RAW_TP(xen_raw_tp_old, kvm_xen_hypercall,
+       on_xen(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4], ctx->args[5],
+	      ctx->args[6]))
+TP_BTF(xen_tp_btf, kvm_xen_hypercall,
+       on_xen(ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6], ctx[7]))
+TP_BTF(xen_tp_btf_old, kvm_xen_hypercall,
+       on_xen(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5], ctx[6]))
 
 SEC("?tp/kvm/kvm_xen_hypercall")
 int xen_tracepoint(void *ctx)
@@ -306,11 +235,7 @@ int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(u64 *ctx)
-{
-	return end_hypercall((void *)untyped_arg(ctx, 0));
-}
+TP_BTF(entry_tp_btf, kvm_entry, end_hypercall((void *)untyped_arg(ctx, 0)))
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)

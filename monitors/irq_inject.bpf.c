@@ -17,6 +17,7 @@
  * and mostly no EOI to see: they are counted as posted when they are raised.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/lapics.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "irq_inject.h"
@@ -28,26 +29,7 @@ const volatile __u32 no_injections;
 /* Where the classic event's record has them; 0: it has not. Read from tracefs before loading. */
 const volatile __u32 soft_at, reinjected_at;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct irq_record);
-} irq_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct irq_key);
-	__type(value, u32);
-} irq_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(irq_records, struct irq_record, irq_index, struct irq_key, free_records);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -61,28 +43,14 @@ struct {
 static __noinline struct irq_record *irq_record(u32 slot, u32 vector)
 {
 	struct irq_key key = { .slot = slot, .vector = vector };
-	u32 *known = bpf_map_lookup_elem(&irq_index, &key), index = 0, mine;
-	struct irq_record *record;
+	u32 index = table__find(&irq_index, &key);
 
 	if (!slot)
 		return NULL;
-	if (known) {
-		index = *known;
-		return bpf_map_lookup_elem(&irq_records, &index);
-	}
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return NULL;
-	}
-	mine = index;
-	record = bpf_map_lookup_elem(&irq_records, &index);
-	if (!record)
-		return NULL;
-	record->key = key;
-	index = enter_index(&irq_index, &key, &free_records, mine);
-	if (index == mine)
-		record->in_use = 1;
-	return bpf_map_lookup_elem(&irq_records, &index);
+	if (!index)
+		index = TABLE_ADD(irq_records, struct irq_record, irq_index, free_records, &key,
+				  LOST_RECORDS_FULL);
+	return index ? bpf_map_lookup_elem(&irq_records, &index) : NULL;
 }
 
 /* The APIC of slot's vCPU is given an interrupt. */
@@ -222,17 +190,10 @@ static __noinline int on_eoi(s32 vector, bool pv)
 }
 
 /* __apic_accept_irq(apic, delivery_mode, vector, level, trig_mode, ...) */
-SEC("?kprobe/__apic_accept_irq")
-int raise_kprobe(struct pt_regs *ctx)
-{
-	return on_raise(lapics__slot(ctx->di, LAPIC_OBJECT), ctx->si, ctx->dx);
-}
-
-SEC("?fentry/__apic_accept_irq")
-int raise_fentry(u64 *ctx)
-{
-	return on_raise(lapics__slot(untyped_arg(ctx, 0), LAPIC_OBJECT), ctx[1], ctx[2]);
-}
+KPROBE(raise_kprobe, __apic_accept_irq,
+       on_raise(lapics__slot(ctx->di, LAPIC_OBJECT), ctx->si, ctx->dx))
+FENTRY(raise_fentry, __apic_accept_irq,
+       on_raise(lapics__slot(untyped_arg(ctx, 0), LAPIC_OBJECT), ctx[1], ctx[2]))
 
 /*
  * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec)
@@ -243,17 +204,8 @@ static __always_inline int on_accept(u32 vcpu_id, u32 mode, u32 vector)
 	return on_raise(lapics__slot((u64)current_kvm(), vcpu_id), mode, vector);
 }
 
-SEC("?raw_tp/kvm_apic_accept_irq")
-int raise_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_accept(ctx->args[0], ctx->args[1], ctx->args[3]);
-}
-
-SEC("?tp_btf/kvm_apic_accept_irq")
-int raise_tp_btf(u64 *ctx)
-{
-	return on_accept(ctx[0], ctx[1], ctx[3]);
-}
+RAW_TP(raise_raw_tp, kvm_apic_accept_irq, on_accept(ctx->args[0], ctx->args[1], ctx->args[3]))
+TP_BTF(raise_tp_btf, kvm_apic_accept_irq, on_accept(ctx[0], ctx[1], ctx[3]))
 
 SEC("?tp/kvm/kvm_apic_accept_irq")
 int raise_tracepoint(void *ctx)
@@ -275,29 +227,10 @@ int raise_tracepoint(void *ctx)
  * reinjected). A program that reads an argument that is not there can't be
  * attached: so the new one is tried first and tells them apart.
  */
-SEC("?raw_tp/kvm_inj_virq")
-int inject_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_inject(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1);
-}
-
-SEC("?raw_tp/kvm_inj_virq")
-int inject_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_inject(ctx->args[0], FLAG_UNKNOWN, FLAG_UNKNOWN);
-}
-
-SEC("?tp_btf/kvm_inj_virq")
-int inject_tp_btf(u64 *ctx)
-{
-	return on_inject(ctx[0], ctx[1] & 1, ctx[2] & 1);
-}
-
-SEC("?tp_btf/kvm_inj_virq")
-int inject_tp_btf_old(u64 *ctx)
-{
-	return on_inject(ctx[0], FLAG_UNKNOWN, FLAG_UNKNOWN);
-}
+RAW_TP(inject_raw_tp, kvm_inj_virq, on_inject(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1))
+RAW_TP(inject_raw_tp_old, kvm_inj_virq, on_inject(ctx->args[0], FLAG_UNKNOWN, FLAG_UNKNOWN))
+TP_BTF(inject_tp_btf, kvm_inj_virq, on_inject(ctx[0], ctx[1] & 1, ctx[2] & 1))
+TP_BTF(inject_tp_btf_old, kvm_inj_virq, on_inject(ctx[0], FLAG_UNKNOWN, FLAG_UNKNOWN))
 
 SEC("?tp/kvm/kvm_inj_virq")
 int inject_tracepoint(void *ctx)
@@ -314,17 +247,8 @@ int inject_tracepoint(void *ctx)
 }
 
 /* kvm_eoi, kvm_pv_eoi(struct kvm_lapic *apic, int vector) */
-SEC("?raw_tp/kvm_eoi")
-int eoi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_eoi(ctx->args[1], false);
-}
-
-SEC("?tp_btf/kvm_eoi")
-int eoi_tp_btf(u64 *ctx)
-{
-	return on_eoi(ctx[1], false);
-}
+RAW_TP(eoi_raw_tp, kvm_eoi, on_eoi(ctx->args[1], false))
+TP_BTF(eoi_tp_btf, kvm_eoi, on_eoi(ctx[1], false))
 
 SEC("?tp/kvm/kvm_eoi")
 int eoi_tracepoint(void *ctx)
@@ -335,17 +259,8 @@ int eoi_tracepoint(void *ctx)
 	return on_eoi(vector, false);
 }
 
-SEC("?raw_tp/kvm_pv_eoi")
-int pv_eoi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_eoi(ctx->args[1], true);
-}
-
-SEC("?tp_btf/kvm_pv_eoi")
-int pv_eoi_tp_btf(u64 *ctx)
-{
-	return on_eoi(ctx[1], true);
-}
+RAW_TP(pv_eoi_raw_tp, kvm_pv_eoi, on_eoi(ctx->args[1], true))
+TP_BTF(pv_eoi_tp_btf, kvm_pv_eoi, on_eoi(ctx[1], true))
 
 SEC("?tp/kvm/kvm_pv_eoi")
 int pv_eoi_tracepoint(void *ctx)

@@ -13,13 +13,10 @@
  * shows the same calls.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_ioctl.h"
 
-#define ANON_INODE_FS_MAGIC 0x09041934
-#define S_IFMT 0170000
-#define S_IFCHR 0020000
-#define DEV_KVM (10 << 20 | 232) /* MISC_MAJOR, KVM_MINOR */
 #define NR_IOCTL 16
 #define TS_COMPAT 2
 
@@ -33,68 +30,9 @@ struct {
 	__type(value, struct ioctl_call);
 } calls SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct owner_key);
-	__type(value, u32);
-} owner_index SEC(".maps");
+TABLE(owners, struct ioctl_owner, owner_index, struct owner_key, free_owners);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct ioctl_owner);
-} owners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_owners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct ioctl_key);
-	__type(value, u32);
-} ioctl_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct ioctl_record);
-} ioctl_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
-
-/* The kind of an anonymous inode by its name, which only the kernel gives. */
-static __always_inline u32 kind_by_name(const char name[16])
-{
-	const u64 *words = (const u64 *)name;
-	const u64 first = words[0], second = words[1];
-
-	/* Little endian: "kvm-" */
-	if ((u32)first != 0x2d6d766b)
-		return FD_OTHER;
-	/* "vm\0" */
-	if ((first >> 32 & 0xffffff) == 0x006d76)
-		return FD_VM;
-	/* "vcpu", ":" */
-	if (first >> 32 == 0x75706376 && (second & 0xff) == ':')
-		return FD_VCPU;
-	/* "vm-s", "vcpu", "-": descriptors of statistics have no ioctl */
-	if (first >> 32 == 0x732d6d76 || first >> 32 == 0x75706376)
-		return FD_OTHER;
-	return FD_DEVICE;
-}
+TABLE(ioctl_records, struct ioctl_record, ioctl_index, struct ioctl_key, free_records);
 
 /* struct kvm_device begins with { ops, kvm } since it exists; not every kernel has its BTF. */
 static __always_inline u64 device_kvm(void *device)
@@ -108,20 +46,11 @@ static __always_inline u64 device_kvm(void *device)
 /* What kind of descriptor it is, whose, and which vCPU's. */
 static __always_inline u32 identify(struct file *file, u64 *kvm, u16 *vcpu)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	char name[16] __attribute__((aligned(8))) = {};
+	u32 kind = file_kind(file);
 	struct kvm_vcpu *owner;
 	void *private;
-	u32 kind;
 
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFCHR)
-		return BPF_CORE_READ(inode, i_rdev) == DEV_KVM ? FD_KVM : FD_OTHER;
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
-		return FD_OTHER;
-	bpf_probe_read_kernel_str(name, sizeof(name),
-				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	kind = kind_by_name(name);
-	if (kind == FD_OTHER)
+	if (kind == FD_OTHER || kind == FD_KVM)
 		return kind;
 	private = BPF_CORE_READ(file, private_data);
 	if (kind == FD_VM) {
@@ -156,11 +85,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	struct ioctl_owner *owner;
 	u32 index = 0;
 
-	if (bpf_map_pop_elem(&free_owners, &index) || !index) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	owner = bpf_map_lookup_elem(&owners, &index);
+	owner = table__take(&owners, &free_owners, &index, LOST_RECORDS_FULL);
 	if (!owner)
 		return 0;
 	owner->kvm = key->kvm;
@@ -168,8 +93,9 @@ static __noinline u32 new_owner(struct owner_key *key)
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->replaced = 0;
 	BPF_CORE_READ_STR_INTO(&owner->comm, leader, comm);
+	if (!table__enter(&owner_index, key, &free_owners, &index, LOST_RECORDS_FULL))
+		return index;
 	owner->in_use = 1;
-	bpf_map_update_elem(&owner_index, key, &index, BPF_ANY);
 	announce(index);
 	return index;
 }
@@ -180,9 +106,8 @@ static __always_inline u32 find_owner(u64 kvm)
 		.kvm = kvm,
 		.tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
 	};
-	u32 *known = bpf_map_lookup_elem(&owner_index, &key);
 
-	return known ? *known : new_owner(&key);
+	return table__find(&owner_index, &key) ?: new_owner(&key);
 }
 
 /* KVM_CREATE_VM returned a descriptor: whatever had this address is gone. */
@@ -191,34 +116,24 @@ static __noinline void vm_created(u32 fd)
 	struct file *file = file_of(fd);
 	struct owner_key key = {};
 	struct ioctl_owner *old;
-	u32 *known;
+	u32 known;
 
 	if (!file)
 		return;
 	key.kvm = (u64)BPF_CORE_READ(file, private_data);
-	known = bpf_map_lookup_elem(&owner_index, &key);
-	old = known ? bpf_map_lookup_elem(&owners, known) : NULL;
-	if (old)
+	known = table__find(&owner_index, &key);
+	old = known ? bpf_map_lookup_elem(&owners, &known) : NULL;
+	if (old) {
+		bpf_map_delete_elem(&owner_index, &key);
 		old->replaced = 1;
+	}
 	new_owner(&key);
 }
 
 static __noinline u32 new_record(struct ioctl_key *key)
 {
-	struct ioctl_record *record;
-	u32 index = 0;
-
-	if (bpf_map_pop_elem(&free_records, &index) || !index) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&ioctl_records, &index);
-	if (!record)
-		return 0;
-	record->key = *key;
-	record->in_use = 1;
-	bpf_map_update_elem(&ioctl_index, key, &index, BPF_ANY);
-	return index;
+	return TABLE_ADD(ioctl_records, struct ioctl_record, ioctl_index, free_records, key,
+			 LOST_RECORDS_FULL);
 }
 
 static __noinline int count_error(struct ioctl_record *record, u32 error)
@@ -228,12 +143,11 @@ static __noinline int count_error(struct ioctl_record *record, u32 error)
 	for (int i = 0; i < IOCTL_ERRORS; i++) {
 		struct ioctl_error *e = &record->errors[i];
 
-		if (e->count && e->error != error) {
-			if (i < IOCTL_ERRORS - 1)
-				continue;
-			/* From now on this one is "several". */
+		/* A count keeps its name: user space may have read it. */
+		if (i == IOCTL_ERRORS - 1)
 			error = 0;
-		}
+		else if (e->count && e->error != error)
+			continue;
 		e->error = error;
 		e->count++;
 		break;
@@ -285,8 +199,8 @@ static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 r
 	fill_event(event, call, owner, ret, ns);
 	if (size > IOCTL_SMALL_DATA)
 		size = 0;
-	/* Here the verifier knows the bounds. The compiler must not merge other tests with it. */
-	asm volatile("" : "+r"(size));
+	/* Here the verifier knows the bounds; the compiler is not to merge that with other tests. */
+	barrier_var(size);
 	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;
 	bpf_ringbuf_submit(event, 0);
@@ -306,7 +220,7 @@ static __noinline int emit_large(const struct ioctl_call *call, u32 owner, s64 r
 	fill_event(event, call, owner, ret, ns);
 	if (size > IOCTL_DATA)
 		size = 0;
-	asm volatile("" : "+r"(size));
+	barrier_var(size);
 	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;
 	/* A short list at the end of a mapping: the head alone. */
@@ -346,8 +260,7 @@ static __always_inline void count_call(const struct ioctl_call *call, u32 owner,
 		.kind = call->kind,
 		.vcpu = call->vcpu,
 	};
-	u32 *known = bpf_map_lookup_elem(&ioctl_index, &key);
-	u32 index = known ? *known : new_record(&key);
+	u32 index = table__find(&ioctl_index, &key) ?: new_record(&key);
 	struct ioctl_record *record;
 
 	if (!index)
@@ -412,11 +325,7 @@ int return_kprobe(struct pt_regs *ctx)
 	return on_return(ctx->ax);
 }
 
-SEC("?fexit/__x64_sys_ioctl")
-int return_fexit(u64 *ctx)
-{
-	return on_return(untyped_arg(ctx, 1));
-}
+FEXIT(return_fexit, __x64_sys_ioctl, on_return(untyped_arg(ctx, 1)))
 
 /* The record: 8 bytes common, 8 for the number, then 8 for each argument. */
 struct sys_enter_args {

@@ -5,9 +5,6 @@
 
 #include "../bpf/records.h"
 
-/* What a descriptor is, told by its file. */
-enum fd_kind { FD_OTHER, FD_KVM, FD_VM, FD_VCPU, FD_DEVICE };
-
 enum { NO_VCPU = 0xffff };
 
 /* _IO(KVMIO, 0x01) and _IO(KVMIO, 0x80), _IOWR(KVMIO, 0x67, struct kvm_irq_level) */
@@ -43,11 +40,11 @@ struct ioctl_key {
 	__u16 vcpu; /* with FD_VCPU, else NO_VCPU */
 };
 
-/* Kinds of error a thread gets from one command; the last takes all further ones. */
-enum { IOCTL_ERRORS = 6 };
+/* Kinds of error a thread gets from one command. The last one is all that have no own place. */
+enum { IOCTL_ERRORS = 8 };
 
 struct ioctl_error {
-	__u32 error; /* errno; 0 with a count: several */
+	__u32 error; /* errno; 0 in the last one */
 	__u32 pad;
 	__u64 count;
 };

@@ -21,6 +21,7 @@
  * works for: of its vCPU, or of the VM whose ioctl() it is in.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_irqchip.h"
 
@@ -53,26 +54,7 @@ struct {
 	__type(value, struct irq_call);
 } calls SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct irqchip_record);
-} irqchip_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct irqchip_key);
-	__type(value, u32);
-} irqchip_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(irqchip_records, struct irqchip_record, irqchip_index, struct irqchip_key, free_records);
 
 static __always_inline struct call_key call_key(u32 kind)
 {
@@ -86,24 +68,11 @@ static __always_inline struct call_key call_key(u32 kind)
 /* The number of key's record, made now if it is new; 0: none left. */
 static __noinline u32 find_record(struct irqchip_key *key)
 {
-	u32 *known = bpf_map_lookup_elem(&irqchip_index, key), index = 0, mine;
-	struct irqchip_record *record;
+	u32 index = table__find(&irqchip_index, key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&irqchip_records, &index);
-	if (!record || !key)
-		return 0;
-	record->key = *key;
-	mine = index;
-	index = enter_index(&irqchip_index, key, &free_records, mine);
-	if (index == mine)
-		record->in_use = 1;
-	return index;
+	return index ?:
+		       TABLE_ADD(irqchip_records, struct irqchip_record, irqchip_index,
+				 free_records, key, LOST_RECORDS_FULL);
 }
 
 /* One interrupt, complete. kvm is 0 when its VM is not known. */
@@ -240,151 +209,50 @@ static __noinline int on_msi(u64 address, u64 data)
 	return deliver(&seen, 0);
 }
 
-/* kvm_fpu(int load): KVM_RUN begins. The vCPU is announced, and so its VM known while it lives. */
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+/* KVM_RUN begins: the vCPU is announced, and so its VM known while it lives. */
+static __always_inline int on_fpu(u64 load)
 {
-	if (ctx->args[0])
-		vcpus__current_slot();
-	return 0;
-}
-
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	if (ctx[0])
-		vcpus__current_slot();
-	return 0;
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
 	if (load)
 		vcpus__current_slot();
 	return 0;
 }
+
+RUN_PROGRAMS(run, on_fpu)
 
 /*
  * kvm_pic_set_irq(pic, pin, source, level) until 6.16, then (entry, kvm,
  * source, level, line_status); kvm_ioapic_set_irq() alike; kvm_set_msi() and
  * kvm_arch_set_irq_inatomic() always (entry, kvm, source, level, line_status).
  */
-SEC("?kprobe/kvm_pic_set_irq")
-int pic_begin_kprobe(struct pt_regs *ctx)
-{
-	return pic_calls ? begin(CALL_PIC, pic_kvm(ctx->di, ctx->si), ctx->cx) : 0;
-}
+KPROBE(pic_begin_kprobe, kvm_pic_set_irq,
+       pic_calls ? begin(CALL_PIC, pic_kvm(ctx->di, ctx->si), ctx->cx) : 0)
+FENTRY(pic_begin_fentry, kvm_pic_set_irq,
+       pic_calls ? begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) : 0)
+KRETPROBE(pic_end_kprobe, kvm_pic_set_irq, end(CALL_PIC, ctx->ax))
+FEXIT(pic_end_fexit, kvm_pic_set_irq, end(CALL_PIC, 0))
+KPROBE(ioapic_begin_kprobe, kvm_ioapic_set_irq,
+       ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(ctx->di, ctx->si), ctx->cx) : 0)
+FENTRY(ioapic_begin_fentry, kvm_ioapic_set_irq,
+       ioapic_calls ?
+	       begin(CALL_IOAPIC, ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
+	       0)
+KRETPROBE(ioapic_end_kprobe, kvm_ioapic_set_irq, end(CALL_IOAPIC, ctx->ax))
+FEXIT(ioapic_end_fexit, kvm_ioapic_set_irq, end(CALL_IOAPIC, 0))
+KPROBE(msi_begin_kprobe, kvm_set_msi, msi_calls ? begin(CALL_MSI, ctx->si, ctx->cx) : 0)
+FENTRY(msi_begin_fentry, kvm_set_msi, msi_calls ? begin(CALL_MSI, untyped_arg(ctx, 1), ctx[3]) : 0)
+KRETPROBE(msi_end_kprobe, kvm_set_msi, end(CALL_MSI, ctx->ax))
+FEXIT(msi_end_fexit, kvm_set_msi, end(CALL_MSI, ctx[5]))
+KPROBE(atomic_begin_kprobe, kvm_arch_set_irq_inatomic,
+       atomic_calls ? begin(CALL_ATOMIC, ctx->si, ctx->cx) : 0)
+FENTRY(atomic_begin_fentry, kvm_arch_set_irq_inatomic,
+       atomic_calls ? begin(CALL_ATOMIC, untyped_arg(ctx, 1), ctx[3]) : 0)
+KRETPROBE(atomic_end_kprobe, kvm_arch_set_irq_inatomic, end(CALL_ATOMIC, ctx->ax))
+FEXIT(atomic_end_fexit, kvm_arch_set_irq_inatomic, end(CALL_ATOMIC, ctx[5]))
 
-SEC("?fentry/kvm_pic_set_irq")
-int pic_begin_fentry(u64 *ctx)
-{
-	return pic_calls ?
-		       begin(CALL_PIC, pic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
-		       0;
-}
-
-SEC("?kretprobe/kvm_pic_set_irq")
-int pic_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_PIC, ctx->ax);
-}
-
-SEC("?fexit/kvm_pic_set_irq")
-int pic_end_fexit(u64 *ctx)
-{
-	return end(CALL_PIC, 0);
-}
-
-SEC("?kprobe/kvm_ioapic_set_irq")
-int ioapic_begin_kprobe(struct pt_regs *ctx)
-{
-	return ioapic_calls ? begin(CALL_IOAPIC, ioapic_kvm(ctx->di, ctx->si), ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_ioapic_set_irq")
-int ioapic_begin_fentry(u64 *ctx)
-{
-	return ioapic_calls ? begin(CALL_IOAPIC,
-				    ioapic_kvm(untyped_arg(ctx, 0), untyped_arg(ctx, 1)), ctx[3]) :
-			      0;
-}
-
-SEC("?kretprobe/kvm_ioapic_set_irq")
-int ioapic_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_IOAPIC, ctx->ax);
-}
-
-SEC("?fexit/kvm_ioapic_set_irq")
-int ioapic_end_fexit(u64 *ctx)
-{
-	return end(CALL_IOAPIC, 0);
-}
-
-SEC("?kprobe/kvm_set_msi")
-int msi_begin_kprobe(struct pt_regs *ctx)
-{
-	return msi_calls ? begin(CALL_MSI, ctx->si, ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_set_msi")
-int msi_begin_fentry(u64 *ctx)
-{
-	return msi_calls ? begin(CALL_MSI, untyped_arg(ctx, 1), ctx[3]) : 0;
-}
-
-SEC("?kretprobe/kvm_set_msi")
-int msi_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_MSI, ctx->ax);
-}
-
-SEC("?fexit/kvm_set_msi")
-int msi_end_fexit(u64 *ctx)
-{
-	return end(CALL_MSI, ctx[5]);
-}
-
-SEC("?kprobe/kvm_arch_set_irq_inatomic")
-int atomic_begin_kprobe(struct pt_regs *ctx)
-{
-	return atomic_calls ? begin(CALL_ATOMIC, ctx->si, ctx->cx) : 0;
-}
-
-SEC("?fentry/kvm_arch_set_irq_inatomic")
-int atomic_begin_fentry(u64 *ctx)
-{
-	return atomic_calls ? begin(CALL_ATOMIC, untyped_arg(ctx, 1), ctx[3]) : 0;
-}
-
-SEC("?kretprobe/kvm_arch_set_irq_inatomic")
-int atomic_end_kprobe(struct pt_regs *ctx)
-{
-	return end(CALL_ATOMIC, ctx->ax);
-}
-
-SEC("?fexit/kvm_arch_set_irq_inatomic")
-int atomic_end_fexit(u64 *ctx)
-{
-	return end(CALL_ATOMIC, ctx[5]);
-}
-
-/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced): a byte for each. */
-SEC("?raw_tp/kvm_pic_set_irq")
-int pic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_pic(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]);
-}
-
-SEC("?tp_btf/kvm_pic_set_irq")
-int pic_tp_btf(u64 *ctx)
-{
-	return on_pic(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]);
-}
+/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced); the record has a byte for each. */
+RAW_TP(pic_raw_tp, kvm_pic_set_irq,
+       on_pic(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]))
+TP_BTF(pic_tp_btf, kvm_pic_set_irq, on_pic(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]))
 
 SEC("?tp/kvm/kvm_pic_set_irq")
 int pic_tracepoint(void *ctx)
@@ -398,17 +266,8 @@ int pic_tracepoint(void *ctx)
 }
 
 /* kvm_ioapic_set_irq(u64 entry, int pin, bool coalesced) */
-SEC("?raw_tp/kvm_ioapic_set_irq")
-int ioapic_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_ioapic(ctx->args[0], ctx->args[1], ctx->args[2]);
-}
-
-SEC("?tp_btf/kvm_ioapic_set_irq")
-int ioapic_tp_btf(u64 *ctx)
-{
-	return on_ioapic(ctx[0], ctx[1], ctx[2]);
-}
+RAW_TP(ioapic_raw_tp, kvm_ioapic_set_irq, on_ioapic(ctx->args[0], ctx->args[1], ctx->args[2]))
+TP_BTF(ioapic_tp_btf, kvm_ioapic_set_irq, on_ioapic(ctx[0], ctx[1], ctx[2]))
 
 SEC("?tp/kvm/kvm_ioapic_set_irq")
 int ioapic_tracepoint(void *ctx)
@@ -424,17 +283,8 @@ int ioapic_tracepoint(void *ctx)
 }
 
 /* kvm_msi_set_irq(u64 address, u64 data) */
-SEC("?raw_tp/kvm_msi_set_irq")
-int msi_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_msi(ctx->args[0], ctx->args[1]);
-}
-
-SEC("?tp_btf/kvm_msi_set_irq")
-int msi_tp_btf(u64 *ctx)
-{
-	return on_msi(ctx[0], ctx[1]);
-}
+RAW_TP(msi_raw_tp, kvm_msi_set_irq, on_msi(ctx->args[0], ctx->args[1]))
+TP_BTF(msi_tp_btf, kvm_msi_set_irq, on_msi(ctx[0], ctx[1]))
 
 SEC("?tp/kvm/kvm_msi_set_irq")
 int msi_tracepoint(void *ctx)

@@ -16,6 +16,7 @@
  *          in TSC-deadline mode, whose deadline is in the guest's time, what
  *          kvm_wait_lapic_expire says before the entry (__kvm_wait_lapic_expire()).
  */
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/lapics.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_timer.h"
@@ -23,26 +24,7 @@
 /* What sees expiries: apic_timer_expired(), for both kinds of timer, or the hrtimers' own event. */
 const volatile __u32 sees_hv_expiry, sees_hrtimers;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct timer_record);
-} timer_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct timer_key);
-	__type(value, u32);
-} timer_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(timer_records, struct timer_record, timer_index, struct timer_key, free_records);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -55,24 +37,11 @@ struct {
 static __noinline u32 find_record(u32 slot, u32 mode, u32 hv)
 {
 	struct timer_key key = { .slot = slot, .mode = mode, .hv = hv };
-	u32 *known = bpf_map_lookup_elem(&timer_index, &key), index = 0, mine;
-	struct timer_record *record;
+	u32 index = table__find(&timer_index, &key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&timer_records, &index);
-	if (!record)
-		return 0;
-	record->key = key;
-	mine = index;
-	index = enter_index(&timer_index, &key, &free_records, mine);
-	if (index == mine)
-		record->in_use = 1;
-	return index;
+	return index ?:
+		       TABLE_ADD(timer_records, struct timer_record, timer_index, free_records,
+				 &key, LOST_RECORDS_FULL);
 }
 
 static __always_inline struct timer_record *record_at(u32 index)
@@ -124,7 +93,7 @@ static __noinline int start(struct timer_state *state, u32 slot, struct apic_tim
 	state->hv = hv;
 	state->record = index;
 	/* Last: from here on an expiry is this one's. */
-	asm volatile("" : : : "memory");
+	barrier();
 	state->deadline = timer->deadline;
 	return 0;
 }
@@ -178,8 +147,8 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	lapics__enter(vcpu, slot);
 	read_timer(BPF_CORE_READ(vcpu, arch.apic), vcpu, &timer);
 	state->starting = timer.deadline;
-	asm volatile("" : : : "memory");
-	/* It fired before this and on_expire() counted it; KVM may have forgotten its deadline. */
+	barrier();
+	/* It has fired before this, and on_expire() has counted it; KVM may have forgotten its deadline. */
 	early = state->early;
 	state->early = 0;
 	if (timer.deadline && early != timer.deadline) {
@@ -192,7 +161,7 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 		    timer.tscdeadline == timer.expired_tscdeadline)
 			fire(state, 0);
 	}
-	asm volatile("" : : : "memory");
+	barrier();
 	state->starting = 0;
 	if (state->meanwhile) {
 		state->meanwhile = 0;
@@ -251,17 +220,8 @@ static __always_inline int on_wait(s64 delta)
 }
 
 /* kvm_hv_timer_state(u32 vcpu_id, u32 hv_timer_in_use) */
-SEC("?raw_tp/kvm_hv_timer_state")
-int start_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_start(ctx->args[0], ctx->args[1] & 1);
-}
-
-SEC("?tp_btf/kvm_hv_timer_state")
-int start_tp_btf(u64 *ctx)
-{
-	return on_start(ctx[0], ctx[1] & 1);
-}
+RAW_TP(start_raw_tp, kvm_hv_timer_state, on_start(ctx->args[0], ctx->args[1] & 1))
+TP_BTF(start_tp_btf, kvm_hv_timer_state, on_start(ctx[0], ctx[1] & 1))
 
 SEC("?tp/kvm/kvm_hv_timer_state")
 int start_tracepoint(void *ctx)
@@ -280,30 +240,12 @@ static __always_inline int on_function(struct kvm_lapic *lapic, bool by_hrtimer)
 	return by_hrtimer && sees_hrtimers ? 0 : on_expire(lapic, by_hrtimer);
 }
 
-SEC("?kprobe/apic_timer_expired")
-int expire_kprobe(struct pt_regs *ctx)
-{
-	return on_function((void *)ctx->di, ctx->si & 0xff);
-}
+KPROBE(expire_kprobe, apic_timer_expired, on_function((void *)ctx->di, ctx->si & 0xff))
+FENTRY(expire_fentry, apic_timer_expired, on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff))
 
-SEC("?fentry/apic_timer_expired")
-int expire_fentry(u64 *ctx)
-{
-	return on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff);
-}
-
-/* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's, few an APIC's. */
-SEC("?raw_tp/hrtimer_expire_entry")
-int hrtimer_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_expire(hrtimer_lapic(ctx->args[0]), true);
-}
-
-SEC("?tp_btf/hrtimer_expire_entry")
-int hrtimer_tp_btf(u64 *ctx)
-{
-	return on_expire(hrtimer_lapic(untyped_arg(ctx, 0)), true);
-}
+/* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's; most are no APIC's. */
+RAW_TP(hrtimer_raw_tp, hrtimer_expire_entry, on_expire(hrtimer_lapic(ctx->args[0]), true))
+TP_BTF(hrtimer_tp_btf, hrtimer_expire_entry, on_expire(hrtimer_lapic(untyped_arg(ctx, 0)), true))
 
 SEC("?tp/timer/hrtimer_expire_entry")
 int hrtimer_tracepoint(void *ctx)
@@ -315,17 +257,8 @@ int hrtimer_tracepoint(void *ctx)
 }
 
 /* kvm_wait_lapic_expire(u32 vcpu_id, s64 delta) */
-SEC("?raw_tp/kvm_wait_lapic_expire")
-int wait_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_wait(ctx->args[1]);
-}
-
-SEC("?tp_btf/kvm_wait_lapic_expire")
-int wait_tp_btf(u64 *ctx)
-{
-	return on_wait(ctx[1]);
-}
+RAW_TP(wait_raw_tp, kvm_wait_lapic_expire, on_wait(ctx->args[1]))
+TP_BTF(wait_tp_btf, kvm_wait_lapic_expire, on_wait(ctx[1]))
 
 SEC("?tp/kvm/kvm_wait_lapic_expire")
 int wait_tracepoint(void *ctx)

@@ -18,6 +18,7 @@
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/pages.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvmmmu_page_fault.h"
 
@@ -44,26 +45,7 @@ struct {
 	__type(value, struct fault_state);
 } fault_states SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct fault_record);
-} fault_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct fault_key);
-	__type(value, u32);
-} fault_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(fault_records, struct fault_record, fault_index, struct fault_key, free_records);
 
 /*
  * When the vCPU last left its guest, where the reason is told too late to be had
@@ -119,22 +101,18 @@ static __always_inline u32 errors_of_ept(u64 code)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct fault_key *key, u64 kvm)
 {
-	u32 *known = bpf_map_lookup_elem(&fault_index, key), index = 0;
+	u32 index = table__find(&fault_index, key);
 	struct fault_record *record;
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&fault_records, &index);
+	if (index)
+		return index;
+	record = table__take(&fault_records, &free_records, &index, LOST_RECORDS_FULL);
 	if (!record)
 		return 0;
 	record->key = *key;
 	record->kvm = kvm;
-	record->in_use = 1;
-	bpf_map_update_elem(&fault_index, key, &index, BPF_ANY);
+	if (table__enter(&fault_index, key, &free_records, &index, LOST_RECORDS_FULL))
+		record->in_use = 1;
 	return index;
 }
 
@@ -497,17 +475,10 @@ static __always_inline int on_fault_args(u64 arg0, u64 arg1, u64 arg2, u64 now)
 	return on_fault(gpa, vendor_is_vmx ? errors_of_ept(code) : errors_of_pferr(code), now);
 }
 
-SEC("?raw_tp/kvm_page_fault")
-int fault_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_fault_args(ctx->args[0], ctx->args[1], untyped_arg(ctx, 2), bpf_ktime_get_ns());
-}
-
-SEC("?tp_btf/kvm_page_fault")
-int fault_tp_btf(u64 *ctx)
-{
-	return on_fault_args(untyped_arg(ctx, 0), ctx[1], ctx[2], bpf_ktime_get_ns());
-}
+RAW_TP(fault_raw_tp, kvm_page_fault,
+       on_fault_args(ctx->args[0], ctx->args[1], untyped_arg(ctx, 2), bpf_ktime_get_ns()))
+TP_BTF(fault_tp_btf, kvm_page_fault,
+       on_fault_args(untyped_arg(ctx, 0), ctx[1], ctx[2], bpf_ktime_get_ns()))
 
 SEC("?tp/kvm/kvm_page_fault")
 int fault_tracepoint(void *ctx)
@@ -522,17 +493,10 @@ int fault_tracepoint(void *ctx)
 }
 
 /* kvm_mmu_page_fault(vcpu, gpa, u64 code, ...): the code is KVM's own on both vendors. */
-SEC("?fentry/kvm_mmu_page_fault")
-int fault_fentry(u64 *ctx)
-{
-	return on_fault(ctx[1], errors_of_pferr(ctx[2]), bpf_ktime_get_ns());
-}
-
-SEC("?kprobe/kvm_mmu_page_fault")
-int fault_kprobe(struct pt_regs *ctx)
-{
-	return on_fault(ctx->si, errors_of_pferr(ctx->dx), bpf_ktime_get_ns());
-}
+FENTRY(fault_fentry, kvm_mmu_page_fault,
+       on_fault(ctx[1], errors_of_pferr(ctx[2]), bpf_ktime_get_ns()))
+KPROBE(fault_kprobe, kvm_mmu_page_fault,
+       on_fault(ctx->si, errors_of_pferr(ctx->dx), bpf_ktime_get_ns()))
 
 SEC("?raw_tp/kvm_entry")
 int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
@@ -544,41 +508,12 @@ int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(u64 *ctx)
-{
-	return end_fault();
-}
-
-SEC("?tp/kvm/kvm_entry")
-int entry_tracepoint(void *ctx)
-{
-	return end_fault();
-}
-
-SEC("?fentry/vmx_vcpu_run")
-int entry_fentry_vmx(u64 *ctx)
-{
-	return end_fault();
-}
-
-SEC("?fentry/svm_vcpu_run")
-int entry_fentry_svm(u64 *ctx)
-{
-	return end_fault();
-}
-
-SEC("?kprobe/vmx_vcpu_run")
-int entry_kprobe_vmx(struct pt_regs *ctx)
-{
-	return end_fault();
-}
-
-SEC("?kprobe/svm_vcpu_run")
-int entry_kprobe_svm(struct pt_regs *ctx)
-{
-	return end_fault();
-}
+TP_BTF(entry_tp_btf, kvm_entry, end_fault())
+PROGRAM(entry_tracepoint, "tp/kvm/kvm_entry", void *ctx, end_fault())
+FENTRY(entry_fentry_vmx, vmx_vcpu_run, end_fault())
+FENTRY(entry_fentry_svm, svm_vcpu_run, end_fault())
+KPROBE(entry_kprobe_vmx, vmx_vcpu_run, end_fault())
+KPROBE(entry_kprobe_svm, svm_vcpu_run, end_fault())
 
 /* map: 5.10 (gpa, int level, pfn); 6.1+ (fault); 7.2 (fault, u8 access). */
 SEC("?raw_tp/kvm_mmu_spte_requested")
@@ -591,23 +526,14 @@ int map_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return on_map(fault, untyped_arg(ctx, 1), untyped_arg(ctx, 2));
 }
 
-SEC("?tp_btf/kvm_mmu_spte_requested")
-int map_tp_btf(u64 *ctx)
-{
-	return on_map(untyped_arg(ctx, 0), 0, 0);
-}
+struct map_fields {
+	u64 gfn, pfn;
+	u8 level;
+};
 
-SEC("?tp/kvmmmu/kvm_mmu_spte_requested")
-int map_tracepoint(void *ctx)
-{
-	u8 level = 0;
-	u64 pfn = 0;
-
-	/* gfn@8, pfn@16 and level@24 on all kernels. */
-	bpf_probe_read_kernel(&pfn, sizeof(pfn), ctx + 16);
-	bpf_probe_read_kernel(&level, sizeof(level), ctx + 24);
-	return on_map(0, level, pfn);
-}
+TP_BTF(map_tp_btf, kvm_mmu_spte_requested, on_map(untyped_arg(ctx, 0), 0, 0))
+TRACEPOINT(map_tracepoint, "kvmmmu/kvm_mmu_spte_requested", map_fields,
+	   on_map(0, args.level, args.pfn))
 
 /* fast: 5.10 (vcpu, gpa, code, sptep, old, ret); 6.1+ (vcpu, fault, sptep, old, ret). */
 SEC("?raw_tp/fast_page_fault")
@@ -619,125 +545,51 @@ int fast_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return on_fast(untyped_arg(ctx, old - 1), untyped_arg(ctx, old));
 }
 
-SEC("?tp_btf/fast_page_fault")
-int fast_tp_btf(u64 *ctx)
-{
-	return on_fast(untyped_arg(ctx, 2), ctx[3]);
-}
+struct fast_fields {
+	u64 before[3];
+	u64 sptep, old;
+};
 
-SEC("?tp/kvmmmu/fast_page_fault")
-int fast_tracepoint(void *ctx)
-{
-	u64 sptep = 0, old = 0;
+TP_BTF(fast_tp_btf, fast_page_fault, on_fast(untyped_arg(ctx, 2), ctx[3]))
+TRACEPOINT(fast_tracepoint, "kvmmmu/fast_page_fault", fast_fields, on_fast(args.sptep, args.old))
 
-	/* sptep@32 and old_spte@40 on all kernels. */
-	bpf_probe_read_kernel(&sptep, sizeof(sptep), ctx + 32);
-	bpf_probe_read_kernel(&old, sizeof(old), ctx + 40);
-	return on_fast(sptep, old);
-}
+struct exit_fields {
+	u32 reason;
+};
 
 /* misconfig: kvm_exit, whose reason vm_exit.bpf.c explains. */
-SEC("?raw_tp/kvm_exit")
-int misconfig_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	u64 arg0 = ctx->args[0];
-
-	return exit_args_old(arg0) ? on_misconfig(arg0) : note_exit((void *)arg0);
-}
-
+RAW_TP(misconfig_raw_tp, kvm_exit,
+       exit_args_old(ctx->args[0]) ? on_misconfig(ctx->args[0]) : note_exit((void *)ctx->args[0]))
 /* Where reading the reason needs no helper. Kernels that can do that have the new arguments. */
-SEC("?raw_tp/kvm_exit")
-int misconfig_raw_tp_cast(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_misconfig(exit_reason_at_once((void *)ctx->args[0], ISA_VMX, true));
-}
+RAW_TP(misconfig_raw_tp_cast, kvm_exit,
+       on_misconfig(exit_reason_at_once((void *)ctx->args[0], ISA_VMX, true)))
+TP_BTF(misconfig_tp_btf, kvm_exit, note_exit((void *)untyped_arg(ctx, 0)))
+TRACEPOINT(misconfig_tracepoint, "kvm/kvm_exit", exit_fields, on_misconfig(args.reason))
 
-SEC("?tp_btf/kvm_exit")
-int misconfig_tp_btf(u64 *ctx)
-{
-	return note_exit((void *)untyped_arg(ctx, 0));
-}
-
-SEC("?tp/kvm/kvm_exit")
-int misconfig_tracepoint(void *ctx)
-{
-	u32 reason = 0;
-
-	/* exit_reason@8 on all kernels. */
-	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + 8);
-	return on_misconfig(reason);
-}
+struct mmio_fields {
+	u32 type, len;
+	u64 gpa;
+};
 
 /* mmio: (int type, int len, u64 gpa, void *val) */
-SEC("?raw_tp/kvm_mmio")
-int mmio_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_mmio(ctx->args[0], ctx->args[1], ctx->args[2]);
-}
+RAW_TP(mmio_raw_tp, kvm_mmio, on_mmio(ctx->args[0], ctx->args[1], ctx->args[2]))
+TP_BTF(mmio_tp_btf, kvm_mmio, on_mmio(ctx[0], ctx[1], ctx[2]))
+TRACEPOINT(mmio_tracepoint, "kvm/kvm_mmio", mmio_fields, on_mmio(args.type, args.len, args.gpa))
 
-SEC("?tp_btf/kvm_mmio")
-int mmio_tp_btf(u64 *ctx)
-{
-	return on_mmio(ctx[0], ctx[1], ctx[2]);
-}
-
-SEC("?tp/kvm/kvm_mmio")
-int mmio_tracepoint(void *ctx)
-{
-	struct {
-		u32 type;
-		u32 len;
-		u64 gpa;
-	} args = {};
-
-	/* type@8, len@12 and gpa@16 on all kernels. */
-	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_mmio(args.type, args.len, args.gpa);
-}
+struct fast_mmio_fields {
+	u64 gpa;
+};
 
 /* fast_mmio: (u64 gpa) */
-SEC("?raw_tp/kvm_fast_mmio")
-int fast_mmio_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_fast_mmio(ctx->args[0], bpf_ktime_get_ns());
-}
-
-SEC("?tp_btf/kvm_fast_mmio")
-int fast_mmio_tp_btf(u64 *ctx)
-{
-	return on_fast_mmio(ctx[0], bpf_ktime_get_ns());
-}
-
-SEC("?tp/kvm/kvm_fast_mmio")
-int fast_mmio_tracepoint(void *ctx)
-{
-	u64 gpa = 0;
-
-	bpf_probe_read_kernel(&gpa, sizeof(gpa), ctx + 8);
-	return on_fast_mmio(gpa, bpf_ktime_get_ns());
-}
+RAW_TP(fast_mmio_raw_tp, kvm_fast_mmio, on_fast_mmio(ctx->args[0], bpf_ktime_get_ns()))
+TP_BTF(fast_mmio_tp_btf, kvm_fast_mmio, on_fast_mmio(ctx[0], bpf_ktime_get_ns()))
+TRACEPOINT(fast_mmio_tracepoint, "kvm/kvm_fast_mmio", fast_mmio_fields,
+	   on_fast_mmio(args.gpa, bpf_ktime_get_ns()))
 
 /* leave: (u32 reason, int errno) */
-SEC("?raw_tp/kvm_userspace_exit")
-int leave_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_leave(ctx->args[0]);
-}
-
-SEC("?tp_btf/kvm_userspace_exit")
-int leave_tp_btf(u64 *ctx)
-{
-	return on_leave(ctx[0]);
-}
-
-SEC("?tp/kvm/kvm_userspace_exit")
-int leave_tracepoint(void *ctx)
-{
-	u32 reason = 0;
-
-	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + 8);
-	return on_leave(reason);
-}
+RAW_TP(leave_raw_tp, kvm_userspace_exit, on_leave(ctx->args[0]))
+TP_BTF(leave_tp_btf, kvm_userspace_exit, on_leave(ctx[0]))
+TRACEPOINT(leave_tracepoint, "kvm/kvm_userspace_exit", exit_fields, on_leave(args.reason))
 
 /* At its end the vCPU still is loaded on 5.10 and not any more later: by the thread. */
 SEC("?fexit/kvm_arch_vcpu_ioctl_run")
@@ -748,38 +600,14 @@ int leave_fexit(u64 *ctx)
 	return on_leave(BPF_CORE_READ(vcpu, run, exit_reason));
 }
 
-/* run: kvm_fpu(load=1) after vcpu_load() in KVM_RUN. */
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+/* run: after vcpu_load() in KVM_RUN. */
+static __always_inline int on_fpu(u64 load)
 {
-	return ctx->args[0] ? on_run(loaded_vcpu()) : 0;
-}
-
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	return ctx[0] ? on_run(loaded_vcpu()) : 0;
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
 	return load ? on_run(loaded_vcpu()) : 0;
 }
 
-SEC("?fentry/kvm_arch_vcpu_ioctl_run")
-int run_fentry(u64 *ctx)
-{
-	return on_run((void *)untyped_arg(ctx, 0));
-}
-
-SEC("?kprobe/kvm_arch_vcpu_ioctl_run")
-int run_kprobe(struct pt_regs *ctx)
-{
-	return on_run((void *)ctx->di);
-}
+RUN_PROGRAMS(run, on_fpu)
+FENTRY(run_fentry, kvm_arch_vcpu_ioctl_run, on_run((void *)untyped_arg(ctx, 0)))
+KPROBE(run_kprobe, kvm_arch_vcpu_ioctl_run, on_run((void *)ctx->di))
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

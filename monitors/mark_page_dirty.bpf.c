@@ -9,34 +9,12 @@
  * writes, and vhost's. The VM is the function's, not the current task's.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/pages.bpf.h"
+#include "../compat/memslots.bpf.h"
 #include "mark_page_dirty.h"
 
-#define KVM_MEM_LOG_DIRTY_PAGES 1
-
-/* Of the 128 buckets: consecutive ids spread evenly, and a VM rarely has a hundred slots. */
-enum { MOST_IN_BUCKET = 4 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct dirty_slot);
-} dirty_slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct dirty_key);
-	__type(value, u32);
-} dirty_slot_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_dirty_slots SEC(".maps");
+TABLE(dirty_slots, struct dirty_slot, dirty_slot_index, struct dirty_key, free_dirty_slots);
 
 /* One page that is being marked. */
 struct mark {
@@ -57,24 +35,19 @@ static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 {
-	u32 *known = bpf_map_lookup_elem(&dirty_slot_index, &mark->key), index = 0, mine;
+	u32 index = table__find(&dirty_slot_index, &mark->key);
 	struct dirty_slot *slot;
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_dirty_slots, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	slot = bpf_map_lookup_elem(&dirty_slots, &index);
+	if (index)
+		return index;
+	slot = table__take(&dirty_slots, &free_dirty_slots, &index, LOST_RECORDS_FULL);
 	if (!slot)
 		return 0;
 	slot->key = mark->key;
 	slot->userspace_addr = mark->userspace_addr;
 	slot->vcpu_slot = vcpu_slot;
-	mine = index;
-	index = enter_index(&dirty_slot_index, &mark->key, &free_dirty_slots, mine);
-	if (index == mine)
+	if (table__enter(&dirty_slot_index, &mark->key, &free_dirty_slots, &index,
+			 LOST_RECORDS_FULL))
 		slot->in_use = 1;
 	return index;
 }
@@ -129,7 +102,7 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 	struct mark mark = {};
 	unsigned long *bitmap;
 
-	if (!memslot || !chosen(vcpu) || !(BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!memslot || !chosen(vcpu) || !(BPF_CORE_READ(memslot, flags) & MEMSLOT_LOGS))
 		return 0;
 	if (!kvm && vcpu)
 		kvm = BPF_CORE_READ(vcpu, kvm);
@@ -154,11 +127,8 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 }
 
 /* mark: since 5.12 (kvm, slot, gfn); before (slot, gfn), which a gfn in the second place tells. */
-SEC("?fentry/mark_page_dirty_in_slot")
-int mark_fentry(u64 *ctx)
-{
-	return on_mark((void *)untyped_arg(ctx, 0), (void *)untyped_arg(ctx, 1), ctx[2]);
-}
+FENTRY(mark_fentry, mark_page_dirty_in_slot,
+       on_mark((void *)untyped_arg(ctx, 0), (void *)untyped_arg(ctx, 1), ctx[2]))
 
 SEC("?kprobe/mark_page_dirty_in_slot")
 int mark_kprobe(struct pt_regs *ctx)
@@ -210,17 +180,8 @@ static __noinline int on_push(u32 slot, u64 offset)
 	return 0;
 }
 
-SEC("?raw_tp/kvm_dirty_ring_push")
-int push_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_push(ctx->args[1], ctx->args[2]);
-}
-
-SEC("?tp_btf/kvm_dirty_ring_push")
-int push_tp_btf(u64 *ctx)
-{
-	return on_push(ctx[1], ctx[2]);
-}
+RAW_TP(push_raw_tp, kvm_dirty_ring_push, on_push(ctx->args[1], ctx->args[2]))
+TP_BTF(push_tp_btf, kvm_dirty_ring_push, on_push(ctx[1], ctx[2]))
 
 SEC("?tp/kvm/kvm_dirty_ring_push")
 int push_tracepoint(void *ctx)
@@ -234,57 +195,6 @@ int push_tracepoint(void *ctx)
 	return on_push(slot, offset);
 }
 
-static __always_inline bool is_vm(const char name[7])
-{
-	static const char want[] = "kvm-vm";
-
-	for (int i = 0; i < 7; i++)
-		if (name[i] != want[i])
-			return false;
-	return true;
-}
-
-/* Pages of memory slots, and whether one of the slots has dirty logging on. */
-#define LOGGING (1ULL << 63)
-
-static __always_inline u64 add_pages(u64 sum, u64 more)
-{
-	return (sum + (more & ~LOGGING)) | (more & LOGGING);
-}
-
-static __always_inline u64 pages_of(struct kvm_memory_slot *memslot)
-{
-	u64 pages = BPF_CORE_READ(memslot, npages);
-
-	return BPF_CORE_READ(memslot, flags) & KVM_MEM_LOG_DIRTY_PAGES ? pages | LOGGING : pages;
-}
-
-/*
- * Not static: the verifier then looks at these two once, and not in every
- * round of the loops that call them, for which Linux 5.10 took minutes.
- */
-__noinline u64 pages_in_bucket(u64 address, u32 bucket)
-{
-	struct kvm_memslots *slots = (void *)address;
-	struct hlist_node *node;
-	u64 pages = 0;
-
-	/* Looked at alone, it has to say itself which kernels it is for. */
-	if (memslots_in_array() || bucket >= MEMSLOT_BUCKETS)
-		return 0;
-	node = memslot_bucket(slots, bucket);
-	for (int i = 0; i < MOST_IN_BUCKET && node; i++) {
-		pages = add_pages(pages, pages_of(memslot_of_node(slots, node)));
-		node = BPF_CORE_READ(node, next);
-	}
-	return pages;
-}
-
-__noinline u64 pages_in_array(u64 address, u32 index)
-{
-	return memslots_in_array() ? pages_of(memslot_at((void *)address, index)) : 0;
-}
-
 /* The VMs that exist now and whether they log: a struct logging_entry per descriptor. */
 SEC("?iter/task_file")
 int list_logging(struct bpf_iter__task_file *ctx)
@@ -292,31 +202,16 @@ int list_logging(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct logging_entry entry = {};
-	struct kvm_memslots *slots;
-	const unsigned char *name;
-	char text[7] = {};
 	struct kvm *kvm;
-	u64 pages = 0;
+	u64 memory;
 
-	if (!file || !task || task->pid != task->tgid)
-		return 0;
-	name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
-	bpf_probe_read_kernel_str(text, sizeof(text), name);
-	if (!is_vm(text))
+	if (!file || !task || task->pid != task->tgid || file_kind(file) != FD_VM)
 		return 0;
 	kvm = BPF_CORE_READ(file, private_data);
-	slots = memslots_of(kvm, 0);
-	if (memslots_in_array()) {
-		u32 used = BPF_CORE_READ((struct kvm_memslots___array *)slots, used_slots);
-
-		for (u32 i = 0; i < MEMSLOT_ARRAY && i < used; i++)
-			pages = add_pages(pages, pages_in_array((u64)slots, i));
-	} else {
-		for (u32 bucket = 0; bucket < MEMSLOT_BUCKETS; bucket++)
-			pages = add_pages(pages, pages_in_bucket((u64)slots, bucket));
-	}
-	entry.pages = pages & ~LOGGING;
-	entry.logging = !!(pages & LOGGING);
+	memory = memslots_sum(kvm);
+	entry.pages = memory & MEMSLOTS_PAGES;
+	/* Nothing is said of a VM of which not all is known. */
+	entry.logging = !!(memory & (MEMSLOTS_LOGGING | MEMSLOTS_MORE));
 	entry.kvm = (u64)kvm;
 	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
 	return 0;

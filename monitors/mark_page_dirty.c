@@ -17,6 +17,7 @@
 #include "../core/clock.h"
 #include "../core/events.h"
 #include "../core/filter.h"
+#include "../core/iter.h"
 #include "../core/log.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
@@ -232,55 +233,22 @@ static size_t drop_same(struct logging_entry *vms, size_t nr)
 	return kept;
 }
 
-/* All that the iterator gives. 0 or -errno. */
-static int read_list(struct bpf_link *link, char **list, size_t *used)
-{
-	size_t room = 0, entry = sizeof(struct logging_entry);
-	ssize_t got = 1;
-	char *more;
-	int fd;
-
-	fd = bpf_iter_create(bpf_link__fd(link));
-	if (fd < 0)
-		return -errno;
-	while (got > 0) {
-		if (*used + entry > room) {
-			room = room ? room * 2 : 64 * entry;
-			more = realloc(*list, room);
-			if (!more) {
-				got = -1;
-				break;
-			}
-			*list = more;
-		}
-		got = read(fd, *list + *used, room - *used);
-		if (got < 0 && errno == EAGAIN)
-			got = 1;
-		else if (got > 0)
-			*used += got;
-	}
-	close(fd);
-	return got < 0 ? -EIO : 0;
-}
-
 /* Reads the VMs with the iterator into state->vms, again each time. */
 static int list_vms(struct dirty_state *state)
 {
-	size_t used = 0;
-	char *list = NULL;
+	void *list = NULL;
+	size_t size = 0;
 	int err;
 
 	state->is_listed = false;
 	if (!state->list)
 		return -ENOENT;
-	err = read_list(state->list, &list, &used);
-	if (err) {
-		free(list);
+	err = iter__read(state->list, &list, &size);
+	if (err)
 		return err;
-	}
 	free(state->vms);
-	state->vms = (struct logging_entry *)list;
-	state->nr_vms = used / sizeof(*state->vms);
+	state->vms = list;
+	state->nr_vms = size / sizeof(*state->vms);
 	qsort(state->vms, state->nr_vms, sizeof(*state->vms), by_kvm);
 	state->nr_vms = drop_same(state->vms, state->nr_vms);
 	state->is_listed = true;

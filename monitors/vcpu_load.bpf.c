@@ -15,6 +15,7 @@
  * is on a physical CPU.
  */
 #include "../bpf/existing.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "vcpu_load.h"
 
@@ -48,8 +49,6 @@ static u16 load_slots[1 << SLOT_CACHE_BITS];
 
 /* No account begins before all hooks are attached; then the iterator or user space clears it. */
 volatile __u64 closed = 1;
-
-#define barrier() asm volatile("" ::: "memory")
 
 /* User space reads a record again that changed while it did. */
 static __always_inline void write_begin(struct load_record *r)
@@ -120,7 +119,7 @@ static __always_inline void note_cpu(struct load_record *r, u32 cpu)
 			used->bits[i] = 0;
 		used->epoch = this_epoch;
 	}
-	asm volatile("" : "+r"(word));
+	barrier_var(word);
 	used->bits[word & (CPU_WORDS - 1)] |= 1ULL << (cpu & 63);
 }
 
@@ -516,41 +515,16 @@ static __always_inline int on_woken(struct task_struct *task)
 	return add_waiter(bpf_map_lookup_elem(&run_queues, &cpu), slot);
 }
 
-/* kvm_fpu(int load) */
-SEC("?raw_tp/kvm_fpu")
-int fpu_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_fpu(u64 load)
 {
-	return ctx->args[0] ? on_run() : on_leave();
-}
-
-SEC("?tp_btf/kvm_fpu")
-int fpu_tp_btf(u64 *ctx)
-{
-	return ctx[0] ? on_run() : on_leave();
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int fpu_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	/* u32 load: the first field after the common ones, on all kernels. */
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
 	return load ? on_run() : on_leave();
 }
 
-/* kvm_entry(vcpu, ...) */
-SEC("?raw_tp/kvm_entry")
-int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_border((void *)ctx->args[0], IN_KVM, IN_GUEST);
-}
+RUN_PROGRAMS(fpu, on_fpu)
 
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(u64 *ctx)
-{
-	return on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST);
-}
+/* kvm_entry(vcpu, ...) */
+RAW_TP(entry_raw_tp, kvm_entry, on_border((void *)ctx->args[0], IN_KVM, IN_GUEST))
+TP_BTF(entry_tp_btf, kvm_entry, on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST))
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
@@ -569,11 +543,7 @@ int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return on_border((void *)ctx->args[0], IN_GUEST, IN_KVM);
 }
 
-SEC("?tp_btf/kvm_exit")
-int exit_tp_btf(u64 *ctx)
-{
-	return on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM);
-}
+TP_BTF(exit_tp_btf, kvm_exit, on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM))
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
@@ -584,17 +554,8 @@ int exit_tracepoint(void *ctx)
 }
 
 /* kvm_vcpu_wakeup(ns, waited, valid) */
-SEC("?raw_tp/kvm_vcpu_wakeup")
-int wakeup_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_wakeup();
-}
-
-SEC("?tp_btf/kvm_vcpu_wakeup")
-int wakeup_tp_btf(u64 *ctx)
-{
-	return on_wakeup();
-}
+RAW_TP(wakeup_raw_tp, kvm_vcpu_wakeup, on_wakeup())
+TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup())
 
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
@@ -602,30 +563,12 @@ int wakeup_tracepoint(void *ctx)
 	return on_wakeup();
 }
 
-SEC("?raw_tp/sched_switch")
-int switch_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_switch(ctx->args[0] & 1, (void *)ctx->args[2]);
-}
-
-SEC("?tp_btf/sched_switch")
-int switch_tp_btf(u64 *ctx)
-{
-	return on_switch(ctx[0] & 1, (void *)untyped_arg(ctx, 2));
-}
+RAW_TP(switch_raw_tp, sched_switch, on_switch(ctx->args[0] & 1, (void *)ctx->args[2]))
+TP_BTF(switch_tp_btf, sched_switch, on_switch(ctx[0] & 1, (void *)untyped_arg(ctx, 2)))
 
 /* sched_wakeup(struct task_struct *p) */
-SEC("?raw_tp/sched_wakeup")
-int woken_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_woken((void *)ctx->args[0]);
-}
-
-SEC("?tp_btf/sched_wakeup")
-int woken_tp_btf(u64 *ctx)
-{
-	return on_woken((void *)untyped_arg(ctx, 0));
-}
+RAW_TP(woken_raw_tp, sched_wakeup, on_woken((void *)ctx->args[0]))
+TP_BTF(woken_tp_btf, sched_wakeup, on_woken((void *)untyped_arg(ctx, 0)))
 
 /*
  * A vCPU that exists: its thread may be running, preempted or asleep, in KVM or

@@ -10,6 +10,7 @@
  */
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
+#include "../bpf/hooks.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "vcpu_wakeup.h"
 
@@ -85,17 +86,8 @@ static __noinline int end_wakeup(struct kvm_vcpu *vcpu)
 }
 
 /* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid) */
-SEC("?raw_tp/kvm_vcpu_wakeup")
-int wakeup_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_wakeup(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1);
-}
-
-SEC("?tp_btf/kvm_vcpu_wakeup")
-int wakeup_tp_btf(u64 *ctx)
-{
-	return on_wakeup(ctx[0], ctx[1] & 1, ctx[2] & 1);
-}
+RAW_TP(wakeup_raw_tp, kvm_vcpu_wakeup, on_wakeup(ctx->args[0], ctx->args[1] & 1, ctx->args[2] & 1))
+TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup(ctx[0], ctx[1] & 1, ctx[2] & 1))
 
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
@@ -112,17 +104,8 @@ int wakeup_tracepoint(void *ctx)
 }
 
 /* sched_waking(struct task_struct *p) */
-SEC("?raw_tp/sched_waking")
-int waking_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_waking((void *)ctx->args[0]);
-}
-
-SEC("?tp_btf/sched_waking")
-int waking_tp_btf(u64 *ctx)
-{
-	return on_waking((void *)untyped_arg(ctx, 0));
-}
+RAW_TP(waking_raw_tp, sched_waking, on_waking((void *)ctx->args[0]))
+TP_BTF(waking_tp_btf, sched_waking, on_waking((void *)untyped_arg(ctx, 0)))
 
 /* kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
 SEC("?raw_tp/kvm_entry")
@@ -135,11 +118,7 @@ int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(u64 *ctx)
-{
-	return end_wakeup((void *)untyped_arg(ctx, 0));
-}
+TP_BTF(entry_tp_btf, kvm_entry, end_wakeup((void *)untyped_arg(ctx, 0)))
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)

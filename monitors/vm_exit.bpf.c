@@ -12,32 +12,14 @@
  * virt/kvm/kvm_main.c, kvm_arch_vcpu_ioctl_run() in arch/x86/kvm/x86.c.
  */
 #include "../bpf/vcpus.bpf.h"
+#include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "vm_exit.h"
 
 #define EINTR 4
 #define KVM_EXIT_INTR 10
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct exit_record);
-} exit_records SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct exit_key);
-	__type(value, u32);
-} exit_index SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 1);
-	__type(value, u32);
-} free_records SEC(".maps");
+TABLE(exit_records, struct exit_record, exit_index, struct exit_key, free_records);
 
 /* By slot; user space clears those of ended vCPUs. */
 struct exit_state exit_states[MAX_VCPU_SLOTS];
@@ -104,22 +86,11 @@ static __always_inline struct exit_state *cached_state(void *vcpu)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct exit_key *key)
 {
-	u32 *known = bpf_map_lookup_elem(&exit_index, key), index = 0;
-	struct exit_record *record;
+	u32 index = table__find(&exit_index, key);
 
-	if (known)
-		return *known;
-	if (bpf_map_pop_elem(&free_records, &index)) {
-		lose(LOST_RECORDS_FULL);
-		return 0;
-	}
-	record = bpf_map_lookup_elem(&exit_records, &index);
-	if (!record)
-		return 0;
-	record->key = *key;
-	record->in_use = 1;
-	bpf_map_update_elem(&exit_index, key, &index, BPF_ANY);
-	return index;
+	return index ?:
+		       TABLE_ADD(exit_records, struct exit_record, exit_index, free_records, key,
+				 LOST_RECORDS_FULL);
 }
 
 /* The record of code: the slow way, and for the cache. */
@@ -161,7 +132,7 @@ static __always_inline int begin_exit(struct exit_state *state, void *vcpu, u32 
 
 	state->record = record;
 	/* In this order: who sees that there is an exit sees its record. */
-	asm volatile("" : : : "memory");
+	barrier();
 	state->vcpu = (u64)vcpu | EXITED;
 	COPY(same, state);
 	same->exit_ns = bpf_ktime_get_ns();
@@ -384,55 +355,20 @@ static __always_inline int exit_of_isa(struct bpf_raw_tracepoint_args *ctx, u32 
 }
 
 /* exit: vmx_vcpu_run() since the beginning; svm_handle_exit(), then svm_vcpu_run(). */
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return exit_of_any(ctx);
-}
+RAW_TP(exit_raw_tp, kvm_exit, exit_of_any(ctx))
+RAW_TP(exit_raw_tp_chosen, kvm_exit, task_chosen() ? exit_of_any(ctx) : 0)
+RAW_TP(exit_raw_tp_vmx, kvm_exit, exit_of_isa(ctx, ISA_VMX))
+RAW_TP(exit_raw_tp_vmx_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_VMX) : 0)
+RAW_TP(exit_raw_tp_svm, kvm_exit, exit_of_isa(ctx, ISA_SVM))
+RAW_TP(exit_raw_tp_svm_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_SVM) : 0)
 
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_chosen(struct bpf_raw_tracepoint_args *ctx)
-{
-	return task_chosen() ? exit_of_any(ctx) : 0;
-}
-
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_vmx(struct bpf_raw_tracepoint_args *ctx)
-{
-	return exit_of_isa(ctx, ISA_VMX);
-}
-
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_vmx_chosen(struct bpf_raw_tracepoint_args *ctx)
-{
-	return task_chosen() ? exit_of_isa(ctx, ISA_VMX) : 0;
-}
-
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_svm(struct bpf_raw_tracepoint_args *ctx)
-{
-	return exit_of_isa(ctx, ISA_SVM);
-}
-
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_svm_chosen(struct bpf_raw_tracepoint_args *ctx)
-{
-	return task_chosen() ? exit_of_isa(ctx, ISA_SVM) : 0;
-}
-
-/* Without the vendor's BTF: attaches where the event has three arguments, with the reason. */
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp_old(struct bpf_raw_tracepoint_args *ctx)
-{
-	return task_chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0;
-}
+/* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
+RAW_TP(exit_raw_tp_old, kvm_exit,
+       task_chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0)
 
 /* A kernel that has BTF for this event has the new arguments. */
-SEC("?tp_btf/kvm_exit")
-int exit_tp_btf(u64 *ctx)
-{
-	return task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0;
-}
+TP_BTF(exit_tp_btf, kvm_exit,
+       task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0)
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
@@ -450,48 +386,17 @@ int exit_tracepoint(void *ctx)
 	return on_exit(vcpu, reason, isa);
 }
 
-SEC("?fexit/vmx_vcpu_run")
-int exit_fexit_vmx(u64 *ctx)
-{
-	return task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_VMX) : 0;
-}
-
-SEC("?fexit/svm_vcpu_run")
-int exit_fexit_svm(u64 *ctx)
-{
-	return task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_SVM) : 0;
-}
-
-SEC("?kretprobe/vmx_vcpu_run")
-int exit_kretprobe_vmx(void *ctx)
-{
-	return task_chosen() ? exit_of(loaded_vcpu(), ISA_VMX) : 0;
-}
-
-SEC("?kretprobe/svm_vcpu_run")
-int exit_kretprobe_svm(void *ctx)
-{
-	return task_chosen() ? exit_of(loaded_vcpu(), ISA_SVM) : 0;
-}
+FEXIT(exit_fexit_vmx, vmx_vcpu_run,
+      task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_VMX) : 0)
+FEXIT(exit_fexit_svm, svm_vcpu_run,
+      task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_SVM) : 0)
+KRETPROBE(exit_kretprobe_vmx, vmx_vcpu_run, task_chosen() ? exit_of(loaded_vcpu(), ISA_VMX) : 0)
+KRETPROBE(exit_kretprobe_svm, svm_vcpu_run, task_chosen() ? exit_of(loaded_vcpu(), ISA_SVM) : 0)
 
 /* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
-SEC("?raw_tp/kvm_entry")
-int entry_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return on_entry((void *)ctx->args[0]);
-}
-
-SEC("?raw_tp/kvm_entry")
-int entry_raw_tp_chosen(struct bpf_raw_tracepoint_args *ctx)
-{
-	return task_chosen() ? on_entry((void *)ctx->args[0]) : 0;
-}
-
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(u64 *ctx)
-{
-	return task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
-}
+RAW_TP(entry_raw_tp, kvm_entry, on_entry((void *)ctx->args[0]))
+RAW_TP(entry_raw_tp_chosen, kvm_entry, task_chosen() ? on_entry((void *)ctx->args[0]) : 0)
+TP_BTF(entry_tp_btf, kvm_entry, task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0)
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
@@ -504,29 +409,10 @@ int entry_tracepoint(void *ctx)
 	return vcpu ? on_entry(vcpu) : 0;
 }
 
-SEC("?fentry/vmx_vcpu_run")
-int entry_fentry_vmx(u64 *ctx)
-{
-	return task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
-}
-
-SEC("?fentry/svm_vcpu_run")
-int entry_fentry_svm(u64 *ctx)
-{
-	return task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0;
-}
-
-SEC("?kprobe/vmx_vcpu_run")
-int entry_kprobe_vmx(struct pt_regs *ctx)
-{
-	return task_chosen() ? on_entry((void *)ctx->di) : 0;
-}
-
-SEC("?kprobe/svm_vcpu_run")
-int entry_kprobe_svm(struct pt_regs *ctx)
-{
-	return task_chosen() ? on_entry((void *)ctx->di) : 0;
-}
+FENTRY(entry_fentry_vmx, vmx_vcpu_run, task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0)
+FENTRY(entry_fentry_svm, svm_vcpu_run, task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0)
+KPROBE(entry_kprobe_vmx, vmx_vcpu_run, task_chosen() ? on_entry((void *)ctx->di) : 0)
+KPROBE(entry_kprobe_svm, svm_vcpu_run, task_chosen() ? on_entry((void *)ctx->di) : 0)
 
 /* run: kvm_fpu(load) from kvm_load_guest_fpu() and kvm_put_guest_fpu(), the vCPU loaded. */
 static __always_inline int run_from_fpu(int load)
@@ -539,52 +425,14 @@ static __always_inline int run_from_fpu(int load)
 	return vcpu ? on_run(vcpu, enters_run(vcpu)) : 0;
 }
 
-SEC("?raw_tp/kvm_fpu")
-int run_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return run_from_fpu(ctx->args[0]);
-}
+RUN_PROGRAMS(run, run_from_fpu)
 
-SEC("?tp_btf/kvm_fpu")
-int run_tp_btf(u64 *ctx)
-{
-	return run_from_fpu(ctx[0]);
-}
-
-SEC("?tp/kvm/kvm_fpu")
-int run_tracepoint(void *ctx)
-{
-	u32 load = 0;
-
-	/* u32 load: the first field after the common ones, on all kernels. */
-	bpf_probe_read_kernel(&load, sizeof(load), ctx + 8);
-	return run_from_fpu(load);
-}
-
-SEC("?fentry/kvm_arch_vcpu_ioctl_run")
-int run_fentry(u64 *ctx)
-{
-	return on_run((void *)untyped_arg(ctx, 0), true);
-}
-
-SEC("?kprobe/kvm_arch_vcpu_ioctl_run")
-int run_kprobe(struct pt_regs *ctx)
-{
-	return on_run((void *)ctx->di, true);
-}
+FENTRY(run_fentry, kvm_arch_vcpu_ioctl_run, on_run((void *)untyped_arg(ctx, 0), true))
+KPROBE(run_kprobe, kvm_arch_vcpu_ioctl_run, on_run((void *)ctx->di, true))
 
 /* leave: kvm_userspace_exit(u32 reason, int errno) in kvm_vcpu_ioctl(). */
-SEC("?raw_tp/kvm_userspace_exit")
-int leave_raw_tp(struct bpf_raw_tracepoint_args *ctx)
-{
-	return leave_with(ctx->args[0], ctx->args[1]);
-}
-
-SEC("?tp_btf/kvm_userspace_exit")
-int leave_tp_btf(u64 *ctx)
-{
-	return leave_with(ctx[0], ctx[1]);
-}
+RAW_TP(leave_raw_tp, kvm_userspace_exit, leave_with(ctx->args[0], ctx->args[1]))
+TP_BTF(leave_tp_btf, kvm_userspace_exit, leave_with(ctx[0], ctx[1]))
 
 SEC("?tp/kvm/kvm_userspace_exit")
 int leave_tracepoint(void *ctx)
@@ -598,11 +446,7 @@ int leave_tracepoint(void *ctx)
 	return leave_with(args.reason, args.error);
 }
 
-SEC("?fexit/kvm_arch_vcpu_ioctl_run")
-int leave_fexit(u64 *ctx)
-{
-	return leave_returning(ctx[1]);
-}
+FEXIT(leave_fexit, kvm_arch_vcpu_ioctl_run, leave_returning(ctx[1]))
 
 /*
  * No kretprobe: it has a few instances for all CPUs, a vCPU that halts in

@@ -132,6 +132,22 @@ fi
 kill $idle
 wait $idle 2>/dev/null
 
+# The slot that logs is the last of a long list.
+guest_at_gate 1 --slots=300 dirty=3:2
+if test -n "$why"; then
+	skip "a VM with many slots of which one logs is not named" "$why"
+elif ! kill -0 "$gated" 2>/dev/null; then
+	skip "a VM with many slots of which one logs is not named" "the generator can't read a dirty log here"
+elif watch -d -p "$gated"; then
+	is "a VM with many slots of which one logs is not named" 0 \
+		"$(grep -c "dirty logging is off" "$TMP/watch.err")"
+	watch_end
+else
+	fail "a VM with many slots of which one logs is not named"
+fi
+open_gate
+wait "$gated"
+
 # The directory is made for this user only; a link in its place is not followed.
 log=ring
 test -z "$bitmap" || log=bitmap

@@ -62,11 +62,14 @@ enum {
 	LOG_ROUNDS = 40,	   /* what fits into a page of code */
 	LOG_RING_BYTES = 1 << 20,
 	MAX_TIMES = 1 << 20, /* of one vCPU */
+	MAX_SLOTS = 1 << 15,
+	LOG_SLOT = 2, /* with dirty logging on */
 };
 
-#define GPA_LOG 0xc0000000ULL	/* the slot with dirty logging on */
-#define GPA_TIMES 0xe0000000ULL /* the slot for the times of each turn, 32 bits each */
-#define GPA_MMIO 0xd0000000ULL	/* no memory, no device: user space */
+#define GPA_LOG 0xc0000000ULL	 /* the slot with dirty logging on */
+#define GPA_TIMES 0xe0000000ULL	 /* the slot for the times of each turn, 32 bits each */
+#define GPA_SLOTS 0x100000000ULL /* further slots of a page each */
+#define GPA_MMIO 0xd0000000ULL	 /* no memory, no device: user space */
 
 /* What ends a KVM_RUN: KVM_EXIT_*, and a return with EINTR. */
 enum { USER_EXIT_INTR = 62, USER_EXIT_NONE = 63, NR_USER_EXITS = 64 };
@@ -150,9 +153,10 @@ struct plan {
 	unsigned int nr_vcpus;
 	unsigned int repeat;
 	unsigned int pause_ms;
-	unsigned int timeout; /* seconds */
-	int halt_poll_us;     /* -1: as the host has it */
-	int cpu;	      /* where all vCPUs' threads are to run; -1: anywhere */
+	unsigned int timeout;  /* seconds */
+	unsigned int nr_slots; /* besides those that the guest uses */
+	int halt_poll_us;      /* -1: as the host has it */
+	int cpu;	       /* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	enum log_kind log;
 	bool separate;

@@ -27,7 +27,8 @@ enum {
 	OPT_HUGE,
 	OPT_CPU,
 	OPT_HALT_POLL,
-	OPT_TIME
+	OPT_TIME,
+	OPT_SLOTS
 };
 
 static const struct option options[] = {
@@ -47,6 +48,7 @@ static const struct option options[] = {
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "time", no_argument, NULL, OPT_TIME },
+	{ "slots", required_argument, NULL, OPT_SLOTS },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -70,6 +72,7 @@ static const char help_head[] =
 	"  --cpu=N         all vCPUs' threads run on that CPU\n"
 	"  --halt-poll=US  the VM's limit of halt-polling (KVM_CAP_HALT_POLL)\n"
 	"  --time          the guest takes the time of each single OP, in ticks of its TSC\n"
+	"  --slots=N       further memory slots of a page each, which KVM keeps in one place (0)\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -188,6 +191,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_CPU:
 		plan->cpu = option_number("cpu", 0, 1023);
 		break;
+	case OPT_SLOTS:
+		plan->nr_slots = option_number("slots", 0, MAX_SLOTS);
+		break;
 	case OPT_TIME:
 		plan->time = true;
 		break;
@@ -245,6 +251,7 @@ static bool is_taken(const struct plan *plan, uint64_t gpa)
 	       (gpa >= GPA_TIMES &&
 		gpa - GPA_TIMES < plan__times(plan) * plan->nr_vcpus * sizeof(uint32_t)) ||
 	       (gpa >= GPA_LOG && gpa - GPA_LOG < plan__log_pages(plan) * PAGE) ||
+	       (gpa >= GPA_SLOTS && gpa - GPA_SLOTS < plan->nr_slots * 2ULL * PAGE) ||
 	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
 	       (plan__flags(plan) & OP_IRQCHIP && (gpa >> 12 == 0xfee00 || gpa >> 12 == 0xfec00));
 }

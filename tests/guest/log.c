@@ -9,8 +9,6 @@
 
 #include "guest.h"
 
-enum { LOG_SLOT = 2 };
-
 static int enable(struct vm *vm, uint32_t cap, uint64_t arg)
 {
 	struct kvm_enable_cap enable = { .cap = cap, .args = { arg } };

@@ -12,7 +12,7 @@
 
 /* VMX keeps a task state segment and a page table of its own in the guest. */
 enum { TSS_ADDR = 0xfffbd000, IDENTITY_MAP_ADDR = 0xfffbc000 };
-enum { HUGE = 2 << 20 };
+enum { HUGE = 2 << 20, FIRST_SLOT = 4 };
 enum { MAX_CPUID = 256, APIC_SPIV = 0xf0 };
 
 int vm__failed(const struct vm *vm, const char *what)
@@ -140,6 +140,34 @@ static int setup_memory(struct vm *vm)
 	if (slow__setup(vm))
 		return -1;
 	return vm__add_slot(vm, 1, GPA_TOUCH, vm->touch, vm->touch_size, 0);
+}
+
+/* Which of the 128 lists of KVM's table has the slot of that number: the kernel's hash_min(). */
+static uint32_t slot_list(uint32_t slot)
+{
+	return slot * 0x61c88647U >> 25;
+}
+
+/* The lists one after the other, and the logged slot's first: it then is as long as it can be. */
+static int setup_slots(struct vm *vm)
+{
+	unsigned int nr = 0;
+	int most;
+
+	if (!vm->plan->nr_slots)
+		return 0;
+	most = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
+	for (unsigned int list = 0; list < 128; list++)
+		for (int slot = FIRST_SLOT; slot < most && nr < vm->plan->nr_slots; slot++) {
+			if (slot_list(slot) != (slot_list(LOG_SLOT) + list) % 128)
+				continue;
+			if (vm__add_slot(vm, slot, GPA_SLOTS + nr++ * 2 * PAGE, vm->ram, PAGE, 0))
+				return -1;
+		}
+	if (nr == vm->plan->nr_slots)
+		return 0;
+	fprintf(stderr, "kvm_guest: this KVM has room for %u further slots\n", nr);
+	return -1;
 }
 
 static int map_mmio(struct vm *vm)
@@ -359,7 +387,7 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
 	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) ||
-	    log__setup_vm(vm) || map_mmio(vm))
+	    log__setup_vm(vm) || setup_slots(vm) || map_mmio(vm))
 		return -1;
 	for (i = 0; i < plan->nr_vcpus; i++)
 		if (open_vcpu(vm, i))

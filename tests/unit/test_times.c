@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * core/times.c against the kernel half's own bpf/stat.bpf.h, which is plain C
- * but for its types, and against exact percentiles of known data.
+ * but for its types and barriers, and against exact percentiles of known data.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -16,6 +16,9 @@
 
 typedef __u64 u64;
 typedef __u32 u32;
+
+#define barrier() asm volatile("" ::: "memory")
+#define barrier_var(var) asm volatile("" : "+r"(var))
 
 #include "../../bpf/stat.bpf.h"
 #include "../../core/times.h"

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records by key: an array of them, a hash from a key to its record's index, and
+ * a queue of the indices that are free. User space sizes the three, fills the
+ * queue, and gives indices back. Index 0 means "none".
+ *
+ * Two CPUs may give the same key a record at the same moment, and so may an
+ * interrupt on the same CPU. The hash takes one of them, and that one counts. The
+ * other one's index is free again.
+ */
+#ifndef KVM_WATCHER_TABLE_BPF_H
+#define KVM_WATCHER_TABLE_BPF_H
+
+#include "lost.bpf.h"
+
+/* The three maps of a table. */
+#define TABLE(_records, _record, _index, _key, _free) \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_ARRAY);     \
+		__uint(map_flags, BPF_F_MMAPABLE);    \
+		__uint(max_entries, 1);               \
+		__type(key, u32);                     \
+		__type(value, _record);               \
+	} _records SEC(".maps");                      \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);      \
+		__uint(max_entries, 1);               \
+		__type(key, _key);                    \
+		__type(value, u32);                   \
+	} _index SEC(".maps");                        \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_QUEUE);     \
+		__uint(max_entries, 1);               \
+		__type(value, u32);                   \
+	} _free SEC(".maps")
+
+/* The index of key's record. 0: it has none. */
+static __always_inline u32 table__find(void *hash, const void *key)
+{
+	u32 *known = bpf_map_lookup_elem(hash, key);
+
+	return known ? *known : 0;
+}
+
+/* A free record, to be filled in, then for table__enter(). NULL: none is left, which is a loss. */
+static __always_inline void *table__take(void *records, void *free, u32 *index, u32 loss)
+{
+	if (!bpf_map_pop_elem(free, index))
+		return bpf_map_lookup_elem(records, index);
+	lose(loss);
+	return NULL;
+}
+
+/*
+ * Enters the record at *index under key. False: the key has another one, and
+ * *index now is that one's. Else the caller sets the record in use.
+ */
+static __always_inline bool table__enter(void *hash, const void *key, void *free, u32 *index,
+					 u32 loss)
+{
+	u32 mine = *index;
+
+	if (!bpf_map_update_elem(hash, key, index, BPF_NOEXIST))
+		return true;
+	*index = table__find(hash, key);
+	bpf_map_push_elem(free, &mine, BPF_ANY);
+	if (!*index)
+		lose(loss);
+	return false;
+}
+
+/* A record for a key that has none, and needs nothing but the key. Its index; 0: none is left. */
+#define TABLE_ADD(_records, _record, _index, _free, _key, _loss)              \
+	({                                                                    \
+		u32 _at = 0;                                                  \
+		_record *_new = table__take(&_records, &_free, &_at, _loss);  \
+                                                                              \
+		if (_new) {                                                   \
+			_new->key = *(_key);                                  \
+			if (table__enter(&_index, _key, &_free, &_at, _loss)) \
+				_new->in_use = 1;                             \
+		}                                                             \
+		_new ? _at : 0;                                               \
+	})
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Calls functions of the BPF programs by BPF_PROG_TEST_RUN. A line for each of what has to hold. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../../bpf/records.h"
+#include "../../monitors/kvm_ioctl.h"
+#include "ioctl_errors.skel.h"
+#include "vcpu_slots.skel.h"
+
+enum { NR_SLOTS = 8 }; /* slot 0 included */
+
+static void holds(const char *what, bool is)
+{
+	printf("%s: %s\n", is ? "holds" : "broken", what);
+}
+
+static int run(const struct bpf_program *prog, uint64_t first, uint64_t second)
+{
+	uint64_t args[2] = { first, second };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+	return bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
+}
+
+static int load_slots(struct vcpu_slots_bpf *skel)
+{
+	int err;
+
+	bpf_map__set_max_entries(skel->maps.vcpus, NR_SLOTS);
+	bpf_map__set_max_entries(skel->maps.vcpu_slots, NR_SLOTS);
+	bpf_map__set_max_entries(skel->maps.thread_slots, NR_SLOTS);
+	bpf_map__set_max_entries(skel->maps.free_slots, NR_SLOTS);
+	err = vcpu_slots_bpf__load(skel);
+	for (uint32_t slot = 1; !err && slot < NR_SLOTS; slot++)
+		err = bpf_map_update_elem(bpf_map__fd(skel->maps.free_slots), NULL, &slot, BPF_ANY);
+	return err;
+}
+
+/* The slots that are free, a bit each. */
+static uint32_t free_slots(const struct vcpu_slots_bpf *skel)
+{
+	uint32_t slot, slots = 0;
+
+	while (!bpf_map_lookup_and_delete_elem(bpf_map__fd(skel->maps.free_slots), NULL, &slot))
+		slots |= 1U << slot;
+	return slots;
+}
+
+static uint32_t ready_slots(const struct vcpu_slots_bpf *skel)
+{
+	struct vcpu_info info;
+	uint32_t slots = 0;
+
+	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
+		if (!bpf_map_lookup_elem(bpf_map__fd(skel->maps.vcpus), &slot, &info) && info.ready)
+			slots |= 1U << slot;
+	return slots;
+}
+
+/* Two that see a new vCPU at the same moment. */
+static int two_new_slots(void)
+{
+	struct vcpu_slots_bpf *skel = vcpu_slots_bpf__open();
+	int err = skel ? load_slots(skel) : -errno;
+	uint32_t first;
+
+	if (!err)
+		err = run(skel->progs.two_new_slots, 0xffff888000000000, 0);
+	if (!err) {
+		first = skel->bss->first;
+		holds("a new vCPU has a slot", first);
+		holds("two that ask for it at once are given the same one",
+		      skel->bss->second == first);
+		holds("who looks later finds that one", skel->bss->known == first);
+		holds("one slot is in use", ready_slots(skel) == 1U << first);
+		holds("all other slots are free",
+		      free_slots(skel) == (((1U << NR_SLOTS) - 2) & ~(1U << first)));
+	}
+	vcpu_slots_bpf__destroy(skel);
+	return err;
+}
+
+/* More kinds of error than there is room for. A count that was read under one name keeps it. */
+static int many_errors(void)
+{
+	struct ioctl_errors_bpf *skel = ioctl_errors_bpf__open();
+	struct ioctl_error before[IOCTL_ERRORS], *now;
+	int err = skel ? ioctl_errors_bpf__load(skel) : -errno;
+	uint64_t sum = 0;
+	bool same = true;
+
+	if (!err)
+		err = run(skel->progs.fail, 1, IOCTL_ERRORS);
+	if (!err) {
+		now = skel->bss->record.errors;
+		memcpy(before, now, sizeof(before));
+		err = run(skel->progs.fail, 1, 20);
+		for (int i = 0; i < IOCTL_ERRORS; i++) {
+			same &= now[i].error == before[i].error;
+			sum += now[i].count;
+		}
+		holds("a count of errors keeps its name", same);
+		holds("all errors are counted", sum == 20 + IOCTL_ERRORS);
+		holds("the last count is that of all others",
+		      !now[IOCTL_ERRORS - 1].error &&
+			      now[IOCTL_ERRORS - 1].count == 20 - (IOCTL_ERRORS - 1) + 1);
+		holds("the first error has a count of its own",
+		      now[0].error == 1 && now[0].count == 2);
+	}
+	ioctl_errors_bpf__destroy(skel);
+	return err;
+}
+
+int main(void)
+{
+	int err = two_new_slots();
+
+	if (!err)
+		err = many_errors();
+	if (err)
+		fprintf(stderr, "bpf_functions: this kernel does not run them: %s\n",
+			strerror(-err));
+	return !!err;
+}

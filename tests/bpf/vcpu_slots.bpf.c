@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Two that see a new vCPU at the same moment: both have looked and found no
+ * slot, and then each asks for one. One after the other is that same order.
+ */
+#include "../../bpf/vcpus.bpf.h"
+
+volatile __u32 first, second, known;
+
+SEC("raw_tp")
+int two_new_slots(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
+
+	first = vcpus__new_slot(vcpu, pid_tgid, task);
+	second = vcpus__new_slot(vcpu, pid_tgid, task);
+	known = vcpus__find_slot(vcpu, false);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
