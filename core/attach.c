@@ -86,7 +86,8 @@ static const char *refusal_text(const struct hook *hook, int err)
 
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
-	set_why(need, "%s %s: %s", hook_kind__name(hook->kind), hook->target, refusal_text(hook, err));
+	set_why(need, "%s %s: %s", hook_kind__name(hook->kind), hook->target,
+		refusal_text(hook, err));
 }
 
 /*

@@ -101,7 +101,7 @@ static int fill_head(struct attachment *at, uint32_t index)
 	memset(at->records.row, 0, at->monitor->row_size);
 	if (at->records.kind->of_vm)
 		return 0;
-	/* Also of a vCPU that came this moment: what a record has of this epoch is looked at now or never. */
+	/* The vCPU may be a moment old: what a record has of this epoch is read now or never. */
 	ref = vcpus__get_new(at->env->vcpus, slot_of(&at->records, index));
 	if (!ref)
 		return -EAGAIN;

@@ -199,7 +199,7 @@ static __noinline int emit_small(const struct ioctl_call *call, u32 owner, s64 r
 	fill_event(event, call, owner, ret, ns);
 	if (size > IOCTL_SMALL_DATA)
 		size = 0;
-	/* Here the verifier knows the bounds; the compiler is not to merge that with other tests. */
+	/* Here the verifier knows the bounds. The compiler must not merge other tests with it. */
 	barrier_var(size);
 	if (!bpf_probe_read_user(event->data, size, (void *)call->arg))
 		event->len = size;

@@ -249,7 +249,7 @@ FENTRY(atomic_begin_fentry, kvm_arch_set_irq_inatomic,
 KRETPROBE(atomic_end_kprobe, kvm_arch_set_irq_inatomic, end(CALL_ATOMIC, ctx->ax))
 FEXIT(atomic_end_fexit, kvm_arch_set_irq_inatomic, end(CALL_ATOMIC, ctx[5]))
 
-/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced); the record has a byte for each. */
+/* kvm_pic_set_irq(u8 chip, u8 pin, u8 elcr, u8 imr, bool coalesced): a byte for each. */
 RAW_TP(pic_raw_tp, kvm_pic_set_irq,
        on_pic(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[4]))
 TP_BTF(pic_tp_btf, kvm_pic_set_irq, on_pic(ctx[0], ctx[1], ctx[2], ctx[3], ctx[4]))

@@ -148,7 +148,7 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	read_timer(BPF_CORE_READ(vcpu, arch.apic), vcpu, &timer);
 	state->starting = timer.deadline;
 	barrier();
-	/* It has fired before this, and on_expire() has counted it; KVM may have forgotten its deadline. */
+	/* It fired before this and on_expire() counted it; KVM may have forgotten its deadline. */
 	early = state->early;
 	state->early = 0;
 	if (timer.deadline && early != timer.deadline) {
@@ -243,7 +243,7 @@ static __always_inline int on_function(struct kvm_lapic *lapic, bool by_hrtimer)
 KPROBE(expire_kprobe, apic_timer_expired, on_function((void *)ctx->di, ctx->si & 0xff))
 FENTRY(expire_fentry, apic_timer_expired, on_function((void *)untyped_arg(ctx, 0), ctx[1] & 0xff))
 
-/* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's; most are no APIC's. */
+/* hrtimer_expire_entry(struct hrtimer *hrtimer, ktime_t *now): any of the host's, few an APIC's. */
 RAW_TP(hrtimer_raw_tp, hrtimer_expire_entry, on_expire(hrtimer_lapic(ctx->args[0]), true))
 TP_BTF(hrtimer_tp_btf, hrtimer_expire_entry, on_expire(hrtimer_lapic(untyped_arg(ctx, 0)), true))
 

@@ -24,7 +24,7 @@
 #include "../core/window.h"
 #include "kvmmmu_page_fault.skel.h"
 
-enum { HOTTEST = 10, PAGE_SHIFT = 12 };
+enum { HOTTEST = 10, KEPT_VMS = 1000, PAGE_SHIFT = 12 };
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MMIO, VIEW_HOT };
 
 #define IN(view) (1U << (view))
@@ -611,17 +611,22 @@ static bool has_ended(struct asked list[ASKED], uint32_t tgid)
 	return asked->ended;
 }
 
-/* Those of which all is collected; their pages, if there are any, stay for the end. */
+/* Those of which all is collected; the pages of the latest stay for the end. */
 static void let_go_of_ended(struct watched *watched)
 {
-	size_t nr = 0;
+	size_t nr = 0, ended = 0;
 
 	for (size_t i = 0; i < watched->nr_vms; i++) {
-		struct hot_vm *vm = &watched->vms[i];
+		watched->vms[i].collected = watched->vms[i].ended;
+		ended += watched->vms[i].collected && watched->vms[i].nr_pages;
+	}
+	/* The list is in the order in which they came: the latest are kept. */
+	for (size_t i = 0; i < watched->nr_vms; i++) {
+		const struct hot_vm *vm = &watched->vms[i];
 
-		vm->collected = vm->ended;
-		if (!vm->collected || vm->nr_pages)
-			watched->vms[nr++] = *vm;
+		if (vm->collected && (!vm->nr_pages || ended-- > KEPT_VMS))
+			continue;
+		watched->vms[nr++] = *vm;
 	}
 	watched->nr_vms = nr;
 }

@@ -15,12 +15,37 @@ void budget__close(uint64_t ns[NR_BUDGET], const struct load_record *r, uint64_t
 	}
 }
 
-void budget__settle(uint64_t *kvm, uint64_t *poll)
+void budget__only_grow(uint64_t ns[NR_BUDGET], const uint64_t told[NR_BUDGET])
 {
-	if ((int64_t)*kvm < 0) {
-		*poll += *kvm;
-		*kvm = 0;
+	uint64_t over = 0;
+
+	for (int i = 0; i < NR_BUDGET; i++) {
+		if (ns[i] >= told[i])
+			continue;
+		over += told[i] - ns[i];
+		ns[i] = told[i];
 	}
+	for (int i = 0; over && i < NR_BUDGET; i++) {
+		uint64_t grown = ns[i] - told[i], less = grown < over ? grown : over;
+
+		ns[i] -= less;
+		over -= less;
+	}
+}
+
+void budget__split(struct kvm_split *split, uint64_t both, uint64_t polled)
+{
+	uint64_t grown = both - split->both, poll;
+
+	if (polled > split->polled) {
+		split->owed += polled - split->polled;
+		split->polled = polled;
+	}
+	poll = split->owed < grown ? split->owed : grown;
+	split->owed -= poll;
+	split->poll += poll;
+	split->kvm += grown - poll;
+	split->both = both;
 }
 
 const char *cpu_list__write(const uint64_t bits[CPU_WORDS], char text[CPU_LIST_LEN])

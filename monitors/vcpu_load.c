@@ -177,6 +177,7 @@ static const struct hook hooks[] = {
 /* What a vCPU was said to have, at the last look. */
 struct told {
 	uint64_t ns[NR_BUDGET];
+	struct kvm_split split;
 	uint32_t cpu;
 	bool on_cpu;
 };
@@ -275,45 +276,25 @@ static int label(struct attachment *at, uint32_t slot, struct row *row)
 	return VIEW_LOAD;
 }
 
-/*
- * An event has its time before it is recorded. A look in between has given that
- * moment to the state before: there it stays, and what came then has it less.
- */
-static void only_grow(uint64_t ns[NR_BUDGET], const uint64_t told[NR_BUDGET])
-{
-	uint64_t over = 0;
-
-	for (int i = 0; i < NR_BUDGET; i++) {
-		if (ns[i] >= told[i])
-			continue;
-		over += told[i] - ns[i];
-		ns[i] = told[i];
-	}
-	for (int i = 0; over && i < NR_BUDGET; i++) {
-		uint64_t grown = ns[i] - told[i], less = grown < over ? grown : over;
-
-		ns[i] -= less;
-		over -= less;
-	}
-}
-
 /* Up to now, with the state that is open: counters, but for finish(). */
 static void read_budget(struct load_row *row, const struct load_record *r, uint64_t now,
 			struct told *told)
 {
-	uint64_t ns[NR_BUDGET];
+	uint64_t ns[NR_BUDGET], polled;
 
 	memcpy(ns, r->ns, sizeof(ns));
 	if (!r->ended_ns)
 		budget__close(ns, r, now);
-	row->poll_ns = ns[IN_POLL];
+	polled = ns[IN_POLL];
 	/* Polling is taken from it when the halt ends: only both together never shrink. */
 	ns[IN_KVM] += ns[IN_POLL];
 	ns[IN_POLL] = 0;
-	only_grow(ns, told->ns);
+	budget__only_grow(ns, told->ns);
 	memcpy(told->ns, ns, sizeof(told->ns));
+	budget__split(&told->split, ns[IN_KVM], polled);
 	row->guest_ns = ns[IN_GUEST];
-	row->kvm_ns = ns[IN_KVM];
+	row->kvm_ns = told->split.kvm;
+	row->poll_ns = told->split.poll;
 	row->vmm_ns = ns[IN_VMM];
 	row->halted_ns = ns[IN_HALT];
 	row->steal_ns = ns[IN_STEAL];
@@ -432,8 +413,6 @@ static void settle_budget(struct load_row *row, bool knows_guest)
 		row->kvm_ns += row->guest_ns;
 		row->guest_ns = 0;
 	}
-	row->kvm_ns -= row->poll_ns;
-	budget__settle(&row->kvm_ns, &row->poll_ns);
 	sum = row->guest_ns + row->kvm_ns + row->poll_ns + row->vmm_ns + row->halted_ns +
 	      row->steal_ns + row->blocked_ns;
 	row->unaccounted_ns = row->wall_ns > sum ? row->wall_ns - sum : 0;

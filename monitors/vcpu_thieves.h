@@ -24,7 +24,7 @@ struct task_time {
 struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended);
 void thieves__free(struct thieves *t);
 
-/* The slot is that of the vCPU at the head of row, until it ends. Without memory it has no thieves. */
+/* The slot is that of the vCPU at the head of row, until it ends. Errors: it has no thieves. */
 void thieves__begin(struct thieves *t, uint32_t slot, const struct row *row);
 void thieves__end(struct thieves *t, uint32_t slot);
 

@@ -362,7 +362,7 @@ RAW_TP(exit_raw_tp_vmx_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_VM
 RAW_TP(exit_raw_tp_svm, kvm_exit, exit_of_isa(ctx, ISA_SVM))
 RAW_TP(exit_raw_tp_svm_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_SVM) : 0)
 
-/* Without BTF of the vendor: attaches where the event has three arguments, the reason among them. */
+/* Without the vendor's BTF: attaches where the event has three arguments, with the reason. */
 RAW_TP(exit_raw_tp_old, kvm_exit,
        task_chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0)
 

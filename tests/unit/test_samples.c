@@ -301,7 +301,7 @@ static struct sums sum_up(struct samples *s, size_t sink, enum scope scope)
 	return sums;
 }
 
-/* Thousands of VMs come and go: memory is bounded, and no sink misses anything, or sees it twice. */
+/* Thousands of VMs come and go: memory is bounded, and each sink sees everything once. */
 static void test_folding(void **state)
 {
 	enum { VMS = 3000, KEEP = 100, SLOW_EVERY = 7 };

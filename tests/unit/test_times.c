@@ -325,7 +325,7 @@ static void test_add(void **state)
 	assert_int_equal(sum.count, 6);
 }
 
-/* More keys than there are places: all that is counted is there, and no key has what is another's. */
+/* More keys than there are places: all counts are there, and no key has another one's. */
 static void test_tally(void **state)
 {
 	struct tally t = {};

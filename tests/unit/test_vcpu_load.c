@@ -59,20 +59,38 @@ static void test_open_states(void **state)
 	}
 }
 
-static void test_settle(void **state)
+static void test_split(void **state)
 {
-	uint64_t kvm = 500, poll = 200;
+	struct kvm_split split = {};
 
 	(void)state;
-	budget__settle(&kvm, &poll);
-	assert_int_equal(kvm, 500);
-	assert_int_equal(poll, 200);
-	/* 300 of the polling were shown as KVM's in the interval before. */
-	kvm = -300;
-	poll = 1000;
-	budget__settle(&kvm, &poll);
-	assert_int_equal(kvm, 0);
-	assert_int_equal(poll, 700);
+	budget__split(&split, 700, 200);
+	assert_int_equal(split.kvm, 500);
+	assert_int_equal(split.poll, 200);
+	/* A poll of 1000 ends, of which 300 were told as KVM's at the look before. */
+	budget__split(&split, 1400, 1200);
+	assert_int_equal(split.kvm, 500);
+	assert_int_equal(split.poll, 900);
+	/* It gets them from what comes next, and nothing ever falls. */
+	budget__split(&split, 1500, 1200);
+	assert_int_equal(split.kvm, 500);
+	assert_int_equal(split.poll, 1000);
+	budget__split(&split, 2000, 1200);
+	assert_int_equal(split.kvm, 800);
+	assert_int_equal(split.poll, 1200);
+	assert_int_equal(split.owed, 0);
+}
+
+static void test_only_grow(void **state)
+{
+	uint64_t told[NR_BUDGET] = { 100, 200, 300 }, ns[NR_BUDGET] = { 120, 195, 330 };
+
+	(void)state;
+	/* 5 ns of the second part were told too early: 50 more in all, less those. */
+	budget__only_grow(ns, told);
+	assert_int_equal(ns[0], 115);
+	assert_int_equal(ns[1], 200);
+	assert_int_equal(ns[2], 330);
 }
 
 static void test_cpu_list(void **state)
@@ -138,9 +156,8 @@ static void test_row_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open_states),
-		cmocka_unit_test(test_settle),
-		cmocka_unit_test(test_cpu_list),
+		cmocka_unit_test(test_open_states), cmocka_unit_test(test_split),
+		cmocka_unit_test(test_only_grow),   cmocka_unit_test(test_cpu_list),
 		cmocka_unit_test(test_row_again),
 	};
 
