@@ -111,20 +111,20 @@ uint64_t dirty_pages__unique(const struct dirty_pages *pages, const struct dirty
 		       0;
 }
 
-static void add_page(struct dirty_pages *pages, const struct dirty_region *region, uint64_t rel_gfn,
-		     uint64_t count)
+/* Room for a chunk's pages. False: out of memory. */
+static bool make_room(struct dirty_pages *pages)
 {
+	size_t room = pages->room * 2 + CHUNK_PAGES;
 	struct page_count *more;
-	size_t room = pages->room ? pages->room * 2 : CHUNK_PAGES;
 
-	if (pages->nr == pages->room) {
-		more = reallocarray(pages->list, room, sizeof(*more));
-		if (!more)
-			return;
-		pages->list = more;
-		pages->room = room;
-	}
-	pages->list[pages->nr++] = (struct page_count){ region, rel_gfn, count };
+	if (pages->nr + CHUNK_PAGES <= pages->room)
+		return true;
+	more = reallocarray(pages->list, room, sizeof(*more));
+	if (!more)
+		return false;
+	pages->list = more;
+	pages->room = room;
+	return true;
 }
 
 static void add_chunk(struct dirty_pages *pages, const struct dirty_region *region,
@@ -132,9 +132,12 @@ static void add_chunk(struct dirty_pages *pages, const struct dirty_region *regi
 {
 	uint64_t first = chunk->key.number << CHUNK_BITS;
 
+	if (!make_room(pages))
+		return;
 	for (int i = 0; i < CHUNK_PAGES; i++)
 		if (chunk->counts[i])
-			add_page(pages, region, first + i, chunk->counts[i]);
+			pages->list[pages->nr++] =
+				(struct page_count){ region, first + i, chunk->counts[i] };
 }
 
 void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions,

@@ -28,7 +28,7 @@ struct thieves {
 	void *victims; /* by head: tsearch() */
 	struct victim **by_slot;
 	size_t nr_slots, nr_sinks, keep_ended;
-	TAILQ_HEAD(, victim) ended; /* the oldest first */
+	TAILQ_HEAD(ended_victims, victim) ended; /* the oldest first */
 	size_t nr_ended;
 };
 

@@ -161,7 +161,8 @@ static int setup_slots(struct vm *vm)
 		for (int slot = FIRST_SLOT; slot < most && nr < vm->plan->nr_slots; slot++) {
 			if (slot_list(slot) != (slot_list(LOG_SLOT) + list) % 128)
 				continue;
-			if (vm__add_slot(vm, slot, GPA_SLOTS + nr++ * 2 * PAGE, vm->ram, PAGE, 0))
+			if (vm__add_slot(vm, slot, GPA_SLOTS + 2ULL * PAGE * nr++, vm->ram, PAGE,
+					 0))
 				return -1;
 		}
 	if (nr == vm->plan->nr_slots)

@@ -92,9 +92,9 @@ static int set_up(void **state)
 	for (int i = 1; i < NR_CHUNKS; i++) {
 		m->chunks[i].in_use = 1;
 		m->chunks[i].key.region = i;
-		m->chunks[i].key.number = 10 * i;
+		m->chunks[i].key.number = 10ULL * i;
 		m->regions[i]->wanted = true;
-		m->regions[i]->key.base_gfn = 0x1000 * i;
+		m->regions[i]->key.base_gfn = 0x1000ULL * i;
 	}
 	m->pages.counts.chunks = m->chunks;
 	m->pages.counts.nr_chunks = NR_CHUNKS;

@@ -332,7 +332,7 @@ static void test_tally(void **state)
 
 	(void)state;
 	for (int32_t key = 1; key <= TALLY_KEYS + 4; key++)
-		tally__add(&t, key, 10 * key);
+		tally__add(&t, key, 10ULL * key);
 	tally__add(&t, 3, 1);
 	tally__add(&t, TALLY_KEYS + 2, 1);
 	for (int32_t key = 1; key <= TALLY_KEYS; key++)
