@@ -29,6 +29,8 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf)
 LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c) -lm
+# compat/vmlinux.c stands before these functions of libbpf.
+WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
@@ -59,7 +61,7 @@ deps: ## install what building, testing and the demo need
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
 $(OUTPUT)/%.o: %.c $(SKELETONS)
 	$(call say,CC,$<)
@@ -88,7 +90,7 @@ $(OUTPUT)/skel/%.skel.h: $(OUTPUT)/bpf/%.bpf.o
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(shell $(PKG_CONFIG) --libs libbpf json-c cmocka) -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c cmocka) -lelf -lz -lm
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
