@@ -44,13 +44,13 @@ exact()
 	holds "$label: the generator does what it says" guest $options
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
 	preempted "$label: every call" "$@" && return 1
-	ask "$label: nothing lost" 0 'lost | add'
+	ask_lost "$label: nothing lost" 0 'lost | add'
 }
 
 # why_not OP: what the generator said when it was tried
 why_not()
 {
-	jq -rs --arg op "$1" 'map(select(.what == "probe" and .op == $op) | .why)[0]' "$TMP/probe.json"
+	jq -rs --arg op "$1" 'map(select(.what == "probe" and .op == $op) | .why)[0]' "$kept/probe.json"
 }
 
 # written JQ_NAME JQ: of the calls of that name in the file
@@ -123,30 +123,35 @@ else
 	answers
 fi
 
-for kind in $(kinds raw_tp tp_btf tracepoint); do
-	if why=$(lacks hypercall $kind '^kvm_(entry|hypercall|hv_hypercall)$'); then
-		skip "--hooks=$kind" "$why"
-		continue
-	fi
-	if exact "--hooks=$kind" "--vcpus=2 $ops" -- --hooks=$kind; then
-		all_names "--hooks=$kind"
-		answers
-	fi
-	if guest_can hv_call && exact "--hooks=$kind, Hyper-V" "hv_call=37" -- --hooks=$kind --events; then
-		ask "--hooks=$kind: Hyper-V's arguments" '[[8,[1,0,0,0,4660,22136]]]' \
-			'all_events | map([.nr, .args]) | unique'
-		answers
-	fi
-	if test -z "$no_xen" && exact "--hooks=$kind, Xen" "xen_call=29" -- --hooks=$kind --events; then
-		ask "--hooks=$kind: Xen's arguments" '[[17,[1,2,3,4,5,6]]]' 'all_events | map([.nr, .args]) | unique'
-		answers
-	fi
-done
+if planned kinds; then
+	for kind in raw_tp tp_btf tracepoint; do
+		if why=$(lacks hypercall $kind '^kvm_(entry|hypercall|hv_hypercall)$'); then
+			skip "--hooks=$kind" "$why"
+			continue
+		fi
+		if exact "--hooks=$kind" "--vcpus=2 $ops" -- --hooks=$kind; then
+			all_names "--hooks=$kind"
+			answers
+		fi
+		if guest_can hv_call && exact "--hooks=$kind, Hyper-V" "hv_call=37" -- --hooks=$kind --events; then
+			ask "--hooks=$kind: Hyper-V's arguments" '[[8,[1,0,0,0,4660,22136]]]' \
+				'all_events | map([.nr, .args]) | unique'
+			answers
+		fi
+		if test -z "$no_xen" && exact "--hooks=$kind, Xen" "xen_call=29" -- --hooks=$kind --events; then
+			ask "--hooks=$kind: Xen's arguments" '[[17,[1,2,3,4,5,6]]]' 'all_events | map([.nr, .args]) | unique'
+			answers
+		fi
+	done
+	part_ends
+fi
 
-exact "another monitor beside it" "--vcpus=2 $ops cpuid=50" -- -e -l
-all_names "another monitor beside it"
-answers
-exact "--vcpu=1" "--vcpus=2 $ops" -- --vcpu=1
-ask "--vcpu=1: only that one" '[1]' '$watch | map(select(.monitor == "hypercall") | .vcpu) | unique'
-answers
+if planned beside; then
+	exact "another monitor beside it" "--vcpus=2 $ops cpuid=50" -- -e -l
+	all_names "another monitor beside it"
+	answers
+	exact "--vcpu=1" "--vcpus=2 $ops" -- --vcpu=1
+	ask "--vcpu=1: only that one" '[1]' '$watch | map(select(.monitor == "hypercall") | .vcpu) | unique'
+	answers
+fi
 done_testing

@@ -6,7 +6,7 @@
 name="a Linux guest's hypercalls"
 ipis=5
 
-if why=$(another_linux_guest) || why=$(missing hypercall kvm_hypercall); then
+if why=$(no_linux_guest) || why=$(missing hypercall kvm_hypercall); then
 	skip "$name" "$why"
 	done_testing
 fi

@@ -41,7 +41,7 @@ exact()
 	holds "$label: the generator does what it says" guest $options
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
 	preempted "$label: every interrupt" "$@" && return 1
-	ask "$label: nothing lost" '{}' 'lost | map_values(select(. != 0))'
+	ask_lost "$label: nothing lost" '{}' 'lost | map_values(select(. != 0))'
 }
 
 # each N: all events of the run are those the generator tells, in their order
@@ -77,9 +77,12 @@ else
 fi
 answers
 
-exact "32-bit ids" "intr_user=1 msi=1:1" --
-each 66
-answers
+if planned ids32; then
+	exact "32-bit ids" "intr_user=1 msi=1:1" --
+	each 66
+	answers
+	part_ends
+fi
 
 if test -n "$no_calls"; then
 	exact "irqfd, by tracepoints" "intr_user=1 irqfd=3" --
@@ -100,20 +103,25 @@ ask "guests: raised by their vCPUs" 'guests(40)' 'seen | group_by(.raiser_tid) |
 	sort | join(" ")'
 answers
 
-for kind in $(kinds kprobe fentry tracepoint raw_tp tp_btf); do
-	case $kind in
-	kprobe | fentry) all=$kind,tracepoint need='' ;;
-	*) all=$kind need=_event ;;
-	esac
-	if why=$(lacks kvm_irqchip "$all" "$need\$"); then
-		skip "--hooks=$all" "$why"
-	elif exact "--hooks=$all" "intr_user=1 irq_lines=1 msi=1" -- "--hooks=$all"; then
-		each 266
-		answers
-	fi
-done
+if planned kinds; then
+	for kind in kprobe fentry tracepoint raw_tp tp_btf; do
+		case $kind in
+		kprobe | fentry) all=$kind,tracepoint need='' ;;
+		*) all=$kind need=_event ;;
+		esac
+		if why=$(lacks kvm_irqchip "$all" "$need\$"); then
+			skip "--hooks=$all" "$why"
+		elif exact "--hooks=$all" "intr_user=1 irq_lines=1 msi=1" -- "--hooks=$all"; then
+			each 266
+			answers
+		fi
+	done
+	part_ends
+fi
 
-exact "--summary" "intr_user=1 irq_lines=1 msi=1" -- --summary
-ask "--summary: no events, all counted" '[0,266]' '[(seen | length), (totals | map(.count) | add)]'
-answers
+if planned summary; then
+	exact "--summary" "intr_user=1 irq_lines=1 msi=1" -- --summary
+	ask "--summary: no events, all counted" '[0,266]' '[(seen | length), (totals | map(.count) | add)]'
+	answers
+fi
 done_testing

@@ -9,7 +9,7 @@
 name="the dirty rate"
 pages=4096 write_rate=5120 bandwidth=$((2 * 1024 * 1024)) rounds=3
 
-if why=$(another_linux_guest) || why=$(missing mark_page_dirty mark_page_dirty); then
+if why=$(no_linux_guest) || why=$(missing mark_page_dirty mark_page_dirty); then
 	skip "$name" "$why"
 	done_testing
 fi
