@@ -148,7 +148,13 @@ case $(vendor) in
 none) many=300 few=50 slack=2 gap=0 ;;
 *) many=60 few=15 slack=30 gap=20000000 ;;
 esac
-agrees "all hooks" $many
+both()
+{
+	agrees "all hooks" $many
+	ipis_and_timers
+}
+
+together both -n -w
 if planned kinds; then
 	for kind in tp_btf tracepoint; do
 		if why=$(lacks halt_poll_ns $kind kvm_vcpu_wakeup); then
@@ -159,6 +165,5 @@ if planned kinds; then
 	done
 	part_ends
 fi
-ipis_and_timers
 only_one
 done_testing

@@ -91,37 +91,42 @@ ask_true "times" '$watch | map(select(.monitor == "hypercall" and .scope == "tot
 answers "$TMP"/calls/hypercall-*.json
 rm -rf "$TMP/calls"
 
-exact "32-bit" "--mode=real $ops" -- --events
-all_names "32-bit"
-ask "32-bit: SEND_IPI's destinations" '[[100,102,133]]' 'events("SEND_IPI") | map(.decoded.destinations) | unique'
-ask "--events: in the output" 126 'all_events | map(select(.abi == "kvm")) | length'
-answers
+no_xen=$(missing hypercall kvm_xen_hypercall)
+guest_can xen_call || no_xen="no Xen guest ran here: $(why_not xen_call)"
+with_events()
+{
+	exact "32-bit" "--mode=real $ops" -- --events
+	all_names "32-bit"
+	ask "32-bit: SEND_IPI's destinations" '[[100,102,133]]' 'events("SEND_IPI") | map(.decoded.destinations) | unique'
+	ask "--events: in the output" 126 'all_events | map(select(.abi == "kvm")) | length'
+	answers
+
+	if ! guest_can hv_call; then
+		skip "Hyper-V" "no Hyper-V guest ran here: $(why_not hv_call)"
+	else
+		exact "Hyper-V" "--vcpus=2 hv_call=37" -- --events
+		calls "Hyper-V" NOTIFY_LONG_SPIN_WAIT hv_call
+		counts_as_kvm "Hyper-V"
+		ask "Hyper-V: its arguments" '[["hyperv",8,true,0,4660,22136]]' 'all_events | map([.abi, .nr,
+			.decoded.fast, .decoded.rep_cnt, .decoded.input, .decoded.output]) | unique'
+		answers
+	fi
+	if test -n "$no_xen"; then
+		skip "Xen" "$no_xen"
+	else
+		exact "Xen" "--vcpus=2 xen_call=29" -- --events
+		calls "Xen" xen_version xen_call
+		ask "Xen: its arguments" '[["xen",17,[1,2,3,4,5,6]]]' 'all_events | map([.abi, .nr, .args]) | unique'
+		answers
+	fi
+}
+
+together with_events -h --temp-dir="$TMP/calls" --events
 holds "--events: no file" test ! -e "$TMP/calls"
 
 exact "4 vCPUs in 2 VMs" "--vms=2 --vcpus=2 --separate $ops" --
 all_names "4 vCPUs in 2 VMs"
 answers
-
-if ! guest_can hv_call; then
-	skip "Hyper-V" "no Hyper-V guest ran here: $(why_not hv_call)"
-else
-	exact "Hyper-V" "--vcpus=2 hv_call=37" -- --events
-	calls "Hyper-V" NOTIFY_LONG_SPIN_WAIT hv_call
-	counts_as_kvm "Hyper-V"
-	ask "Hyper-V: its arguments" '[["hyperv",8,true,0,4660,22136]]' 'all_events | map([.abi, .nr,
-		.decoded.fast, .decoded.rep_cnt, .decoded.input, .decoded.output]) | unique'
-	answers
-fi
-no_xen=$(missing hypercall kvm_xen_hypercall)
-guest_can xen_call || no_xen="no Xen guest ran here: $(why_not xen_call)"
-if test -n "$no_xen"; then
-	skip "Xen" "$no_xen"
-else
-	exact "Xen" "--vcpus=2 xen_call=29" -- --events
-	calls "Xen" xen_version xen_call
-	ask "Xen: its arguments" '[["xen",17,[1,2,3,4,5,6]]]' 'all_events | map([.abi, .nr, .args]) | unique'
-	answers
-fi
 
 if planned kinds; then
 	for kind in raw_tp tp_btf tracepoint; do

@@ -69,19 +69,39 @@ injections()
 }
 
 all_kinds="ipi=20 ioapic_irq=40 timer_oneshot=5"
-if test -z "$no_inject" && ! hist_begin kvm_inj_virq vector && ! hist_begin kvm_inj_virq irq; then
-	hist_event=
-fi
-exact "2 vCPUs" "--vcpus=2 $all_kinds" --
-taken "IOAPIC" 85 40
-taken "IPIs" 96 20
-taken "timer" 97 5
-injections
-if test -z "$no_inject" && test -n "$hist_event"; then
-	ask "2 vCPUs: by vector, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'injected | group_by(.vector) |
-		map("\(.[0].vector) \(length) ") | join("")'
-fi
-answers
+injected_ones()
+{
+	if test -z "$no_inject" && ! hist_begin kvm_inj_virq vector && ! hist_begin kvm_inj_virq irq; then
+		hist_event=
+	fi
+	exact "2 vCPUs" "--vcpus=2 $all_kinds" --
+	taken "IOAPIC" 85 40
+	taken "IPIs" 96 20
+	taken "timer" 97 5
+	injections
+	if test -z "$no_inject" && test -n "$hist_event"; then
+		ask "2 vCPUs: by vector, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'injected | group_by(.vector) |
+			map("\(.[0].vector) \(length) ") | join("")'
+	fi
+	answers
+
+	if test -n "$no_inject"; then
+		skip "KVM_INTERRUPT, software interrupts" "$no_inject"
+	else
+		exact "KVM_INTERRUPT" "interrupt=30" --
+		injections
+		ask "KVM_INTERRUPT: no APIC raises or ends it" '[[0,0,"EOI"]]' 'totals(86) | map([.raised, .eois, .hidden])'
+		ask "KVM_INTERRUPT: its events" '[["IRQ",86,null]]' 'injected | map([.type, .vector, .delay_ns]) | unique'
+		answers
+		exact "INT n" "int_n=9" --
+		injections
+		ask_true "INT n: what is injected is soft" 'injected | all(.type == "Soft/INTn" and .vector == 87 and .delay_ns == null)'
+		answers
+		test "$(vendor)" = vmx && ask "INT n: at least one" true 'injected | length > 0' && answers
+	fi
+}
+
+together injected_ones -i
 
 # Of a guest that has interrupts off.
 exact "pending" "intr_user=1 msi=1 irqfd=3" --
@@ -91,21 +111,6 @@ ask "pending: raised twice by an ioctl, thrice by another process" \
 	'if by_function then [[5,4,0,0]] else [[2,1,0,0], 3] end' \
 	'totals(82) | map([.raised, .merged, .count, .eois]) + if by_function then [] else [unknown] end'
 answers
-
-if test -n "$no_inject"; then
-	skip "KVM_INTERRUPT, software interrupts" "$no_inject"
-else
-	exact "KVM_INTERRUPT" "interrupt=30" --
-	injections
-	ask "KVM_INTERRUPT: no APIC raises or ends it" '[[0,0,"EOI"]]' 'totals(86) | map([.raised, .eois, .hidden])'
-	ask "KVM_INTERRUPT: its events" '[["IRQ",86,null]]' 'injected | map([.type, .vector, .delay_ns]) | unique'
-	answers
-	exact "INT n" "int_n=9" --
-	injections
-	ask_true "INT n: what is injected is soft" 'injected | all(.type == "Soft/INTn" and .vector == 87 and .delay_ns == null)'
-	answers
-	test "$(vendor)" = vmx && ask "INT n: at least one" true 'injected | length > 0' && answers
-fi
 
 if planned kinds; then
 	for kind in kprobe fentry tracepoint raw_tp tp_btf; do

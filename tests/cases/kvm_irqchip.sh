@@ -65,34 +65,38 @@ both_answers()
 		length == 3 and all(any(.coalesced) and any(.coalesced | not) and any(.masked))'
 }
 
-hist_begin kvm_ioapic_set_irq pin
-exact "ioctls" "intr_user=1 irq_lines=1 msi=1" --
-each 266
-both_answers
-if test -n "$hist_refused"; then
-	skip "ioctls: by pin of the IOAPIC, as tracefs counts" "$hist_refused"
-else
-	ask "ioctls: by pin of the IOAPIC, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'totals |
-		map(select(.chip == "IOAPIC")) | sort_by(.pin) | map("\(.pin) \(.count) ") | join("")'
-fi
-answers
-
-if planned ids32; then
-	exact "32-bit ids" "intr_user=1 msi=1:1" --
-	each 66
+from_ioctls()
+{
+	hist_begin kvm_ioapic_set_irq pin
+	exact "ioctls" "intr_user=1 irq_lines=1 msi=1" --
+	each 266
+	both_answers
+	if test -n "$hist_refused"; then
+		skip "ioctls: by pin of the IOAPIC, as tracefs counts" "$hist_refused"
+	else
+		ask "ioctls: by pin of the IOAPIC, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'totals |
+			map(select(.chip == "IOAPIC")) | sort_by(.pin) | map("\(.pin) \(.count) ") | join("")'
+	fi
 	answers
-	part_ends
-fi
 
+	if planned ids32; then
+		exact "32-bit ids" "intr_user=1 msi=1:1" --
+		each 66
+		answers
+		part_ends
+	fi
+	test -z "$no_calls" || return 0
+	exact "irqfd" "intr_user=1 irqfd=3 irqfd=2:1" --
+	each 7
+	answers
+}
+
+together from_ioctls -c
 if test -n "$no_calls"; then
 	exact "irqfd, by tracepoints" "intr_user=1 irqfd=3" --
 	ask "irqfd, by tracepoints: raised elsewhere, the VM is not known" '[["irq_raiser",null,null,"MSI",82]]' \
 		'seen | map(select(.raiser_comm != "kvm_guest") | [.raiser_comm, .pid, .vm, .chip, .vector]) | unique'
 	ask "irqfd, by tracepoints: each" '[5,5]' '[(seen | length), (totals | map(.count) | add)]'
-	answers
-else
-	exact "irqfd" "intr_user=1 irqfd=3 irqfd=2:1" --
-	each 7
 	answers
 fi
 

@@ -57,38 +57,43 @@ latency()
 	test "$(vendor)" = vmx || ask "$label: all by hrtimers" '[false]' 'totals | map(.hv) | unique'
 }
 
-# 10 ms: one that expires while it is started, as its thread lost the CPU, is no hrtimer's expiry.
-hist_begin kvm_hv_timer_state hv_timer_in_use
-exact "2 vCPUs" "--vcpus=2 timer_oneshot=12:10000 timer_tsc=15:10000" --
-waited ONESHOT 12
-waited TSCDEADLINE 15
-latency
-if test "$(vendor)" = vmx; then
-	hist_end >/dev/null
-	ask_true "2 vCPUs: hv timers" 'totals | any(.hv and .count > 0)'
-	ask_true "2 vCPUs: none by an hrtimer but those that a halt switched" 'totals | map(select(.hv | not)) |
-		all(.count == 0 and .restarted == .switched)'
-	skip "2 vCPUs: as tracefs counts" "after each halt the event also tells of timers that there are none of"
-elif test -n "$hist_refused"; then
-	skip "2 vCPUs: as tracefs counts" "$hist_refused"
-	skip "2 vCPUs: hv timers" "only VMX has a preemption timer; this is $(vendor)"
-else
-	ask "2 vCPUs: as tracefs counts" "\"$(hist_end)\"" '"0 \(totals | map(.count + .restarted) | add)"'
-	skip "2 vCPUs: hv timers" "only VMX has a preemption timer; this is $(vendor)"
-fi
-answers
+timers()
+{
+	# 10 ms: one that expires while it is started, as its thread lost the CPU, is no hrtimer's expiry.
+	hist_begin kvm_hv_timer_state hv_timer_in_use
+	exact "2 vCPUs" "--vcpus=2 timer_oneshot=12:10000 timer_tsc=15:10000" --
+	waited ONESHOT 12
+	waited TSCDEADLINE 15
+	latency
+	if test "$(vendor)" = vmx; then
+		hist_end >/dev/null
+		ask_true "2 vCPUs: hv timers" 'totals | any(.hv and .count > 0)'
+		ask_true "2 vCPUs: none by an hrtimer but those that a halt switched" 'totals | map(select(.hv | not)) |
+			all(.count == 0 and .restarted == .switched)'
+		skip "2 vCPUs: as tracefs counts" "after each halt the event also tells of timers that there are none of"
+	elif test -n "$hist_refused"; then
+		skip "2 vCPUs: as tracefs counts" "$hist_refused"
+		skip "2 vCPUs: hv timers" "only VMX has a preemption timer; this is $(vendor)"
+	else
+		ask "2 vCPUs: as tracefs counts" "\"$(hist_end)\"" '"0 \(totals | map(.count + .restarted) | add)"'
+		skip "2 vCPUs: hv timers" "only VMX has a preemption timer; this is $(vendor)"
+	fi
+	answers
 
-exact "periodic" "--vcpus=2 timer_periodic=6" --
-ask_true "periodic: each period fires" '($guest | map(select(.what == "vcpu") | .irqs_taken)) as $taken | of("PERIODIC") |
-	length == 2 and all(if functions then .fired >= 6 and .late == .fired else true end) and ($taken | all(. >= 6))'
-ask "periodic: an hrtimer is started once, the CPU's timer for each period" '[0,0]' 'totals | group_by(.tid) |
-	map(if any(.hv) then 0 else (map(.count) | add) - 1 end)'
-latency
-answers
+	exact "periodic" "--vcpus=2 timer_periodic=6" --
+	ask_true "periodic: each period fires" '($guest | map(select(.what == "vcpu") | .irqs_taken)) as $taken | of("PERIODIC") |
+		length == 2 and all(if functions then .fired >= 6 and .late == .fired else true end) and ($taken | all(. >= 6))'
+	ask "periodic: an hrtimer is started once, the CPU's timer for each period" '[0,0]' 'totals | group_by(.tid) |
+		map(if any(.hv) then 0 else (map(.count) | add) - 1 end)'
+	latency
+	answers
 
-exact "dropped" "timer_dropped=9" --
-ask "dropped: armed and never fired" '[[9,0,9]]' 'of("ONESHOT") | map([.count, .fired, if seen_firing then .never else 9 end])'
-answers
+	exact "dropped" "timer_dropped=9" --
+	ask "dropped: armed and never fired" '[[9,0,9]]' 'of("ONESHOT") | map([.count, .fired, if seen_firing then .never else 9 end])'
+	answers
+}
+
+together timers -T
 
 # by_another KIND KINDS: why no expiries are seen by this kind, but at most by another one of these
 by_another()

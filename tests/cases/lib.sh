@@ -13,12 +13,14 @@ trap 'exit 130' INT TERM
 # pass NAME; fail NAME [DIAGNOSTIC]; skip NAME REASON
 pass()
 {
+	test "$stage" != run || return 0
 	tap_nr=$((tap_nr + 1))
 	echo "ok $tap_nr - $1"
 }
 
 fail()
 {
+	test "$stage" != run || return 0
 	tap_nr=$((tap_nr + 1))
 	tap_failed=$((tap_failed + 1))
 	echo "not ok $tap_nr - $1"
@@ -27,6 +29,7 @@ fail()
 
 skip()
 {
+	test "$stage" != run || return 0
 	tap_nr=$((tap_nr + 1))
 	echo "ok $tap_nr - $1 # SKIP $2"
 }
@@ -99,14 +102,14 @@ lacks()
 planned()
 {
 	case " ${KVM_WATCHER_PLAN-"$(basename "$0" .sh)/$1"} " in
-	*" $(basename "$0" .sh)/$1 "*) echo "#part $1" ;;
+	*" $(basename "$0" .sh)/$1 "*) test "$stage" = run || echo "#part $1" ;;
 	*) return 1 ;;
 	esac
 }
 
 part_ends()
 {
-	echo "#part -"
+	test "$stage" = run || echo "#part -"
 }
 
 # has_tool NAME PROGRAM: false, with a skip that names the program, where it is not; in CI, which
@@ -153,19 +156,27 @@ no_linux_guest()
 # reason in $hist_refused, where it can't
 hist_begin()
 {
+	if test "$stage" = ask; then
+		hist_refused=$(cat "$TMP/hist_refused")
+		test -z "$hist_refused"
+		return
+	fi
 	hist_event=/sys/kernel/tracing/events/kvm/$1 hist_key=$2 hist_refused=
 	if ! echo "hist:keys=$2:size=1024" 2>"$TMP/err" >"$hist_event/trigger"; then
 		hist_refused="this kernel refuses a hist trigger on $1: $(cat "$TMP/err")"
-		return 1
 	fi
+	echo "$hist_refused" >"$TMP/hist_refused"
+	test -z "$hist_refused"
 }
 
 # hist_end: ends that and prints "KEY COUNT" lines by key, of "{ key: 123 } hitcount: 456"
 hist_end()
 {
 	test -z "$hist_refused" || return 1
-	cat "$hist_event/hist" >"$TMP/hist"
-	echo "!hist:keys=$hist_key:size=1024" >"$hist_event/trigger"
+	if test "$stage" != ask; then
+		cat "$hist_event/hist" >"$TMP/hist"
+		echo "!hist:keys=$hist_key:size=1024" >"$hist_event/trigger"
+	fi
 	sed -n "s/^{ $hist_key: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p" "$TMP/hist" | sort -n
 }
 
@@ -173,6 +184,7 @@ hist_end()
 # $TMP/watch.json and messages into $TMP/watch.err, and returns when it watches.
 watch()
 {
+	test -z "$stage" || return 0
 	discard=
 	rm -f "$TMP/watch.err"
 	kvm_watcher --format=json --interval=3600 "$@" >"$TMP/watch.json" 2>"$TMP/watch.err" &
@@ -190,6 +202,13 @@ watch()
 # watch_end: ends it as Ctrl-C would; its exit status is the function's
 watch_end()
 {
+	case $stage in
+	run) return 0 ;;
+	ask)
+		together_rows
+		return "$watch_status"
+		;;
+	esac
 	kill -INT "$watch_pid" 2>/dev/null	# with -p it may have ended by itself
 	wait "$watch_pid"
 	watch_status=$?
@@ -222,6 +241,22 @@ ours()
 # guest ARGUMENT...: runs kvm_guest, its lines into $TMP/guest.json
 guest()
 {
+	test -z "$stage" || together_nr=$((together_nr + 1))
+	if test "$stage" = ask; then
+		cp "$TMP/guest.$together_nr" "$TMP/guest.json"
+		test ! -e "$TMP/guest.$together_nr.failed"
+		return
+	fi
+	guest_runs "$@" && guest_status=0 || guest_status=1
+	if test "$stage" = run; then
+		cp "$TMP/guest.json" "$TMP/guest.$together_nr"
+		test $guest_status = 0 || : >"$TMP/guest.$together_nr.failed"
+	fi
+	return $guest_status
+}
+
+guest_runs()
+{
 	if ! kvm_guest "$@" >"$TMP/guest.json" 2>"$TMP/guest.err"; then
 		sed 's/^/# /' "$TMP/guest.err"
 		return 1
@@ -247,6 +282,41 @@ guest_at_gate()
 open_gate()
 {
 	: >"$TMP/gate"
+}
+
+# A start of kvm_watcher takes seconds in Bochs. together FUNCTION WATCH_OPTION...: one kvm_watcher watches all
+# runs of the generator that FUNCTION makes. It is called twice: first it runs the generator, and nothing is asked or
+# said; then, when kvm_watcher has ended, it asks, and what would run again is given what was. Of one run there are
+# the rows of its own processes, and the losses of all. One use of hist_begin at most.
+stage= together_nr=0
+together()
+{
+	together_runs=$1
+	shift
+	if ! watch "$@"; then
+		fail "$together_runs: kvm_watcher starts"
+		return
+	fi
+	stage=run together_nr=0
+	$together_runs
+	stage=
+	cat "$TMP"/guest.[0-9]* >"$TMP/guest.json"
+	watch_end
+	mv "$TMP/watch.json" "$TMP/together.json"
+	mv "$TMP/guest.json" "$TMP/guests.json"
+	stage=ask together_nr=0
+	$together_runs
+	stage=
+	rm -f "$TMP"/guest.[0-9]*
+}
+
+# together_rows: into $TMP/watch.json those of the generator's processes, and those of none
+together_rows()
+{
+	sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$TMP/guest.json" | sort -u | tr '\n' ' ' >"$TMP/pids"
+	awk -v pids=" $(cat "$TMP/pids")" 'match($0, /"pid":[0-9]+/) {
+		if (!index(pids, " " substr($0, RSTART + 6, RLENGTH - 6) " ")) next
+	} { print }' "$TMP/together.json" >"$TMP/watch.json"
 }
 
 # per_vcpu MONITOR_FILTER: "tid:count" of all total rows that match, summed and sorted
@@ -324,7 +394,7 @@ ask_where()
 # answers [FILE]: of a run that was preempted nothing is asked
 answers()
 {
-	if test -n "$discard"; then
+	if test -n "$discard" || test "$stage" = run; then
 		rm -f "$TMP/asked"
 		return
 	fi
@@ -355,6 +425,7 @@ preempted()
 {
 	preempted_name=$1
 	shift
+	test "$stage" != run || return 1
 	case "$*" in
 	*--hooks=*) ;;
 	*) return 1 ;;

@@ -176,9 +176,14 @@ already_there()
 	wait $halted $spinning 2>/dev/null
 }
 
+both()
+{
+	every_part
+	rivals
+}
+
 watch_options=
-every_part
-rivals
+together both -o
 if planned moves; then
 	moves
 fi
