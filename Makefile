@@ -132,10 +132,10 @@ TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/gu
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
 QUICK := unit native 6.1-svm 6.1-vmx
-# The slow ones first: two run at a time.
+# run.sh begins with those that take longest: two run at a time.
 MATRIX := 7.2-vmx 6.12-vmx 6.1-vmx 5.10-vmx 7.2-svm 6.12-svm 6.1-svm 5.10-svm
 
-test: $(TESTED) ## unit tests, this host, one SVM and one VMX machine
+test: $(TESTED) ## minutes: unit tests, this host, one SVM and one VMX machine
 	@tests/run.sh $(OWN_KERNEL) --quick --jobs=2 $(QUICK)
 
 test-unit: $(UNIT_TESTS) ## unit tests alone

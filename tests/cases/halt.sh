@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # -n and -w are exact: what they say of halts and of halt-polling is what KVM
 # counted itself, and halts of a known length have that length.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Of the generator's VMs, there may be others on this host: mine(MONITOR; SCOPE) are its rows,

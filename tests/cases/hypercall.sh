@@ -3,6 +3,8 @@
 # from 64-bit and from 32-bit guests, of KVM's, Hyper-V's and Xen's numbering,
 # and HYPERCALLS is what KVM counts itself; each call's arguments are decoded,
 # in a file or with --events in the output.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # calls LABEL NAME OP: as many as the generator's vCPUs say

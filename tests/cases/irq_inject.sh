@@ -2,6 +2,8 @@
 # -i is exact: N interrupts that a guest takes by its IOAPIC, by IPIs and by its timer, and ends with N EOIs, are N
 # per vCPU and vector; each injection is one event, and all of them are what KVM and tracefs count. Interrupts that an
 # exit broke off are injected again, and said to be; KVM_INTERRUPT, software interrupts, posted and merged ones.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Other VMs may run on this host: theirs are none of ours.

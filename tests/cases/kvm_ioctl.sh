@@ -2,6 +2,8 @@
 # -l is exact: the generator counts its own ioctls by command and errno, the
 # totals say the same, whatever kind of hook is used; arguments are decoded;
 # and strace sees the same calls in the same order.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Whoever else uses KVM on this host is not of this test: "calls" are the generator's. What it

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # -T is exact: N one-shot and TSC-deadline timers, N periods, and N timers that are armed anew before they fire are N,
 # per vCPU and mode; starts are what tracefs counts; how late timers fire is known of each.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Other VMs may run on this host: theirs are none of ours.

@@ -2,6 +2,8 @@
 # -f and -m are exact: each fresh page that the generator touches is one fault in
 # the right slot, of the right type, at the right address; each MMIO access is
 # one; and the totals agree with the events.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # What the checks are written in, evaluated at once because jq is slow in the machines: "by_pid(f)"

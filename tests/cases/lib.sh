@@ -220,7 +220,7 @@ watch_end()
 # ours: leaves in $TMP/watch.json what is of this case's generators, and of no process: other VMs may run on this
 # host, which are not of the question. $others says whether some did: then what was lost may be theirs. In a
 # machine there are none; a case that is about all events says everyone=1.
-others= everyone=
+others='' everyone=''
 ours()
 {
 	others=
@@ -272,6 +272,7 @@ guest_at_gate()
 	rm -f "$TMP/gate"
 	kvm_guest --start-on="$TMP/gate" "$@" >"$TMP/gated.json" &
 	gated=$!
+	# shellcheck disable=SC2010
 	while test "$(ls -l /proc/$gated/fd 2>/dev/null | grep -c kvm-vcpu)" -lt "$gate_vcpus" &&
 	      kill -0 $gated 2>/dev/null; do
 		sleep 0.05
@@ -288,7 +289,7 @@ open_gate()
 # runs of the generator that FUNCTION makes. It is called twice: first it runs the generator, and nothing is asked or
 # said; then, when kvm_watcher has ended, it asks, and what would run again is given what was. Of one run there are
 # the rows of its own processes, and the losses of all. One use of hist_begin at most.
-stage= together_nr=0
+stage='' together_nr=0
 together()
 {
 	together_runs=$1

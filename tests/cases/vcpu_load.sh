@@ -2,6 +2,8 @@
 # -o: the budget of every vCPU adds up, and each part of it is what the
 # generator did: spinning, halting and sleeping for known times, alone or two
 # vCPUs on one CPU; run-queue delay as the scheduler counts it itself.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Per cent that a known time may be longer, us per sleep, us per switch of a CPU that is asleep and of one
@@ -70,7 +72,7 @@ every_part()
 {
 	ops="sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50 sleep=50"
 	ops="$ops timer_oneshot=10:50000 touch_slow=10:50"
-	for i in 1 2 3 4 5 6 7 8 9 10; do
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		ops="$ops spin=10 timer_oneshot=1:30000"
 	done
 	# shellcheck disable=SC2086

@@ -2,6 +2,8 @@
 # -e is exact: the generator does N of a thing, the totals say N; for one vCPU
 # and for four in two VMs, whatever kind of hook is used, and in agreement with
 # KVM's own count of exits.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 case $(vendor) in
