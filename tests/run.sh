@@ -208,7 +208,7 @@ launch() {
 	native)
 		export PATH=$top:$top/build/tests:$PATH KVM_WATCHER_KEPT=$work/kept
 		mkdir -p "$KVM_WATCHER_KEPT"
-		exec setsid sh -c "$case_driver" native 120 "$planned" "${CI:-}" "$@"
+		exec setsid sh -c "$case_driver" native 300 "$planned" "${CI:-}" "$@"
 		;;
 	esac
 	local files=(--timed --file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases --tree=tests/bench:/work/tests/bench)
