@@ -4,7 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 
 name="a Linux guest's interrupts"
-if why=$(no_linux_guest) || why=$(missing irq_inject kvm_inj_virq); then
+has_tool "$name" start-linux-guest || done_testing
+if why=$(missing irq_inject kvm_inj_virq); then
 	skip "$name" "$why"
 	done_testing
 fi

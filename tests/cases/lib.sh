@@ -145,13 +145,6 @@ guest_can()
 		"$kept/probe.json" >/dev/null
 }
 
-# no_linux_guest: why start-linux-guest can't run here; false when it can
-no_linux_guest()
-{
-	command -v start-linux-guest >/dev/null && return 1
-	echo "this machine carries no QEMU"
-}
-
 # hist_begin EVENT KEY: has the kernel itself count kvm's EVENT by KEY; false, with the
 # reason in $hist_refused, where it can't
 hist_begin()

@@ -9,7 +9,8 @@
 name="the dirty rate"
 pages=4096 write_rate=5120 bandwidth=$((2 * 1024 * 1024)) rounds=3
 
-if why=$(no_linux_guest) || why=$(missing mark_page_dirty mark_page_dirty); then
+has_tool "$name" start-linux-guest || done_testing
+if why=$(missing mark_page_dirty mark_page_dirty); then
 	skip "$name" "$why"
 	done_testing
 fi
