@@ -29,6 +29,8 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf)
 LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c) -lm
+# compat/vmlinux.c stands before these functions of libbpf.
+WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
@@ -66,7 +68,7 @@ deps-ci: ## install that, and what proves a change: make format-check, make lint
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
 $(OUTPUT)/%.o: %.c $(SKELETONS)
 	$(call say,CC,$<)
@@ -95,7 +97,7 @@ $(OUTPUT)/skel/%.skel.h: $(OUTPUT)/bpf/%.bpf.o
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(shell $(PKG_CONFIG) --libs libbpf json-c cmocka) -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c cmocka) -lelf -lz -lm
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
@@ -161,10 +163,10 @@ TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/gu
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
 QUICK := unit native 6.1-svm 6.1-vmx
-# The slow ones first: two run at a time.
+# run.sh begins with those that take longest: two run at a time.
 MATRIX := 7.2-vmx 6.12-vmx 6.1-vmx 5.10-vmx 7.2-svm 6.12-svm 6.1-svm 5.10-svm
 
-test: $(TESTED) ## unit tests, this host, one SVM and one VMX machine
+test: $(TESTED) ## minutes: unit tests, this host, one SVM and one VMX machine
 	@tests/run.sh $(OWN_KERNEL) --quick --jobs=2 $(QUICK)
 
 test-unit: $(UNIT_TESTS) ## unit tests alone

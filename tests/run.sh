@@ -7,6 +7,8 @@
 # Everything speaks TAP. A skip never counts as a pass, and a case that ends early, whose plan does not
 # fit, that tests nothing or that exits with a status of its own counts as a failure.
 #
+# tests/plan.tsv says which cases and parts of cases run where, and why not everywhere.
+#
 # A case that failed is run again, once, after the others: the machines are emulated, their time is that
 # of a host that has other work. What failed then too has failed; what did not is listed as unsteady, and
 # when more than one test in 200 is, the run has failed.
@@ -14,6 +16,8 @@ set -u
 
 top=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 machine=$top/tests/machine/machine
+plan_file=$top/tests/plan.tsv
+kept_file=$top/docs/test-machines.md
 cd "$top" || exit 2
 
 usage() {
@@ -25,8 +29,10 @@ usage() {
 
 		  --case=PATTERN     only the cases and unit tests whose name matches (a shell pattern)
 		  --quick            in the slow machines (Bochs) without single kinds of hook and Linux guests
+		  --everything       all cases and all their parts, whatever tests/plan.tsv says
 		  --jobs=N           so many machines at a time (1)
 		  --grid             end with a table of tests and machines
+		  --keep-times       write the times that were taken into docs/test-machines.md
 		  --kernel=VMLINUZ   boot this kernel in the machines ...
 		  --modules=DIR      ... with the modules of this /lib/modules/RELEASE
 	END
@@ -38,13 +44,15 @@ fail() {
 }
 
 parse_options() {
-	groups=() jobs=1 grid='' quick='' pattern='*' machine_options=()
+	groups=() jobs=1 grid='' quick='' everything='' keep='' pattern='*' machine_options=()
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--case=*) pattern=${1#*=} ;;
 		--jobs=*) jobs=${1#*=} ;;
 		--grid) grid=1 ;;
 		--quick) quick=1 ;;
+		--everything) everything=1 ;;
+		--keep-times) keep=1 ;;
 		--kernel=* | --modules=*) machine_options+=("$1") ;;
 		-h | --help) usage; exit 0 ;;
 		-*) fail "unknown option $1" ;;
@@ -67,14 +75,73 @@ check_groups() {
 	done
 }
 
+# check_plan: does each case and each part of one have its line in the plan, each line its case and its part, and
+# each pattern its machine?
+check_plan() {
+	local names wrong
+	names=$(echo native && "$machine" list)
+	wrong=$(
+		for file in tests/cases/*.sh; do
+			name=$(basename "$file" .sh)
+			[ "$name" = lib ] && continue
+			printf 'part\t%s\t-\n' "$name"
+			sed -nE "s/^[^#]*\\bplanned ([a-z0-9_]+).*/part\t$name\t\1/p" "$file" | sort -u
+		done | awk -F '\t' -v names="$names" '
+			function matches(pattern,    i, n, all) {
+				gsub(/[.]/, "[.]", pattern)
+				gsub(/[*]/, ".*", pattern)
+				n = split(names, all, "\n")
+				for (i = 1; i <= n; i++) if (all[i] ~ "^" pattern "$") return 1
+				return 0
+			}
+			FNR == NR { there[$2 "\t" $3] = 1; next }
+			/^#/ { next }
+			NF != 4 || $3 == "" || $4 == "" { print "line " FNR " has not case, part, where and why"; next }
+			listed[$1 "\t" $2]++ { print $1 ", part " $2 ": two lines" }
+			!($1 "\t" $2 in there) { print $1 ", part " $2 ": there is none" }
+			{
+				n = split($3, patterns, " ")
+				for (i = 1; i <= n; i++)
+					if (!matches(patterns[i])) print $1 ", part " $2 ": no machine is called " patterns[i]
+			}
+			END {
+				for (key in there) if (!(key in listed)) { split(key, k, "\t"); print k[1] ", part " k[2] ": no line" }
+			}' - "$plan_file"
+	)
+	[ -z "$wrong" ] || fail "tests/plan.tsv: $wrong"
+}
+
+# plan_of GROUP: "case/part" of what the plan has for it.
+plan_of() {
+	local group=$1 name part where pattern
+	set -f
+	while IFS=$'\t' read -r name part where _; do
+		[[ $name != \#* ]] || continue
+		[ -z "$everything" ] || where='*'
+		if [[ $quick && $group == *-vmx ]] && { [ "$part" = vendor_kinds ] || [[ $name == *_linux_guest ]]; }; then
+			continue
+		fi
+		for pattern in $where; do
+			# shellcheck disable=SC2053
+			[[ $group == $pattern ]] && echo "$name/$part" && break
+		done
+	done <"$plan_file"
+	set +f
+}
+
 # programs_of GROUP: the names of its cases or unit tests that --case selects.
 programs_of() {
-	local file name
+	local file name planned
+	[ "$1" = unit ] || planned=$'\n'$(plan_of "$1")$'\n'
 	for file in $(if [ "$1" = unit ]; then echo build/tests/unit/test_*; else echo tests/cases/*.sh; fi); do
 		name=$(basename "$file" .sh)
 		[ "$name" = lib ] && continue
 		[ -f "$file" ] || continue
-		[ "$1" != unit ] || [[ $name != *.* && -x $file ]] || continue
+		if [ "$1" = unit ]; then
+			[[ $name != *.* && -x $file ]] || continue
+		else
+			[[ $planned == *$'\n'$name/-$'\n'* ]] || continue
+		fi
 		# shellcheck disable=SC2053
 		[[ $name == $pattern ]] && echo "$name"
 	done
@@ -82,8 +149,9 @@ programs_of() {
 
 # The script that runs the cases named by its arguments; dash, bash and busybox's ash run it.
 # shellcheck disable=SC2016
-case_driver='limit=$1 KVM_WATCHER_QUICK=$2 again=; shift 2
-export KVM_WATCHER_QUICK
+case_driver='limit=$1 KVM_WATCHER_PLAN=$2 CI=$3 again=; shift 3
+test -n "$KVM_WATCHER_KEPT" || { KVM_WATCHER_KEPT=/run/kept; mkdir -p $KVM_WATCHER_KEPT; }
+export KVM_WATCHER_PLAN KVM_WATCHER_KEPT CI
 run() {
 	timeout "$limit" sh "tests/cases/$1.sh" </dev/null 2>&1
 	status=$?
@@ -117,34 +185,47 @@ needs_linux_guest() {
 	return 1
 }
 
+# needs_host_time NAME...: has one of these cases "# host time" on a line? Linux guests have hung where time is
+# instructions (emulator.sh).
+needs_host_time() {
+	local name
+	needs_linux_guest "$@" && return
+	for name; do grep -qx '# host time' "tests/cases/$name.sh" && return; done
+	return 1
+}
+
 # launch GROUP NAME...: become the process that prints the group's TAP.
 launch() {
-	local group=$1 quick=$quick
+	local group=$1 planned
 	shift
+	# What the cases ask for with `planned`: a line of words.
+	planned=$(plan_of "$group" | tr '\n' ' ')
 	case $group in
 	unit)
 		export CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=detect_leaks=1
 		exec setsid bash -c "$unit_driver" unit 120 "$@"
 		;;
 	native)
-		export PATH=$top:$top/build/tests:$PATH
-		exec setsid sh -c "$case_driver" native 120 "" "$@"
+		export PATH=$top:$top/build/tests:$PATH KVM_WATCHER_KEPT=$work/kept
+		mkdir -p "$KVM_WATCHER_KEPT"
+		exec setsid sh -c "$case_driver" native 300 "$planned" "${CI:-}" "$@"
 		;;
 	esac
-	local files=(--file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases --tree=tests/bench:/work/tests/bench)
+	local files=(--timed --file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases --tree=tests/bench:/work/tests/bench)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
 	[ -x build/tests/with_caps ] && files+=(--file=build/tests/with_caps:/usr/local/bin/with_caps:755)
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300
-	if [[ $group == *-vmx ]]; then limit=600; else quick=''; fi
+	if [[ $group == *-vmx ]]; then limit=600; fi
 	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
-	if [ -z "$quick" ] && needs_linux_guest "$@"; then files+=(--qemu); fi
-	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$quick" "$@"
+	if needs_linux_guest "$@"; then files+=(--qemu); fi
+	if [[ $group == *-svm ]] && needs_host_time "$@"; then files+=(--host-time); fi
+	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
 }
 
 # record VERDICT NAME [DETAIL]: note a result and show it. Verdicts are passed, failed and skipped.
 record() {
-	printf '%s\t%s\t%s\t%s\n' "$1" "$group" "$current: $2" "${3:-}" >>"$results.case"
+	printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$group" "$current: $2" "${3:-}" "$current/$part" >>"$results.case"
 	local text=$1
 	[ "$1" = failed ] && text=FAILED
 	printf '%-8s %-8s %s%s\n' "$group" "$text" "$current: $2" "${3:+ ($3)}"
@@ -157,7 +238,9 @@ diagnose() {
 
 # case_begins NAME TRY
 case_begins() {
-	current=$1 try=$2 plan='' tests=0 failures=0 after_failure='' pending=()
+	current=$1 try=$2 part=- plan='' tests=0 failures=0 after_failure='' pending=()
+	[ -n "$case_since" ] || note_time boot $((SECONDS - boot_since))
+	case_since=$SECONDS
 	: >"$results.case"
 	[ "$try" = 1 ] || printf '%-8s again    %s\n' "$group" "$current"
 }
@@ -218,8 +301,18 @@ case_ends() {
 		for line in "${pending[@]}"; do diagnose "$line"; done
 	fi
 	keep_case
+	note_time "$current" $((SECONDS - case_since))
+	[ "$try" != 1 ] || done_cases=$((done_cases + 1))
+	# What is left is only known roughly: this host is not the one of the kept times.
+	printf '%-8s [%s/%s]   %s took %s s, %s s so far%s\n' "$group" "$done_cases" "$nr_cases" "$current" \
+		$((SECONDS - case_since)) $((SECONDS - started)) "${expected:+ of some $expected}"
 	finished="$finished $current "
 	current=''
+}
+
+# note_time WHAT SECONDS
+note_time() {
+	printf '%s\t%s\t%s\n' "$group" "$1" "$2" >>"$times"
 }
 
 # read_line LINE: one line of the TAP stream.
@@ -234,6 +327,7 @@ read_line() {
 		# A unit test may hold several groups, each with its plan.
 		plan=$((${plan:-0} + BASH_REMATCH[1])) plan_reason=${BASH_REMATCH[3]}
 		;;
+	'#part '*) part=${1#\#part } ;;
 	'') ;;
 	*) if [ -n "${after_failure:-}" ]; then diagnose "$1"; else pending+=("$1"); fi ;;
 	esac
@@ -241,22 +335,42 @@ read_line() {
 
 # run_group GROUP: its results go to $results.
 run_group() {
-	local group=$1 names name source_pid status line current='' finished='' started=$SECONDS
-	local plan='' plan_reason='' tests=0 failures=0 after_failure='' pending=() tries=0 try=1
-	results=$work/results.$group
+	local group=$1 names with=() without=() name started=$SECONDS done_cases=0 nr_cases expected times
+	local current='' case_since='' boot_since=$SECONDS
+	local plan='' plan_reason='' part=- tests=0 failures=0 after_failure='' pending=() try=1
+	group_results=$work/results.$group times=$work/times.$group
+	results=$work/boot.$group
+	: >"$group_results"
 	: >"$results"
+	: >"$times"
 	mapfile -t names < <(programs_of "$group")
-	if [ ${#names[@]} = 0 ]; then
-		# Nothing there is a failure; nothing that --case selects is none.
+	nr_cases=${#names[@]}
+	if [ "$nr_cases" = 0 ]; then
+		# Nothing there is a failure; nothing that --case selects, or that is planned elsewhere, is none.
 		[ "$pattern" = '*' ] || return 0
 		case_begins "$group" 1
 		record failed 'there is nothing to run'
-		cat "$results.case" >>"$results"
+		cat "$results.case" >>"$group_results"
 		return
 	fi
-	printf '%-8s starts: %s files\n' "$group" "${#names[@]}"
+	expected=$(expected_seconds "$group")
+	printf '%-8s starts: %s files%s\n' "$group" "$nr_cases" "${expected:+, some $expected s by the times that are kept}"
+	for name in "${names[@]}"; do
+		if [[ $group == *-svm ]] && needs_host_time "$name"; then with+=("$name"); else without+=("$name"); fi
+	done
+	# A second boot, of seconds, for those that want QEMU's machine to have this host's time.
+	[ ${#without[@]} = 0 ] || run_boot "${without[@]}"
+	[ ${#with[@]} = 0 ] || run_boot "${with[@]}"
+	note_time all $((SECONDS - started))
+	printf '%-8s %s in %s s\n' "$group" "$(totals "$group_results")" $((SECONDS - started))
+}
+
+# run_boot NAME...: these cases of the group.
+run_boot() {
+	local source_pid status line current='' finished='' tries=0 before=$done_cases
 	while :; do
-		exec 4< <(launch "$group" "${names[@]}")
+		case_since='' boot_since=$SECONDS
+		exec 4< <(launch "$group" "$@")
 		source_pid=$!
 		# shellcheck disable=SC2064
 		trap "stop_source $source_pid $group; exit 143" TERM
@@ -265,15 +379,17 @@ run_group() {
 		status=$?
 		trap - TERM
 		tries=$((tries + 1))
-		# Not the tested kernel's fault, and not kvm_watcher's: the whole group again, in a new machine.
+		# Not the tested kernel's fault, and not kvm_watcher's: all of it again, in a new machine.
 		if [ "$status" != 126 ] || [ "$tries" -ge 3 ]; then break; fi
 		printf '%-8s this machine died, and by all signs of its emulator: all of it again\n' "$group"
 		: >"$results"
 		rm -f "$results.first."*
-		finished='' current=''
+		finished='' current='' done_cases=$before
 	done
-	close_group "$status" "${names[@]}"
-	printf '%-8s %s in %s s\n' "$group" "$(totals "$results")" $((SECONDS - started))
+	close_group "$status" "$@"
+	cat "$results" >>"$group_results"
+	: >"$results"
+	rm -f "$results.first."*
 }
 
 # close_group STATUS NAME...: what did not end, or did not start at all, failed.
@@ -324,6 +440,148 @@ memory_jobs() {
 	if [ "$jobs" -lt "$most" ]; then echo "$jobs"; else echo "$most"; fi
 }
 
+# kept GROUP [CASE]: the seconds that docs/test-machines.md has of it: of all, of a boot, or of that case.
+kept() {
+	awk -F '|' -v group="$1" -v what="${2:-all}" '
+		function trim(text) { gsub(/^[ `*]+|[ `*]+$/, "", text); return text }
+		/<!-- times begin/ { on = 1 }
+		/<!-- times end/ { on = 0 }
+		!on { next }
+		trim($2) == "case" { for (i = 3; i < NF; i++) if (trim($i) == group) column = i }
+		trim($2) == what && column { value = trim($column); if (value ~ /^[0-9]+$/) print value; exit }' "$kept_file"
+}
+
+# expected_seconds GROUP: by the kept times of its boot and its cases; nothing where one is not known.
+expected_seconds() {
+	local sum=0 name seconds=''
+	for name in $([ "$1" = unit ] || echo boot) $(programs_of "$1"); do
+		[ "$1" = unit ] && [ "$pattern" = '*' ] && { kept unit; return; }
+		seconds=$(kept "$1" "$name")
+		sum=$((sum + ${seconds:-0}))
+	done
+	[ $sum = 0 ] || echo $sum
+}
+
+# say_how_long: of all groups, with the machines so many at a time.
+say_how_long() {
+	local group seconds alone=0 machines=() known=0
+	for group in "${groups[@]}"; do
+		seconds=$(expected_seconds "$group")
+		known=$((known + ${seconds:-0}))
+		case $group in
+		unit | native) alone=$((alone + ${seconds:-0})) ;;
+		*) machines+=("${seconds:-0}") ;;
+		esac
+	done
+	[ $known -gt 0 ] || return 0
+	printf '%s\n' "${machines[@]}" | awk -v jobs="$(memory_jobs)" -v alone=$alone '
+		{ least = 1; for (j = 2; j <= jobs; j++) if (ends[j] + 0 < ends[least] + 0) least = j; ends[least] += $1 }
+		END {
+			for (j = 1; j <= jobs; j++) if (ends[j] + 0 > end) end = ends[j]
+			all = alone + end
+			printf "this takes some %d:%02d minutes by the times in docs/test-machines.md\n", all / 60, all % 60
+		}'
+}
+
+# sort_groups: the machines that take longest first, so that the last ones end at about the same time.
+sort_groups() {
+	local group seconds
+	mapfile -t groups < <(for group in "${groups[@]}"; do
+		case $group in
+		unit) seconds=99999 ;;
+		native) seconds=99998 ;;
+		*) seconds=$(expected_seconds "$group") ;;
+		esac
+		printf '%s\t%s\n' "${seconds:-0}" "$group"
+	done | sort -s -k1,1nr | cut -f 2)
+}
+
+# times_table FILE...: a row for each case, a column for each group; a case that was run again has both times.
+times_table() {
+	awk -F '\t' -v order="${groups[*]}" '
+		{ time[$2, $1] += $3; seen[$2] = 1; group[$1] = 1 }
+		END {
+			n = split(order, all, " ")
+			m = 0
+			for (what in seen) if (what != "boot" && what != "all") rows[++m] = what
+			for (i = 2; i <= m; i++) for (j = i; j > 1 && rows[j - 1] > rows[j]; j--) {
+				t = rows[j]; rows[j] = rows[j - 1]; rows[j - 1] = t
+			}
+			line("case", "head"); line("boot", "")
+			for (i = 1; i <= m; i++) line(rows[i], "")
+			line("all", "")
+		}
+		function line(what, kind,    i, text) {
+			printf "%-26s", what
+			for (i = 1; i <= n; i++) {
+				text = kind == "head" ? all[i] : (what, all[i]) in time ? time[what, all[i]] : "-"
+				printf " %8s", text
+			}
+			print ""
+		}' "$@"
+}
+
+# keep_times FILE...: into the marked part of docs/test-machines.md. Of groups that did not run, and of cases that
+# --case left out, the old times stay.
+keep_times() {
+	local marked
+	marked=$work/marked
+	awk -F '\t' -v kept_file="$kept_file" -v names="unit native $("$machine" list | tr '\n' ' ')" -v partial="$([ "$pattern" = '*' ] || echo 1)" '
+		function trim(text) { gsub(/^[ `*]+|[ `*]+$/, "", text); return text }
+		function cell(what, group) {
+			if ((what, group) in time) return time[what, group]
+			if (what != "all" && (group in group_ran) && !partial) return ""
+			if (what == "all" && (group in group_ran)) return ""
+			return old[what, group]
+		}
+		function row(what,    i, text) {
+			text = "| " what " |"
+			for (i = 1; i <= n; i++) text = text " " cell(what, all[i]) " |"
+			return text
+		}
+		BEGIN {
+			n = split(names, all, " ")
+			while ((getline line < kept_file) > 0) {
+				if (line ~ /<!-- times begin/) on = 1
+				if (line ~ /<!-- times end/) on = 0
+				if (!on || line !~ /^[|]/) continue
+				fields = split(line, f, "|")
+				if (trim(f[2]) == "case") { for (i = 3; i < fields; i++) name[i] = trim(f[i]); continue }
+				if (trim(f[2]) ~ /^-+$/) continue
+				what[trim(f[2])] = 1
+				for (i = 3; i < fields; i++) old[trim(f[2]), name[i]] = trim(f[i])
+			}
+		}
+		{
+			group_ran[$1] = 1
+			if ($1 == "unit" && $2 != "all") next
+			if ($2 == "all" && partial) next
+			time[$2, $1] += $3
+			what[$2] = 1
+		}
+		END {
+			m = 0
+			for (w in what) if (w != "boot" && w != "all") {
+				text = row(w)
+				gsub(/[| ]/, "", text)
+				if (text != w) rows[++m] = w
+			}
+			for (i = 2; i <= m; i++) for (j = i; j > 1 && rows[j - 1] > rows[j]; j--) {
+				t = rows[j]; rows[j] = rows[j - 1]; rows[j - 1] = t
+			}
+			head = "| case |"; under = "| --- |"
+			for (i = 1; i <= n; i++) { head = head " " all[i] " |"; under = under " --- |" }
+			print head; print under; print row("boot")
+			for (i = 1; i <= m; i++) print row(rows[i])
+			print row("all")
+		}' "$@" >"$marked"
+	awk -v marked="$marked" '
+		/<!-- times end/ { on = 0 }
+		!on { print }
+		/<!-- times begin/ { on = 1; while ((getline line < marked) > 0) print line }' "$kept_file" >"$work/kept.md" &&
+		cat "$work/kept.md" >"$kept_file"
+}
+
 # run_groups: unit and native alone, the machines so many at a time.
 run_groups() {
 	local group running=0 most
@@ -371,19 +629,45 @@ print_names() {
 
 # print_grid: a row for each test, a column for each machine.
 print_grid() {
-	awk -F '\t' '
+	awk -F '\t' -v plan_file="$plan_file" '
+		function planned(part, group,    i, n, patterns, pattern) {
+			n = split(where[part], patterns, " ")
+			for (i = 1; i <= n; i++) {
+				pattern = patterns[i]
+				gsub(/[.]/, "[.]", pattern)
+				gsub(/[*]/, ".*", pattern)
+				if (group ~ "^" pattern "$") return 1
+			}
+			return 0
+		}
+		BEGIN {
+			while ((getline line < plan_file) > 0)
+				if (line !~ /^#/ && split(line, f, "\t") == 4) where[f[1] "/" f[2]] = f[3]
+		}
 		$1 !~ /^(passed|failed|skipped)$/ { next }
 		!($2 in column) { column[$2] = ++columns; head[columns] = $2 }
 		!($3 in row) { row[$3] = ++rows; title[rows] = $3; if (length($3) > width) width = length($3) }
-		{ text = $1 == "failed" ? "FAILED" : $1 == "skipped" ? "n.a." : $1; cell[row[$3], column[$2]] = text }
+		{ text = $1 == "failed" ? "FAILED" : $1 == "skipped" ? "n.a." : $1; cell[row[$3], column[$2]] = text; part[row[$3]] = $5 }
 		END {
 			printf "\n%-" width "s", "test"
 			for (c = 1; c <= columns; c++) printf "  %-8s", head[c]
 			print ""
 			for (r = 1; r <= rows; r++) {
 				printf "%-" width "s", title[r]
-				for (c = 1; c <= columns; c++) printf "  %-8s", (r, c) in cell ? cell[r, c] : "-"
-				print ""
+				note = ""
+				for (c = 1; c <= columns; c++) {
+					text = (r, c) in cell ? cell[r, c] : "-"
+					# A part may lie in a case that is planned elsewhere as a whole.
+					whole = part[r]
+					sub(/[/].*/, "/-", whole)
+					if (text == "-" && (part[r] in where) && head[c] != "unit") {
+						if (!planned(part[r], head[c])) note = where[part[r]]
+						else if (!planned(whole, head[c])) note = where[whole]
+						if (!planned(part[r], head[c]) || !planned(whole, head[c])) text = "=>"
+					}
+					printf "  %-8s", text
+				}
+				print (note == "" ? "" : "  => proven on " note)
 			}
 		}' "$@"
 }
@@ -403,13 +687,20 @@ main() {
 	local group files=()
 	parse_options "$@"
 	check_groups
+	check_plan
+	sort_groups
 	work=$(mktemp -d "${TMPDIR:-/tmp}/kvm-tests.XXXXXX") || exit 2
 	trap 'rm -rf "$work"' EXIT
 	trap 'stop 130' INT
 	trap 'stop 143' TERM HUP
 	[ -x kvm_watcher ] && echo "kvm_watcher sha256 $(sha256sum <kvm_watcher | cut -d ' ' -f 1)"
+	say_how_long
 	run_groups
 	for group in "${groups[@]}"; do files+=("$work/results.$group"); done
+	printf '\nseconds of boots and cases:\n'
+	times_table "$work"/times.*
+	echo "all of it: $SECONDS s"
+	[ -z "$keep" ] || keep_times "$work"/times.*
 	[ -z "$grid" ] || print_grid "${files[@]}"
 	print_skips "${files[@]}"
 	print_details unsteady- 'unsteady, in detail:' "${files[@]}"

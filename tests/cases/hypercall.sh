@@ -3,6 +3,8 @@
 # from 64-bit and from 32-bit guests, of KVM's, Hyper-V's and Xen's numbering,
 # and HYPERCALLS is what KVM counts itself; each call's arguments are decoded,
 # in a file or with --events in the output.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # calls LABEL NAME OP: as many as the generator's vCPUs say
@@ -44,13 +46,13 @@ exact()
 	holds "$label: the generator does what it says" guest $options
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
 	preempted "$label: every call" "$@" && return 1
-	ask "$label: nothing lost" 0 'lost | add'
+	ask_lost "$label: nothing lost" 0 'lost | add'
 }
 
 # why_not OP: what the generator said when it was tried
 why_not()
 {
-	jq -rs --arg op "$1" 'map(select(.what == "probe" and .op == $op) | .why)[0]' "$TMP/probe.json"
+	jq -rs --arg op "$1" 'map(select(.what == "probe" and .op == $op) | .why)[0]' "$kept/probe.json"
 }
 
 # written JQ_NAME JQ: of the calls of that name in the file
@@ -91,62 +93,72 @@ ask_true "times" '$watch | map(select(.monitor == "hypercall" and .scope == "tot
 answers "$TMP"/calls/hypercall-*.json
 rm -rf "$TMP/calls"
 
-exact "32-bit" "--mode=real $ops" -- --events
-all_names "32-bit"
-ask "32-bit: SEND_IPI's destinations" '[[100,102,133]]' 'events("SEND_IPI") | map(.decoded.destinations) | unique'
-ask "--events: in the output" 126 'all_events | map(select(.abi == "kvm")) | length'
-answers
+no_xen=$(missing hypercall kvm_xen_hypercall)
+guest_can xen_call || no_xen="no Xen guest ran here: $(why_not xen_call)"
+with_events()
+{
+	exact "32-bit" "--mode=real $ops" -- --events
+	all_names "32-bit"
+	ask "32-bit: SEND_IPI's destinations" '[[100,102,133]]' 'events("SEND_IPI") | map(.decoded.destinations) | unique'
+	ask "--events: in the output" 126 'all_events | map(select(.abi == "kvm")) | length'
+	answers
+
+	if ! guest_can hv_call; then
+		skip "Hyper-V" "no Hyper-V guest ran here: $(why_not hv_call)"
+	else
+		exact "Hyper-V" "--vcpus=2 hv_call=37" -- --events
+		calls "Hyper-V" NOTIFY_LONG_SPIN_WAIT hv_call
+		counts_as_kvm "Hyper-V"
+		ask "Hyper-V: its arguments" '[["hyperv",8,true,0,4660,22136]]' 'all_events | map([.abi, .nr,
+			.decoded.fast, .decoded.rep_cnt, .decoded.input, .decoded.output]) | unique'
+		answers
+	fi
+	if test -n "$no_xen"; then
+		skip "Xen" "$no_xen"
+	else
+		exact "Xen" "--vcpus=2 xen_call=29" -- --events
+		calls "Xen" xen_version xen_call
+		ask "Xen: its arguments" '[["xen",17,[1,2,3,4,5,6]]]' 'all_events | map([.abi, .nr, .args]) | unique'
+		answers
+	fi
+}
+
+together with_events -h --temp-dir="$TMP/calls" --events
 holds "--events: no file" test ! -e "$TMP/calls"
 
 exact "4 vCPUs in 2 VMs" "--vms=2 --vcpus=2 --separate $ops" --
 all_names "4 vCPUs in 2 VMs"
 answers
 
-if ! guest_can hv_call; then
-	skip "Hyper-V" "no Hyper-V guest ran here: $(why_not hv_call)"
-else
-	exact "Hyper-V" "--vcpus=2 hv_call=37" -- --events
-	calls "Hyper-V" NOTIFY_LONG_SPIN_WAIT hv_call
-	counts_as_kvm "Hyper-V"
-	ask "Hyper-V: its arguments" '[["hyperv",8,true,0,4660,22136]]' 'all_events | map([.abi, .nr,
-		.decoded.fast, .decoded.rep_cnt, .decoded.input, .decoded.output]) | unique'
-	answers
-fi
-no_xen=$(missing hypercall kvm_xen_hypercall)
-guest_can xen_call || no_xen="no Xen guest ran here: $(why_not xen_call)"
-if test -n "$no_xen"; then
-	skip "Xen" "$no_xen"
-else
-	exact "Xen" "--vcpus=2 xen_call=29" -- --events
-	calls "Xen" xen_version xen_call
-	ask "Xen: its arguments" '[["xen",17,[1,2,3,4,5,6]]]' 'all_events | map([.abi, .nr, .args]) | unique'
-	answers
+if planned kinds; then
+	for kind in raw_tp tp_btf tracepoint; do
+		if why=$(lacks hypercall $kind '^kvm_(entry|hypercall|hv_hypercall)$'); then
+			skip "--hooks=$kind" "$why"
+			continue
+		fi
+		if exact "--hooks=$kind" "--vcpus=2 $ops" -- --hooks=$kind; then
+			all_names "--hooks=$kind"
+			answers
+		fi
+		if guest_can hv_call && exact "--hooks=$kind, Hyper-V" "hv_call=37" -- --hooks=$kind --events; then
+			ask "--hooks=$kind: Hyper-V's arguments" '[[8,[1,0,0,0,4660,22136]]]' \
+				'all_events | map([.nr, .args]) | unique'
+			answers
+		fi
+		if test -z "$no_xen" && exact "--hooks=$kind, Xen" "xen_call=29" -- --hooks=$kind --events; then
+			ask "--hooks=$kind: Xen's arguments" '[[17,[1,2,3,4,5,6]]]' 'all_events | map([.nr, .args]) | unique'
+			answers
+		fi
+	done
+	part_ends
 fi
 
-for kind in $(kinds raw_tp tp_btf tracepoint); do
-	if why=$(lacks hypercall $kind '^kvm_(entry|hypercall|hv_hypercall)$'); then
-		skip "--hooks=$kind" "$why"
-		continue
-	fi
-	if exact "--hooks=$kind" "--vcpus=2 $ops" -- --hooks=$kind; then
-		all_names "--hooks=$kind"
-		answers
-	fi
-	if guest_can hv_call && exact "--hooks=$kind, Hyper-V" "hv_call=37" -- --hooks=$kind --events; then
-		ask "--hooks=$kind: Hyper-V's arguments" '[[8,[1,0,0,0,4660,22136]]]' \
-			'all_events | map([.nr, .args]) | unique'
-		answers
-	fi
-	if test -z "$no_xen" && exact "--hooks=$kind, Xen" "xen_call=29" -- --hooks=$kind --events; then
-		ask "--hooks=$kind: Xen's arguments" '[[17,[1,2,3,4,5,6]]]' 'all_events | map([.nr, .args]) | unique'
-		answers
-	fi
-done
-
-exact "another monitor beside it" "--vcpus=2 $ops cpuid=50" -- -e -l
-all_names "another monitor beside it"
-answers
-exact "--vcpu=1" "--vcpus=2 $ops" -- --vcpu=1
-ask "--vcpu=1: only that one" '[1]' '$watch | map(select(.monitor == "hypercall") | .vcpu) | unique'
-answers
+if planned beside; then
+	exact "another monitor beside it" "--vcpus=2 $ops cpuid=50" -- -e -l
+	all_names "another monitor beside it"
+	answers
+	exact "--vcpu=1" "--vcpus=2 $ops" -- --vcpu=1
+	ask "--vcpu=1: only that one" '[1]' '$watch | map(select(.monitor == "hypercall") | .vcpu) | unique'
+	answers
+fi
 done_testing

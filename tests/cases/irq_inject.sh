@@ -2,6 +2,8 @@
 # -i is exact: N interrupts that a guest takes by its IOAPIC, by IPIs and by its timer, and ends with N EOIs, are N
 # per vCPU and vector; each injection is one event, and all of them are what KVM and tracefs count. Interrupts that an
 # exit broke off are injected again, and said to be; KVM_INTERRUPT, software interrupts, posted and merged ones.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Other VMs may run on this host: theirs are none of ours.
@@ -40,7 +42,7 @@ exact()
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
 	# The functions are called with and without preemption: no kind of hook is free of it.
 	preempted "$label: every interrupt" --hooks=any && return 1
-	ask "$label: nothing lost" '{}' "lost | .thread_unknown -= $may_lose | map_values(select(. != 0))"
+	ask_lost "$label: nothing lost" '{}' "lost | .thread_unknown -= $may_lose | map_values(select(. != 0))"
 }
 
 # taken NAME VECTOR N: of each of two vCPUs, and through all stages
@@ -69,19 +71,39 @@ injections()
 }
 
 all_kinds="ipi=20 ioapic_irq=40 timer_oneshot=5"
-if test -z "$no_inject" && ! hist_begin kvm_inj_virq vector && ! hist_begin kvm_inj_virq irq; then
-	hist_event=
-fi
-exact "2 vCPUs" "--vcpus=2 $all_kinds" --
-taken "IOAPIC" 85 40
-taken "IPIs" 96 20
-taken "timer" 97 5
-injections
-if test -z "$no_inject" && test -n "$hist_event"; then
-	ask "2 vCPUs: by vector, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'injected | group_by(.vector) |
-		map("\(.[0].vector) \(length) ") | join("")'
-fi
-answers
+injected_ones()
+{
+	if test -z "$no_inject" && ! hist_begin kvm_inj_virq vector && ! hist_begin kvm_inj_virq irq; then
+		hist_event=
+	fi
+	exact "2 vCPUs" "--vcpus=2 $all_kinds" --
+	taken "IOAPIC" 85 40
+	taken "IPIs" 96 20
+	taken "timer" 97 5
+	injections
+	if test -z "$no_inject" && test -n "$hist_event"; then
+		ask "2 vCPUs: by vector, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'injected | group_by(.vector) |
+			map("\(.[0].vector) \(length) ") | join("")'
+	fi
+	answers
+
+	if test -n "$no_inject"; then
+		skip "KVM_INTERRUPT, software interrupts" "$no_inject"
+	else
+		exact "KVM_INTERRUPT" "interrupt=30" --
+		injections
+		ask "KVM_INTERRUPT: no APIC raises or ends it" '[[0,0,"EOI"]]' 'totals(86) | map([.raised, .eois, .hidden])'
+		ask "KVM_INTERRUPT: its events" '[["IRQ",86,null]]' 'injected | map([.type, .vector, .delay_ns]) | unique'
+		answers
+		exact "INT n" "int_n=9" --
+		injections
+		ask_true "INT n: what is injected is soft" 'injected | all(.type == "Soft/INTn" and .vector == 87 and .delay_ns == null)'
+		answers
+		test "$(vendor)" = vmx && ask "INT n: at least one" true 'injected | length > 0' && answers
+	fi
+}
+
+together injected_ones -i
 
 # Of a guest that has interrupts off.
 exact "pending" "intr_user=1 msi=1 irqfd=3" --
@@ -92,39 +114,29 @@ ask "pending: raised twice by an ioctl, thrice by another process" \
 	'totals(82) | map([.raised, .merged, .count, .eois]) + if by_function then [] else [unknown] end'
 answers
 
-if test -n "$no_inject"; then
-	skip "KVM_INTERRUPT, software interrupts" "$no_inject"
-else
-	exact "KVM_INTERRUPT" "interrupt=30" --
-	injections
-	ask "KVM_INTERRUPT: no APIC raises or ends it" '[[0,0,"EOI"]]' 'totals(86) | map([.raised, .eois, .hidden])'
-	ask "KVM_INTERRUPT: its events" '[["IRQ",86,null]]' 'injected | map([.type, .vector, .delay_ns]) | unique'
-	answers
-	exact "INT n" "int_n=9" --
-	injections
-	ask_true "INT n: what is injected is soft" 'injected | all(.type == "Soft/INTn" and .vector == 87 and .delay_ns == null)'
-	answers
-	test "$(vendor)" = vmx && ask "INT n: at least one" true 'injected | length > 0' && answers
+if planned kinds; then
+	for kind in kprobe fentry tracepoint raw_tp tp_btf; do
+		case $kind in
+		kprobe | fentry) all=$kind,tracepoint,iter ;;
+		*) all=$kind,iter ;;
+		esac
+		if why=$(lacks irq_inject "$all" '^kvm_(apic_accept_irq|eoi)$'); then
+			skip "--hooks=$all" "$why"
+		elif why=$(lacks irq_inject "$kind" '^kvm_apic_accept_irq$'); then
+			skip "--hooks=$all" "$why"
+		elif exact "--hooks=$all" "--vcpus=2 $all_kinds" -- "--hooks=$all"; then
+			taken "IOAPIC" 85 40
+			taken "IPIs" 96 20
+			injections
+			answers
+		fi
+	done
+	part_ends
 fi
 
-for kind in $(kinds kprobe fentry tracepoint raw_tp tp_btf); do
-	case $kind in
-	kprobe | fentry) all=$kind,tracepoint,iter ;;
-	*) all=$kind,iter ;;
-	esac
-	if why=$(lacks irq_inject "$all" '^kvm_(apic_accept_irq|eoi)$'); then
-		skip "--hooks=$all" "$why"
-	elif why=$(lacks irq_inject "$kind" '^kvm_apic_accept_irq$'); then
-		skip "--hooks=$all" "$why"
-	elif exact "--hooks=$all" "--vcpus=2 $all_kinds" -- "--hooks=$all"; then
-		taken "IOAPIC" 85 40
-		taken "IPIs" 96 20
-		injections
-		answers
-	fi
-done
-
-exact "--vcpu=1" "--vcpus=2 $all_kinds" -- --vcpu=1 -e
-ask "--vcpu=1: only that one" '[1]' 'all | map(.vcpu) | unique'
-answers
+if planned vcpu; then
+	exact "--vcpu=1" "--vcpus=2 $all_kinds" -- --vcpu=1 -e
+	ask "--vcpu=1: only that one" '[1]' 'all | map(.vcpu) | unique'
+	answers
+fi
 done_testing

@@ -2,6 +2,8 @@
 # -l is exact: the generator counts its own ioctls by command and errno, the
 # totals say the same, whatever kind of hook is used; arguments are decoded;
 # and strace sees the same calls in the same order.
+# Functions are called by way of together.
+# shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
 # Whoever else uses KVM on this host is not of this test: "calls" are the generator's. What it
@@ -31,7 +33,7 @@ exact()
 	ask "$label: every command, every errno" truth measured
 	ask_true "$label: a time for each call" 'totals | all(.min_ns > 0 and .min_ns <= .p50_ns and
 		.p50_ns <= .p99_ns and .p99_ns <= .max_ns and .total_ns >= .max_ns)'
-	ask "$label: nothing lost" 0 'lost | add'
+	ask_lost "$label: nothing lost" 0 'lost | add'
 	answers
 }
 
@@ -41,16 +43,27 @@ if test -n "$why"; then
 	done_testing
 fi
 
-exact "one vCPU" "ioctls=3 out=101 intr_user=7" --
-exact "4 vCPUs in 2 processes" "--vms=2 --vcpus=2 --separate ioctls=2 out=53" --
-exact "VMs one after the other" "--repeat=3 ioctls=1 out=11" --
-for kind in $(kinds kprobe fentry tracepoint raw_tp); do
-	if why=$(lacks kvm_ioctl $kind); then
-		skip "--hooks=$kind" "$why"
-	else
-		exact "--hooks=$kind" "--vcpus=2 ioctls=2 out=29" -- --hooks=$kind
+totals_alone()
+{
+	exact "one vCPU" "ioctls=3 out=101 intr_user=7" --
+	exact "4 vCPUs in 2 processes" "--vms=2 --vcpus=2 --separate ioctls=2 out=53" --
+	if planned rounds; then
+		exact "VMs one after the other" "--repeat=3 ioctls=1 out=11" --
+		part_ends
 	fi
-done
+}
+
+together totals_alone -l
+if planned kinds; then
+	for kind in kprobe fentry tracepoint raw_tp; do
+		if why=$(lacks kvm_ioctl $kind); then
+			skip "--hooks=$kind" "$why"
+		else
+			exact "--hooks=$kind" "--vcpus=2 ioctls=2 out=29" -- --hooks=$kind
+		fi
+	done
+	part_ends
+fi
 
 # Each call with its argument.
 exact "--events" "ioctls=2 out=10" -- --events
@@ -117,23 +130,23 @@ fi
 answers
 
 # Filters.
-watch -l --events --vm='no*such' && guest ioctls=1
-watch_end
-ask "--vm: other VMs are not there" 0 '$watch | map(select(.monitor == "kvm_ioctl")) | length'
-answers
-watch -l --events --vcpu=1 && guest --vcpus=2 ioctls=1 out=5
-watch_end
-ask "--vcpu: other vCPUs are not there" 0 \
-	'calls | map(select(.scope == "event" and .vcpu != 1 and .fd_kind == "vcpu")) | length'
-ask "--vcpu: this one is, and runs" '[6,true]' '[(totals | map(select(.name == "KVM_RUN"))[0].count),
-	(calls | map(select(.scope == "event" and .vcpu == 1)) | length > 0)]'
-answers
+if planned filters; then
+	watch -l --events --vm='no*such' && guest ioctls=1
+	watch_end
+	ask "--vm: other VMs are not there" 0 '$watch | map(select(.monitor == "kvm_ioctl")) | length'
+	answers
+	watch -l --events --vcpu=1 && guest --vcpus=2 ioctls=1 out=5
+	watch_end
+	ask "--vcpu: other vCPUs are not there" 0 \
+		'calls | map(select(.scope == "event" and .vcpu != 1 and .fd_kind == "vcpu")) | length'
+	ask "--vcpu: this one is, and runs" '[6,true]' '[(totals | map(select(.name == "KVM_RUN"))[0].count),
+		(calls | map(select(.scope == "event" and .vcpu == 1)) | length > 0)]'
+	answers
+	part_ends
+fi
 
 # Call by call, per thread and in order: strace's view and -l's.
-if ! command -v strace >/dev/null; then
-	skip "strace agrees" "there is no strace here"
-	done_testing
-fi
+planned strace && has_tool "strace agrees" strace || done_testing
 watch -l --events
 strace -ff -y -X raw -e trace=ioctl -o "$TMP/strace" kvm_guest --vcpus=2 ioctls=2 out=20 intr_user=3 >"$TMP/guest.json"
 watch_end

@@ -6,18 +6,20 @@
 
 # Other VMs may run on this host: theirs are none of ours.
 ask_defs='def pids: $guest | map(.pid // empty) | unique;
-def all: pids as $pids | $watch | map(select(.monitor == "kvm_irqchip" and
-	(.pid as $pid | $pid == null or any($pids[]; . == $pid))));
+def told: $guest | map(select(.what == "irq"));
+def all: pids as $pids | (told | map(.raiser_tid) | unique) as $tids | $watch | map(select(.monitor == "kvm_irqchip" and
+	(if .pid != null then .pid | IN($pids[]) else .raiser_comm != "kvm_guest" or (.raiser_tid | IN($tids[])) end)));
 def seen: all | map(select(.scope == "event"));
-def totals: all | map(select(.scope == "total"));
 def functions: $watch[-1].hooks | map(select(.need | test("_event$") | not)) | all(.state != "missing");
-def fields: (if functions then . else
+def known: functions or (seen | all(.pid != null));
+def totals: known as $known | all | map(select(.scope == "total" and (.pid != null or ($known | not))));
+def fields(known): (if functions then . else
 		(if .chip == "MSI" then .coalesced = null else . end) | .asserted = null end) |
+	(if known then . else .pid = null end) |
 	(if .raiser_comm // "kworker" | test("^kworker") then .raiser_comm = null | .raiser_tid = null else . end) |
 	[.pid, .chip, .pin, .dest, .vector, .delivery, .dest_mode, .trigger, .masked, .redirection_hint,
 	 .coalesced, .asserted, .raiser_comm, .raiser_tid];
-def told: $guest | map(select(.what == "irq"));
-def different: (told | map(fields)) as $want | (seen | map(fields)) as $got |
+def different: known as $known | (told | map(fields($known))) as $want | (seen | map(fields($known))) as $got |
 	[range([$want, $got | length] | max) | select($want[.] != $got[.]) | [$want[.], $got[.]]];'
 
 why=$(missing kvm_irqchip kvm_ioapic_set_irq_event)
@@ -41,7 +43,7 @@ exact()
 	holds "$label: the generator does what it says" guest $options
 	watch_end && pass "$label: exit status 0" || fail "$label: exit status 0" "$watch_status"
 	preempted "$label: every interrupt" "$@" && return 1
-	ask "$label: nothing lost" '{}' 'lost | map_values(select(. != 0))'
+	ask_lost "$label: nothing lost" '{}' 'lost | map_values(select(. != 0))'
 }
 
 # each N: all events of the run are those the generator tells, in their order
@@ -49,7 +51,8 @@ each()
 {
 	ask "$label: as many events" "$1" 'seen | length'
 	ask "$label: every field of every event" '[]' 'different | .[:2]'
-	ask "$label: counted as events" 'seen | group_by([.chip, .pin, .dest, .vector, .delivery, .dest_mode, .trigger]) |
+	# Without functions the VM is looked for by the thread, which may have ended when a busy host comes to it.
+	ask_where known "the VM of an interrupt was not known on this busy host" "$label: counted as events" 'seen | group_by([.chip, .pin, .dest, .vector, .delivery, .dest_mode, .trigger]) |
 		map([length, (map(select(.coalesced)) | length), (map(select(.masked)) | length)]) | sort' \
 		'totals | map([.count, .coalesced_count, .masked_count]) | sort'
 	ask_true "$label: DELAY where functions can be hooked" 'functions as $f | seen |
@@ -65,31 +68,42 @@ both_answers()
 		length == 3 and all(any(.coalesced) and any(.coalesced | not) and any(.masked))'
 }
 
-hist_begin kvm_ioapic_set_irq pin
-exact "ioctls" "intr_user=1 irq_lines=1 msi=1" --
-each 266
-both_answers
-if test -n "$hist_refused"; then
-	skip "ioctls: by pin of the IOAPIC, as tracefs counts" "$hist_refused"
+from_ioctls()
+{
+	hist_begin kvm_ioapic_set_irq pin
+	exact "ioctls" "intr_user=1 irq_lines=1 msi=1" --
+	each 266
+	both_answers
+	if test -n "$hist_refused"; then
+		skip "ioctls: by pin of the IOAPIC, as tracefs counts" "$hist_refused"
+	else
+		ask "ioctls: by pin of the IOAPIC, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'totals |
+			map(select(.chip == "IOAPIC")) | sort_by(.pin) | map("\(.pin) \(.count) ") | join("")'
+	fi
+	answers
+
+	if planned ids32; then
+		exact "32-bit ids" "intr_user=1 msi=1:1" --
+		each 66
+		answers
+		part_ends
+	fi
+	test -z "$no_calls" || return 0
+	exact "irqfd" "intr_user=1 irqfd=3 irqfd=2:1" --
+	each 7
+	answers
+}
+
+if test -z "$no_calls"; then
+	together from_ioctls -c
 else
-	ask "ioctls: by pin of the IOAPIC, as tracefs counts" "\"$(hist_end | tr '\n' ' ')\"" 'totals |
-		map(select(.chip == "IOAPIC")) | sort_by(.pin) | map("\(.pin) \(.count) ") | join("")'
+	from_ioctls
 fi
-answers
-
-exact "32-bit ids" "intr_user=1 msi=1:1" --
-each 66
-answers
-
 if test -n "$no_calls"; then
 	exact "irqfd, by tracepoints" "intr_user=1 irqfd=3" --
 	ask "irqfd, by tracepoints: raised elsewhere, the VM is not known" '[["irq_raiser",null,null,"MSI",82]]' \
 		'seen | map(select(.raiser_comm != "kvm_guest") | [.raiser_comm, .pid, .vm, .chip, .vector]) | unique'
 	ask "irqfd, by tracepoints: each" '[5,5]' '[(seen | length), (totals | map(.count) | add)]'
-	answers
-else
-	exact "irqfd" "intr_user=1 irqfd=3 irqfd=2:1" --
-	each 7
 	answers
 fi
 
@@ -100,20 +114,25 @@ ask "guests: raised by their vCPUs" 'guests(40)' 'seen | group_by(.raiser_tid) |
 	sort | join(" ")'
 answers
 
-for kind in $(kinds kprobe fentry tracepoint raw_tp tp_btf); do
-	case $kind in
-	kprobe | fentry) all=$kind,tracepoint need='' ;;
-	*) all=$kind need=_event ;;
-	esac
-	if why=$(lacks kvm_irqchip "$all" "$need\$"); then
-		skip "--hooks=$all" "$why"
-	elif exact "--hooks=$all" "intr_user=1 irq_lines=1 msi=1" -- "--hooks=$all"; then
-		each 266
-		answers
-	fi
-done
+if planned kinds; then
+	for kind in kprobe fentry tracepoint raw_tp tp_btf; do
+		case $kind in
+		kprobe | fentry) all=$kind,tracepoint need='' ;;
+		*) all=$kind need=_event ;;
+		esac
+		if why=$(lacks kvm_irqchip "$all" "$need\$"); then
+			skip "--hooks=$all" "$why"
+		elif exact "--hooks=$all" "intr_user=1 irq_lines=1 msi=1" -- "--hooks=$all"; then
+			each 266
+			answers
+		fi
+	done
+	part_ends
+fi
 
-exact "--summary" "intr_user=1 irq_lines=1 msi=1" -- --summary
-ask "--summary: no events, all counted" '[0,266]' '[(seen | length), (totals | map(.count) | add)]'
-answers
+if planned summary; then
+	exact "--summary" "intr_user=1 irq_lines=1 msi=1" -- --summary
+	ask "--summary: no events, all counted" '[0,266]' '[(seen | length), (totals | map(.count) | add)]'
+	answers
+fi
 done_testing

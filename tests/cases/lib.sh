@@ -13,12 +13,14 @@ trap 'exit 130' INT TERM
 # pass NAME; fail NAME [DIAGNOSTIC]; skip NAME REASON
 pass()
 {
+	test "$stage" != run || return 0
 	tap_nr=$((tap_nr + 1))
 	echo "ok $tap_nr - $1"
 }
 
 fail()
 {
+	test "$stage" != run || return 0
 	tap_nr=$((tap_nr + 1))
 	tap_failed=$((tap_failed + 1))
 	echo "not ok $tap_nr - $1"
@@ -27,6 +29,7 @@ fail()
 
 skip()
 {
+	test "$stage" != run || return 0
 	tap_nr=$((tap_nr + 1))
 	echo "ok $tap_nr - $1 # SKIP $2"
 }
@@ -62,13 +65,19 @@ done_testing()
 	exit
 }
 
+# What --check says is asked once, for all cases: the runner has a directory for it.
+kept=${KVM_WATCHER_KEPT:-$TMP}
+
 # needs MONITOR [KINDS]: what --check says of the monitor's needs, with these kinds of
-# hook or all; asked once.
+# hook or all
 needs()
 {
-	needs_file=$TMP/check-$1-${2:-all}.json
-	test -s "$needs_file" || kvm_watcher --check "--$1" --format=json ${2:+--hooks="$2"} 2>/dev/null |
-		jq -c --arg m "$1" '.monitors[$m].needs' >"$needs_file"
+	needs_file=$kept/check-$1-${2:-all}.json
+	if ! test -s "$needs_file"; then
+		kvm_watcher --check "--$1" --format=json ${2:+--hooks="$2"} 2>/dev/null |
+			jq -c --arg m "$1" '.monitors[$m].needs' >"$TMP/needs.json"
+		mv "$TMP/needs.json" "$needs_file"
+	fi
 	cat "$needs_file"
 }
 
@@ -88,18 +97,32 @@ lacks()
 	test -n "$lacks_why" && echo "$lacks_why"
 }
 
-# vendor_kinds KIND...: the kinds of hook to try one by one, when some are on functions of the
-# vendor's module; none where only the quick set runs
-vendor_kinds()
+# planned PART: does tests/plan.tsv have this part of the case here? The tests that follow
+# are of that part, until part_ends. Without the runner everything is planned.
+planned()
 {
-	test -n "$KVM_WATCHER_QUICK" || echo "$@"
+	case " ${KVM_WATCHER_PLAN-"$(basename "$0" .sh)/$1"} " in
+	*" $(basename "$0" .sh)/$1 "*) test "$stage" = run || echo "#part $1" ;;
+	*) return 1 ;;
+	esac
 }
 
-# kinds KIND...: the same of hooks that the vendors share: Bochs, which is slow, leaves them to the
-# machine in QEMU that has the same kernel
-kinds()
+part_ends()
 {
-	test "$KVM_WATCHER_EMULATOR" = bochs || vendor_kinds "$@"
+	test "$stage" = run || echo "#part -"
+}
+
+# has_tool NAME PROGRAM: false, with a skip that names the program, where it is not; in CI, which
+# installs what the tests need, that is a failure
+has_tool()
+{
+	command -v "$2" >/dev/null && return
+	if test "$CI" = true; then
+		fail "$1" "there is no $2 here, and CI has to have it (make deps-ci)"
+	else
+		skip "$1" "there is no $2 here"
+	fi
+	return 1
 }
 
 # vmx, svm or none: of this host's KVM
@@ -117,48 +140,36 @@ vendor()
 # guest_can OP: tried once on this host; prints why not when it can't
 guest_can()
 {
-	test -s "$TMP/probe.json" || kvm_guest --probe >"$TMP/probe.json" 2>/dev/null
+	test -s "$kept/probe.json" || kvm_guest --probe >"$kept/probe.json" 2>/dev/null
 	jq -es --arg op "$1" 'map(select(.what == "probe" and .op == $op and .works)) | length > 0' \
-		"$TMP/probe.json" >/dev/null
-}
-
-# no_linux_guest: why start-linux-guest can't run here; false when it can
-no_linux_guest()
-{
-	if test -n "$KVM_WATCHER_QUICK"; then
-		echo "left to make test-matrix: a Linux guest takes minutes in this machine"
-	elif ! command -v start-linux-guest >/dev/null; then
-		echo "this machine carries no QEMU"
-	else
-		return 1
-	fi
-}
-
-# another_linux_guest: the same for a second one, which is one too many in Bochs
-another_linux_guest()
-{
-	no_linux_guest && return
-	test "$KVM_WATCHER_EMULATOR" = bochs &&
-		echo "Bochs takes minutes for each Linux guest; vm_exit_linux_guest has one"
+		"$kept/probe.json" >/dev/null
 }
 
 # hist_begin EVENT KEY: has the kernel itself count kvm's EVENT by KEY; false, with the
 # reason in $hist_refused, where it can't
 hist_begin()
 {
+	if test "$stage" = ask; then
+		hist_refused=$(cat "$TMP/hist_refused")
+		test -z "$hist_refused"
+		return
+	fi
 	hist_event=/sys/kernel/tracing/events/kvm/$1 hist_key=$2 hist_refused=
 	if ! echo "hist:keys=$2:size=1024" 2>"$TMP/err" >"$hist_event/trigger"; then
 		hist_refused="this kernel refuses a hist trigger on $1: $(cat "$TMP/err")"
-		return 1
 	fi
+	echo "$hist_refused" >"$TMP/hist_refused"
+	test -z "$hist_refused"
 }
 
 # hist_end: ends that and prints "KEY COUNT" lines by key, of "{ key: 123 } hitcount: 456"
 hist_end()
 {
 	test -z "$hist_refused" || return 1
-	cat "$hist_event/hist" >"$TMP/hist"
-	echo "!hist:keys=$hist_key:size=1024" >"$hist_event/trigger"
+	if test "$stage" != ask; then
+		cat "$hist_event/hist" >"$TMP/hist"
+		echo "!hist:keys=$hist_key:size=1024" >"$hist_event/trigger"
+	fi
 	sed -n "s/^{ $hist_key: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p" "$TMP/hist" | sort -n
 }
 
@@ -166,7 +177,13 @@ hist_end()
 # $TMP/watch.json and messages into $TMP/watch.err, and returns when it watches.
 watch()
 {
-	discard=
+	test -z "$stage" || return 0
+	discard='' watch_args=$*
+	watch_starts "$@"
+}
+
+watch_starts()
+{
 	rm -f "$TMP/watch.err"
 	kvm_watcher --format=json --interval=3600 "$@" >"$TMP/watch.json" 2>"$TMP/watch.err" &
 	watch_pid=$!
@@ -183,15 +200,79 @@ watch()
 # watch_end: ends it as Ctrl-C would; its exit status is the function's
 watch_end()
 {
+	case $stage in
+	run) return 0 ;;
+	ask)
+		together_rows
+		return "$watch_status"
+		;;
+	esac
+	watch_stops
+	# What is preempted proves nothing. Another time it may not be.
+	for watch_try in 2 3 4; do
+		case $watch_args in
+		*--hooks=*) ;;
+		*) break ;;
+		esac
+		watch_skipped=$(summary .lost.programs_skipped)
+		test "${watch_skipped:-0}" != 0 || break
+		echo "# --hooks: this kernel preempted a program, try $watch_try"
+		# shellcheck disable=SC2086
+		watch_starts $watch_args && guest_runs $guest_args || fail "after a program was preempted: again"
+		watch_stops
+	done
+	ours
+	return $watch_status
+}
+
+watch_stops()
+{
 	kill -INT "$watch_pid" 2>/dev/null	# with -p it may have ended by itself
 	wait "$watch_pid"
 	watch_status=$?
 	watch_pid=
-	return $watch_status
+}
+
+# ours: leaves in $TMP/watch.json what is of this case's generators, and of no process: other VMs may run on this
+# host, which are not of the question. $others says whether some did: then what was lost may be theirs. In a
+# machine there are none; a case that is about all events says everyone=1.
+others='' everyone=''
+ours()
+{
+	others=
+	test -z "$KVM_WATCHER_MACHINE$everyone" || return
+	ours_pids=$(cat "$TMP/guest.json" "$TMP"/[0-9]*.json 2>/dev/null | jq -Rnc '[inputs | fromjson? | .pid? // empty] | unique')
+	for ours_file in "$TMP"/[0-9]*.json; do
+		test ! -e "$ours_file" || ours_pids=$(jq -nc "$ours_pids + [$(basename "$ours_file" .json)]")
+	done
+	jq -c --argjson pids "$ours_pids" 'select(.pid == null or (.pid | IN($pids[])))' "$TMP/watch.json" >"$TMP/ours.json"
+	if test "$(wc -l <"$TMP/ours.json")" -lt "$(wc -l <"$TMP/watch.json")" ||
+	   kvm_watcher --list --format=json 2>/dev/null |
+		jq -e --argjson pids "$ours_pids" 'select(.kind == "vm" and (.pid | IN($pids[]) | not))' >/dev/null; then
+		others=1
+	fi
+	mv "$TMP/ours.json" "$TMP/watch.json"
 }
 
 # guest ARGUMENT...: runs kvm_guest, its lines into $TMP/guest.json
 guest()
+{
+	test -z "$stage" || together_nr=$((together_nr + 1))
+	if test "$stage" = ask; then
+		cp "$TMP/guest.$together_nr" "$TMP/guest.json"
+		test ! -e "$TMP/guest.$together_nr.failed"
+		return
+	fi
+	guest_args=$*
+	guest_runs "$@" && guest_status=0 || guest_status=1
+	if test "$stage" = run; then
+		cp "$TMP/guest.json" "$TMP/guest.$together_nr"
+		test $guest_status = 0 || : >"$TMP/guest.$together_nr.failed"
+	fi
+	return $guest_status
+}
+
+guest_runs()
 {
 	if ! kvm_guest "$@" >"$TMP/guest.json" 2>"$TMP/guest.err"; then
 		sed 's/^/# /' "$TMP/guest.err"
@@ -219,6 +300,41 @@ guest_at_gate()
 open_gate()
 {
 	: >"$TMP/gate"
+}
+
+# A start of kvm_watcher takes seconds in Bochs. together FUNCTION WATCH_OPTION...: one kvm_watcher watches all
+# runs of the generator that FUNCTION makes. It is called twice: first it runs the generator, and nothing is asked or
+# said; then, when kvm_watcher has ended, it asks, and what would run again is given what was. Of one run there are
+# the rows of its own processes, and the losses of all. One use of hist_begin at most.
+stage='' together_nr=0
+together()
+{
+	together_runs=$1
+	shift
+	if ! watch "$@"; then
+		fail "$together_runs: kvm_watcher starts"
+		return
+	fi
+	stage=run together_nr=0
+	$together_runs
+	stage=
+	cat "$TMP"/guest.[0-9]* >"$TMP/guest.json"
+	watch_end
+	mv "$TMP/watch.json" "$TMP/together.json"
+	mv "$TMP/guest.json" "$TMP/guests.json"
+	stage=ask together_nr=0
+	$together_runs
+	stage=
+	rm -f "$TMP"/guest.[0-9]*
+}
+
+# together_rows: into $TMP/watch.json those of the generator's processes, and those of none
+together_rows()
+{
+	sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$TMP/guest.json" | sort -u | tr '\n' ' ' >"$TMP/pids"
+	awk -v pids=" $(cat "$TMP/pids")" 'match($0, /"pid":[0-9]+/) {
+		if (!index(pids, " " substr($0, RSTART + 6, RLENGTH - 6) " ")) next
+	} { print }' "$TMP/together.json" >"$TMP/watch.json"
 }
 
 # per_vcpu MONITOR_FILTER: "tid:count" of all total rows that match, summed and sorted
@@ -275,6 +391,17 @@ ask_range_where()
 	printf 'empty else ["%s", "# SKIP", "%s"] end,\n' "$3" "$2" >>"$TMP/asked"
 }
 
+# ask_lost NAME EXPECTED GOT: of what was lost. Where other VMs run a loss may be theirs: what the generator
+# did is there, as the other questions show.
+ask_lost()
+{
+	if test -n "$others"; then
+		ask_where "(($2 | tostring) == ($3 | tostring))" "other VMs ran here, and may have lost them" "$@"
+	else
+		ask "$@"
+	fi
+}
+
 # ask_where CONDITION REASON NAME EXPECTED GOT: a skip for that reason where the jq condition is false
 ask_where()
 {
@@ -285,7 +412,7 @@ ask_where()
 # answers [FILE]: of a run that was preempted nothing is asked
 answers()
 {
-	if test -n "$discard"; then
+	if test -n "$discard" || test "$stage" = run; then
 		rm -f "$TMP/asked"
 		return
 	fi
@@ -316,6 +443,7 @@ preempted()
 {
 	preempted_name=$1
 	shift
+	test "$stage" != run || return 1
 	case "$*" in
 	*--hooks=*) ;;
 	*) return 1 ;;
@@ -328,5 +456,10 @@ preempted()
 
 no_loss()
 {
-	is "$1" 0 "$(summary '[.lost[]] | add')"
+	no_loss_sum=$(summary '[.lost[]] | add')
+	if test -n "$others" && test "$no_loss_sum" != 0; then
+		skip "$1" "other VMs ran here, and may have lost them"
+	else
+		is "$1" 0 "$no_loss_sum"
+	fi
 }
