@@ -214,3 +214,21 @@ bool host__memslots_in_array(void)
 		known = btf_has_member("kvm_memslots", "used_slots");
 	return known;
 }
+
+unsigned int host__arch(void)
+{
+#if defined(__x86_64__)
+	return ARCH_X86;
+#elif defined(__aarch64__)
+	return ARCH_ARM64;
+#else
+	return 0;
+#endif
+}
+
+const char *host__arch_name(void)
+{
+	return host__arch() == ARCH_X86	  ? "x86" :
+	       host__arch() == ARCH_ARM64 ? "arm64" :
+					    "this architecture";
+}

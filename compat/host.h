@@ -5,6 +5,19 @@
 
 #include <stdbool.h>
 
+/* What hooks and monitors are for; 0: for all of them. */
+enum host_arch { ARCH_X86 = 1 << 0, ARCH_ARM64 = 1 << 1 };
+
+/* The one that this program was compiled for. */
+unsigned int host__arch(void);
+const char *host__arch_name(void);
+
+/* True when something that is for these runs here. */
+static inline bool host__is_one_of(unsigned int archs)
+{
+	return !archs || (archs & host__arch());
+}
+
 enum hook_vendor { VENDOR_VMX = 1 << 0, VENDOR_SVM = 1 << 1 };
 
 /* Vendors (enum hook_vendor) whose module is there; 0: none that has VMX or SVM. */

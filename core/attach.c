@@ -153,6 +153,8 @@ static void choose_hooks(struct attachment *at)
 	for (size_t i = 0; hooks[i].need; i++) {
 		const char *why;
 
+		if (!host__is_one_of(hooks[i].archs))
+			continue;
 		if (hooks[i].applies && !hooks[i].applies())
 			continue;
 		if (hooks[i].asked && !hooks[i].asked(at))
@@ -390,6 +392,10 @@ static int try_load(struct attachment *at)
 	if (!at->state)
 		return -ENOMEM;
 	choose_hooks(at);
+	if (!host__is_one_of(at->monitor->archs)) {
+		say("%s: this monitor does not support %s", at->monitor->name, host__arch_name());
+		return -EOPNOTSUPP;
+	}
 	for (size_t i = 0; i < at->nr_needs; i++)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)

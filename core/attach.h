@@ -37,7 +37,8 @@ struct hook {
 	unsigned int vendors; /* only with these KVM vendors; 0: any */
 	bool vendor_types;    /* reads the vendor's vCPU structure: needs its BTF */
 	const char *gives;    /* first row of a need: what is lost without it */
-	bool primary; /* first row of a need: one of these makes the monitor worth running */
+	bool primary;	    /* first row of a need: one of these makes the monitor worth running */
+	unsigned int archs; /* only on these (enum host_arch); 0: on any */
 	/*
 	 * The row is there only where this is true. Elsewhere the next one is its need's first.
 	 * NULL: everywhere.

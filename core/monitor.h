@@ -45,6 +45,7 @@ struct monitor {
 	const struct monitor_option *options;
 	size_t config_size;
 
+	unsigned int archs; /* only there can it measure (enum host_arch); 0: everywhere */
 	const struct view *views;
 	const struct column *columns;
 	size_t row_size;   /* of its row struct, which begins with struct row */

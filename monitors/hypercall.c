@@ -4,6 +4,7 @@
 
 #include <json-c/json.h>
 
+#include "../compat/host.h"
 #include "../core/attach.h"
 #include "../core/events.h"
 #include "../core/map.h"
@@ -263,6 +264,7 @@ const struct monitor hypercall_monitor = {
 	.name = "hypercall",
 	.key = 'h',
 	.help = "hypercalls",
+	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct call_row),

@@ -277,6 +277,7 @@ const struct monitor irq_inject_monitor = {
 	.name = "irq_inject",
 	.key = 'i',
 	.help = "virtual interrupt injection",
+	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct irq_row),

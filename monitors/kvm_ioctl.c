@@ -116,17 +116,17 @@ static const struct column columns[] = {
  */
 static const struct hook hooks[] = {
 	{ "ioctl_return", HOOK_KPROBE, "__x64_sys_ioctl", "return_kprobe", .gives = "everything",
-	  .primary = true, .applies = host__kretprobes_unlimited },
+	  .archs = ARCH_X86, .primary = true, .applies = host__kretprobes_unlimited },
 	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", "return_tracepoint",
 	  .gives = "everything", .primary = true },
-	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit" },
+	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit", .archs = ARCH_X86 },
 	{ "ioctl_return", HOOK_RAW_TP, "sys_exit", "return_raw_tp" },
 
 	{ "ioctl_enter", HOOK_KPROBE, "__x64_sys_ioctl", "enter_kprobe", .gives = "everything",
-	  .applies = host__kretprobes_unlimited },
+	  .archs = ARCH_X86, .applies = host__kretprobes_unlimited },
 	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", "enter_tracepoint",
 	  .gives = "everything" },
-	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry" },
+	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry", .archs = ARCH_X86 },
 	{ "ioctl_enter", HOOK_RAW_TP, "sys_enter", "enter_raw_tp" },
 	{},
 };

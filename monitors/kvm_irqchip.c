@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../compat/host.h"
 #include "../core/attach.h"
 #include "../core/events.h"
 #include "../core/filter.h"
@@ -391,6 +392,7 @@ const struct monitor kvm_irqchip_monitor = {
 	.name = "kvm_irqchip",
 	.key = 'c',
 	.help = "irqchip settings (PIC, IOAPIC, MSI)",
+	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct chip_row),

@@ -239,6 +239,7 @@ const struct monitor kvm_timer_monitor = {
 	.name = "kvm_timer",
 	.key = 'T',
 	.help = "hv and software timers",
+	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct timer_row),

@@ -733,6 +733,7 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.help = "KVM MMU page faults",
 	.options = options,
 	.config_size = sizeof(struct fault_config),
+	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct fault_row),

@@ -263,6 +263,7 @@ const struct monitor vm_exit_monitor = {
 	.name = "vm_exit",
 	.key = 'e',
 	.help = "VM exits, to KVM and to user space",
+	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct exit_row),
