@@ -97,20 +97,14 @@ static int parse_pid(struct options *opts, const char *arg)
 
 static int parse_format(struct options *opts, const char *arg)
 {
-	static const char *const names[] = {
-		[FORMAT_TABLE] = "table",
-		[FORMAT_JSON] = "json",
-		[FORMAT_CSV] = "csv",
-	};
-	size_t i;
+	int format = format__find(arg);
+	char names[128];
 
-	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (strcmp(arg, names[i]))
-			continue;
-		opts->format = i;
-		return 0;
-	}
-	return usage_error("--format: \"%s\" is not a format; choose table, json or csv", arg);
+	if (format < 0)
+		return usage_error("--format: \"%s\" is not a format; choose %s", arg,
+				   format__names(names, sizeof(names)));
+	opts->format = format;
+	return 0;
 }
 
 static int parse_pattern(struct options *opts, const char *arg)

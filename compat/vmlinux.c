@@ -9,6 +9,7 @@
 
 static struct btf *kernel_types;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker makes these names. */
 struct btf *__real_btf__load_vmlinux_btf(void);
 struct btf *__wrap_btf__load_vmlinux_btf(void);
 void __real_btf__free(struct btf *btf);
@@ -26,3 +27,4 @@ void __wrap_btf__free(struct btf *btf)
 	if (btf != kernel_types)
 		__real_btf__free(btf);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */

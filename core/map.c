@@ -85,47 +85,47 @@ int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t fir
 	return 0;
 }
 
-/* Not preempted by anything that could make events: how it was before, for calm__end(). */
-struct calm {
+/* A real-time section, for nothing that makes events to preempt it: how it was before. */
+struct rt_section {
 	struct sched_param param;
 	int policy;
 };
 
-static struct calm calm__begin(void)
+static struct rt_section rt_section__begin(void)
 {
 	const struct sched_param least = { .sched_priority = 1 };
-	struct calm calm = { .policy = sched_getscheduler(0) };
+	struct rt_section section = { .policy = sched_getscheduler(0) };
 
-	if (sched_getparam(0, &calm.param) || calm.policy == SCHED_FIFO ||
-	    calm.policy == SCHED_RR || sched_setscheduler(0, SCHED_FIFO, &least))
-		calm.policy = -1;
-	return calm;
+	if (sched_getparam(0, &section.param) || section.policy == SCHED_FIFO ||
+	    section.policy == SCHED_RR || sched_setscheduler(0, SCHED_FIFO, &least))
+		section.policy = -1;
+	return section;
 }
 
-static void calm__end(const struct calm *calm)
+static void rt_section__end(const struct rt_section *section)
 {
-	if (calm->policy >= 0)
-		sched_setscheduler(0, calm->policy, &calm->param);
+	if (section->policy >= 0)
+		sched_setscheduler(0, section->policy, &section->param);
 }
 
 void map__forget(const struct bpf_object *obj, const char *name, const void *key, uint32_t value)
 {
 	int fd = map__fd(obj, name);
-	struct calm calm = calm__begin();
+	struct rt_section section = rt_section__begin();
 	uint32_t known;
 
 	if (!bpf_map_lookup_elem(fd, key, &known) && known == value)
 		bpf_map_delete_elem(fd, key);
-	calm__end(&calm);
+	rt_section__end(&section);
 }
 
 void map__give_back(const struct bpf_object *obj, const char *queue, uint32_t index)
 {
 	int fd = map__fd(obj, queue);
-	struct calm calm = calm__begin();
+	struct rt_section section = rt_section__begin();
 
 	bpf_map_update_elem(fd, NULL, &index, BPF_ANY);
-	calm__end(&calm);
+	rt_section__end(&section);
 }
 
 int map__fd(const struct bpf_object *obj, const char *name)

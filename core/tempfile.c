@@ -13,12 +13,6 @@
 
 enum { MAX_TRIES = 100 };
 
-static const char *const suffixes[] = {
-	[FORMAT_TABLE] = "txt",
-	[FORMAT_JSON] = "json",
-	[FORMAT_CSV] = "csv",
-};
-
 /* One step down, never through a link; the last one may have to be made. */
 static int open_below(int at, const char *name, bool make)
 {
@@ -77,7 +71,7 @@ static int create(int dir, const char *monitor, enum format format, char *name, 
 	for (int i = 1; fd < 0 && i <= MAX_TRIES; i++) {
 		snprintf(nth, sizeof(nth), i > 1 ? "-%d" : "", i);
 		snprintf(name, size, "%s-%s-%d%s.%s", monitor, stamp, getpid(), nth,
-			 suffixes[format]);
+			 format__suffix(format));
 		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0 && errno != EEXIST)
 			break;

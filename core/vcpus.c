@@ -328,7 +328,7 @@ static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 	return vm;
 }
 
-static struct vm_ref *find_vm(struct vcpus *v, const struct vcpu_info *info)
+static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *info)
 {
 	for (struct vm_ref *vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
@@ -383,7 +383,7 @@ static void note_past(struct vm_ref *vm, const struct vcpu_info *info)
 
 const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info)
 {
-	return find_vm(v, info);
+	return get_or_add_vm(v, info);
 }
 
 static void lister__close(struct lister *lister)
@@ -456,7 +456,7 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 			.tgid = entries[i].tgid,
 			.start_ns = entries[i].start_ns,
 		};
-		const struct vm_ref *one = find_vm(v, &info);
+		const struct vm_ref *one = get_or_add_vm(v, &info);
 
 		if (info.kvm == kvm)
 			vm = one;
@@ -473,7 +473,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].ready, __ATOMIC_ACQUIRE))
 		return;
 	ref->info = v->infos[slot];
-	vm = find_vm(v, &ref->info);
+	vm = get_or_add_vm(v, &ref->info);
 	if (vm && is_another_vm(v, vm, &ref->info))
 		vm = new_vm(v, &ref->info);
 	if (!vm)

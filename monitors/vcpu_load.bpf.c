@@ -251,7 +251,7 @@ static __noinline int on_leave(void)
 	return 0;
 }
 
-static __noinline int cross(struct load_record *r, u32 to, u64 now)
+static __noinline int transition(struct load_record *r, u32 to, u64 now)
 {
 	if (!r)
 		return 0;
@@ -263,28 +263,28 @@ static __noinline int cross(struct load_record *r, u32 to, u64 now)
 	return 0;
 }
 
-static __noinline int find_and_cross(struct kvm_vcpu *vcpu, u32 to)
+static __noinline int find_and_transition(struct kvm_vcpu *vcpu, u32 to)
 {
 	struct load_record *r = task_chosen() ? find_record(vcpu) : NULL;
 
-	return cross(r, to, bpf_ktime_get_ns());
+	return transition(r, to, bpf_ktime_get_ns());
 }
 
 /*
  * The vCPU has left the guest, or is about to enter it. The cache first: what
- * it has is chosen. And what nearly always happens at once: cross() for that.
+ * it has is chosen. And what nearly always happens at once: transition() for that.
  */
-static __always_inline int on_border(struct kvm_vcpu *vcpu, u32 from, u32 to)
+static __always_inline int on_transition(struct kvm_vcpu *vcpu, u32 from, u32 to)
 {
 	struct load_record *r = cached_record(vcpu);
 	u64 now, since;
 
 	if (!r)
-		return find_and_cross(vcpu, to);
+		return find_and_transition(vcpu, to);
 	now = bpf_ktime_get_ns();
 	since = r->since_ns;
 	if (r->state_and_off != from || now <= since)
-		return cross(r, to, now);
+		return transition(r, to, now);
 	write_begin(r);
 	r->ns[from] += now - since;
 	r->since_ns = now;
@@ -523,15 +523,15 @@ static __always_inline int on_fpu(u64 load)
 RUN_PROGRAMS(fpu, on_fpu)
 
 /* kvm_entry(vcpu, ...) */
-RAW_TP(entry_raw_tp, kvm_entry, on_border((void *)ctx->args[0], IN_KVM, IN_GUEST))
-TP_BTF(entry_tp_btf, kvm_entry, on_border((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST))
+RAW_TP(entry_raw_tp, kvm_entry, on_transition((void *)ctx->args[0], IN_KVM, IN_GUEST))
+TP_BTF(entry_tp_btf, kvm_entry, on_transition((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST))
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_border(vcpu, IN_KVM, IN_GUEST) : 0;
+	return vcpu ? on_transition(vcpu, IN_KVM, IN_GUEST) : 0;
 }
 
 /* kvm_exit(vcpu, isa), until 5.15 (reason, vcpu, isa) */
@@ -539,18 +539,18 @@ SEC("?raw_tp/kvm_exit")
 int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
 	if (exit_args_old(ctx->args[0]))
-		return on_border((void *)untyped_arg(ctx, 1), IN_GUEST, IN_KVM);
-	return on_border((void *)ctx->args[0], IN_GUEST, IN_KVM);
+		return on_transition((void *)untyped_arg(ctx, 1), IN_GUEST, IN_KVM);
+	return on_transition((void *)ctx->args[0], IN_GUEST, IN_KVM);
 }
 
-TP_BTF(exit_tp_btf, kvm_exit, on_border((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM))
+TP_BTF(exit_tp_btf, kvm_exit, on_transition((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM))
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_border(vcpu, IN_GUEST, IN_KVM) : 0;
+	return vcpu ? on_transition(vcpu, IN_GUEST, IN_KVM) : 0;
 }
 
 /* kvm_vcpu_wakeup(ns, waited, valid) */

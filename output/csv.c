@@ -184,6 +184,8 @@ static void csv_free(struct output *out)
 }
 
 const struct output_ops csv_ops = {
+	.name = "csv",
+	.suffix = "csv",
 	.state_size = sizeof(struct csv),
 	.begin = csv_begin,
 	.row = csv_row,

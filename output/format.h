@@ -25,7 +25,9 @@ void buf__reset(struct buf *buf);
 void buf__free(struct buf *buf);
 
 struct output_ops {
-	size_t state_size; /* zeroed and found in output.state */
+	const char *name;   /* of --format */
+	const char *suffix; /* of files */
+	size_t state_size;  /* zeroed and found in output.state */
 	void (*begin)(struct output *out);
 	void (*row)(struct output *out, const struct row *row, unsigned int flags);
 	void (*end)(struct output *out);

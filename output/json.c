@@ -200,6 +200,8 @@ static void json_row(struct output *out, const struct row *row, unsigned int fla
 }
 
 const struct output_ops json_ops = {
+	.name = "json",
+	.suffix = "json",
 	.row = json_row,
 	.object = json_line,
 };

@@ -16,6 +16,34 @@ static const struct output_ops *const formats[] = {
 	[FORMAT_CSV] = &csv_ops,
 };
 
+enum { NR_FORMATS = sizeof(formats) / sizeof(*formats) };
+
+int format__find(const char *name)
+{
+	for (size_t i = 0; i < NR_FORMATS; i++)
+		if (!strcmp(formats[i]->name, name))
+			return i;
+	return -1;
+}
+
+const char *format__names(char *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < NR_FORMATS && used < size; i++)
+		used += snprintf(buf + used, size - used, "%s%s",
+				 !i		    ? "" :
+				 i + 1 < NR_FORMATS ? ", " :
+						      " or ",
+				 formats[i]->name);
+	return buf;
+}
+
+const char *format__suffix(enum format format)
+{
+	return formats[format]->suffix;
+}
+
 const struct column leading_columns[] = {
 	COLUMN(struct row, ts_ns, "TIME(s)", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 14),
 	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | COL_WIDE),

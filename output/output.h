@@ -34,6 +34,13 @@ struct section {
 	double seconds; /* what the rows cover; 0 for events and for a state */
 };
 
+/* The format of that name; -1: there is none. */
+int format__find(const char *name);
+/* All names in words: "table, json or csv". */
+const char *format__names(char *buf, size_t size);
+/* What names of files in it end with, without the dot. */
+const char *format__suffix(enum format format);
+
 struct output;
 
 /* NULL and errno when out of memory. width: terminal columns, 0 when not a terminal. */

@@ -661,6 +661,8 @@ static void table_free(struct output *out)
 }
 
 const struct output_ops table_ops = {
+	.name = "table",
+	.suffix = "txt",
 	.state_size = sizeof(struct table),
 	.begin = table_begin,
 	.row = table_row,
