@@ -17,11 +17,11 @@ kernel_arguments="console=ttyS0 loglevel=3 oops=panic mitigations=off no_timer_c
 # its own int3, and a vCPU of a guest was shut down once; with two and one thread for both, half of the Linux guests
 # inside hung at boot, with or without kvm_watcher.
 #
-# Time in QEMU's machines is instructions, 8 ns each, as it is in Bochs: a busy host makes them slower, and no timer late;
+# Time in QEMU's machines is instructions, as it is in Bochs: a busy host makes them slower, and no timer late;
 # who sleeps takes no time of the host. A Linux guest inside has hung at its boot that way, and whoever sits at a shell
 # wants seconds that are seconds: these machines have the host's time, and so has one that is asked to (--host-time).
 qemu_arguments() {
-	local clock=(-accel 'tcg,thread=single' -icount 'shift=3,sleep=off')
+	local clock=(-accel 'tcg,thread=single' -icount "shift=$shift,sleep=off")
 	if [ -n "$with_qemu$interactive$host_time" ] || [ "$cpus" != 1 ]; then clock=(-accel 'tcg,thread=multi'); fi
 	qemu_line=(qemu-system-x86_64 "${clock[@]}" -cpu "$cpu" -smp "$cpus" -m "$memory"
 		-nodefaults -no-user-config -display none -vga none -no-reboot
