@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <bpf/libbpf.h>
+#include <linux/bpf.h>
 
 #include "../../core/attach.h"
 #include "../../core/samples.h"
@@ -245,6 +246,37 @@ static void check_section(const struct hook *hook, const char *section)
 	assert_string_equal(target + 1, hook->target);
 }
 
+/* The maps that core finds by name are there, and of the shape that the monitor says. */
+static void check_maps(const struct monitor *m, const struct bpf_object *obj)
+{
+	const struct record_kind *kind = m->records;
+	const struct bpf_map *map;
+
+	if (!kind)
+		return;
+	assert_true(kind->in_use && kind->label && kind->sample);
+	map = bpf_object__find_map_by_name(obj, kind->records);
+	assert_non_null(map);
+	assert_int_equal(bpf_map__value_size(map), kind->record_size);
+	assert_true(bpf_map__map_flags(map) & BPF_F_MMAPABLE);
+	assert_true(!kind->index == !kind->free_records);
+	if (kind->index) {
+		map = bpf_object__find_map_by_name(obj, kind->index);
+		assert_non_null(map);
+		assert_int_equal(bpf_map__value_size(map), sizeof(uint32_t));
+		assert_true(kind->key_at + bpf_map__key_size(map) <= kind->record_size);
+		map = bpf_object__find_map_by_name(obj, kind->free_records);
+		assert_non_null(map);
+		assert_int_equal(bpf_map__type(map), BPF_MAP_TYPE_QUEUE);
+	} else {
+		assert_int_equal(kind->per_slot, 1);
+	}
+	/* Or a variable. */
+	map = kind->states ? bpf_object__find_map_by_name(obj, kind->states) : NULL;
+	if (map)
+		assert_int_equal(bpf_map__value_size(map), kind->state_size);
+}
+
 static void check_programs(const struct monitor *m)
 {
 	struct bpf_program *prog;
@@ -270,6 +302,7 @@ static void check_programs(const struct monitor *m)
 			used |= !strcmp(hook->prog, bpf_program__name(prog));
 		assert_true(used);
 	}
+	check_maps(m, obj);
 	bpf_object__close(obj);
 }
 
