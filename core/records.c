@@ -184,7 +184,7 @@ static void retire_ended_vcpus(struct attachment *at)
 
 	for (size_t i = 1; i < set->nr; i++) {
 		/* A slot may have things in its record before it has a source. */
-		if (kind->index && !kind->in_use(records__get(set, i)))
+		if (kind->index && !set->owners[i].source && !set->owners[i].unwanted)
 			continue;
 		ref = vcpus__get(at->env->vcpus, slot_of(set, i));
 		if (ref && ref->ended)

@@ -49,9 +49,10 @@ struct series {
 	bool had_source;
 	bool ended; /* and in the list of those */
 	bool remainder;
-	uint64_t unseen; /* a bit for each sink: it grew since that one looked */
-	size_t place;	 /* in all[] */
-	struct row *run; /* since the beginning, with the labels */
+	uint64_t caught_up; /* a bit for each sink: it has seen all of an ended one; no copy */
+	uint64_t unseen;    /* a bit for each sink: it grew since that one looked */
+	size_t place;	    /* in all[] */
+	struct row *run;    /* since the beginning, with the labels */
 	/*
 	 * By sink, at its last look; NULL: it has never looked. Extremes, greatest
 	 * gauges and bits, however, are those since then.
@@ -779,13 +780,29 @@ static bool is_since(const struct field *field)
 	       (field->kind == FIELD_GAUGE && field->col->merge == MERGE_MAX);
 }
 
-/* What a sink has seen that has never looked: nothing, and all since then. */
-static struct row *new_seen(const struct samples *s, const struct series *series)
+/* The sink has seen the run as it is now. */
+static void set_seen(const struct samples *s, const struct series *series, struct row *seen)
 {
 	const struct layout *layout = &s->layouts[series->view];
-	struct row *seen = new_data(s, series, false);
 
-	for (size_t i = 0; seen && i < layout->nr; i++) {
+	memcpy(seen, series->run, s->row_size);
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+		struct times *t = cell(seen, field);
+
+		if (field->kind == FIELD_TIMES)
+			t->min_ns = t->max_ns = UINT64_MAX;
+		else if (is_since(field))
+			memset(t, 0, field->size);
+	}
+}
+
+/* It has never looked: it has seen nothing, and everything is since then. */
+static void set_unseen(const struct samples *s, const struct series *series, struct row *seen)
+{
+	const struct layout *layout = &s->layouts[series->view];
+
+	for (size_t i = 0; i < layout->nr; i++) {
 		const struct field *field = &layout->fields[i];
 		const struct times *t = cell(series->run, field);
 
@@ -794,7 +811,32 @@ static struct row *new_seen(const struct samples *s, const struct series *series
 		else if (is_since(field))
 			memcpy(cell(seen, field), t, field->size);
 	}
-	return seen;
+}
+
+/* Makes seen[sink], if it is not there. False: out of memory. */
+static bool has_seen(const struct samples *s, struct series *series, size_t sink)
+{
+	if (series->seen[sink])
+		return true;
+	series->seen[sink] = new_data(s, series, false);
+	if (!series->seen[sink])
+		return false;
+	if (series->caught_up >> sink & 1)
+		set_seen(s, series, series->seen[sink]);
+	else
+		set_unseen(s, series, series->seen[sink]);
+	series->caught_up &= ~(1ULL << sink);
+	return true;
+}
+
+/* Of an ended series that a sink has seen all of: that is the run, and needs no copy. */
+static void drop_seen(struct series *series, size_t sink)
+{
+	if (!series->ended || !series->seen[sink] || (series->unseen >> sink & 1))
+		return;
+	free(series->seen[sink]);
+	series->seen[sink] = NULL;
+	series->caught_up |= 1ULL << sink;
 }
 
 /* What there is so far is the sole source's, if there is one. */
@@ -834,6 +876,12 @@ struct source *samples__open(struct samples *s, unsigned int view, const struct 
 		end_series(s, series);
 	}
 	source->series = series;
+	/* What comes now is since a sink has looked: each needs to know that of its own again. */
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		if ((series->caught_up >> i & 1) && !has_seen(s, series, i)) {
+			free(source);
+			return NULL;
+		}
 	if (part_sources(s, series, source)) {
 		free(source->before);
 		free(source);
@@ -887,11 +935,7 @@ static struct series *remainder_of(struct samples *s, const struct series *serie
 /* What a sink has seen of the series it has seen of the remainder then. */
 static bool fold_seen(struct samples *s, struct series *to, struct series *from, size_t sink)
 {
-	if (!to->seen[sink])
-		to->seen[sink] = new_seen(s, to);
-	if (!from->seen[sink])
-		from->seen[sink] = new_seen(s, from);
-	if (!to->seen[sink] || !from->seen[sink])
+	if (!has_seen(s, to, sink) || !has_seen(s, from, sink))
 		return false;
 	samples__merge(s, to->view, to->seen[sink], from->seen[sink]);
 	return true;
@@ -928,6 +972,8 @@ void samples__close(struct samples *s, struct source *source)
 	if (--series->nr_sources)
 		return;
 	end_series(s, series);
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		drop_seen(series, i);
 	while (s->nr_ended > s->keep_ended && fold_oldest(s))
 		;
 }
@@ -1024,25 +1070,6 @@ static void subtract(const struct layout *layout, struct row *row, const struct 
 	}
 }
 
-/* The sink has seen the run as it is now. */
-static void note_seen(const struct samples *s, struct series *series, size_t sink)
-{
-	const struct layout *layout = &s->layouts[series->view];
-	struct row *seen = series->seen[sink];
-
-	memcpy(seen, series->run, s->row_size);
-	for (size_t i = 0; i < layout->nr; i++) {
-		const struct field *field = &layout->fields[i];
-		struct times *t = cell(seen, field);
-
-		if (field->kind == FIELD_TIMES)
-			t->min_ns = t->max_ns = UINT64_MAX;
-		else if (is_since(field))
-			memset(t, 0, field->size);
-	}
-	series->unseen &= ~(1ULL << sink);
-}
-
 static bool is_shown(const struct series *series, size_t sink, unsigned int view, enum scope scope)
 {
 	if (series->view != view)
@@ -1063,10 +1090,7 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 		if (!is_shown(series, sink, view, scope))
 			continue;
 		count++;
-		if (scope == SCOPE_TOTAL || series->seen[sink])
-			continue;
-		series->seen[sink] = new_seen(s, series);
-		if (!series->seen[sink])
+		if (scope == SCOPE_INTERVAL && !has_seen(s, series, sink))
 			return -ENOMEM;
 	}
 	*list = malloc(count * (sizeof(**list) + s->row_size) + 1);
@@ -1081,7 +1105,9 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 		memcpy(row, series->run, s->row_size);
 		if (scope == SCOPE_INTERVAL) {
 			subtract(&s->layouts[view], row, series->seen[sink]);
-			note_seen(s, series, sink);
+			set_seen(s, series, series->seen[sink]);
+			series->unseen &= ~(1ULL << sink);
+			drop_seen(series, sink);
 		}
 		samples__derive(s, view, row);
 		(*list)[(*nr)++] = (struct sample){ .row = row, .run = series->run };

@@ -27,8 +27,8 @@
 
 enum {
 	MAX_VIEWS = 8,
-	/* Series without a source that are kept: 16 of each of 1,000 VMs. */
-	KEEP_ENDED_SERIES = 16000,
+	/* VMs that have ended, whose series are kept one by one. */
+	KEEP_ENDED_VMS = 1000,
 	/* Remainders with labels of their own: guests choose some of these. */
 	MAX_REMAINDERS = 4096,
 };
