@@ -239,6 +239,18 @@ static int flush(const struct attach_env *env)
 	return err;
 }
 
+/*
+ * VMs come and go faster than sinks have their intervals: a look lets go of what
+ * has ended. Nobody is shown anything now; sinks see it all in their time.
+ */
+static void make_room(struct run *run)
+{
+	enum { LEAST_NS = 100 * NSEC_PER_MSEC };
+
+	if (vcpus__is_crowded(run->env->vcpus) && clock__ns() - run->now_ns >= LEAST_NS)
+		run->now_ns = report__look(run->env, &run->attached);
+}
+
 static bool ends_with_interval(const struct run *run)
 {
 	return run->opts->time_ns &&
@@ -276,6 +288,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			return 0;
 		case SOURCE_VCPUS:
 			vcpus__learn(run->env->vcpus);
+			make_room(run);
 			continue;
 		case SOURCE_PAUSE:
 			loop__resume_events(loop, run);

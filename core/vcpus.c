@@ -44,6 +44,7 @@ struct vcpus {
 	size_t forget_from; /* unused VMs */
 	struct vcpu_ref *refs;
 	size_t nr_slots;	 /* slot 0 included */
+	size_t nr_known;	 /* slots in use, as far as is known */
 	struct vcpu_info *infos; /* the kernel's, mapped */
 	uint32_t *cache;
 	uint64_t *losses;
@@ -482,6 +483,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	ref->chosen = vm->chosen && filter__has_vcpu(v->filter, ref->info.vcpu_id);
 	ref->ended = false;
 	ref->known = true;
+	v->nr_known++;
 }
 
 /* The thread exists: sends it no signal, only asks. */
@@ -523,6 +525,7 @@ static void release(struct vcpus *v, uint32_t slot)
 	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
 	vcpus__put_vm(ref->vm);
 	memset(ref, 0, sizeof(*ref));
+	v->nr_known--;
 	map__give_back(obj, "free_slots", slot);
 }
 
@@ -594,6 +597,11 @@ void vcpus__release_ended(struct vcpus *v)
 		if (v->refs[slot].known && v->refs[slot].ended)
 			release(v, slot);
 	forget_vms(v);
+}
+
+bool vcpus__is_crowded(const struct vcpus *v)
+{
+	return v->nr_known > v->nr_slots / 2;
 }
 
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm)

@@ -63,6 +63,9 @@ void vcpus__learn(struct vcpus *vcpus);
 /* Looks for new and for ended vCPUs, also those that no announcement told of. */
 void vcpus__refresh(struct vcpus *vcpus);
 
+/* True when little room is left for new ones: a look makes some, if vCPUs have ended. */
+bool vcpus__is_crowded(const struct vcpus *vcpus);
+
 /* After all monitors have let go of the ended ones: their slots are free again. */
 void vcpus__release_ended(struct vcpus *vcpus);
 

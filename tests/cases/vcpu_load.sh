@@ -81,8 +81,9 @@ every_part()
 	known "halts" "sum(.halted_ns)" 800000 20
 	known "pages that come late" "sum(.blocked_ns)" \
 		'$guest | map(select(.what == "vm") | .slow_ns) | add / 1000' 10
-	# The guest spins by the clock, so what it waits for the CPU is part of its work.
-	ask_range "work, in us" 98000 10000000 "sum(ran) + sum(.steal_ns)"
+	# The guest spins by the clock, so what it waits for the CPU is part of its work; so is what a kernel
+	# does not trace (this host's, 6.18 with kvm_pvm: up to 3 % of the work under load).
+	ask_range "work, in us" 98000 10000000 "sum(ran) + sum(.steal_ns) + sum(.unaccounted_ns)"
 	# KVM's count of the time asleep has the steal at the end of each halt in it.
 	ask_where 'kvm("halt_wait_ns") > 0' "this kernel has no halt_wait_ns" "halts as KVM counts them" \
 		true 'kvm("halt_wait_ns") as $kvms | sum(.halted_ns) <= $kvms * 1.01 and
