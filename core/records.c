@@ -134,7 +134,7 @@ void records__look(struct attachment *at)
 	for (size_t i = 1; i < set->nr; i++) {
 		struct source *source;
 
-		if (!set->kind->in_use(records__get(set, i)))
+		if (!records__in_use(set, i))
 			continue;
 		source = source_of(at, i);
 		if (!source)

@@ -40,7 +40,9 @@ struct record_kind {
 	const char *states;
 	size_t state_size;
 
-	/* True when a program has written the record's key, and more. */
+	/* Where a record has a u32 that is not 0 once a program has written its key ... */
+	size_t in_use_at;
+	/* ... or what tells instead; else NULL. */
 	bool (*in_use)(const void *record);
 	/*
 	 * A record is seen for the first time: fills in the labels. row->row is the
@@ -94,6 +96,16 @@ void records__retire(struct attachment *at, uint32_t index);
 static inline void *records__get(const struct record_set *set, uint32_t index)
 {
 	return (char *)set->records + index * set->kind->record_size;
+}
+
+static inline bool records__in_use(const struct record_set *set, uint32_t index)
+{
+	const void *record = records__get(set, index);
+
+	if (set->kind->in_use)
+		return set->kind->in_use(record);
+	return __atomic_load_n((const uint32_t *)((const char *)record + set->kind->in_use_at),
+			       __ATOMIC_ACQUIRE);
 }
 
 static inline void *records__state(const struct record_set *set, uint32_t slot)

@@ -87,11 +87,6 @@ static const struct hook hooks[] = {
 	{},
 };
 
-static bool in_use(const void *record)
-{
-	return ((const struct poll_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t slot, struct row *row)
 {
 	(void)at;
@@ -122,7 +117,7 @@ static const struct record_kind records = {
 	.records = "poll_records",
 	.record_size = sizeof(struct poll_record),
 	.per_slot = 1,
-	.in_use = in_use,
+	.in_use_at = offsetof(struct poll_record, in_use),
 	.label = label,
 	.sample = sample,
 };

@@ -135,11 +135,6 @@ static void stop(struct attachment *at)
 	tempfile__close(&calls->file);
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct hypercall_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct hypercall_record *record = records__get(&at->records, index);
@@ -175,7 +170,7 @@ static const struct record_kind records = {
 	.slot_at = offsetof(struct hypercall_record, key.slot),
 	.states = "hypercall_states",
 	.state_size = sizeof(struct hypercall_state),
-	.in_use = in_use,
+	.in_use_at = offsetof(struct hypercall_record, in_use),
 	.label = label,
 	.sample = sample,
 };

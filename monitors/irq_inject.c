@@ -180,11 +180,6 @@ static void look(struct attachment *at)
 	lapics__forget_ended(at->state, at->env->vcpus, at->obj);
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct irq_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t index, struct row *row)
 {
 	const struct irq_record *record = records__get(&at->records, index);
@@ -223,7 +218,7 @@ static const struct record_kind records = {
 	.slot_at = offsetof(struct irq_record, key.slot),
 	.states = "irq_states",
 	.state_size = sizeof(struct irq_state),
-	.in_use = in_use,
+	.in_use_at = offsetof(struct irq_record, in_use),
 	.label = label,
 	.sample = sample,
 };

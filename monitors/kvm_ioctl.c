@@ -239,11 +239,6 @@ static const char *kind_name(uint16_t kind)
 	return kind < sizeof(names) / sizeof(*names) ? names[kind] : NULL;
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct ioctl_record *)record)->in_use;
-}
-
 /* A command on a kind of descriptor of one VM, whichever thread calls it. */
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
@@ -380,7 +375,7 @@ static const struct record_kind records = {
 	.key_at = offsetof(struct ioctl_record, key),
 	.free_records = "free_records",
 	.of_vm = true,
-	.in_use = in_use,
+	.in_use_at = offsetof(struct ioctl_record, in_use),
 	.label = label,
 	.sample = sample,
 	.forget = forget,

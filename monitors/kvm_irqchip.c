@@ -289,11 +289,6 @@ static void fill_route(struct chip_row *row, unsigned int chip, uint32_t pin, ui
 	row->others = irq__others(&route, coalesced, row->others_text, sizeof(row->others_text));
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct irqchip_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct irqchip_record *record = records__get(&at->records, index);
@@ -344,7 +339,7 @@ static const struct record_kind records = {
 	.free_records = "free_records",
 	.key_at = offsetof(struct irqchip_record, key),
 	.of_vm = true,
-	.in_use = in_use,
+	.in_use_at = offsetof(struct irqchip_record, in_use),
 	.label = label,
 	.sample = sample,
 	.forget = forget,
@@ -356,7 +351,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 	struct chip_row row = {};
 
 	if (size < sizeof(*e) || !e->record || e->record >= at->records.nr ||
-	    !in_use(records__get(&at->records, e->record)) || !fill_owner(at, e->record, &row.row))
+	    !records__in_use(&at->records, e->record) || !fill_owner(at, e->record, &row.row))
 		return;
 	row.row.ts_ns = e->head.ts_ns;
 	row.raiser_comm = e->head.comm;

@@ -174,11 +174,6 @@ static void look(struct attachment *at)
 	end_timers(at);
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct timer_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	static const char *const modes[] = {
@@ -221,7 +216,7 @@ static const struct record_kind records = {
 	.slot_at = offsetof(struct timer_record, key.slot),
 	.states = "timer_states",
 	.state_size = sizeof(struct timer_state),
-	.in_use = in_use,
+	.in_use_at = offsetof(struct timer_record, in_use),
 	.label = label,
 	.sample = sample,
 };

@@ -433,11 +433,6 @@ static void remember_vm(struct watched *watched, const struct vm_ref *ref)
 	memcpy(vm->label, ref->label, sizeof(vm->label));
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct fault_record *)record)->in_use;
-}
-
 /* vCPUs have records of their own; rows are their VM's. */
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
@@ -499,7 +494,7 @@ static const struct record_kind records = {
 	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
 	.states = "fault_states",
 	.state_size = sizeof(struct fault_state),
-	.in_use = in_use,
+	.in_use_at = offsetof(struct fault_record, in_use),
 	.label = label,
 	.sample = sample,
 };

@@ -468,11 +468,6 @@ static void looked(struct attachment *at)
 	say_what_is_off(at);
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct dirty_slot *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct dirty_state *state = at->state;
@@ -570,7 +565,7 @@ static const struct record_kind records = {
 	.key_at = offsetof(struct dirty_slot, key),
 	.free_records = "free_dirty_slots",
 	.of_vm = true,
-	.in_use = in_use,
+	.in_use_at = offsetof(struct dirty_slot, in_use),
 	.label = label,
 	.sample = sample,
 	.retire = retire,

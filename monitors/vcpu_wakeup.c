@@ -125,11 +125,6 @@ static const struct hook hooks[] = {
 	{},
 };
 
-static bool in_use(const void *record)
-{
-	return ((const struct wakeup_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t slot, struct row *row)
 {
 	(void)at;
@@ -156,7 +151,7 @@ static const struct record_kind records = {
 	.records = "wakeup_records",
 	.record_size = sizeof(struct wakeup_record),
 	.per_slot = 1,
-	.in_use = in_use,
+	.in_use_at = offsetof(struct wakeup_record, in_use),
 	.label = label,
 	.sample = sample,
 };

@@ -162,11 +162,6 @@ static const char *reason_name(const struct exit_key *key, char *buf, size_t siz
 	return userspace_reason__name(key->code, buf, size);
 }
 
-static bool in_use(const void *record)
-{
-	return ((const struct exit_record *)record)->in_use;
-}
-
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct exit_record *record = records__get(&at->records, index);
@@ -216,7 +211,7 @@ static const struct record_kind records = {
 	.slot_at = offsetof(struct exit_record, key.slot),
 	.states = "exit_states",
 	.state_size = sizeof(struct exit_state),
-	.in_use = in_use,
+	.in_use_at = offsetof(struct exit_record, in_use),
 	.label = label,
 	.sample = sample,
 };
