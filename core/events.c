@@ -11,7 +11,7 @@
 #include "clock.h"
 #include "map.h"
 #include "monitor.h"
-#include "report.h"
+#include "sink.h"
 #include "window.h"
 
 uint32_t events__ring_mib(uint32_t asked_mib)

@@ -41,8 +41,8 @@ struct run {
 	struct attach_env *env;
 	const struct watch_options *opts;
 	struct attachment attachments[MAX_MONITORS];
-	struct attached attached; /* those that run */
-	uint64_t now_ns;	  /* of the last look */
+	struct attachments attached; /* those that run */
+	uint64_t now_ns;	     /* of the last look */
 	struct summary summary;
 };
 

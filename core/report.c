@@ -19,13 +19,13 @@
 /* Rings are read at least so often, also while much is looked at and written. */
 enum { READ_EVENTS_NS = 50 * NSEC_PER_MSEC };
 
-static void read_events(const struct attached *attached)
+static void read_events(const struct attachments *attached)
 {
 	for (size_t i = 0; i < attached->nr; i++)
 		events__read(attached->list[i]);
 }
 
-static void keep_up(const struct attached *attached, uint64_t *read_ns)
+static void keep_up(const struct attachments *attached, uint64_t *read_ns)
 {
 	uint64_t now = clock__ns();
 
@@ -35,7 +35,7 @@ static void keep_up(const struct attached *attached, uint64_t *read_ns)
 	*read_ns = now;
 }
 
-uint64_t report__look(struct attach_env *env, const struct attached *attached)
+uint64_t report__look(struct attach_env *env, const struct attachments *attached)
 {
 	uint64_t now, read_ns;
 
@@ -179,7 +179,7 @@ static void write_attachment(struct attachment *at, size_t sink, const struct wi
 		m->lists(at, window);
 }
 
-static void write_all(struct attach_env *env, const struct attached *attached, size_t sink,
+static void write_all(struct attach_env *env, const struct attachments *attached, size_t sink,
 		      enum scope scope, uint64_t since_ns, uint64_t now_ns)
 {
 	const struct window window = {
@@ -196,7 +196,7 @@ static void write_all(struct attach_env *env, const struct attached *attached, s
 	}
 }
 
-void report__interval(struct attach_env *env, const struct attached *attached, size_t sink,
+void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,
 		      uint64_t now_ns)
 {
 	struct sink *to = &env->sinks[sink];
@@ -205,7 +205,7 @@ void report__interval(struct attach_env *env, const struct attached *attached, s
 	to->since_ns = now_ns;
 }
 
-void report__total(struct attach_env *env, const struct attached *attached, size_t sink,
+void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,
 		   uint64_t start_ns, uint64_t now_ns)
 {
 	write_all(env, attached, sink, SCOPE_TOTAL, start_ns, now_ns);

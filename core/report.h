@@ -9,36 +9,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../output/output.h"
+#include "sink.h"
 
 struct attach_env;
 struct attachment;
 
-/* Who is shown rows. Each has an interval of its own. */
-struct sink {
-	struct output *out;
-	uint64_t interval_ns; /* 0: it is shown totals only */
-	uint64_t since_ns;    /* what its next interval begins with */
-	uint64_t due_ns;      /* and when it ends */
-};
-
-enum { MAX_SINKS = 8 };
-
 /* What is attached. */
-struct attached {
+struct attachments {
 	struct attachment *list[16];
 	size_t nr;
 };
 
 /* Takes a sample of everything; then those that have ended are let go. Returns when that was. */
-uint64_t report__look(struct attach_env *env, const struct attached *attached);
+uint64_t report__look(struct attach_env *env, const struct attachments *attached);
 
 /* Gives a sink the interval that ends now: what has grown since its last one. */
-void report__interval(struct attach_env *env, const struct attached *attached, size_t sink,
+void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,
 		      uint64_t now_ns);
 
 /* Gives it all there is since start_ns, and the lists of the run. */
-void report__total(struct attach_env *env, const struct attached *attached, size_t sink,
+void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,
 		   uint64_t start_ns, uint64_t now_ns);
 
 #endif

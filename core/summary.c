@@ -18,7 +18,7 @@
 #include "events.h"
 #include "log.h"
 #include "monitor.h"
-#include "report.h"
+#include "sink.h"
 #include "vcpus.h"
 
 static struct json_object *hook_object(const char *monitor, const char *need, const char *hook,

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "../core/pages.h"
-#include "../core/report.h"
+#include "../core/sink.h"
 #include "../core/vcpus.h"
 #include "mark_page_dirty.h"
 

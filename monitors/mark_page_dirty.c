@@ -21,7 +21,7 @@
 #include "../core/log.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
-#include "../core/report.h"
+#include "../core/sink.h"
 #include "../core/samples.h"
 #include "../core/vcpus.h"
 #include "../core/window.h"

@@ -17,7 +17,7 @@
 #include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
-#include "../core/report.h"
+#include "../core/sink.h"
 #include "../core/samples.h"
 #include "../core/times.h"
 #include "../core/vcpus.h"

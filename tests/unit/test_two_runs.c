@@ -35,7 +35,7 @@ struct run {
 	struct sink sinks[SINKS];
 	struct attach_env env;
 	struct attachment at;
-	struct attached attached;
+	struct attachments attached;
 	char *text[SINKS];
 	size_t size[SINKS];
 	FILE *stream[SINKS];

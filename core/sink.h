@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVM_WATCHER_SINK_H
+#define KVM_WATCHER_SINK_H
+
+#include <stdint.h>
+
+#include "../output/output.h"
+
+/* Who is shown rows. Each has an interval of its own. */
+struct sink {
+	struct output *out;
+	uint64_t interval_ns; /* 0: it is shown totals only */
+	uint64_t since_ns;    /* what its next interval begins with */
+	uint64_t due_ns;      /* and when it ends */
+};
+
+enum { MAX_SINKS = 8 };
+
+#endif
