@@ -215,7 +215,7 @@ static int start(struct attachment *at)
 {
 	struct load_state *state = at->state;
 
-	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2 * KEEP_ENDED_VMS);
+	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2UL * KEEP_ENDED_VMS);
 	state->told = calloc(at->records.nr, sizeof(*state->told));
 	if (!state->thieves || !state->told)
 		return -ENOMEM;
