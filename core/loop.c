@@ -241,14 +241,17 @@ static int flush(const struct attach_env *env)
 
 /*
  * VMs come and go faster than sinks have their intervals: a look lets go of what
- * has ended. Nobody is shown anything now; sinks see it all in their time.
+ * has ended. Nobody is shown anything but single events now; sinks see it all in
+ * their time. 0 or an errno.
  */
-static void make_room(struct run *run)
+static int make_room(struct run *run)
 {
 	enum { LEAST_NS = 100 * NSEC_PER_MSEC };
 
-	if (vcpus__is_crowded(run->env->vcpus) && clock__ns() - run->now_ns >= LEAST_NS)
-		run->now_ns = report__look(run->env, &run->attached);
+	if (!vcpus__is_crowded(run->env->vcpus) || clock__ns() - run->now_ns < LEAST_NS)
+		return 0;
+	run->now_ns = report__look(run->env, &run->attached);
+	return flush(run->env);
 }
 
 static bool ends_with_interval(const struct run *run)
@@ -288,7 +291,9 @@ static int loop__run(struct loop *loop, struct run *run)
 			return 0;
 		case SOURCE_VCPUS:
 			vcpus__learn(run->env->vcpus);
-			make_room(run);
+			err = make_room(run);
+			if (err)
+				return -err;
 			continue;
 		case SOURCE_PAUSE:
 			loop__resume_events(loop, run);

@@ -130,13 +130,13 @@ static int load(struct vcpus *v)
 	struct bpf_object *obj = v->skel->obj;
 	int err;
 
-	err = map__resize(obj, "vcpus", v->nr_slots);
+	err = bpf_map__set_max_entries(v->skel->maps.vcpus, v->nr_slots);
 	if (!err)
-		err = map__resize(obj, "vcpu_slots", v->nr_slots);
+		err = bpf_map__set_max_entries(v->skel->maps.vcpu_slots, v->nr_slots);
 	if (!err)
-		err = map__resize(obj, "thread_slots", v->nr_slots);
+		err = bpf_map__set_max_entries(v->skel->maps.thread_slots, v->nr_slots);
 	if (!err)
-		err = map__resize(obj, "free_slots", v->nr_slots);
+		err = bpf_map__set_max_entries(v->skel->maps.free_slots, v->nr_slots);
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
 	if (!err)
@@ -146,18 +146,16 @@ static int load(struct vcpus *v)
 
 static int map_tables(struct vcpus *v)
 {
-	struct bpf_object *obj = v->skel->obj;
-
-	v->infos = map__mmap_name(obj, "vcpus", &v->infos_size);
+	v->infos = map__mmap(v->skel->maps.vcpus, &v->infos_size);
 	if (!v->infos)
 		return -errno;
-	v->cache = map__mmap_name(obj, "slot_cache", &v->cache_size);
+	v->cache = map__mmap(v->skel->maps.slot_cache, &v->cache_size);
 	if (!v->cache)
 		return -errno;
-	v->losses = map__mmap_name(obj, "losses", &v->losses_size);
+	v->losses = map__mmap(v->skel->maps.losses, &v->losses_size);
 	if (!v->losses)
 		return -errno;
-	v->news = ring_buffer__new(map__fd(obj, "new_vcpus"), on_new_vcpu, v, NULL);
+	v->news = ring_buffer__new(bpf_map__fd(v->skel->maps.new_vcpus), on_new_vcpu, v, NULL);
 	return v->news ? 0 : -errno;
 }
 
