@@ -363,24 +363,13 @@ void attach__last_look(struct attachment *at)
 	at->frozen = true;
 }
 
-/* Series of ended VMs: a small VM has two vCPUs, and records as the monitor makes room for. */
-static size_t keep_ended(const struct monitor *m)
-{
-	enum { LEAST_PER_VM = 2, MOST_PER_VM = 16 };
-	size_t per_vm = m->records ? m->records->per_slot : 0;
-
-	if (per_vm < LEAST_PER_VM)
-		per_vm = LEAST_PER_VM;
-	return KEEP_ENDED_VMS * (per_vm < MOST_PER_VM ? per_vm : MOST_PER_VM);
-}
-
 /* Everything but the hooks. */
 static int start(struct attachment *at)
 {
 	const struct monitor *m = at->monitor;
 	int err = map_epoch(at);
 
-	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, keep_ended(m));
+	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_ENDED_VMS);
 	if (!err && !at->samples)
 		err = -ENOMEM;
 	if (!err)

@@ -47,7 +47,8 @@ struct series {
 	size_t nr_sources;
 	struct source *sole; /* the one that brought all there is; or NULL */
 	bool had_source;
-	bool ended; /* and in the list of those */
+	bool ended;	   /* and in the list of those */
+	uint64_t ended_at; /* the latest VM then */
 	bool remainder;
 	uint64_t caught_up; /* a bit for each sink: it has seen all of an ended one; no copy */
 	uint64_t unseen;    /* a bit for each sink: it grew since that one looked */
@@ -68,11 +69,12 @@ struct source {
 
 struct samples {
 	struct layout layouts[MAX_VIEWS];
-	size_t row_size, nr_sinks, keep_ended;
+	size_t row_size, nr_sinks, keep_vms;
 	struct series **buckets, **all;
 	size_t nr_buckets, nr_all, room_all;
 	struct series *oldest, *newest; /* ended */
 	size_t nr_ended, nr_remainders;
+	uint64_t latest_vm; /* its number */
 	struct text **texts;
 	size_t nr_texts, nr_text_buckets;
 };
@@ -161,7 +163,7 @@ static int lay_out(struct samples *s, const struct column *columns)
 }
 
 struct samples *samples__new(const struct column *columns, size_t row_size, size_t nr_sinks,
-			     size_t keep_ended)
+			     size_t keep_vms)
 {
 	struct samples *s = calloc(1, sizeof(*s));
 
@@ -169,7 +171,7 @@ struct samples *samples__new(const struct column *columns, size_t row_size, size
 		return NULL;
 	s->row_size = row_size;
 	s->nr_sinks = nr_sinks;
-	s->keep_ended = keep_ended;
+	s->keep_vms = keep_vms;
 	s->nr_buckets = s->nr_text_buckets = LEAST_BUCKETS;
 	s->buckets = calloc(s->nr_buckets, sizeof(*s->buckets));
 	s->texts = calloc(s->nr_text_buckets, sizeof(*s->texts));
@@ -462,6 +464,7 @@ static void remove_series(struct samples *s, struct series *series)
 static void end_series(struct samples *s, struct series *series)
 {
 	series->ended = true;
+	series->ended_at = s->latest_vm;
 	series->newer = NULL;
 	series->older = s->newest;
 	*(s->newest ? &s->newest->newer : &s->oldest) = series;
@@ -866,6 +869,8 @@ struct source *samples__open(struct samples *s, unsigned int view, const struct 
 
 	if (!source)
 		return NULL;
+	if (row->vm_nr > s->latest_vm)
+		s->latest_vm = row->vm_nr;
 	if (!series) {
 		series = new_series(s, view, hash, row);
 		if (!series) {
@@ -958,6 +963,15 @@ static bool fold_oldest(struct samples *s)
 	return true;
 }
 
+/* What ended a thousand VMs ago; and sooner what has more series than a VM should have. */
+static void fold_old(struct samples *s)
+{
+	while (s->oldest && (s->latest_vm - s->oldest->ended_at >= s->keep_vms ||
+			     s->nr_ended > s->keep_vms * MOST_SERIES_PER_VM))
+		if (!fold_oldest(s))
+			return;
+}
+
 void samples__close(struct samples *s, struct source *source)
 {
 	struct series *series;
@@ -974,8 +988,7 @@ void samples__close(struct samples *s, struct source *source)
 	end_series(s, series);
 	for (size_t i = 0; i < s->nr_sinks; i++)
 		drop_seen(series, i);
-	while (s->nr_ended > s->keep_ended && fold_oldest(s))
-		;
+	fold_old(s);
 }
 
 /* Reading */

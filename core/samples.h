@@ -29,6 +29,7 @@ enum {
 	MAX_VIEWS = 8,
 	/* VMs that have ended, whose series are kept one by one. */
 	KEEP_ENDED_VMS = 1000,
+	MOST_SERIES_PER_VM = 16, /* on average */
 	/* Remainders with labels of their own: guests choose some of these. */
 	MAX_REMAINDERS = 4096,
 };
@@ -46,11 +47,11 @@ struct sample {
 };
 
 /*
- * columns are those of all views; a row has row_size bytes. Ended series
- * beyond keep_ended are folded. NULL: out of memory.
+ * columns are those of all views; a row has row_size bytes. What has ended is
+ * kept until keep_vms VMs have come since. NULL: out of memory.
  */
 struct samples *samples__new(const struct column *columns, size_t row_size, size_t nr_sinks,
-			     size_t keep_ended);
+			     size_t keep_vms);
 void samples__free(struct samples *s);
 
 /* A source of the series with the labels of row, which is copied. NULL: out of memory. */
