@@ -555,24 +555,27 @@ static void set_absent(const struct field *field, void *at)
 	}
 }
 
-static void sum_gauge(const struct field *field, void *a, const void *b)
+/* a += b - less */
+static void sum_gauge(const struct field *field, void *a, const void *b, const void *less)
 {
 	if (field->col->type == COL_U32)
-		*(uint32_t *)a += *(const uint32_t *)b;
+		*(uint32_t *)a += *(const uint32_t *)b - *(const uint32_t *)less;
 	else if (field->col->type == COL_DOUBLE || field->col->type == COL_PERCENT)
-		*(double *)a += *(const double *)b;
+		*(double *)a += *(const double *)b - *(const double *)less;
 	else
-		*(uint64_t *)a += *(const uint64_t *)b;
+		*(uint64_t *)a += *(const uint64_t *)b - *(const uint64_t *)less;
 }
 
 static void merge_gauge(const struct field *field, void *a, const void *b)
 {
+	static const uint64_t nothing;
+
 	switch (field->col->merge) {
 	case MERGE_LAST:
 		memcpy(a, b, field->size);
 		break;
 	case MERGE_SUM:
-		sum_gauge(field, a, b);
+		sum_gauge(field, a, b, &nothing);
 		break;
 	case MERGE_MAX:
 		if (real_of(field, b) > real_of(field, a))
@@ -710,17 +713,9 @@ static void take_gauge(const struct samples *s, struct source *source, const str
 		memcpy(run, now, field->size);
 	} else if (field->col->merge == MERGE_NONE) {
 		set_absent(field, run);
-	} else if (field->col->type == COL_DOUBLE || field->col->type == COL_PERCENT) {
-		before = cell(source->before, field);
-		*(double *)run += *(const double *)now - *(double *)before;
-		memcpy(before, now, field->size);
-	} else if (field->col->type == COL_U32) {
-		before = cell(source->before, field);
-		*(uint32_t *)run += *(const uint32_t *)now - *(uint32_t *)before;
-		memcpy(before, now, field->size);
 	} else {
 		before = cell(source->before, field);
-		*(uint64_t *)run += *(const uint64_t *)now - *(uint64_t *)before;
+		sum_gauge(field, run, now, before);
 		memcpy(before, now, field->size);
 	}
 }

@@ -615,15 +615,6 @@ void vcpus__put_vm(const struct vm_ref *vm)
 		((struct vm_ref *)vm)->users--;
 }
 
-size_t vcpus__nr_vms(const struct vcpus *v)
-{
-	size_t nr = 0;
-
-	for (const struct vm_ref *vm = v->vms; vm; vm = vm->next)
-		nr++;
-	return nr;
-}
-
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row)
 {
 	row->ts_ns = ts_ns;

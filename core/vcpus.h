@@ -92,9 +92,6 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);
 void vcpus__put_vm(const struct vm_ref *vm);
 
-/* VMs that are remembered: those that run, and a number of others that does not grow. */
-size_t vcpus__nr_vms(const struct vcpus *vcpus);
-
 void vcpus__losses(const struct vcpus *vcpus, uint64_t lost[NR_LOST]);
 const char *lost__name(enum lost what);
 const char *lost__help(enum lost what);
