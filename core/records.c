@@ -2,7 +2,6 @@
 #include "records.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +13,7 @@
 #include "monitor.h"
 #include "samples.h"
 #include "vcpus.h"
+#include "vm.h"
 
 /* Records that are shared out on demand: few vCPUs may need as many as these have. */
 enum { LEAST_SLOTS = 256 };
@@ -165,6 +165,7 @@ void records__retire(struct attachment *at, uint32_t index)
 static void retire_ended_vms(struct attachment *at)
 {
 	struct record_set *set = &at->records;
+	struct vm_asked asked = {};
 
 	for (size_t i = 1; i < set->nr; i++) {
 		struct record_owner *owner = &set->owners[i];
@@ -172,7 +173,7 @@ static void retire_ended_vms(struct attachment *at)
 		if (owner->ended)
 			records__retire(at, i);
 		else if (owner->tgid && owner->tgid != UINT32_MAX)
-			owner->ended = kill(owner->tgid, 0) && errno == ESRCH;
+			owner->ended = vm__has_ended(&asked, owner->tgid);
 	}
 }
 

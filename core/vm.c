@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -593,4 +594,15 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
 bool vm__match(const char *pattern, const char *name)
 {
 	return !pattern || !fnmatch(pattern, name, 0);
+}
+
+bool vm__has_ended(struct vm_asked *asked, pid_t pid)
+{
+	size_t place = (unsigned int)pid % (sizeof(asked->list) / sizeof(asked->list[0]));
+
+	if (asked->list[place].pid != pid) {
+		asked->list[place].pid = pid;
+		asked->list[place].ended = kill(pid, 0) && errno == ESRCH;
+	}
+	return asked->list[place].ended;
 }

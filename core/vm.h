@@ -38,6 +38,20 @@ int vm__scan(const char *procfs, struct vm **vms, size_t *nr);
 /* start time of a task (field 22 of stat) or 0 when there is none. */
 uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid);
 
+/*
+ * Processes that were asked about in one look, by their ids' last bits: many
+ * records are of few processes. Begins with zeros.
+ */
+struct vm_asked {
+	struct {
+		pid_t pid; /* 0: none */
+		bool ended;
+	} list[256];
+};
+
+/* True when there is no such process any more. */
+bool vm__has_ended(struct vm_asked *asked, pid_t pid);
+
 /* True when name matches the shell pattern, or when pattern is NULL. */
 bool vm__match(const char *pattern, const char *name);
 

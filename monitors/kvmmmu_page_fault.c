@@ -3,7 +3,6 @@
 #include "kvmmmu_page_fault.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +20,7 @@
 #include "../core/samples.h"
 #include "../core/times.h"
 #include "../core/vcpus.h"
+#include "../core/vm.h"
 #include "../core/window.h"
 #include "kvmmmu_page_fault.skel.h"
 
@@ -587,25 +587,6 @@ static struct hot_vm *vm_of(struct watched *watched, const struct page_chunk *ch
 	return find_vm(watched, chunk->key.region, chunk->key.owner);
 }
 
-/* Processes that were asked about in this look, by their ids' last bits. */
-struct asked {
-	uint32_t tgid; /* 0: none */
-	bool ended;
-};
-
-enum { ASKED = 256 };
-
-static bool has_ended(struct asked list[ASKED], uint32_t tgid)
-{
-	struct asked *asked = &list[tgid % ASKED];
-
-	if (asked->tgid != tgid) {
-		asked->tgid = tgid;
-		asked->ended = kill(tgid, 0) && errno == ESRCH;
-	}
-	return asked->ended;
-}
-
 /* Those of which all is collected; the pages of the latest stay for the end. */
 static void let_go_of_ended(struct watched *watched)
 {
@@ -630,16 +611,16 @@ static void let_go_of_ended(struct watched *watched)
 static void looked(struct attachment *at)
 {
 	struct watched *watched = at->state;
-	struct asked asked[ASKED] = {};
+	struct vm_asked asked = {};
 
 	for (size_t i = 0; i < watched->nr_vms; i++)
 		if (!watched->vms[i].ended)
-			watched->vms[i].ended = has_ended(asked, watched->vms[i].tgid);
+			watched->vms[i].ended = vm__has_ended(&asked, watched->vms[i].tgid);
 	for (size_t i = 1; i < watched->pages.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&watched->pages, i);
 		struct hot_vm *vm;
 
-		if (!chunk || !has_ended(asked, chunk->key.owner))
+		if (!chunk || !vm__has_ended(&asked, chunk->key.owner))
 			continue;
 		vm = vm_of(watched, chunk);
 		if (vm && !vm->ended)
