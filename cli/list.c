@@ -61,6 +61,7 @@ struct listed_vm {
 	uint64_t kvm; /* 0: the kernel was not asked */
 	uint64_t mem_pages;
 	uint32_t vcpus;
+	char id[VM_ID_LEN];
 	char label[VM_NAME_LEN + 16]; /* "#2" etc. behind the name, as the monitors label them */
 };
 
@@ -80,6 +81,7 @@ static struct listed_vm *add_vm(struct listed *list, const struct vm *process, u
 	vm = &more[list->nr++];
 	memset(vm, 0, sizeof(*vm));
 	vm->process = process;
+	vm__write_id(vm->id, process->pid, process->start_time, nth);
 	if (nth > 1)
 		snprintf(vm->label, sizeof(vm->label), "%s#%u", process->name, nth);
 	else
@@ -150,7 +152,10 @@ static void write_vms(struct output *out, const struct filter *filter, const str
 		uint64_t memory =
 			vm->mem_pages ? vm->mem_pages * sysconf(_SC_PAGESIZE) : UINT64_MAX;
 		struct list_row row = {
-			.row = { .ts_ns = clock__ns(), .vm = vm->label, .pid = vm->process->pid },
+			.row = { .ts_ns = clock__ns(),
+				 .vm = vm->label,
+				 .vm_id = vm->id,
+				 .pid = vm->process->pid },
 			.kind = "vm",
 			.vmm = vm->process->vmm,
 			.vcpus = vm->vcpus,
@@ -177,6 +182,7 @@ static void write_vcpus(struct output *out, const struct filter *filter, const s
 			struct list_row row = {
 				.row = { .ts_ns = clock__ns(),
 					 .vm = list->vms[i].label,
+					 .vm_id = list->vms[i].id,
 					 .pid = e->tgid,
 					 .tid = e->tid ?: UINT32_MAX,
 					 .vcpu = e->vcpu_id },

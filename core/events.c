@@ -72,6 +72,7 @@ void events__read(struct attachment *at)
 	for (size_t i = 0; i < env->nr_sinks; i++) {
 		const struct window none = { .out = env->sinks[i].out, .scope = SCOPE_EVENT };
 
+		output__set_clock(none.out, clock__real_offset_ns());
 		window__begin(&none, at->monitor, at->monitor->event_view);
 	}
 	ring_buffer__consume(at->events);

@@ -190,10 +190,13 @@ static void write_all(struct attach_env *env, const struct attachments *attached
 	};
 	uint64_t read_ns = clock__ns();
 
+	output__set_clock(window.out, clock__real_offset_ns());
+	output__begin_window(window.out, scope, since_ns, now_ns);
 	for (size_t i = 0; i < attached->nr; i++) {
 		write_attachment(attached->list[i], sink, &window);
 		keep_up(attached, &read_ns);
 	}
+	output__end_window(window.out);
 }
 
 void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,

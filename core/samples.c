@@ -279,6 +279,7 @@ static bool is_text(const struct field *field)
 static void put_texts(struct samples *s, const struct layout *layout, struct row *row, size_t upto)
 {
 	put_text(s, row->vm);
+	put_text(s, row->vm_id);
 	for (size_t i = 0; i < upto; i++)
 		if (is_text(&layout->fields[i]))
 			put_text(s, *(const char **)cell(row, &layout->fields[i]));
@@ -288,6 +289,10 @@ static bool take_texts(struct samples *s, const struct layout *layout, struct ro
 {
 	if (!take_text(s, &row->vm))
 		return false;
+	if (!take_text(s, &row->vm_id)) {
+		put_text(s, row->vm);
+		return false;
+	}
 	for (size_t i = 0; i < layout->nr; i++) {
 		const struct field *field = &layout->fields[i];
 
@@ -901,6 +906,7 @@ static void remainder_labels(const struct samples *s, const struct layout *layou
 {
 	memcpy(row, run, s->row_size);
 	row->vm = ENDED_VMS;
+	row->vm_id = NULL;
 	row->vm_nr = 0;
 	row->pid = row->tid = row->vcpu = UINT32_MAX;
 	for (size_t i = 0; plain && i < layout->nr; i++)

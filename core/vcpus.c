@@ -308,6 +308,7 @@ static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
 		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
 	else
 		snprintf(vm->label, sizeof(vm->label), "%s#%u", vm->name, vm->nth);
+	vm__write_id(vm->id, vm->tgid, vm->start_ns / NSEC_PER_TICK, vm->nth);
 }
 
 static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
@@ -619,6 +620,7 @@ void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row)
 {
 	row->ts_ns = ts_ns;
 	row->vm = ref->vm->label;
+	row->vm_id = ref->vm->id;
 	row->vm_nr = ref->vm->nr;
 	row->pid = ref->info.tgid;
 	row->tid = ref->info.tid;
@@ -629,6 +631,7 @@ void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row)
 {
 	row->ts_ns = ts_ns;
 	row->vm = vm ? vm->label : NULL;
+	row->vm_id = vm ? vm->id : NULL;
 	row->vm_nr = vm ? vm->nr : 0;
 	row->pid = vm ? vm->tgid : UINT32_MAX;
 	row->tid = UINT32_MAX;

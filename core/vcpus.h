@@ -13,6 +13,7 @@
 
 #include "../bpf/records.h"
 #include "../output/column.h"
+#include "vm.h"
 
 struct bpf_object;
 struct filter;
@@ -31,8 +32,9 @@ struct vm_ref {
 		uint64_t vcpu, exits;
 	} * past; /* by number: vCPUs whose thread has ended */
 	size_t nr_past;
-	bool chosen;	/* by -p and --vm */
-	char name[64];	/* of the process: all its VMs have it */
+	bool chosen;   /* by -p and --vm */
+	char name[64]; /* of the process: all its VMs have it */
+	char id[VM_ID_LEN];
 	char label[72]; /* the same, "#2" etc. behind it for a process's further VMs */
 };
 

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
@@ -589,6 +590,11 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/stat", procfs, pid, tid);
 	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : start;
+}
+
+void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned int nth)
+{
+	snprintf(id, VM_ID_LEN, "%d.%" PRIu64 ".%u", pid, start_time, nth);
 }
 
 bool vm__match(const char *pattern, const char *name)

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { VM_NAME_LEN = 64 };
+enum { VM_NAME_LEN = 64, VM_ID_LEN = 48 };
 
 struct vm {
 	pid_t pid;
@@ -37,6 +37,12 @@ int vm__scan(const char *procfs, struct vm **vms, size_t *nr);
 
 /* start time of a task (field 22 of stat) or 0 when there is none. */
 uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid);
+
+/*
+ * What no other VM of this boot has: "PID.START.N", the process, when it
+ * started (field 22 of its stat), and which of its VMs it is, from 1 on.
+ */
+void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned int nth);
 
 /*
  * Processes that were asked about in one look, by their ids' last bits: many

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "window.h"
 
-#include "clock.h"
 #include "monitor.h"
 
 void window__begin(const struct window *window, const struct monitor *m, unsigned int view)
@@ -12,7 +11,8 @@ void window__begin(const struct window *window, const struct monitor *m, unsigne
 		.view = &m->views[view],
 		.view_bit = 1U << view,
 		.scope = window->scope,
-		.seconds = (double)(window->now_ns - window->since_ns) / NSEC_PER_SEC,
+		.since_ns = window->since_ns,
+		.now_ns = window->now_ns,
 	};
 
 	output__begin(window->out, &section);

@@ -23,6 +23,7 @@ struct dirty_region {
 	const struct vm_ref *vm; /* while the kernel has the record, if it is known */
 	struct row head;	 /* of the region's rows, for good */
 	char name[sizeof(((struct vm_ref *)NULL)->label)];
+	char id[VM_ID_LEN];
 
 	bool wanted;	  /* the user asks for its VM: what follows is counted */
 	bool unwanted;	  /* the user does not. Neither: the VM is not known yet */

@@ -433,6 +433,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 	row.row = (struct row){
 		.ts_ns = e->head.ts_ns,
 		.vm = vm->label,
+		.vm_id = vm->id,
 		.vm_nr = vm->nr,
 		.pid = e->head.tgid,
 		.tid = e->head.tid,

@@ -280,6 +280,7 @@ struct hot_vm {
 	uint32_t tgid;
 	bool ended;	/* its process has ... */
 	bool collected; /* ... and these are its pages for good */
+	char id[VM_ID_LEN];
 	char label[sizeof(((struct vm_ref *)0)->label)];
 	struct hot_page pages[HOTTEST];
 	size_t nr_pages;
@@ -431,6 +432,7 @@ static void remember_vm(struct watched *watched, const struct vm_ref *ref)
 	}
 	vm->nr = ref->nr;
 	memcpy(vm->label, ref->label, sizeof(vm->label));
+	memcpy(vm->id, ref->id, sizeof(vm->id));
 }
 
 /* vCPUs have records of their own; rows are their VM's. */
@@ -675,6 +677,7 @@ static void write_hottest(struct hot_vm *vm, const struct window *window)
 				.ts_ns = window->now_ns,
 				.vm_nr = vm->nr,
 				.vm = vm->label,
+				.vm_id = vm->id,
 				.pid = vm->tgid,
 				.tid = UINT32_MAX,
 				.vcpu = UINT32_MAX,

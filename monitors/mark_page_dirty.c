@@ -406,6 +406,8 @@ static void decide(const struct attachment *at, struct dirty_region *region,
 	if (vm) {
 		snprintf(region->name, sizeof(region->name), "%s", vm->label);
 		region->head.vm = region->name;
+		memcpy(region->id, vm->id, sizeof(region->id));
+		region->head.vm_id = region->id;
 	}
 	if (is_chosen(at, vm))
 		keep_region(at->state, region);
@@ -713,7 +715,8 @@ static void write_pages(struct attachment *at, const struct window *window)
 		.view = &views[VIEW_PAGE],
 		.view_bit = IN(VIEW_PAGE),
 		.scope = SCOPE_TOTAL,
-		.seconds = seconds_of(window),
+		.since_ns = window->since_ns,
+		.now_ns = window->now_ns,
 	};
 	struct dirty_state *state = at->state;
 

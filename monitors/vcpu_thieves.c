@@ -101,7 +101,7 @@ static struct victim *add(struct thieves *t, const struct row *row)
 	if (!victim)
 		return NULL;
 	victim->head = *row;
-	victim->head.vm = NULL;
+	victim->head.vm = victim->head.vm_id = NULL;
 	if (!tsearch(victim, &t->victims, by_head)) {
 		free(victim);
 		return NULL;

@@ -118,10 +118,11 @@ struct view {
 
 /* Every monitor's row struct begins with this. */
 struct row {
-	uint64_t ts_ns; /* CLOCK_MONOTONIC */
-	const char *vm; /* the VM's name */
-	uint32_t pid;	/* the VMM's process */
-	uint32_t tid;	/* the vCPU's thread */
+	uint64_t ts_ns;	   /* CLOCK_MONOTONIC */
+	const char *vm;	   /* the VM's name */
+	const char *vm_id; /* no other VM's on this boot of the host; NULL: not known */
+	uint32_t pid;	   /* the VMM's process */
+	uint32_t tid;	   /* the vCPU's thread */
 	uint32_t vcpu;
 	uint64_t vm_nr; /* of the VM, no other one's in this run; 0: not known. Not shown */
 };

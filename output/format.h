@@ -28,6 +28,9 @@ struct output_ops {
 	const char *name;   /* of --format */
 	const char *suffix; /* of files */
 	size_t state_size;  /* zeroed and found in output.state */
+	void (*begin_window)(struct output *out, enum scope scope, uint64_t since_ns,
+			     uint64_t now_ns);
+	void (*end_window)(struct output *out);
 	void (*begin)(struct output *out);
 	void (*row)(struct output *out, const struct row *row, unsigned int flags);
 	void (*end)(struct output *out);
@@ -42,6 +45,7 @@ struct output {
 	FILE *stream;
 	int width;
 	int err; /* errno of the first failure */
+	int64_t real_offset_ns;
 	struct section section;
 	struct buf line; /* for the formats to build a line in */
 	struct buf fixed;

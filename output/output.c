@@ -96,6 +96,23 @@ void output__free(struct output *out)
 	free(out);
 }
 
+void output__set_clock(struct output *out, int64_t real_offset_ns)
+{
+	out->real_offset_ns = real_offset_ns;
+}
+
+void output__begin_window(struct output *out, enum scope scope, uint64_t since_ns, uint64_t now_ns)
+{
+	if (out->ops->begin_window)
+		out->ops->begin_window(out, scope, since_ns, now_ns);
+}
+
+void output__end_window(struct output *out)
+{
+	if (out->ops->end_window)
+		out->ops->end_window(out);
+}
+
 void output__begin(struct output *out, const struct section *section)
 {
 	out->section = *section;

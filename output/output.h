@@ -31,7 +31,8 @@ struct section {
 	const struct view *view;
 	unsigned int view_bit; /* 1 << index of the view */
 	enum scope scope;
-	double seconds; /* what the rows cover; 0 for events and for a state */
+	/* What the rows cover, CLOCK_MONOTONIC; both 0 for events and for a state. */
+	uint64_t since_ns, now_ns;
 };
 
 /* The format of that name; -1: there is none. */
@@ -48,6 +49,16 @@ struct output *output__new(enum format format, FILE *stream, int width);
 /* The same, as wide as the terminal if stdout is one. */
 struct output *output__to_stdout(enum format format);
 void output__free(struct output *out);
+
+/*
+ * What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, for the rows that follow:
+ * the host's clock may be set while kvm_watcher runs.
+ */
+void output__set_clock(struct output *out, int64_t real_offset_ns);
+
+/* Around the sections of one interval, or of the run; events have none. */
+void output__begin_window(struct output *out, enum scope scope, uint64_t since_ns, uint64_t now_ns);
+void output__end_window(struct output *out);
 
 void output__begin(struct output *out, const struct section *section);
 void output__row(struct output *out, const struct row *row, unsigned int flags);

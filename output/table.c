@@ -402,15 +402,16 @@ static void add_left_out(struct buf *line, const struct table *t)
 
 static void add_scope(struct buf *line, const struct section *section)
 {
-	int decimals = section->seconds < 1 ? 2 : 1;
+	double seconds = (section->now_ns - section->since_ns) / 1e9;
+	int decimals = seconds < 1 ? 2 : 1;
 
 	if (section->scope == SCOPE_EVENT)
 		buf__puts(line, "events");
-	else if (section->seconds == 0)
+	else if (section->now_ns == section->since_ns)
 		buf__puts(line, "now");
 	else
 		buf__printf(line, "%s%.*f s", section->scope == SCOPE_TOTAL ? "whole run, " : "",
-			    decimals, section->seconds);
+			    decimals, seconds);
 }
 
 static void print_heading(struct output *out)

@@ -66,7 +66,7 @@ static struct exit_row vcpu_row(const char *vm, uint32_t pid, uint32_t vcpu, con
 				uint64_t count)
 {
 	return (struct exit_row){
-		.row = { 123456789012345, vm, pid, pid + 1 + vcpu, vcpu },
+		.row = { 123456789012345, vm, "4242.100.1", pid, pid + 1 + vcpu, vcpu },
 		.kind = "kvm",
 		.reason = reason,
 		.reason_code = 0x7b,
@@ -87,7 +87,9 @@ static struct exit_row vcpu_row(const char *vm, uint32_t pid, uint32_t vcpu, con
 
 static void write_kvm(struct output *out, enum scope scope)
 {
-	struct section section = { "vm_exit", exit_columns, &exit_views[0], 1, scope, 2 };
+	struct section section = {
+		"vm_exit", exit_columns, &exit_views[0], 1, scope, 0, 2000000000
+	};
 	struct exit_row row;
 
 	output__begin(out, &section);
@@ -111,7 +113,9 @@ static void write_kvm(struct output *out, enum scope scope)
 
 static void write_user(struct output *out, enum scope scope)
 {
-	struct section section = { "vm_exit", exit_columns, &exit_views[1], 2, scope, 0.25 };
+	struct section section = {
+		"vm_exit", exit_columns, &exit_views[1], 2, scope, 0, 250000000
+	};
 	struct exit_row row;
 
 	output__begin(out, &section);
@@ -165,7 +169,7 @@ static const struct section timer_events = {
 static void write_events(struct output *out)
 {
 	struct timer_row row = {
-		.row = { 5000001234, "web", 4242, 4243, 0 },
+		.row = { 5000001234, "web", "4242.100.1", 4242, 4243, 0 },
 		.delay_ns = 1234,
 		.mode = "hv",
 	};
@@ -188,9 +192,10 @@ static void write_events(struct output *out)
 
 static void write_two_monitors(struct output *out)
 {
-	struct section empty = { "vm_exit", exit_columns, &exit_views[0], 1, SCOPE_INTERVAL, 2 };
+	struct section empty = { "vm_exit", exit_columns, &exit_views[0], 1, SCOPE_INTERVAL,
+				 0,	    2000000000 };
 	struct timer_row row = {
-		.row = { 1, "web", 4242, 4243, 0 },
+		.row = { 1, "web", "4242.100.1", 4242, 4243, 0 },
 		.delay_ns = 0,
 		.deadline_ns = 5,
 		.mode = "sw",
@@ -230,7 +235,7 @@ static const struct section call_events = {
 static void write_call(struct output *out, int64_t ret, const char *errors, const char *decoded)
 {
 	struct call_row row = {
-		.row = { 5000001234, "web", 4242, 4243, 0 },
+		.row = { 5000001234, "web", "4242.100.1", 4242, 4243, 0 },
 		.ret = ret,
 		.errors = errors ? json_tokener_parse(errors) : NULL,
 		.decoded = decoded ? json_tokener_parse(decoded) : NULL,
@@ -396,7 +401,8 @@ static struct json_object *parse_line(const char *text, size_t len)
 
 static void write_any_byte(struct output *out)
 {
-	struct section section = { "vm_exit", exit_columns, &exit_views[1], 2, SCOPE_TOTAL, 1 };
+	struct section section = { "vm_exit", exit_columns, &exit_views[1], 2, SCOPE_TOTAL,
+				   0,	      1000000000 };
 	struct exit_row row;
 	char name[3] = "";
 	int c;
@@ -512,7 +518,7 @@ static void test_errors_are_kept(void **state)
 static void test_events_are_flushed(void **state)
 {
 	enum { EVENTS = 20, SIZE = 1 << 14 };
-	struct timer_row row = { .row = { 1, "web", 1, 2, 0 }, .mode = "hv" };
+	struct timer_row row = { .row = { 1, "web", "1.100.1", 1, 2, 0 }, .mode = "hv" };
 	static char buffer[SIZE], text[SIZE];
 	unsigned int rows = 0;
 	struct output *out;
