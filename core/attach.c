@@ -32,19 +32,19 @@ const char *need_state__word(const struct need_state *need)
 	return "replaced";
 }
 
+struct bpf_object *attach__object(const struct attachment *at)
+{
+	const struct skeleton *skel = at->skel;
+
+	return skel ? skel->obj : NULL;
+}
+
 bool attach__has(const struct attachment *at, const char *need)
 {
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (!strcmp(at->needs[i].first->need, need))
 			return at->needs[i].hook;
 	return false;
-}
-
-bool attach__loads(const struct bpf_object *obj, const char *name)
-{
-	const struct bpf_program *prog = bpf_object__find_program_by_name(obj, name);
-
-	return prog && bpf_program__autoload(prog);
 }
 
 /* The first reason is the one that counts: it is about the preferred hook. */
@@ -190,48 +190,38 @@ static int share_entry(struct attachment *at, struct bpf_object *obj)
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */
-static struct bpf_object *open_object(struct attachment *at, const struct hook *only)
+static struct skeleton *open_skeleton(struct attachment *at, const struct hook *only)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = at->monitor->name,
-		    .btf_custom_path = host__btf_path());
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = host__btf_path());
+	struct skeleton *skel = at->monitor->open_skeleton(&opts);
 	bool at_entry = false;
-	struct bpf_object *obj;
-	const void *elf;
-	size_t size;
-	int err;
+	int err = 0;
 
-	elf = at->monitor->elf(&size);
-	obj = bpf_object__open_mem(elf, size, &opts);
-	if (!obj)
+	if (!skel)
 		return NULL;
-	for (size_t i = 0; i < at->nr_needs; i++) {
+	for (size_t i = 0; !err && i < at->nr_needs; i++) {
 		const struct hook *hook = at->needs[i].hook;
-		struct bpf_program *prog;
 
 		if (!hook || (only && hook != only))
 			continue;
-		prog = bpf_object__find_program_by_name(obj, hook->prog);
-		if (!prog || bpf_program__set_autoload(prog, true)) {
-			err = -ENOENT;
-			goto cleanup;
-		}
+		err = bpf_program__set_autoload(skeleton__prog(skel, hook->prog), true);
 		at_entry |= hook->at_entry;
 	}
-	map__set_const(obj, "no_events", at->env->summary);
-	err = vcpus__share(at->env->vcpus, obj);
-	if (!err && at_entry)
-		err = share_entry(at, obj);
+	map__set_const(skel->obj, "no_events", at->env->summary);
 	if (!err)
-		err = events__prepare(obj, at->env->ring_mib);
+		err = vcpus__share(at->env->vcpus, skel->obj);
+	if (!err && at_entry)
+		err = share_entry(at, skel->obj);
+	if (!err)
+		err = events__prepare(skel->obj, at->env->ring_mib);
 	if (!err && at->monitor->records)
-		err = records__prepare(&at->records, at->monitor->records, obj,
+		err = records__prepare(&at->records, at->monitor->records, skel,
 				       vcpus__max(at->env->vcpus) + 1);
 	if (!err && at->monitor->prepare)
-		err = at->monitor->prepare(at, obj);
+		err = at->monitor->prepare(at, skel);
 	if (!err)
-		return obj;
-cleanup:
-	bpf_object__close(obj);
+		return skel;
+	skeleton__destroy(skel);
 	errno = -err;
 	return NULL;
 }
@@ -246,14 +236,14 @@ static int find_refused(struct attachment *at, int load_err)
 
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		const struct hook *hook = at->needs[i].hook;
-		struct bpf_object *obj;
+		struct skeleton *skel;
 		int err;
 
 		if (!hook || is_refused(at, hook))
 			continue;
-		obj = open_object(at, hook);
-		err = obj ? bpf_object__load(obj) : -errno;
-		bpf_object__close(obj);
+		skel = open_skeleton(at, hook);
+		err = skel ? skeleton__load(skel) : -errno;
+		skeleton__destroy(skel);
 		if (!err)
 			continue;
 		refuse_for(at, &at->needs[i], err);
@@ -293,7 +283,6 @@ static int attach_chosen(struct attachment *at)
 
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		struct need_state *need = &at->needs[i];
-		struct bpf_program *prog;
 		int refused;
 
 		if (!need->hook || is_refused(at, need->hook))
@@ -301,8 +290,8 @@ static int attach_chosen(struct attachment *at)
 		/* It would be for nothing. */
 		if (err && need->hook->kind == HOOK_ITER)
 			continue;
-		prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
-		refused = attach_hook(at, prog, need->hook, &at->links[i]);
+		refused = attach_hook(at, skeleton__prog(at->skel, need->hook->prog), need->hook,
+				      &at->links[i]);
 		if (!refused)
 			continue;
 		refuse_for(at, need, refused);
@@ -314,7 +303,7 @@ static int attach_chosen(struct attachment *at)
 static int map_epoch(struct attachment *at)
 {
 	struct bpf_map *map;
-	long offset = map__find_variable(at->obj, ".data", "epoch", &map);
+	long offset = map__find_variable(attach__object(at), ".data", "epoch", &map);
 	char *data;
 
 	if (offset < 0)
@@ -375,7 +364,7 @@ static int start(struct attachment *at)
 	if (!err)
 		err = events__open(at);
 	if (!err && m->records)
-		err = records__open(&at->records, at->obj, m->row_size);
+		err = records__open(&at->records, at->skel, m->row_size);
 	if (!err && m->start)
 		err = m->start(at);
 	return err;
@@ -400,13 +389,13 @@ static int try_load(struct attachment *at)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)
 		return -EOPNOTSUPP;
-	at->obj = open_object(at, NULL);
-	if (!at->obj)
+	at->skel = open_skeleton(at, NULL);
+	if (!at->skel)
 		return -errno;
-	err = bpf_object__load(at->obj);
+	err = skeleton__load(at->skel);
 	if (err) {
-		bpf_object__close(at->obj);
-		at->obj = NULL;
+		skeleton__destroy(at->skel);
+		at->skel = NULL;
 		err = find_refused(at, err);
 		return err ? err : -EAGAIN;
 	}
@@ -468,7 +457,7 @@ static bool program_info(const struct attachment *at, const struct need_state *n
 	/* The kernel counts runs of the program that calls others. */
 	if (!need->hook || need->hook->at_entry)
 		return false;
-	prog = bpf_object__find_program_by_name(at->obj, need->hook->prog);
+	prog = skeleton__prog(at->skel, need->hook->prog);
 	return !bpf_obj_get_info_by_fd(bpf_program__fd(prog), info, &size);
 }
 
@@ -517,7 +506,7 @@ void attach__detach(struct attachment *at)
 
 void attach__close(struct attachment *at)
 {
-	if (at->obj) {
+	if (at->skel) {
 		attach__detach(at);
 		if (at->monitor->stop)
 			at->monitor->stop(at);
@@ -527,11 +516,11 @@ void attach__close(struct attachment *at)
 			munmap(at->data, at->data_size);
 	}
 	samples__free(at->samples);
-	bpf_object__close(at->obj);
+	skeleton__destroy(at->skel);
 	free(at->state);
 	at->samples = NULL;
 	at->state = NULL;
-	at->obj = NULL;
+	at->skel = NULL;
 	at->data = NULL;
 	at->epoch = NULL;
 }

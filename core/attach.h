@@ -33,7 +33,7 @@ struct hook {
 	const char *need; /* "kvm_exit" */
 	enum hook_kind kind;
 	const char *target;   /* tracepoint or function */
-	const char *prog;     /* program in the monitor's object */
+	size_t prog;	      /* member of the monitor's skeleton */
 	unsigned int vendors; /* only with these KVM vendors; 0: any */
 	bool vendor_types;    /* reads the vendor's vCPU structure: needs its BTF */
 	const char *gives;    /* first row of a need: what is lost without it */
@@ -79,7 +79,7 @@ struct attachment {
 	struct attach_env *env;
 	const struct monitor *monitor;
 	const void *config; /* the monitor's own options, as its table fills them */
-	struct bpf_object *obj;
+	void *skel;	    /* the monitor's skeleton; NULL: nothing is loaded */
 	struct need_state needs[MAX_NEEDS];
 	struct bpf_link *links[MAX_NEEDS];
 	unsigned int entry_place; /* of the program at entries; 0: none has been given yet */
@@ -126,11 +126,11 @@ void attach__look(struct attachment *at);
 /* In a monitor's ending(): takes the last one now, while the hooks are complete. */
 void attach__last_look(struct attachment *at);
 
+/* What is loaded, for what the shared headers in bpf/ declare; NULL: nothing. */
+struct bpf_object *attach__object(const struct attachment *at);
+
 /* True when the need of that name is attached. */
 bool attach__has(const struct attachment *at, const char *need);
-
-/* In a monitor's prepare: that program was chosen. */
-bool attach__loads(const struct bpf_object *obj, const char *prog);
 
 /* "attached", "replaced" or "missing". */
 const char *need_state__word(const struct need_state *need);

@@ -47,7 +47,7 @@ static int on_event(void *ctx, void *data, size_t size)
 
 int events__open(struct attachment *at)
 {
-	int fd = map__fd(at->obj, "events");
+	int fd = bpf_object__find_map_fd_by_name(attach__object(at), "events");
 
 	if (fd < 0 || !at->monitor->event || at->env->summary)
 		return 0;

@@ -15,7 +15,7 @@ uint32_t events__ring_mib(uint32_t asked_mib);
 /* Before obj is loaded: the size of its ring, if it has one. 0 or -errno. */
 int events__prepare(struct bpf_object *obj, uint32_t asked_mib);
 
-/* at->obj is loaded: reading can begin, if it has a ring. 0 or -errno. */
+/* It is loaded: reading can begin, if it has a ring. 0 or -errno. */
 int events__open(struct attachment *at);
 void events__close(struct attachment *at);
 

@@ -5,19 +5,22 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <bpf/libbpf.h>
+
 #include "map.h"
 #include "vcpus.h"
 
-int lapics__prepare(struct bpf_object *obj, size_t slots)
+int lapics__prepare(const struct lapic_maps *maps, size_t slots)
 {
-	int err = map__resize(obj, "lapics", 2 * slots);
+	int err = bpf_map__set_max_entries(maps->lapics, 2 * slots);
 
-	return err ? err : map__resize(obj, "lapic_states", slots);
+	return err ? err : bpf_map__set_max_entries(maps->states, slots);
 }
 
-int lapics__open(struct lapics *lapics, const struct bpf_object *obj)
+int lapics__open(struct lapics *lapics, const struct lapic_maps *maps)
 {
-	lapics->states = map__mmap_name(obj, "lapic_states", &lapics->size);
+	lapics->maps = *maps;
+	lapics->states = map__mmap(maps->states, &lapics->size);
 	return lapics->states ? 0 : -errno;
 }
 
@@ -28,27 +31,26 @@ void lapics__close(struct lapics *lapics)
 	memset(lapics, 0, sizeof(*lapics));
 }
 
-static void forget(struct lapics *lapics, const struct bpf_object *obj, uint32_t slot)
+static void forget(struct lapics *lapics, uint32_t slot)
 {
 	struct lapic_state *state = &lapics->states[slot];
 	struct lapic_key key = { .object = state->lapic, .id = LAPIC_OBJECT };
 
 	if (!state->lapic)
 		return;
-	map__forget(obj, "lapics", &key, slot);
+	map__forget(lapics->maps.lapics, &key, slot);
 	key.object = state->kvm;
 	key.id = state->vcpu_id;
-	map__forget(obj, "lapics", &key, slot);
+	map__forget(lapics->maps.lapics, &key, slot);
 	memset(state, 0, sizeof(*state));
 }
 
-void lapics__forget_ended(struct lapics *lapics, const struct vcpus *vcpus,
-			  const struct bpf_object *obj)
+void lapics__forget_ended(struct lapics *lapics, const struct vcpus *vcpus)
 {
 	for (size_t slot = 1; slot <= vcpus__max(vcpus); slot++) {
 		const struct vcpu_ref *ref = vcpus__get(vcpus, slot);
 
 		if (ref && ref->ended)
-			forget(lapics, obj, slot);
+			forget(lapics, slot);
 	}
 }

@@ -15,13 +15,6 @@
 #include "../compat/host.h"
 #include "fill.skel.h"
 
-int map__resize(struct bpf_object *obj, const char *name, uint32_t entries)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
-
-	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
-}
-
 void *map__mmap(const struct bpf_map *map, size_t *size)
 {
 	size_t page = sysconf(_SC_PAGESIZE), bytes;
@@ -35,17 +28,6 @@ void *map__mmap(const struct bpf_map *map, size_t *size)
 		return NULL;
 	*size = bytes;
 	return at;
-}
-
-void *map__mmap_name(const struct bpf_object *obj, const char *name, size_t *size)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
-
-	if (!map) {
-		errno = ENOENT;
-		return NULL;
-	}
-	return map__mmap(map, size);
 }
 
 /* In the kernel. 0 or -errno; a kernel that refuses the program refuses it at once. */
@@ -70,9 +52,9 @@ static int fill_by_program(int fd, uint32_t first, uint32_t last)
 	return err;
 }
 
-int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t first, uint32_t nr)
+int map__fill_queue(const struct bpf_map *queue, uint32_t first, uint32_t nr)
 {
-	int fd = map__fd(obj, name), err;
+	int fd = bpf_map__fd(queue), err;
 
 	if (nr >= FILL_LEAST) {
 		err = fill_by_program(fd, first, first + nr - 1);
@@ -108,9 +90,9 @@ static void rt_section__end(const struct rt_section *section)
 		sched_setscheduler(0, section->policy, &section->param);
 }
 
-void map__forget(const struct bpf_object *obj, const char *name, const void *key, uint32_t value)
+void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
 {
-	int fd = map__fd(obj, name);
+	int fd = bpf_map__fd(map);
 	struct rt_section section = rt_section__begin();
 	uint32_t known;
 
@@ -119,18 +101,13 @@ void map__forget(const struct bpf_object *obj, const char *name, const void *key
 	rt_section__end(&section);
 }
 
-void map__give_back(const struct bpf_object *obj, const char *queue, uint32_t index)
+void map__give_back(const struct bpf_map *queue, uint32_t index)
 {
-	int fd = map__fd(obj, queue);
+	int fd = bpf_map__fd(queue);
 	struct rt_section section = rt_section__begin();
 
 	bpf_map_update_elem(fd, NULL, &index, BPF_ANY);
 	rt_section__end(&section);
-}
-
-int map__fd(const struct bpf_object *obj, const char *name)
-{
-	return bpf_object__find_map_fd_by_name(obj, name);
 }
 
 long map__find_variable(const struct bpf_object *obj, const char *section, const char *variable,
@@ -171,10 +148,10 @@ int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t 
 	return 0;
 }
 
-int map__set_offset(const struct bpf_object *obj, const char *variable, const char *event,
-		    const char *field)
+void map__set_offset(uint32_t *constant, const char *event, const char *field)
 {
 	int at = host__field_offset(event, field);
 
-	return at > 0 ? map__set_const(obj, variable, at) : 0;
+	if (at > 0)
+		*constant = at;
 }

@@ -9,15 +9,11 @@
 struct bpf_map;
 struct bpf_object;
 
-/* Sets the size of a map before the object is loaded. */
-int map__resize(struct bpf_object *obj, const char *name, uint32_t entries);
-
 /* Maps a BPF_F_MMAPABLE array for reading and writing; NULL and errno on error. */
 void *map__mmap(const struct bpf_map *map, size_t *size);
-void *map__mmap_name(const struct bpf_object *obj, const char *name, size_t *size);
 
 /* Pushes first .. first + nr - 1 into a queue of free indices. */
-int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t first, uint32_t nr);
+int map__fill_queue(const struct bpf_map *queue, uint32_t first, uint32_t nr);
 
 /*
  * While programs run: removes a key, if its value (a u32) still is this one, and
@@ -28,11 +24,8 @@ int map__fill_queue(const struct bpf_object *obj, const char *name, uint32_t fir
  * preemption whatever runs there meanwhile misses events. So these two run
  * with a real-time priority, where that is allowed.
  */
-void map__forget(const struct bpf_object *obj, const char *name, const void *key, uint32_t value);
-void map__give_back(const struct bpf_object *obj, const char *queue, uint32_t index);
-
-/* File descriptor of a map of a loaded object, or -ENOENT. */
-int map__fd(const struct bpf_object *obj, const char *name);
+void map__forget(const struct bpf_map *map, const void *key, uint32_t value);
+void map__give_back(const struct bpf_map *queue, uint32_t index);
 
 /*
  * Offset of a variable in a data section (".rodata", ".data") and that
@@ -41,11 +34,13 @@ int map__fd(const struct bpf_object *obj, const char *name);
 long map__find_variable(const struct bpf_object *obj, const char *section, const char *variable,
 			struct bpf_map **map);
 
+/*
+ * Before the object is loaded: a constant becomes that field's host__field_offset();
+ * it is left alone where there is none.
+ */
+void map__set_offset(uint32_t *constant, const char *event, const char *field);
+
 /* Sets a u32 constant before the object is loaded. 0 or -ENOENT. */
 int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t value);
-
-/* The same with a field's host__field_offset(); left alone where there is none. */
-int map__set_offset(const struct bpf_object *obj, const char *variable, const char *event,
-		    const char *field);
 
 #endif

@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 #include "../output/column.h"
+#include "skeleton.h"
 
 struct attachment;
-struct bpf_object;
 struct hook;
 struct record_kind;
 struct row_sum;
@@ -53,13 +53,13 @@ struct monitor {
 	const struct hook *hooks;	   /* what it needs, see attach.h */
 	const struct record_kind *records; /* what its programs count in; or NULL */
 
-	/* The BPF object, as bpftool's skeleton carries it. */
-	const void *(*elf)(size_t *size);
+	/* The BPF object: DEFINE_OPEN_SKELETON(). */
+	struct skeleton *(*open_skeleton)(const struct bpf_object_open_opts *opts);
 
 	/* Each of these may be NULL. */
 
 	/* Before the object is loaded: sizes of maps, constants. 0 or -errno. */
-	int (*prepare)(struct attachment *at, struct bpf_object *obj);
+	int (*prepare)(struct attachment *at, void *skel);
 	/* The object is loaded, its programs are not attached yet. 0 or -errno. */
 	int (*start)(struct attachment *at);
 	/* Undoes start, also one that failed half-way. */

@@ -28,25 +28,26 @@ static size_t choose_chunks(void)
 	return chunks;
 }
 
-int pages__prepare(struct pages *pages, struct bpf_object *obj)
+int pages__prepare(struct pages *pages, const struct page_maps *maps)
 {
 	int err;
 
 	pages->nr_chunks = choose_chunks();
-	err = map__resize(obj, "page_chunks", pages->nr_chunks);
+	err = bpf_map__set_max_entries(maps->chunks, pages->nr_chunks);
 	if (!err)
-		err = map__resize(obj, "page_index", pages->nr_chunks);
+		err = bpf_map__set_max_entries(maps->index, pages->nr_chunks);
 	if (!err)
-		err = map__resize(obj, "free_chunks", pages->nr_chunks);
+		err = bpf_map__set_max_entries(maps->free_chunks, pages->nr_chunks);
 	return err;
 }
 
-int pages__open(struct pages *pages, const struct bpf_object *obj)
+int pages__open(struct pages *pages, const struct page_maps *maps)
 {
-	pages->chunks = map__mmap_name(obj, "page_chunks", &pages->size);
+	pages->maps = *maps;
+	pages->chunks = map__mmap(maps->chunks, &pages->size);
 	if (!pages->chunks)
 		return -errno;
-	return map__fill_queue(obj, "free_chunks", 1, pages->nr_chunks - 1);
+	return map__fill_queue(maps->free_chunks, 1, pages->nr_chunks - 1);
 }
 
 void pages__close(struct pages *pages)
@@ -63,11 +64,11 @@ const struct page_chunk *pages__get(const struct pages *pages, size_t index)
 	return __atomic_load_n(&chunk->in_use, __ATOMIC_ACQUIRE) ? chunk : NULL;
 }
 
-void pages__free(struct pages *pages, const struct bpf_object *obj, size_t index)
+void pages__free(struct pages *pages, size_t index)
 {
 	struct page_chunk *chunk = &pages->chunks[index];
 
-	map__forget(obj, "page_index", &chunk->key, index);
+	map__forget(pages->maps.index, &chunk->key, index);
 	memset(chunk, 0, sizeof(*chunk));
-	map__give_back(obj, "free_chunks", index);
+	map__give_back(pages->maps.free_chunks, index);
 }

@@ -12,63 +12,61 @@
 #include "map.h"
 #include "monitor.h"
 #include "samples.h"
+#include "skeleton.h"
 #include "vcpus.h"
 #include "vm.h"
 
 /* Records that are shared out on demand: few vCPUs may need as many as these have. */
 enum { LEAST_SLOTS = 256 };
 
-int records__prepare(struct record_set *set, const struct record_kind *kind, struct bpf_object *obj,
-		     size_t nr_slots)
+/* In a section of variables, which has the size that it has. */
+static bool are_variables(const struct bpf_map *states)
+{
+	return bpf_map__is_internal(states);
+}
+
+int records__prepare(struct record_set *set, const struct record_kind *kind,
+		     const struct skeleton *skel, size_t nr_slots)
 {
 	size_t nr = kind->index && nr_slots < LEAST_SLOTS ? LEAST_SLOTS : nr_slots;
+	struct bpf_map *states = kind->states ? skeleton__map(skel, kind->states) : NULL;
 	int err;
 
 	set->kind = kind;
 	set->nr = nr * kind->per_slot;
 	if (set->nr < kind->least)
 		set->nr = kind->least;
-	err = map__resize(obj, kind->records, set->nr);
+	err = bpf_map__set_max_entries(skeleton__map(skel, kind->records), set->nr);
 	if (!err && kind->index)
-		err = map__resize(obj, kind->index, set->nr);
+		err = bpf_map__set_max_entries(skeleton__map(skel, kind->index), set->nr);
 	if (!err && kind->index)
-		err = map__resize(obj, kind->free_records, set->nr);
-	if (!err && kind->states && bpf_object__find_map_by_name(obj, kind->states))
-		err = map__resize(obj, kind->states, nr_slots);
+		err = bpf_map__set_max_entries(skeleton__map(skel, kind->free_records), set->nr);
+	if (!err && states && !are_variables(states))
+		err = bpf_map__set_max_entries(states, nr_slots);
 	return err;
 }
 
-static int open_states(struct record_set *set, const struct bpf_object *obj)
-{
-	const char *name = set->kind->states;
-	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
-	long offset = map ? 0 : map__find_variable(obj, ".bss", name, &map);
-
-	if (offset < 0)
-		return offset;
-	set->variables = map__mmap(map, &set->variables_size);
-	if (!set->variables)
-		return -errno;
-	set->states = (char *)set->variables + offset;
-	return 0;
-}
-
-int records__open(struct record_set *set, const struct bpf_object *obj, size_t row_size)
+int records__open(struct record_set *set, struct skeleton *skel, size_t row_size)
 {
 	const struct record_kind *kind = set->kind;
-	int err;
 
-	set->records = map__mmap_name(obj, kind->records, &set->records_size);
+	set->skel = skel;
+	set->records = map__mmap(skeleton__map(skel, kind->records), &set->records_size);
 	if (!set->records)
 		return -errno;
-	err = kind->states ? open_states(set, obj) : 0;
-	if (err)
-		return err;
+	if (kind->states) {
+		set->variables = map__mmap(skeleton__map(skel, kind->states), &set->variables_size);
+		if (!set->variables)
+			return -errno;
+		set->states = (char *)set->variables + kind->states_at;
+	}
 	set->owners = calloc(set->nr, sizeof(*set->owners));
 	set->row = calloc(1, row_size);
 	if (!set->owners || !set->row)
 		return -ENOMEM;
-	return kind->index ? map__fill_queue(obj, kind->free_records, 1, set->nr - 1) : 0;
+	return kind->index ?
+		       map__fill_queue(skeleton__map(skel, kind->free_records), 1, set->nr - 1) :
+		       0;
 }
 
 void records__close(struct record_set *set, struct samples *samples)
@@ -151,14 +149,15 @@ void records__retire(struct attachment *at, uint32_t index)
 	void *record = records__get(set, index);
 
 	if (kind->index)
-		map__forget(at->obj, kind->index, (char *)record + kind->key_at, index);
+		map__forget(skeleton__map(set->skel, kind->index), (char *)record + kind->key_at,
+			    index);
 	if (kind->forget)
 		kind->forget(at, index);
 	samples__close(at->samples, set->owners[index].source);
 	memset(&set->owners[index], 0, sizeof(set->owners[index]));
 	memset(record, 0, kind->record_size);
 	if (kind->index)
-		map__give_back(at->obj, kind->free_records, index);
+		map__give_back(skeleton__map(set->skel, kind->free_records), index);
 }
 
 /* A look after the process has ended: by now all that it did is shown, and counted. */

@@ -15,29 +15,31 @@
 #include "../output/column.h"
 
 struct attachment;
-struct bpf_object;
+struct skeleton;
 struct samples;
 struct source;
 
-/* The maps are the BPF object's, by name. */
+/* The maps are members of the monitor's skeleton (skeleton.h). */
 struct record_kind {
-	const char *records; /* mapped array: by slot, or as the index says */
+	size_t records; /* mapped array: by slot, or as the index says */
 	size_t record_size;
 	unsigned int per_slot; /* records for each slot; 1 without an index */
 	size_t least;	       /* records at least; 0: what 256 slots have */
 
-	/* Of records that are not one per slot; else NULL. */
-	const char *index;	  /* hash: a record's key -> its number */
-	size_t key_at;		  /* where a record has its key */
-	const char *free_records; /* queue of the numbers that are free */
-	size_t slot_at;		  /* where a record has the slot of its vCPU, a u32 */
-	bool of_vm;		  /* it has none: it is a VM's, and label() finds whose */
+	/* Of records that are not one per slot; else 0. */
+	size_t index;	     /* hash: a record's key -> its number */
+	size_t key_at;	     /* where a record has its key */
+	size_t free_records; /* queue of the numbers that are free */
+	size_t slot_at;	     /* where a record has the slot of its vCPU, a u32 */
+	bool of_vm;	     /* it has none: it is a VM's, and label() finds whose */
 
 	/*
-	 * By slot: what else the kernel has of a vCPU; or NULL. A mapped array, or a
-	 * variable of MAX_VCPU_SLOTS, which costs programs less to reach.
+	 * By slot: what else the kernel has of a vCPU; or 0. A mapped array, or a variable
+	 * of MAX_VCPU_SLOTS, which costs programs less to reach: the section's map, and
+	 * where it is in there.
 	 */
-	const char *states;
+	size_t states;
+	size_t states_at;
 	size_t state_size;
 
 	/* Where a record has a u32 that is not 0 once a program has written its key ... */
@@ -63,6 +65,7 @@ struct record_kind {
 };
 
 struct record_set {
+	struct skeleton *skel;
 	const struct record_kind *kind;
 	void *records, *states; /* the kernel's, mapped */
 	void *variables;	/* the mapping that has the states in it */
@@ -77,11 +80,11 @@ struct record_set {
 	struct row *row; /* of the look that is under way */
 };
 
-/* Before obj is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
-int records__prepare(struct record_set *set, const struct record_kind *kind, struct bpf_object *obj,
-		     size_t nr_slots);
-/* obj is loaded: maps the arrays, all records are free. 0 or -errno. */
-int records__open(struct record_set *set, const struct bpf_object *obj, size_t row_size);
+/* Before skel is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
+int records__prepare(struct record_set *set, const struct record_kind *kind,
+		     const struct skeleton *skel, size_t nr_slots);
+/* skel is loaded: maps the arrays, all records are free. 0 or -errno. */
+int records__open(struct record_set *set, struct skeleton *skel, size_t row_size);
 /* Also of a set that was opened half-way, or not at all. */
 void records__close(struct record_set *set, struct samples *samples);
 

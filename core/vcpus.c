@@ -127,7 +127,6 @@ static int on_new_vcpu(void *ctx, void *data, size_t size)
 
 static int load(struct vcpus *v)
 {
-	struct bpf_object *obj = v->skel->obj;
 	int err;
 
 	err = bpf_map__set_max_entries(v->skel->maps.vcpus, v->nr_slots);
@@ -140,7 +139,7 @@ static int load(struct vcpus *v)
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
 	if (!err)
-		err = map__fill_queue(obj, "free_slots", 1, v->nr_slots - 1);
+		err = map__fill_queue(v->skel->maps.free_slots, 1, v->nr_slots - 1);
 	return err;
 }
 
@@ -512,12 +511,11 @@ void vcpus__refresh(struct vcpus *v)
 /* Slot's thread is gone, so nobody else writes what is cleared here. */
 static void release(struct vcpus *v, uint32_t slot)
 {
-	struct bpf_object *obj = v->skel->obj;
 	struct vcpu_ref *ref = &v->refs[slot];
 	struct vcpu_key key = { .vcpu = ref->info.vcpu, .tid = ref->info.tid };
 
-	map__forget(obj, "vcpu_slots", &key, slot);
-	map__forget(obj, "thread_slots", &key.tid, slot);
+	map__forget(v->skel->maps.vcpu_slots, &key, slot);
+	map__forget(v->skel->maps.thread_slots, &key.tid, slot);
 	if (v->cache[slot_cache__index(key.vcpu)] == slot)
 		v->cache[slot_cache__index(key.vcpu)] = 0;
 	note_past((struct vm_ref *)ref->vm, &v->infos[slot]);
@@ -525,7 +523,7 @@ static void release(struct vcpus *v, uint32_t slot)
 	vcpus__put_vm(ref->vm);
 	memset(ref, 0, sizeof(*ref));
 	v->nr_known--;
-	map__give_back(obj, "free_slots", slot);
+	map__give_back(v->skel->maps.free_slots, slot);
 }
 
 /* Of a process the latest VM stays: the next one's number goes on from it. */

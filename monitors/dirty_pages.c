@@ -29,9 +29,9 @@ static const struct column columns[] = {
 	{},
 };
 
-int dirty_pages__open(struct dirty_pages *pages, const struct bpf_object *obj)
+int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps)
 {
-	int err = pages__open(&pages->counts, obj);
+	int err = pages__open(&pages->counts, maps);
 
 	if (err)
 		return err;
@@ -140,8 +140,7 @@ static void add_chunk(struct dirty_pages *pages, const struct dirty_region *regi
 				(struct page_count){ region, first + i, chunk->counts[i] };
 }
 
-void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions,
-			 const struct bpf_object *obj)
+void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions)
 {
 	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&pages->counts, i);
@@ -151,7 +150,7 @@ void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *
 			continue;
 		if (region->wanted)
 			add_chunk(pages, region, chunk);
-		pages__free(&pages->counts, obj, i);
+		pages__free(&pages->counts, i);
 		memset(pages->past[i], 0, sizeof(pages->past[i]));
 	}
 }

@@ -67,7 +67,7 @@ struct dirty_pages {
 };
 
 /* counts is prepared. 0 or -errno. */
-int dirty_pages__open(struct dirty_pages *pages, const struct bpf_object *obj);
+int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps);
 void dirty_pages__close(struct dirty_pages *pages);
 
 /* A look begins: what the sinks were shown at the one before is over. */
@@ -81,8 +81,7 @@ uint64_t dirty_pages__unique(const struct dirty_pages *pages, const struct dirty
 			     size_t sink);
 
 /* Lists the pages of retired regions; their counters are free again. */
-void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions,
-			 const struct bpf_object *obj);
+void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions);
 
 /* Lists the pages of all other regions: the last thing that is done. */
 void dirty_pages__finish(struct dirty_pages *pages, struct dirty_region *const *regions);

@@ -11,6 +11,11 @@
 #include "../core/window.h"
 #include "halt_poll_ns.skel.h"
 
+DEFINE_OPEN_SKELETON(halt_poll_ns_bpf)
+
+#define MAP(_name) offsetof(struct halt_poll_ns_bpf, maps._name)
+#define PROG(_name) offsetof(struct halt_poll_ns_bpf, progs._name)
+
 enum { VIEW_CHANGES, VIEW_POLLS };
 
 struct poll_row {
@@ -67,22 +72,22 @@ static const struct column columns[] = {
 
 static const struct hook hooks[] = {
 	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
 	  .gives = "the first halt of each vCPU" },
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },
-	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
 
-	{ "kvm_halt_poll_ns", HOOK_TRACEPOINT, "kvm_halt_poll_ns", "change_tracepoint",
+	{ "kvm_halt_poll_ns", HOOK_TRACEPOINT, "kvm_halt_poll_ns", PROG(change_tracepoint),
 	  .gives = "the changes of the polling window", .primary = true },
-	{ "kvm_halt_poll_ns", HOOK_RAW_TP, "kvm_halt_poll_ns", "change_raw_tp" },
-	{ "kvm_halt_poll_ns", HOOK_TP_BTF, "kvm_halt_poll_ns", "change_tp_btf" },
+	{ "kvm_halt_poll_ns", HOOK_RAW_TP, "kvm_halt_poll_ns", PROG(change_raw_tp) },
+	{ "kvm_halt_poll_ns", HOOK_TP_BTF, "kvm_halt_poll_ns", PROG(change_tp_btf) },
 
-	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint",
+	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", PROG(wakeup_tracepoint),
 	  .gives = "the polls and their times", .primary = true },
-	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
-	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
+	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
+	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
 
-	{ "task_file", HOOK_ITER, "task_file", "existing",
+	{ "task_file", HOOK_ITER, "task_file", PROG(existing),
 	  .gives = "the first halt of vCPUs that were in KVM when watching started" },
 	{},
 };
@@ -114,7 +119,7 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "poll_records",
+	.records = MAP(poll_records),
 	.record_size = sizeof(struct poll_record),
 	.per_slot = 1,
 	.in_use_at = offsetof(struct poll_record, in_use),
@@ -160,7 +165,7 @@ const struct monitor halt_poll_ns_monitor = {
 	.columns = columns,
 	.row_size = sizeof(struct poll_row),
 	.hooks = hooks,
-	.elf = halt_poll_ns_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.finish = finish,
 	.event = event,

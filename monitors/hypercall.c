@@ -17,6 +17,11 @@
 #include "../decode/hypercalls.h"
 #include "hypercall.skel.h"
 
+DEFINE_OPEN_SKELETON(hypercall_bpf)
+
+#define MAP(_name) offsetof(struct hypercall_bpf, maps._name)
+#define PROG(_name) offsetof(struct hypercall_bpf, progs._name)
+
 enum { VIEW_CALLS, VIEW_EVENTS };
 
 struct call_row {
@@ -79,29 +84,29 @@ static const struct column columns[] = {
  * fits newer kernels alone.
  */
 static const struct hook hooks[] = {
-	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDORS,
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDORS,
 	  .gives = "the times of hypercalls", .at_entry = true },
-	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDORS },
-	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDORS },
+	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDORS },
+	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint), VENDORS },
 
-	{ "kvm_hypercall", HOOK_TRACEPOINT, "kvm_hypercall", "kvm_tracepoint", VENDORS,
+	{ "kvm_hypercall", HOOK_TRACEPOINT, "kvm_hypercall", PROG(kvm_tracepoint), VENDORS,
 	  .gives = "hypercalls of KVM's own numbering", .primary = true },
-	{ "kvm_hypercall", HOOK_RAW_TP, "kvm_hypercall", "kvm_raw_tp", VENDORS },
-	{ "kvm_hypercall", HOOK_TP_BTF, "kvm_hypercall", "kvm_tp_btf", VENDORS },
+	{ "kvm_hypercall", HOOK_RAW_TP, "kvm_hypercall", PROG(kvm_raw_tp), VENDORS },
+	{ "kvm_hypercall", HOOK_TP_BTF, "kvm_hypercall", PROG(kvm_tp_btf), VENDORS },
 
-	{ "kvm_hv_hypercall", HOOK_TRACEPOINT, "kvm_hv_hypercall", "hv_tracepoint", VENDORS,
+	{ "kvm_hv_hypercall", HOOK_TRACEPOINT, "kvm_hv_hypercall", PROG(hv_tracepoint), VENDORS,
 	  .gives = "Hyper-V hypercalls", .primary = true },
-	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp", VENDORS },
-	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", "hv_raw_tp_old", VENDORS },
-	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", "hv_tp_btf", VENDORS },
-	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", "hv_tp_btf_old", VENDORS },
+	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", PROG(hv_raw_tp), VENDORS },
+	{ "kvm_hv_hypercall", HOOK_RAW_TP, "kvm_hv_hypercall", PROG(hv_raw_tp_old), VENDORS },
+	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", PROG(hv_tp_btf), VENDORS },
+	{ "kvm_hv_hypercall", HOOK_TP_BTF, "kvm_hv_hypercall", PROG(hv_tp_btf_old), VENDORS },
 
-	{ "kvm_xen_hypercall", HOOK_TRACEPOINT, "kvm_xen_hypercall", "xen_tracepoint", VENDORS,
+	{ "kvm_xen_hypercall", HOOK_TRACEPOINT, "kvm_xen_hypercall", PROG(xen_tracepoint), VENDORS,
 	  .gives = "Xen hypercalls", .primary = true },
-	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp", VENDORS },
-	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", "xen_raw_tp_old", VENDORS },
-	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf", VENDORS },
-	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", "xen_tp_btf_old", VENDORS },
+	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", PROG(xen_raw_tp), VENDORS },
+	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", PROG(xen_raw_tp_old), VENDORS },
+	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", PROG(xen_tp_btf), VENDORS },
+	{ "kvm_xen_hypercall", HOOK_TP_BTF, "kvm_xen_hypercall", PROG(xen_tp_btf_old), VENDORS },
 	{},
 };
 
@@ -112,16 +117,16 @@ struct call_file {
 	bool failed;
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
-	int err = map__set_offset(obj, "hv_fast_at", "kvm/kvm_hv_hypercall", "fast");
+	struct hypercall_bpf *skel = opened;
 
 	(void)at;
-	if (!err)
-		err = map__set_offset(obj, "hv_var_cnt_at", "kvm/kvm_hv_hypercall", "var_cnt");
-	if (!err)
-		err = map__set_offset(obj, "xen_nr_at", "kvm/kvm_xen_hypercall", "nr");
-	return err ? err : map__set_offset(obj, "xen_a0_at", "kvm/kvm_xen_hypercall", "a0");
+	map__set_offset(&skel->rodata->hv_fast_at, "kvm/kvm_hv_hypercall", "fast");
+	map__set_offset(&skel->rodata->hv_var_cnt_at, "kvm/kvm_hv_hypercall", "var_cnt");
+	map__set_offset(&skel->rodata->xen_nr_at, "kvm/kvm_xen_hypercall", "nr");
+	map__set_offset(&skel->rodata->xen_a0_at, "kvm/kvm_xen_hypercall", "a0");
+	return 0;
 }
 
 static void stop(struct attachment *at)
@@ -161,14 +166,14 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "hypercall_records",
+	.records = MAP(hypercall_records),
 	.record_size = sizeof(struct hypercall_record),
 	.per_slot = 8,
-	.index = "hypercall_index",
-	.free_records = "free_records",
+	.index = MAP(hypercall_index),
+	.free_records = MAP(free_records),
 	.key_at = offsetof(struct hypercall_record, key),
 	.slot_at = offsetof(struct hypercall_record, key.slot),
-	.states = "hypercall_states",
+	.states = MAP(hypercall_states),
 	.state_size = sizeof(struct hypercall_state),
 	.in_use_at = offsetof(struct hypercall_record, in_use),
 	.label = label,
@@ -265,7 +270,7 @@ const struct monitor hypercall_monitor = {
 	.row_size = sizeof(struct call_row),
 	.state_size = sizeof(struct call_file),
 	.hooks = hooks,
-	.elf = hypercall_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.stop = stop,

@@ -14,6 +14,11 @@
 #include "../core/vcpus.h"
 #include "irq_inject.skel.h"
 
+DEFINE_OPEN_SKELETON(irq_inject_bpf)
+
+#define MAP(_name) offsetof(struct irq_inject_bpf, maps._name)
+#define PROG(_name) offsetof(struct irq_inject_bpf, progs._name)
+
 enum { VIEW_EVENTS, VIEW_VECTORS };
 _Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");
 
@@ -124,49 +129,50 @@ static const struct hook hooks[] = {
 	LAPICS_RUN_HOOKS("which local APIC is which vCPU's: raised interrupts"),
 
 	/* Interrupts raise some, too. They skip a kprobe when they interrupt one: fentry first. */
-	{ "kvm_apic_accept_irq", HOOK_FENTRY, "__apic_accept_irq", "raise_fentry",
+	{ "kvm_apic_accept_irq", HOOK_FENTRY, "__apic_accept_irq", PROG(raise_fentry),
 	  .gives = "raised interrupts, and how long they wait for their injection",
 	  .primary = true },
-	{ "kvm_apic_accept_irq", HOOK_KPROBE, "__apic_accept_irq", "raise_kprobe" },
-	{ "kvm_apic_accept_irq", HOOK_TRACEPOINT, "kvm_apic_accept_irq", "raise_tracepoint" },
-	{ "kvm_apic_accept_irq", HOOK_RAW_TP, "kvm_apic_accept_irq", "raise_raw_tp" },
-	{ "kvm_apic_accept_irq", HOOK_TP_BTF, "kvm_apic_accept_irq", "raise_tp_btf" },
+	{ "kvm_apic_accept_irq", HOOK_KPROBE, "__apic_accept_irq", PROG(raise_kprobe) },
+	{ "kvm_apic_accept_irq", HOOK_TRACEPOINT, "kvm_apic_accept_irq", PROG(raise_tracepoint) },
+	{ "kvm_apic_accept_irq", HOOK_RAW_TP, "kvm_apic_accept_irq", PROG(raise_raw_tp) },
+	{ "kvm_apic_accept_irq", HOOK_TP_BTF, "kvm_apic_accept_irq", PROG(raise_tp_btf) },
 
-	{ "kvm_pv_eoi", HOOK_TRACEPOINT, "kvm_pv_eoi", "pv_eoi_tracepoint",
+	{ "kvm_pv_eoi", HOOK_TRACEPOINT, "kvm_pv_eoi", PROG(pv_eoi_tracepoint),
 	  .gives = "which ends of interrupts KVM saw late" },
-	{ "kvm_pv_eoi", HOOK_RAW_TP, "kvm_pv_eoi", "pv_eoi_raw_tp" },
-	{ "kvm_pv_eoi", HOOK_TP_BTF, "kvm_pv_eoi", "pv_eoi_tp_btf" },
+	{ "kvm_pv_eoi", HOOK_RAW_TP, "kvm_pv_eoi", PROG(pv_eoi_raw_tp) },
+	{ "kvm_pv_eoi", HOOK_TP_BTF, "kvm_pv_eoi", PROG(pv_eoi_tp_btf) },
 
-	{ "kvm_eoi", HOOK_TRACEPOINT, "kvm_eoi", "eoi_tracepoint",
+	{ "kvm_eoi", HOOK_TRACEPOINT, "kvm_eoi", PROG(eoi_tracepoint),
 	  .gives = "the ends of interrupts", .primary = true },
-	{ "kvm_eoi", HOOK_RAW_TP, "kvm_eoi", "eoi_raw_tp" },
-	{ "kvm_eoi", HOOK_TP_BTF, "kvm_eoi", "eoi_tp_btf" },
+	{ "kvm_eoi", HOOK_RAW_TP, "kvm_eoi", PROG(eoi_raw_tp) },
+	{ "kvm_eoi", HOOK_TP_BTF, "kvm_eoi", PROG(eoi_tp_btf) },
 
-	{ "kvm_inj_virq", HOOK_TRACEPOINT, "kvm_inj_virq", "inject_tracepoint", VENDORS,
+	{ "kvm_inj_virq", HOOK_TRACEPOINT, "kvm_inj_virq", PROG(inject_tracepoint), VENDORS,
 	  .gives = "the injections", .primary = true },
-	{ "kvm_inj_virq", HOOK_RAW_TP, "kvm_inj_virq", "inject_raw_tp", VENDORS },
-	{ "kvm_inj_virq", HOOK_RAW_TP, "kvm_inj_virq", "inject_raw_tp_old", VENDORS },
-	{ "kvm_inj_virq", HOOK_TP_BTF, "kvm_inj_virq", "inject_tp_btf", VENDORS },
-	{ "kvm_inj_virq", HOOK_TP_BTF, "kvm_inj_virq", "inject_tp_btf_old", VENDORS },
+	{ "kvm_inj_virq", HOOK_RAW_TP, "kvm_inj_virq", PROG(inject_raw_tp), VENDORS },
+	{ "kvm_inj_virq", HOOK_RAW_TP, "kvm_inj_virq", PROG(inject_raw_tp_old), VENDORS },
+	{ "kvm_inj_virq", HOOK_TP_BTF, "kvm_inj_virq", PROG(inject_tp_btf), VENDORS },
+	{ "kvm_inj_virq", HOOK_TP_BTF, "kvm_inj_virq", PROG(inject_tp_btf_old), VENDORS },
 
 	LAPICS_ITER_HOOK,
 	{},
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
-	int err = lapics__prepare(obj, vcpus__max(at->env->vcpus) + 1);
+	struct irq_inject_bpf *skel = opened;
 
-	if (!err)
-		err = map__set_const(obj, "no_injections", !host__vendors());
-	if (!err)
-		err = map__set_offset(obj, "soft_at", "kvm/kvm_inj_virq", "soft");
-	return err ? err : map__set_offset(obj, "reinjected_at", "kvm/kvm_inj_virq", "reinjected");
+	skel->rodata->no_injections = !host__vendors();
+	map__set_offset(&skel->rodata->soft_at, "kvm/kvm_inj_virq", "soft");
+	map__set_offset(&skel->rodata->reinjected_at, "kvm/kvm_inj_virq", "reinjected");
+	return lapics__prepare(LAPIC_MAPS(skel), vcpus__max(at->env->vcpus) + 1);
 }
 
 static int start(struct attachment *at)
 {
-	return lapics__open(at->state, at->obj);
+	const struct irq_inject_bpf *skel = at->skel;
+
+	return lapics__open(at->state, LAPIC_MAPS(skel));
 }
 
 static void stop(struct attachment *at)
@@ -177,7 +183,7 @@ static void stop(struct attachment *at)
 /* First: of a vCPU that has ended no record is made any more once they are retired. */
 static void look(struct attachment *at)
 {
-	lapics__forget_ended(at->state, at->env->vcpus, at->obj);
+	lapics__forget_ended(at->state, at->env->vcpus);
 }
 
 static int label(struct attachment *at, uint32_t index, struct row *row)
@@ -209,14 +215,14 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "irq_records",
+	.records = MAP(irq_records),
 	.record_size = sizeof(struct irq_record),
 	.per_slot = 8,
-	.index = "irq_index",
-	.free_records = "free_records",
+	.index = MAP(irq_index),
+	.free_records = MAP(free_records),
 	.key_at = offsetof(struct irq_record, key),
 	.slot_at = offsetof(struct irq_record, key.slot),
-	.states = "irq_states",
+	.states = MAP(irq_states),
 	.state_size = sizeof(struct irq_state),
 	.in_use_at = offsetof(struct irq_record, in_use),
 	.label = label,
@@ -278,7 +284,7 @@ const struct monitor irq_inject_monitor = {
 	.row_size = sizeof(struct irq_row),
 	.state_size = sizeof(struct lapics),
 	.hooks = hooks,
-	.elf = irq_inject_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

@@ -28,6 +28,11 @@
 #include "../decode/ioctls.h"
 #include "kvm_ioctl.skel.h"
 
+DEFINE_OPEN_SKELETON(kvm_ioctl_bpf)
+
+#define MAP(_name) offsetof(struct kvm_ioctl_bpf, maps._name)
+#define PROG(_name) offsetof(struct kvm_ioctl_bpf, progs._name)
+
 enum {
 	RECORDS_PER_SLOT = 32,
 	OWNERS_PER_SLOT = 4,
@@ -115,19 +120,20 @@ static const struct column columns[] = {
  * cost every system call a little and fentry costs ioctls alone.
  */
 static const struct hook hooks[] = {
-	{ "ioctl_return", HOOK_KPROBE, "__x64_sys_ioctl", "return_kprobe", .gives = "everything",
-	  .archs = ARCH_X86, .primary = true, .applies = host__kretprobes_unlimited },
-	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", "return_tracepoint",
+	{ "ioctl_return", HOOK_KPROBE, "__x64_sys_ioctl", PROG(return_kprobe),
+	  .gives = "everything", .archs = ARCH_X86, .primary = true,
+	  .applies = host__kretprobes_unlimited },
+	{ "ioctl_return", HOOK_TRACEPOINT, "sys_exit_ioctl", PROG(return_tracepoint),
 	  .gives = "everything", .primary = true },
-	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", "return_fexit", .archs = ARCH_X86 },
-	{ "ioctl_return", HOOK_RAW_TP, "sys_exit", "return_raw_tp" },
+	{ "ioctl_return", HOOK_FENTRY, "__x64_sys_ioctl", PROG(return_fexit), .archs = ARCH_X86 },
+	{ "ioctl_return", HOOK_RAW_TP, "sys_exit", PROG(return_raw_tp) },
 
-	{ "ioctl_enter", HOOK_KPROBE, "__x64_sys_ioctl", "enter_kprobe", .gives = "everything",
+	{ "ioctl_enter", HOOK_KPROBE, "__x64_sys_ioctl", PROG(enter_kprobe), .gives = "everything",
 	  .archs = ARCH_X86, .applies = host__kretprobes_unlimited },
-	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", "enter_tracepoint",
+	{ "ioctl_enter", HOOK_TRACEPOINT, "sys_enter_ioctl", PROG(enter_tracepoint),
 	  .gives = "everything" },
-	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", "enter_fentry", .archs = ARCH_X86 },
-	{ "ioctl_enter", HOOK_RAW_TP, "sys_enter", "enter_raw_tp" },
+	{ "ioctl_enter", HOOK_FENTRY, "__x64_sys_ioctl", PROG(enter_fentry), .archs = ARCH_X86 },
+	{ "ioctl_enter", HOOK_RAW_TP, "sys_enter", PROG(enter_raw_tp) },
 	{},
 };
 
@@ -141,34 +147,37 @@ struct ioctl_state {
 	} * seen;		/* by record */
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
 	struct ioctl_state *state = at->state;
+	struct kvm_ioctl_bpf *skel = opened;
 	int err;
 
 	state->nr_owners = (vcpus__max(at->env->vcpus) + 1) * OWNERS_PER_SLOT;
-	err = map__resize(obj, "calls", MAX_CALLS);
+	skel->rodata->want_events = at->env->events;
+	err = bpf_map__set_max_entries(skel->maps.calls, MAX_CALLS);
 	if (!err)
-		err = map__resize(obj, "owners", state->nr_owners);
+		err = bpf_map__set_max_entries(skel->maps.owners, state->nr_owners);
 	if (!err)
-		err = map__resize(obj, "owner_index", state->nr_owners);
+		err = bpf_map__set_max_entries(skel->maps.owner_index, state->nr_owners);
 	if (!err)
-		err = map__resize(obj, "free_owners", state->nr_owners);
-	return err ? err : map__set_const(obj, "want_events", at->env->events);
+		err = bpf_map__set_max_entries(skel->maps.free_owners, state->nr_owners);
+	return err;
 }
 
 static int start(struct attachment *at)
 {
+	const struct kvm_ioctl_bpf *skel = at->skel;
 	struct ioctl_state *state = at->state;
 
-	state->owners = map__mmap_name(at->obj, "owners", &state->owners_size);
+	state->owners = map__mmap(skel->maps.owners, &state->owners_size);
 	if (!state->owners)
 		return -errno;
 	state->vms = calloc(state->nr_owners, sizeof(*state->vms));
 	state->seen = calloc(at->records.nr, sizeof(*state->seen));
 	if (!state->vms || !state->seen)
 		return -ENOMEM;
-	return map__fill_queue(at->obj, "free_owners", 1, state->nr_owners - 1);
+	return map__fill_queue(skel->maps.free_owners, 1, state->nr_owners - 1);
 }
 
 static void stop(struct attachment *at)
@@ -303,15 +312,16 @@ static void forget(struct attachment *at, uint32_t index)
 
 static void retire_owner(struct attachment *at, uint32_t index)
 {
+	const struct kvm_ioctl_bpf *skel = at->skel;
 	struct ioctl_state *state = at->state;
 	struct ioctl_owner *owner = &state->owners[index];
 	struct owner_key key = { .kvm = owner->kvm, .tgid = owner->kvm ? 0 : owner->tgid };
 
-	map__forget(at->obj, "owner_index", &key, index);
+	map__forget(skel->maps.owner_index, &key, index);
 	vcpus__put_vm(state->vms[index]);
 	state->vms[index] = NULL;
 	memset(owner, 0, sizeof(*owner));
-	map__give_back(at->obj, "free_owners", index);
+	map__give_back(skel->maps.free_owners, index);
 }
 
 /* All that is in the record is taken, or nobody asks for it. */
@@ -368,12 +378,12 @@ static void retire(struct attachment *at)
 }
 
 static const struct record_kind records = {
-	.records = "ioctl_records",
+	.records = MAP(ioctl_records),
 	.record_size = sizeof(struct ioctl_record),
 	.per_slot = RECORDS_PER_SLOT,
-	.index = "ioctl_index",
+	.index = MAP(ioctl_index),
 	.key_at = offsetof(struct ioctl_record, key),
-	.free_records = "free_records",
+	.free_records = MAP(free_records),
 	.of_vm = true,
 	.in_use_at = offsetof(struct ioctl_record, in_use),
 	.label = label,
@@ -469,7 +479,7 @@ const struct monitor kvm_ioctl_monitor = {
 	.row_size = sizeof(struct ioctl_row),
 	.state_size = sizeof(struct ioctl_state),
 	.hooks = hooks,
-	.elf = kvm_ioctl_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

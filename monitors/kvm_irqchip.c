@@ -19,6 +19,11 @@
 #include "../decode/irqs.h"
 #include "kvm_irqchip.skel.h"
 
+DEFINE_OPEN_SKELETON(kvm_irqchip_bpf)
+
+#define MAP(_name) offsetof(struct kvm_irqchip_bpf, maps._name)
+#define PROG(_name) offsetof(struct kvm_irqchip_bpf, progs._name)
+
 enum { LEAST_RECORDS = 4096, RECORDS_PER_SLOT = 4 };
 _Static_assert((int)FLAG_UNKNOWN == (int)BOOL_ABSENT, "what was not told is absent");
 enum { VIEW_EVENTS, VIEW_COUNTS };
@@ -125,40 +130,41 @@ static const struct column columns[] = {
 /* String literals that stand side by side: parentheses would part them. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
 /* Where KVM is preemptible, classic tracepoints and kprobes come first: see enum hook_kind. */
-#define CALL(_need, _function, _prog, _gives)                                                      \
-	{ _need, HOOK_KPROBE, _function, _prog "_begin_kprobe", .gives = _gives },                 \
-		{ _need, HOOK_FENTRY, _function, _prog "_begin_fentry" },                          \
-		{ _need "_return", HOOK_KPROBE, _function, _prog "_end_kprobe", .gives = _gives }, \
-	{                                                                                          \
-		_need "_return", HOOK_FENTRY, _function, _prog "_end_fexit"                        \
+#define CALL(_need, _function, _prog, _gives)                                           \
+	{ _need, HOOK_KPROBE, _function, PROG(_prog##_begin_kprobe), .gives = _gives }, \
+		{ _need, HOOK_FENTRY, _function, PROG(_prog##_begin_fentry) },          \
+		{ _need "_return", HOOK_KPROBE, _function, PROG(_prog##_end_kprobe),    \
+		  .gives = _gives },                                                    \
+	{                                                                               \
+		_need "_return", HOOK_FENTRY, _function, PROG(_prog##_end_fexit)        \
 	}
-#define TOLD(_event, _prog, _gives)                                        \
-	{ _event "_event",     HOOK_TRACEPOINT, _event,                    \
-	  _prog "_tracepoint", .gives = _gives, .primary = true },         \
-		{ _event "_event", HOOK_RAW_TP, _event, _prog "_raw_tp" }, \
-	{                                                                  \
-		_event "_event", HOOK_TP_BTF, _event, _prog "_tp_btf"      \
+#define TOLD(_event, _prog, _gives)                                             \
+	{ _event "_event",	    HOOK_TRACEPOINT, _event,                    \
+	  PROG(_prog##_tracepoint), .gives = _gives, .primary = true },         \
+		{ _event "_event", HOOK_RAW_TP, _event, PROG(_prog##_raw_tp) }, \
+	{                                                                       \
+		_event "_event", HOOK_TP_BTF, _event, PROG(_prog##_tp_btf)      \
 	}
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct hook hooks[] = {
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
 	  .gives = "the names of VMs that end before they are looked up" },
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },
-	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
 
-	CALL("kvm_pic_set_irq", "kvm_pic_set_irq", "pic",
+	CALL("kvm_pic_set_irq", "kvm_pic_set_irq", pic,
 	     "DELAY of the PICs' interrupts, and their VM if it is not the caller's"),
-	CALL("kvm_ioapic_set_irq", "kvm_ioapic_set_irq", "ioapic",
+	CALL("kvm_ioapic_set_irq", "kvm_ioapic_set_irq", ioapic,
 	     "DELAY of the IOAPIC's interrupts, and their VM if it is not the caller's"),
-	CALL("kvm_set_msi", "kvm_set_msi", "msi",
+	CALL("kvm_set_msi", "kvm_set_msi", msi,
 	     "DELAY of messages, their VM if it is not the caller's, and whether they were "
 	     "pending"),
-	CALL("kvm_arch_set_irq_inatomic", "kvm_arch_set_irq_inatomic", "atomic",
+	CALL("kvm_arch_set_irq_inatomic", "kvm_arch_set_irq_inatomic", atomic,
 	     "the same of irqfds' messages"),
-	TOLD("kvm_pic_set_irq", "pic", "the PICs' interrupts"),
-	TOLD("kvm_ioapic_set_irq", "ioapic", "the IOAPIC's interrupts"),
-	TOLD("kvm_msi_set_irq", "msi", "messages"),
+	TOLD("kvm_pic_set_irq", pic, "the PICs' interrupts"),
+	TOLD("kvm_ioapic_set_irq", ioapic, "the IOAPIC's interrupts"),
+	TOLD("kvm_msi_set_irq", msi, "messages"),
 	{},
 };
 
@@ -174,29 +180,23 @@ struct chip_state {
 };
 
 /* Tells the programs which calls have both of their ends watched. */
-static int set_calls(struct bpf_object *obj, const char *constant, const char *begin_kprobe,
-		     const char *begin_fentry, const char *end_kprobe, const char *end_fexit)
+#define SET_CALLS(_skel, _prog)                                                  \
+	((_skel)->rodata->_prog##_calls =                                        \
+		 (bpf_program__autoload((_skel)->progs._prog##_begin_kprobe) ||  \
+		  bpf_program__autoload((_skel)->progs._prog##_begin_fentry)) && \
+		 (bpf_program__autoload((_skel)->progs._prog##_end_kprobe) ||    \
+		  bpf_program__autoload((_skel)->progs._prog##_end_fexit)))
+
+static int prepare(struct attachment *at, void *opened)
 {
-	bool both = (attach__loads(obj, begin_kprobe) || attach__loads(obj, begin_fentry)) &&
-		    (attach__loads(obj, end_kprobe) || attach__loads(obj, end_fexit));
-
-	return map__set_const(obj, constant, both);
-}
-
-#define SET_CALLS(_obj, _prog)                                                        \
-	set_calls(_obj, _prog "_calls", _prog "_begin_kprobe", _prog "_begin_fentry", \
-		  _prog "_end_kprobe", _prog "_end_fexit")
-
-static int prepare(struct attachment *at, struct bpf_object *obj)
-{
-	int err = SET_CALLS(obj, "pic");
+	struct kvm_irqchip_bpf *skel = opened;
 
 	(void)at;
-	if (!err)
-		err = SET_CALLS(obj, "ioapic");
-	if (!err)
-		err = SET_CALLS(obj, "msi");
-	return err ? err : SET_CALLS(obj, "atomic");
+	SET_CALLS(skel, pic);
+	SET_CALLS(skel, ioapic);
+	SET_CALLS(skel, msi);
+	SET_CALLS(skel, atomic);
+	return 0;
 }
 
 static int start(struct attachment *at)
@@ -331,12 +331,12 @@ static void forget(struct attachment *at, uint32_t index)
 }
 
 static const struct record_kind records = {
-	.records = "irqchip_records",
+	.records = MAP(irqchip_records),
 	.record_size = sizeof(struct irqchip_record),
 	.per_slot = RECORDS_PER_SLOT,
 	.least = LEAST_RECORDS,
-	.index = "irqchip_index",
-	.free_records = "free_records",
+	.index = MAP(irqchip_index),
+	.free_records = MAP(free_records),
 	.key_at = offsetof(struct irqchip_record, key),
 	.of_vm = true,
 	.in_use_at = offsetof(struct irqchip_record, in_use),
@@ -393,7 +393,7 @@ const struct monitor kvm_irqchip_monitor = {
 	.row_size = sizeof(struct chip_row),
 	.state_size = sizeof(struct chip_state),
 	.hooks = hooks,
-	.elf = kvm_irqchip_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

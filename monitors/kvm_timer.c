@@ -13,6 +13,11 @@
 #include "../core/vcpus.h"
 #include "kvm_timer.skel.h"
 
+DEFINE_OPEN_SKELETON(kvm_timer_bpf)
+
+#define MAP(_name) offsetof(struct kvm_timer_bpf, maps._name)
+#define PROG(_name) offsetof(struct kvm_timer_bpf, progs._name)
+
 enum { VIEW_TIMERS };
 
 struct timer_row {
@@ -92,56 +97,56 @@ static bool without_kvm_types(void)
 static const struct hook hooks[] = {
 	LAPICS_RUN_HOOKS("which local APIC is which vCPU's: expiries"),
 
-	{ "kvm_wait_lapic_expire", HOOK_RAW_TP, "kvm_wait_lapic_expire", "wait_raw_tp",
+	{ "kvm_wait_lapic_expire", HOOK_RAW_TP, "kvm_wait_lapic_expire", PROG(wait_raw_tp),
 	  .gives = "how late hv timers in TSC-deadline mode are" },
-	{ "kvm_wait_lapic_expire", HOOK_TP_BTF, "kvm_wait_lapic_expire", "wait_tp_btf" },
-	{ "kvm_wait_lapic_expire", HOOK_TRACEPOINT, "kvm_wait_lapic_expire", "wait_tracepoint" },
+	{ "kvm_wait_lapic_expire", HOOK_TP_BTF, "kvm_wait_lapic_expire", PROG(wait_tp_btf) },
+	{ "kvm_wait_lapic_expire", HOOK_TRACEPOINT, "kvm_wait_lapic_expire",
+	  PROG(wait_tracepoint) },
 
-	{ "hrtimer_expire_entry", HOOK_RAW_TP, "hrtimer_expire_entry", "hrtimer_raw_tp",
+	{ "hrtimer_expire_entry", HOOK_RAW_TP, "hrtimer_expire_entry", PROG(hrtimer_raw_tp),
 	  .gives = "expiries of hrtimers: how late they fire, and which never do",
 	  .applies = without_kvm_types },
-	{ "hrtimer_expire_entry", HOOK_TP_BTF, "hrtimer_expire_entry", "hrtimer_tp_btf",
+	{ "hrtimer_expire_entry", HOOK_TP_BTF, "hrtimer_expire_entry", PROG(hrtimer_tp_btf),
 	  .applies = without_kvm_types },
-	{ "hrtimer_expire_entry", HOOK_TRACEPOINT, "hrtimer_expire_entry", "hrtimer_tracepoint",
+	{ "hrtimer_expire_entry", HOOK_TRACEPOINT, "hrtimer_expire_entry", PROG(hrtimer_tracepoint),
 	  .applies = without_kvm_types },
 
-	{ "apic_timer_expired", HOOK_FENTRY, "apic_timer_expired", "expire_fentry",
+	{ "apic_timer_expired", HOOK_FENTRY, "apic_timer_expired", PROG(expire_fentry),
 	  .gives = "expiries: how late hv timers fire, and which never do" },
-	{ "apic_timer_expired", HOOK_KPROBE, "apic_timer_expired", "expire_kprobe" },
-	{ "apic_timer_expired", HOOK_RAW_TP, "hrtimer_expire_entry", "hrtimer_raw_tp",
+	{ "apic_timer_expired", HOOK_KPROBE, "apic_timer_expired", PROG(expire_kprobe) },
+	{ "apic_timer_expired", HOOK_RAW_TP, "hrtimer_expire_entry", PROG(hrtimer_raw_tp),
 	  .applies = with_kvm_types },
-	{ "apic_timer_expired", HOOK_TP_BTF, "hrtimer_expire_entry", "hrtimer_tp_btf",
+	{ "apic_timer_expired", HOOK_TP_BTF, "hrtimer_expire_entry", PROG(hrtimer_tp_btf),
 	  .applies = with_kvm_types },
-	{ "apic_timer_expired", HOOK_TRACEPOINT, "hrtimer_expire_entry", "hrtimer_tracepoint",
+	{ "apic_timer_expired", HOOK_TRACEPOINT, "hrtimer_expire_entry", PROG(hrtimer_tracepoint),
 	  .applies = with_kvm_types },
 
-	{ "kvm_hv_timer_state", HOOK_RAW_TP, "kvm_hv_timer_state", "start_raw_tp",
+	{ "kvm_hv_timer_state", HOOK_RAW_TP, "kvm_hv_timer_state", PROG(start_raw_tp),
 	  .gives = "the timers", .primary = true },
-	{ "kvm_hv_timer_state", HOOK_TP_BTF, "kvm_hv_timer_state", "start_tp_btf" },
-	{ "kvm_hv_timer_state", HOOK_TRACEPOINT, "kvm_hv_timer_state", "start_tracepoint" },
+	{ "kvm_hv_timer_state", HOOK_TP_BTF, "kvm_hv_timer_state", PROG(start_tp_btf) },
+	{ "kvm_hv_timer_state", HOOK_TRACEPOINT, "kvm_hv_timer_state", PROG(start_tracepoint) },
 
 	LAPICS_ITER_HOOK,
 	{},
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
-	int err = lapics__prepare(obj, vcpus__max(at->env->vcpus) + 1);
+	struct kvm_timer_bpf *skel = opened;
 
-	if (!err)
-		err = map__set_const(obj, "sees_hv_expiry",
-				     attach__loads(obj, "expire_kprobe") ||
-					     attach__loads(obj, "expire_fentry"));
-	return err ? err :
-		     map__set_const(obj, "sees_hrtimers",
-				    attach__loads(obj, "hrtimer_raw_tp") ||
-					    attach__loads(obj, "hrtimer_tp_btf") ||
-					    attach__loads(obj, "hrtimer_tracepoint"));
+	skel->rodata->sees_hv_expiry = bpf_program__autoload(skel->progs.expire_kprobe) ||
+				       bpf_program__autoload(skel->progs.expire_fentry);
+	skel->rodata->sees_hrtimers = bpf_program__autoload(skel->progs.hrtimer_raw_tp) ||
+				      bpf_program__autoload(skel->progs.hrtimer_tp_btf) ||
+				      bpf_program__autoload(skel->progs.hrtimer_tracepoint);
+	return lapics__prepare(LAPIC_MAPS(skel), vcpus__max(at->env->vcpus) + 1);
 }
 
 static int start(struct attachment *at)
 {
-	return lapics__open(at->state, at->obj);
+	const struct kvm_timer_bpf *skel = at->skel;
+
+	return lapics__open(at->state, LAPIC_MAPS(skel));
 }
 
 static void stop(struct attachment *at)
@@ -170,7 +175,7 @@ static void end_timers(struct attachment *at)
 /* In this order: a timer that is ended can't fire any more. */
 static void look(struct attachment *at)
 {
-	lapics__forget_ended(at->state, at->env->vcpus, at->obj);
+	lapics__forget_ended(at->state, at->env->vcpus);
 	end_timers(at);
 }
 
@@ -207,14 +212,14 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "timer_records",
+	.records = MAP(timer_records),
 	.record_size = sizeof(struct timer_record),
 	.per_slot = 3,
-	.index = "timer_index",
-	.free_records = "free_records",
+	.index = MAP(timer_index),
+	.free_records = MAP(free_records),
 	.key_at = offsetof(struct timer_record, key),
 	.slot_at = offsetof(struct timer_record, key.slot),
-	.states = "timer_states",
+	.states = MAP(timer_states),
 	.state_size = sizeof(struct timer_state),
 	.in_use_at = offsetof(struct timer_record, in_use),
 	.label = label,
@@ -240,7 +245,7 @@ const struct monitor kvm_timer_monitor = {
 	.row_size = sizeof(struct timer_row),
 	.state_size = sizeof(struct lapics),
 	.hooks = hooks,
-	.elf = kvm_timer_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

@@ -24,6 +24,11 @@
 #include "../core/window.h"
 #include "kvmmmu_page_fault.skel.h"
 
+DEFINE_OPEN_SKELETON(kvmmmu_page_fault_bpf)
+
+#define MAP(_name) offsetof(struct kvmmmu_page_fault_bpf, maps._name)
+#define PROG(_name) offsetof(struct kvmmmu_page_fault_bpf, progs._name)
+
 enum { HOTTEST = 10, KEPT_VMS = 1000, PAGE_SHIFT = 12 };
 enum { VIEW_EVENT, VIEW_SLOT, VIEW_MMIO, VIEW_HOT };
 
@@ -183,69 +188,70 @@ static bool is_vmx_that_casts(void)
 
 static const struct hook hooks[] = {
 	/* Preemptible context: classic tracepoints first, see enum hook_kind. */
-	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
+	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
 	  .gives = "the VMM's part of MMIO accesses" },
-	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },
-	{ "kvm_run", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" },
-	{ "kvm_run", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "run_fentry" },
-	{ "kvm_run", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", "run_kprobe" },
+	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	{ "kvm_run", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
+	{ "kvm_run", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", PROG(run_fentry) },
+	{ "kvm_run", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", PROG(run_kprobe) },
 
-	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", "leave_tracepoint",
+	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", PROG(leave_tracepoint),
 	  .gives = "the end of faults that go to user space, and the VMM's part of MMIO accesses" },
-	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", "leave_raw_tp" },
-	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", "leave_tp_btf" },
-	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "leave_fexit" },
+	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", PROG(leave_raw_tp) },
+	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", PROG(leave_tp_btf) },
+	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", PROG(leave_fexit) },
 
-	{ "fast_page_fault", HOOK_TRACEPOINT, "fast_page_fault", "fast_tracepoint",
+	{ "fast_page_fault", HOOK_TRACEPOINT, "fast_page_fault", PROG(fast_tracepoint),
 	  .gives = "which faults were resolved without the MMU's lock" },
-	{ "fast_page_fault", HOOK_RAW_TP, "fast_page_fault", "fast_raw_tp" },
-	{ "fast_page_fault", HOOK_TP_BTF, "fast_page_fault", "fast_tp_btf" },
+	{ "fast_page_fault", HOOK_RAW_TP, "fast_page_fault", PROG(fast_raw_tp) },
+	{ "fast_page_fault", HOOK_TP_BTF, "fast_page_fault", PROG(fast_tp_btf) },
 
-	{ "kvm_mmio", HOOK_TRACEPOINT, "kvm_mmio", "mmio_tracepoint",
+	{ "kvm_mmio", HOOK_TRACEPOINT, "kvm_mmio", PROG(mmio_tracepoint),
 	  .gives = "direction and size of MMIO accesses" },
-	{ "kvm_mmio", HOOK_RAW_TP, "kvm_mmio", "mmio_raw_tp" },
-	{ "kvm_mmio", HOOK_TP_BTF, "kvm_mmio", "mmio_tp_btf" },
+	{ "kvm_mmio", HOOK_RAW_TP, "kvm_mmio", PROG(mmio_raw_tp) },
+	{ "kvm_mmio", HOOK_TP_BTF, "kvm_mmio", PROG(mmio_tp_btf) },
 
-	{ "kvm_fast_mmio", HOOK_TRACEPOINT, "kvm_fast_mmio", "fast_mmio_tracepoint",
+	{ "kvm_fast_mmio", HOOK_TRACEPOINT, "kvm_fast_mmio", PROG(fast_mmio_tracepoint),
 	  .gives = "MMIO writes that an ioeventfd takes" },
-	{ "kvm_fast_mmio", HOOK_RAW_TP, "kvm_fast_mmio", "fast_mmio_raw_tp" },
-	{ "kvm_fast_mmio", HOOK_TP_BTF, "kvm_fast_mmio", "fast_mmio_tp_btf" },
+	{ "kvm_fast_mmio", HOOK_RAW_TP, "kvm_fast_mmio", PROG(fast_mmio_raw_tp) },
+	{ "kvm_fast_mmio", HOOK_TP_BTF, "kvm_fast_mmio", PROG(fast_mmio_tp_btf) },
 
 	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
-	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the end of faults: each then lasts until the next one", .at_entry = true },
-	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", "entry_fentry_vmx", VENDOR_VMX },
-	{ "kvm_entry", HOOK_FENTRY, "svm_vcpu_run", "entry_fentry_svm", VENDOR_SVM },
-	{ "kvm_entry", HOOK_KPROBE, "vmx_vcpu_run", "entry_kprobe_vmx", VENDOR_VMX },
-	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
-	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", PROG(entry_fentry_vmx), VENDOR_VMX },
+	{ "kvm_entry", HOOK_FENTRY, "svm_vcpu_run", PROG(entry_fentry_svm), VENDOR_SVM },
+	{ "kvm_entry", HOOK_KPROBE, "vmx_vcpu_run", PROG(entry_kprobe_vmx), VENDOR_VMX },
+	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", PROG(entry_kprobe_svm), VENDOR_SVM },
+	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
+	  VENDOR_VMX | VENDOR_SVM },
 
-	{ "spte", HOOK_RAW_TP, "kvm_mmu_spte_requested", "map_raw_tp",
+	{ "spte", HOOK_RAW_TP, "kvm_mmu_spte_requested", PROG(map_raw_tp),
 	  .gives = "PFN and level of the mapped page" },
-	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", "map_tp_btf" },
-	{ "spte", HOOK_TRACEPOINT, "kvm_mmu_spte_requested", "map_tracepoint" },
+	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", PROG(map_tp_btf) },
+	{ "spte", HOOK_TRACEPOINT, "kvm_mmu_spte_requested", PROG(map_tracepoint) },
 
-	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", "misconfig_raw_tp_cast",
+	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", PROG(misconfig_raw_tp_cast),
 	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
 	  .applies = is_vmx_that_casts, .asked = asks_for_mmio },
-	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", "misconfig_raw_tp",
+	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", PROG(misconfig_raw_tp),
 	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration", .applies = is_vmx,
 	  .asked = asks_for_mmio },
-	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", "misconfig_tp_btf", .applies = is_vmx,
+	{ "ept_misconfig", HOOK_TP_BTF, "kvm_exit", PROG(misconfig_tp_btf), .applies = is_vmx,
 	  .asked = asks_for_mmio },
-	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", "misconfig_tracepoint", .applies = is_vmx,
-	  .asked = asks_for_mmio },
+	{ "ept_misconfig", HOOK_TRACEPOINT, "kvm_exit", PROG(misconfig_tracepoint),
+	  .applies = is_vmx, .asked = asks_for_mmio },
 
-	{ "kvm_page_fault", HOOK_TRACEPOINT, "kvm_page_fault", "fault_tracepoint",
+	{ "kvm_page_fault", HOOK_TRACEPOINT, "kvm_page_fault", PROG(fault_tracepoint),
 	  VENDOR_VMX | VENDOR_SVM, .gives = "page faults", .primary = true },
-	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", "fault_raw_tp",
+	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", PROG(fault_raw_tp),
 	  VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_page_fault", HOOK_TP_BTF, "kvm_page_fault", "fault_tp_btf",
+	{ "kvm_page_fault", HOOK_TP_BTF, "kvm_page_fault", PROG(fault_tp_btf),
 	  VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_page_fault", HOOK_FENTRY, "kvm_mmu_page_fault", "fault_fentry",
+	{ "kvm_page_fault", HOOK_FENTRY, "kvm_mmu_page_fault", PROG(fault_fentry),
 	  VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_page_fault", HOOK_KPROBE, "kvm_mmu_page_fault", "fault_kprobe",
+	{ "kvm_page_fault", HOOK_KPROBE, "kvm_mmu_page_fault", PROG(fault_kprobe),
 	  VENDOR_VMX | VENDOR_SVM },
 	{},
 };
@@ -293,36 +299,28 @@ struct watched {
 	size_t last_vm; /* that was found: chunks of a VM are neighbours */
 };
 
-static int set_record_offsets(struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
 	static const char event[] = "kvm/kvm_page_fault";
-	int err = map__set_offset(obj, "fault_address_at", event, "fault_address");
-
-	if (!err)
-		err = map__set_offset(obj, "error_code_at", event, "error_code");
-	/* 32 bits until 5.19, when the record began to name the vCPU. */
-	if (!err && host__field_offset(event, "vcpu_id") < 0)
-		err = map__set_const(obj, "error_code_size", 4);
-	return err;
-}
-
-static int prepare(struct attachment *at, struct bpf_object *obj)
-{
+	struct kvmmmu_page_fault_bpf *skel = opened;
 	struct watched *watched = at->state;
-	int err = pages__prepare(&watched->pages, obj);
 
-	if (!err)
-		err = map__set_const(obj, "with_mmio", asks_for_mmio(at));
-	if (!err)
-		err = map__set_const(obj, "vendor_is_vmx", is_vmx());
-	return err ? err : set_record_offsets(obj);
+	skel->rodata->with_mmio = asks_for_mmio(at);
+	skel->rodata->vendor_is_vmx = is_vmx();
+	map__set_offset(&skel->rodata->fault_address_at, event, "fault_address");
+	map__set_offset(&skel->rodata->error_code_at, event, "error_code");
+	/* 32 bits until 5.19, when the record began to name the vCPU. */
+	if (host__field_offset(event, "vcpu_id") < 0)
+		skel->rodata->error_code_size = 4;
+	return pages__prepare(&watched->pages, PAGE_MAPS(skel));
 }
 
 static int start(struct attachment *at)
 {
+	const struct kvmmmu_page_fault_bpf *skel = at->skel;
 	struct watched *watched = at->state;
 
-	return pages__open(&watched->pages, at->obj);
+	return pages__open(&watched->pages, PAGE_MAPS(skel));
 }
 
 static void stop(struct attachment *at)
@@ -487,14 +485,14 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "fault_records",
+	.records = MAP(fault_records),
 	.record_size = sizeof(struct fault_record),
 	.per_slot = 16,
-	.index = "fault_index",
-	.free_records = "free_records",
+	.index = MAP(fault_index),
+	.free_records = MAP(free_records),
 	.key_at = offsetof(struct fault_record, key),
 	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
-	.states = "fault_states",
+	.states = MAP(fault_states),
 	.state_size = sizeof(struct fault_state),
 	.in_use_at = offsetof(struct fault_record, in_use),
 	.label = label,
@@ -629,7 +627,7 @@ static void looked(struct attachment *at)
 			continue;
 		if (vm)
 			take_chunk(vm, chunk);
-		pages__free(&watched->pages, at->obj, i);
+		pages__free(&watched->pages, i);
 	}
 	let_go_of_ended(watched);
 }
@@ -718,7 +716,7 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.row_size = sizeof(struct fault_row),
 	.state_size = sizeof(struct watched),
 	.hooks = hooks,
-	.elf = kvmmmu_page_fault_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

@@ -27,6 +27,11 @@
 #include "../core/window.h"
 #include "dirty_pages.h"
 #include "mark_page_dirty.skel.h"
+
+DEFINE_OPEN_SKELETON(mark_page_dirty_bpf)
+
+#define MAP(_name) offsetof(struct mark_page_dirty_bpf, maps._name)
+#define PROG(_name) offsetof(struct mark_page_dirty_bpf, progs._name)
 #include "migration.h"
 
 enum { PAGES_PER_MIB = 256 };
@@ -176,19 +181,19 @@ static double bandwidth_of(const struct attachment *at)
 
 static const struct hook hooks[] = {
 	/* Not always under the MMU's lock, so preemptible: a kprobe first, see enum hook_kind. */
-	{ "mark_page_dirty", HOOK_KPROBE, "mark_page_dirty_in_slot", "mark_kprobe",
+	{ "mark_page_dirty", HOOK_KPROBE, "mark_page_dirty_in_slot", PROG(mark_kprobe),
 	  .gives = "dirty pages", .primary = true },
-	{ "mark_page_dirty", HOOK_FENTRY, "mark_page_dirty_in_slot", "mark_fentry" },
-	{ "mark_page_dirty", HOOK_TRACEPOINT, "kvm_dirty_ring_push", "push_tracepoint" },
-	{ "mark_page_dirty", HOOK_RAW_TP, "kvm_dirty_ring_push", "push_raw_tp" },
-	{ "mark_page_dirty", HOOK_TP_BTF, "kvm_dirty_ring_push", "push_tp_btf" },
+	{ "mark_page_dirty", HOOK_FENTRY, "mark_page_dirty_in_slot", PROG(mark_fentry) },
+	{ "mark_page_dirty", HOOK_TRACEPOINT, "kvm_dirty_ring_push", PROG(push_tracepoint) },
+	{ "mark_page_dirty", HOOK_RAW_TP, "kvm_dirty_ring_push", PROG(push_raw_tp) },
+	{ "mark_page_dirty", HOOK_TP_BTF, "kvm_dirty_ring_push", PROG(push_tp_btf) },
 
-	{ "mark_page_dirty_vm", HOOK_KPROBE, "mark_page_dirty", "mark_vm_kprobe",
+	{ "mark_page_dirty_vm", HOOK_KPROBE, "mark_page_dirty", PROG(mark_vm_kprobe),
 	  .gives = "pages that KVM itself dirties", .applies = host__memslots_in_array },
-	{ "mark_page_dirty_vcpu", HOOK_KPROBE, "kvm_vcpu_mark_page_dirty", "mark_vcpu_kprobe",
+	{ "mark_page_dirty_vcpu", HOOK_KPROBE, "kvm_vcpu_mark_page_dirty", PROG(mark_vcpu_kprobe),
 	  .gives = "most pages that vCPUs dirty", .applies = host__memslots_in_array },
 
-	{ "memory_slots", HOOK_ITER, "task_file", "list_logging",
+	{ "memory_slots", HOOK_ITER, "task_file", PROG(list_logging),
 	  .gives = "which VMs have dirty logging off" },
 	{},
 };
@@ -208,11 +213,12 @@ struct dirty_state {
 	size_t nr_told;
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
+	const struct mark_page_dirty_bpf *skel = opened;
 	struct dirty_state *state = at->state;
 
-	return pages__prepare(&state->pages.counts, obj);
+	return pages__prepare(&state->pages.counts, PAGE_MAPS(skel));
 }
 
 static int by_kvm(const void *a, const void *b)
@@ -313,9 +319,10 @@ static void say_what_is_partial(const struct attachment *at)
 
 static int start(struct attachment *at)
 {
-	struct bpf_program *list = bpf_object__find_program_by_name(at->obj, "list_logging");
+	const struct mark_page_dirty_bpf *skel = at->skel;
+	const struct bpf_program *list = skel->progs.list_logging;
 	struct dirty_state *state = at->state;
-	int err = dirty_pages__open(&state->pages, at->obj);
+	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel));
 
 	if (err)
 		return err;
@@ -323,7 +330,7 @@ static int start(struct attachment *at)
 	state->by_record = calloc(state->nr_records, sizeof(*state->by_record));
 	if (!state->by_record)
 		return -ENOMEM;
-	if (list && bpf_program__fd(list) >= 0)
+	if (bpf_program__fd(list) >= 0)
 		state->list = bpf_program__attach_iter(list, NULL);
 	say_what_is_off(at);
 	say_what_is_partial(at);
@@ -543,7 +550,7 @@ static void retire(struct attachment *at)
 	if (!note_retired(state))
 		return;
 	/* First: a record that is free may be another slot's at once. */
-	dirty_pages__retire(&state->pages, state->by_record, at->obj);
+	dirty_pages__retire(&state->pages, state->by_record);
 	for (size_t i = 1; i < state->nr_records; i++) {
 		struct dirty_region *region = state->by_record[i];
 
@@ -559,13 +566,13 @@ static void retire(struct attachment *at)
 }
 
 static const struct record_kind records = {
-	.records = "dirty_slots",
+	.records = MAP(dirty_slots),
 	.record_size = sizeof(struct dirty_slot),
 	.per_slot = 4,
 	.least = 4096,
-	.index = "dirty_slot_index",
+	.index = MAP(dirty_slot_index),
 	.key_at = offsetof(struct dirty_slot, key),
-	.free_records = "free_dirty_slots",
+	.free_records = MAP(free_dirty_slots),
 	.of_vm = true,
 	.in_use_at = offsetof(struct dirty_slot, in_use),
 	.label = label,
@@ -773,7 +780,7 @@ const struct monitor mark_page_dirty_monitor = {
 	.row_size = sizeof(struct dirty_row),
 	.state_size = sizeof(struct dirty_state),
 	.hooks = hooks,
-	.elf = mark_page_dirty_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

@@ -24,6 +24,11 @@
 #include "../core/window.h"
 #include "vcpu_budget.h"
 #include "vcpu_load.skel.h"
+
+DEFINE_OPEN_SKELETON(vcpu_load_bpf)
+
+#define MAP(_name) offsetof(struct vcpu_load_bpf, maps._name)
+#define PROG(_name) offsetof(struct vcpu_load_bpf, progs._name)
 #include "vcpu_thieves.h"
 
 enum { THIEVES_PER_SLOT = 32 };
@@ -141,35 +146,36 @@ static const struct column columns[] = {
 
 static const struct hook hooks[] = {
 	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", "fpu_tracepoint",
+	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", PROG(fpu_tracepoint),
 	  .gives = "KVM_RUN and the VMM told apart: the load", .primary = true },
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", "fpu_raw_tp" },
-	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", "fpu_tp_btf" },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(fpu_raw_tp) },
+	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(fpu_tp_btf) },
 
-	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the time in the guest told from the time in KVM" },
-	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
+	  VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the time in KVM told from the time in the guest" },
-	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", "exit_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", "exit_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", PROG(exit_tp_btf), VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", PROG(exit_tracepoint), VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint",
+	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", PROG(wakeup_tracepoint),
 	  .gives = "halt-polling told from other time in KVM" },
-	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
-	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
+	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
+	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
 
-	{ "sched_wakeup", HOOK_RAW_TP, "sched_wakeup", "woken_raw_tp",
+	{ "sched_wakeup", HOOK_RAW_TP, "sched_wakeup", PROG(woken_raw_tp),
 	  .gives = "the run-queue delay after a sleep (it counts as the sleep)" },
-	{ "sched_wakeup", HOOK_TP_BTF, "sched_wakeup", "woken_tp_btf" },
+	{ "sched_wakeup", HOOK_TP_BTF, "sched_wakeup", PROG(woken_tp_btf) },
 
-	{ "sched_switch", HOOK_RAW_TP, "sched_switch", "switch_raw_tp",
+	{ "sched_switch", HOOK_RAW_TP, "sched_switch", PROG(switch_raw_tp),
 	  .gives = "sleep, steal and migrations: most of the budget" },
-	{ "sched_switch", HOOK_TP_BTF, "sched_switch", "switch_tp_btf" },
+	{ "sched_switch", HOOK_TP_BTF, "sched_switch", PROG(switch_tp_btf) },
 
-	{ "task_file", HOOK_ITER, "task_file", "existing",
+	{ "task_file", HOOK_ITER, "task_file", PROG(existing),
 	  .gives = "vCPUs that do nothing at all, before their first event" },
 	{},
 };
@@ -189,9 +195,12 @@ struct load_state {
 	struct told *told; /* by slot */
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
-	return map__resize(obj, "thieves", (vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT);
+	const struct vcpu_load_bpf *skel = opened;
+
+	return bpf_map__set_max_entries(skel->maps.thieves,
+					(vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT);
 }
 
 /* /sys/devices/system/cpu/cpuN/nodeM */
@@ -213,13 +222,14 @@ static void read_nodes(struct run_queue *queues)
 
 static int start(struct attachment *at)
 {
+	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
 
 	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2UL * KEEP_ENDED_VMS);
 	state->told = calloc(at->records.nr, sizeof(*state->told));
 	if (!state->thieves || !state->told)
 		return -ENOMEM;
-	state->queues = map__mmap_name(at->obj, "run_queues", &state->queues_size);
+	state->queues = map__mmap(skel->maps.run_queues, &state->queues_size);
 	if (!state->queues)
 		return -errno;
 	read_nodes(state->queues);
@@ -229,11 +239,9 @@ static int start(struct attachment *at)
 /* Where no iterator could do it. */
 static void attached(struct attachment *at)
 {
-	struct bpf_map *map;
-	long offset = map__find_variable(at->obj, ".data", "closed", &map);
+	const struct vcpu_load_bpf *skel = at->skel;
 
-	if (offset >= 0)
-		*(volatile uint64_t *)(at->data + offset) = 0;
+	*(volatile __u64 *)&skel->data->closed = 0;
 }
 
 static void stop(struct attachment *at)
@@ -364,8 +372,9 @@ static bool has_ended(const struct attachment *at, uint32_t slot)
 /* The thieves of ended vCPUs go: their slots are given to others. */
 static void look_at_thieves(struct attachment *at)
 {
+	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
-	int fd = map__fd(at->obj, "thieves");
+	int fd = bpf_map__fd(skel->maps.thieves);
 	struct thief_key key, next;
 	struct thief thief;
 	bool more = !bpf_map_get_next_key(fd, NULL, &next);
@@ -389,7 +398,7 @@ static void retire(struct attachment *at)
 }
 
 static const struct record_kind records = {
-	.records = "load_records",
+	.records = MAP(load_records),
 	.record_size = sizeof(struct load_record),
 	.per_slot = 1,
 	.in_use = in_use,
@@ -507,7 +516,7 @@ const struct monitor vcpu_load_monitor = {
 	.row_size = sizeof(struct load_row),
 	.state_size = sizeof(struct load_state),
 	.hooks = hooks,
-	.elf = vcpu_load_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.start = start,

@@ -12,6 +12,11 @@
 #include "../core/window.h"
 #include "vcpu_wakeup.skel.h"
 
+DEFINE_OPEN_SKELETON(vcpu_wakeup_bpf)
+
+#define MAP(_name) offsetof(struct vcpu_wakeup_bpf, maps._name)
+#define PROG(_name) offsetof(struct vcpu_wakeup_bpf, progs._name)
+
 enum { VIEW_EVENTS, VIEW_SUMMARY, VIEW_HISTOGRAM };
 enum { BAR_LEN = 30 };
 
@@ -109,19 +114,20 @@ static const struct column columns[] = {
 
 static const struct hook hooks[] = {
 	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
-	{ "sched_waking", HOOK_RAW_TP, "sched_waking", "waking_raw_tp",
+	{ "sched_waking", HOOK_RAW_TP, "sched_waking", PROG(waking_raw_tp),
 	  .gives = "the latency of wake-ups of sleeping vCPUs" },
-	{ "sched_waking", HOOK_TP_BTF, "sched_waking", "waking_tp_btf" },
+	{ "sched_waking", HOOK_TP_BTF, "sched_waking", PROG(waking_tp_btf) },
 
-	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the wake-up latency", .at_entry = true },
-	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
+	  VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", "wakeup_tracepoint",
+	{ "kvm_vcpu_wakeup", HOOK_TRACEPOINT, "kvm_vcpu_wakeup", PROG(wakeup_tracepoint),
 	  .gives = "the wake-ups", .primary = true },
-	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", "wakeup_raw_tp" },
-	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", "wakeup_tp_btf" },
+	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
+	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
 	{},
 };
 
@@ -148,7 +154,7 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "wakeup_records",
+	.records = MAP(wakeup_records),
 	.record_size = sizeof(struct wakeup_record),
 	.per_slot = 1,
 	.in_use_at = offsetof(struct wakeup_record, in_use),
@@ -225,7 +231,7 @@ const struct monitor vcpu_wakeup_monitor = {
 	.columns = columns,
 	.row_size = sizeof(struct wakeup_row),
 	.hooks = hooks,
-	.elf = vcpu_wakeup_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.shows = shows,
 	.write = write_view,

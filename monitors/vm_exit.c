@@ -21,6 +21,11 @@
 #include "../decode/exit_reasons.h"
 #include "vm_exit.skel.h"
 
+DEFINE_OPEN_SKELETON(vm_exit_bpf)
+
+#define MAP(_name) offsetof(struct vm_exit_bpf, maps._name)
+#define PROG(_name) offsetof(struct vm_exit_bpf, progs._name)
+
 enum { REASON_LEN = 48 };
 enum { VIEW_KVM, VIEW_USER };
 
@@ -88,59 +93,62 @@ static bool all_vms(const struct attachment *at)
 
 static const struct hook hooks[] = {
 	/* Preemptible context: classic tracepoints first, see enum hook_kind. */
-	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", "run_tracepoint",
+	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
 	  .gives = "the end of user-space exits" },
-	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", "run_raw_tp" },
-	{ "kvm_run", HOOK_TP_BTF, "kvm_fpu", "run_tp_btf" },
-	{ "kvm_run", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "run_fentry" },
-	{ "kvm_run", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", "run_kprobe" },
+	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	{ "kvm_run", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
+	{ "kvm_run", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", PROG(run_fentry) },
+	{ "kvm_run", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", PROG(run_kprobe) },
 
-	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", "leave_tracepoint",
+	{ "kvm_userspace_exit", HOOK_TRACEPOINT, "kvm_userspace_exit", PROG(leave_tracepoint),
 	  .gives = "the table KVM_USERSPACE_EXIT", .primary = true },
-	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", "leave_raw_tp" },
-	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", "leave_tp_btf" },
-	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", "leave_fexit" },
+	{ "kvm_userspace_exit", HOOK_RAW_TP, "kvm_userspace_exit", PROG(leave_raw_tp) },
+	{ "kvm_userspace_exit", HOOK_TP_BTF, "kvm_userspace_exit", PROG(leave_tp_btf) },
+	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", PROG(leave_fexit) },
 
 	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
-	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the times of the table KVM_EXIT", .asked = all_vms },
-	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", "entry_raw_tp_chosen", VENDOR_VMX | VENDOR_SVM,
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp_chosen), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the times of the table KVM_EXIT" },
-	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", "entry_tp_btf", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", "entry_fentry_vmx", VENDOR_VMX },
-	{ "kvm_entry", HOOK_FENTRY, "svm_vcpu_run", "entry_fentry_svm", VENDOR_SVM },
-	{ "kvm_entry", HOOK_KPROBE, "vmx_vcpu_run", "entry_kprobe_vmx", VENDOR_VMX },
-	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", "entry_kprobe_svm", VENDOR_SVM },
-	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", "entry_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", PROG(entry_fentry_vmx), VENDOR_VMX },
+	{ "kvm_entry", HOOK_FENTRY, "svm_vcpu_run", PROG(entry_fentry_svm), VENDOR_SVM },
+	{ "kvm_entry", HOOK_KPROBE, "vmx_vcpu_run", PROG(entry_kprobe_vmx), VENDOR_VMX },
+	{ "kvm_entry", HOOK_KPROBE, "svm_vcpu_run", PROG(entry_kprobe_svm), VENDOR_SVM },
+	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
+	  VENDOR_VMX | VENDOR_SVM },
 
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx", VENDOR_VMX, true, KVM_EXIT_TABLE,
-	  .applies = host__can_cast, .asked = all_vms },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_vmx_chosen", VENDOR_VMX, true,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_vmx), VENDOR_VMX, true,
+	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = all_vms },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_vmx_chosen), VENDOR_VMX, true,
 	  KVM_EXIT_TABLE, .applies = host__can_cast },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm", VENDOR_SVM, true,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_svm), VENDOR_SVM, true,
 	  .applies = host__can_cast, .asked = all_vms },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_svm_chosen", VENDOR_SVM, true,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_svm_chosen), VENDOR_SVM, true,
 	  .applies = host__can_cast },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp", VENDOR_VMX | VENDOR_SVM, true,
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp), VENDOR_VMX | VENDOR_SVM, true,
 	  KVM_EXIT_TABLE, .asked = all_vms },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_chosen", VENDOR_VMX | VENDOR_SVM, true,
-	  KVM_EXIT_TABLE },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", "exit_raw_tp_old", VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", "exit_tp_btf", VENDOR_VMX | VENDOR_SVM, true },
-	{ "kvm_exit", HOOK_FENTRY, "vmx_vcpu_run", "exit_fexit_vmx", VENDOR_VMX, true },
-	{ "kvm_exit", HOOK_FENTRY, "svm_vcpu_run", "exit_fexit_svm", VENDOR_SVM, true },
-	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", "exit_kretprobe_vmx", VENDOR_VMX, true },
-	{ "kvm_exit", HOOK_KPROBE, "svm_vcpu_run", "exit_kretprobe_svm", VENDOR_SVM, true },
-	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", "exit_tracepoint", VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_chosen), VENDOR_VMX | VENDOR_SVM,
+	  true, KVM_EXIT_TABLE },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_old), VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", PROG(exit_tp_btf), VENDOR_VMX | VENDOR_SVM, true },
+	{ "kvm_exit", HOOK_FENTRY, "vmx_vcpu_run", PROG(exit_fexit_vmx), VENDOR_VMX, true },
+	{ "kvm_exit", HOOK_FENTRY, "svm_vcpu_run", PROG(exit_fexit_svm), VENDOR_SVM, true },
+	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", PROG(exit_kretprobe_vmx), VENDOR_VMX, true },
+	{ "kvm_exit", HOOK_KPROBE, "svm_vcpu_run", PROG(exit_kretprobe_svm), VENDOR_SVM, true },
+	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", PROG(exit_tracepoint), VENDOR_VMX | VENDOR_SVM },
 	{},
 };
 
-static int prepare(struct attachment *at, struct bpf_object *obj)
+static int prepare(struct attachment *at, void *opened)
 {
-	int err = map__set_offset(obj, "exit_reason_at", "kvm/kvm_exit", "exit_reason");
+	struct vm_exit_bpf *skel = opened;
 
 	(void)at;
-	return err ? err : map__set_offset(obj, "exit_isa_at", "kvm/kvm_exit", "isa");
+	map__set_offset(&skel->rodata->exit_reason_at, "kvm/kvm_exit", "exit_reason");
+	map__set_offset(&skel->rodata->exit_isa_at, "kvm/kvm_exit", "isa");
+	return 0;
 }
 
 static bool is_halt(const struct exit_key *key)
@@ -202,14 +210,15 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 }
 
 static const struct record_kind records = {
-	.records = "exit_records",
+	.records = MAP(exit_records),
 	.record_size = sizeof(struct exit_record),
 	.per_slot = 16,
-	.index = "exit_index",
-	.free_records = "free_records",
+	.index = MAP(exit_index),
+	.free_records = MAP(free_records),
 	.key_at = offsetof(struct exit_record, key),
 	.slot_at = offsetof(struct exit_record, key.slot),
-	.states = "exit_states",
+	.states = MAP(bss),
+	.states_at = offsetof(struct vm_exit_bpf__bss, exit_states),
 	.state_size = sizeof(struct exit_state),
 	.in_use_at = offsetof(struct exit_record, in_use),
 	.label = label,
@@ -263,7 +272,7 @@ const struct monitor vm_exit_monitor = {
 	.columns = columns,
 	.row_size = sizeof(struct exit_row),
 	.hooks = hooks,
-	.elf = vm_exit_bpf__elf_bytes,
+	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
 	.shows = shows,

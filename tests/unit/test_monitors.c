@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include "../../bpf/records.h"
 #include "../../core/attach.h"
 #include "../../core/samples.h"
 #include "../../monitors/monitors.h"
@@ -81,7 +82,7 @@ static void test_parts(void **state)
 	for (size_t i = 0; i < nr_monitors; i++) {
 		const struct monitor *m = monitors[i];
 
-		assert_true(m->elf && m->views && m->columns && m->hooks);
+		assert_true(m->open_skeleton && m->views && m->columns && m->hooks);
 		assert_true(m->records || m->look);
 		assert_true(m->row_size > sizeof(struct row));
 		assert_in_range(count_views(m), 1, MAX_VIEWS);
@@ -198,7 +199,7 @@ static size_t check_need(const struct hook *first)
 			assert_true(!hook->gives && !hook->primary);
 		}
 		for (const struct hook *other = first; other < hook; other++)
-			assert_string_not_equal(hook->prog, other->prog);
+			assert_int_not_equal(hook->prog, other->prog);
 	}
 	return nr;
 }
@@ -246,8 +247,8 @@ static void check_section(const struct hook *hook, const char *section)
 	assert_string_equal(target + 1, hook->target);
 }
 
-/* The maps that core finds by name are there, and of the shape that the monitor says. */
-static void check_maps(const struct monitor *m, const struct bpf_object *obj)
+/* The maps are of the shape that the monitor says. */
+static void check_maps(const struct monitor *m, const struct skeleton *skel)
 {
 	const struct record_kind *kind = m->records;
 	const struct bpf_map *map;
@@ -256,55 +257,51 @@ static void check_maps(const struct monitor *m, const struct bpf_object *obj)
 		return;
 	assert_true(kind->label && kind->sample);
 	assert_true(kind->in_use || kind->in_use_at + sizeof(uint32_t) <= kind->record_size);
-	map = bpf_object__find_map_by_name(obj, kind->records);
-	assert_non_null(map);
+	map = skeleton__map(skel, kind->records);
 	assert_int_equal(bpf_map__value_size(map), kind->record_size);
 	assert_true(bpf_map__map_flags(map) & BPF_F_MMAPABLE);
 	assert_true(!kind->index == !kind->free_records);
 	if (kind->index) {
-		map = bpf_object__find_map_by_name(obj, kind->index);
-		assert_non_null(map);
+		map = skeleton__map(skel, kind->index);
 		assert_int_equal(bpf_map__value_size(map), sizeof(uint32_t));
 		assert_true(kind->key_at + bpf_map__key_size(map) <= kind->record_size);
-		map = bpf_object__find_map_by_name(obj, kind->free_records);
-		assert_non_null(map);
+		map = skeleton__map(skel, kind->free_records);
 		assert_int_equal(bpf_map__type(map), BPF_MAP_TYPE_QUEUE);
 	} else {
 		assert_int_equal(kind->per_slot, 1);
 	}
-	/* Or a variable. */
-	map = kind->states ? bpf_object__find_map_by_name(obj, kind->states) : NULL;
-	if (map)
+	if (!kind->states)
+		return;
+	map = skeleton__map(skel, kind->states);
+	if (bpf_map__is_internal(map))
+		assert_true(kind->states_at + kind->state_size * MAX_VCPU_SLOTS <=
+			    bpf_map__value_size(map));
+	else
 		assert_int_equal(bpf_map__value_size(map), kind->state_size);
 }
 
 static void check_programs(const struct monitor *m)
 {
+	struct skeleton *skel = m->open_skeleton(NULL);
 	struct bpf_program *prog;
-	struct bpf_object *obj;
-	const void *elf;
-	size_t size;
 
-	elf = m->elf(&size);
-	obj = bpf_object__open_mem(elf, size, NULL);
-	assert_non_null(obj);
+	assert_non_null(skel);
 	for (const struct hook *hook = m->hooks; hook->need; hook++) {
-		prog = bpf_object__find_program_by_name(obj, hook->prog);
-		assert_non_null(prog);
+		prog = skeleton__prog(skel, hook->prog);
 		check_section(hook, bpf_program__section_name(prog));
 		/* Only the chosen ones are to be loaded. */
 		assert_false(bpf_program__autoload(prog));
 	}
-	bpf_object__for_each_program(prog, obj)
+	bpf_object__for_each_program(prog, skel->obj)
 	{
 		bool used = false;
 
 		for (const struct hook *hook = m->hooks; hook->need; hook++)
-			used |= !strcmp(hook->prog, bpf_program__name(prog));
+			used |= skeleton__prog(skel, hook->prog) == prog;
 		assert_true(used);
 	}
-	check_maps(m, obj);
-	bpf_object__close(obj);
+	check_maps(m, skel);
+	skeleton__destroy(skel);
 }
 
 static void test_programs(void **state)
