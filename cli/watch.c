@@ -14,6 +14,7 @@
 #include "../core/log.h"
 #include "../core/loop.h"
 #include "../core/report.h"
+#include "../core/stop.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
 #include "../monitors/monitors.h"
@@ -208,7 +209,10 @@ static int run(const struct options *opts)
 		return check__run(opts);
 	if (opts->list)
 		return list__run(opts);
-	loop__block_signals();
+	if (stop__open()) {
+		say("can't wait for signals: %s", strerror(errno));
+		return EXIT_NOT_MEASURED;
+	}
 	if (check_pid(opts->filter.pid))
 		return EXIT_USAGE;
 	if (!host__has_kvm()) {

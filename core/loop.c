@@ -2,11 +2,10 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "log.h"
 #include "monitor.h"
 #include "report.h"
+#include "stop.h"
 #include "summary.h"
 #include "vcpus.h"
 
@@ -27,7 +27,7 @@ enum { PAUSE_NS = 5 * NSEC_PER_MSEC };
 
 /* What the loop waits for; epoll's data. */
 enum loop_source {
-	SOURCE_SIGNAL,
+	SOURCE_STOP,
 	SOURCE_INTERVAL,
 	SOURCE_END,
 	SOURCE_VMM,
@@ -64,25 +64,6 @@ static int open_timer(uint64_t at_ns)
 		return -1;
 	}
 	return fd;
-}
-
-static sigset_t signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	return set;
-}
-
-void loop__block_signals(void)
-{
-	const sigset_t set = signals();
-
-	signal(SIGPIPE, SIG_IGN);
-	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static int loop__add(struct loop *loop, unsigned int source, int fd)
@@ -160,14 +141,13 @@ static int loop__open(struct loop *loop, const struct run *run)
 {
 	uint64_t start_ns = run->summary.start_ns;
 	pid_t pid = run->env->filter->pid;
-	const sigset_t set = signals();
 	int err;
 
 	memset(loop, 0, sizeof(*loop));
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll < 0)
 		return -errno;
-	err = loop__add(loop, SOURCE_SIGNAL, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+	err = loop__add(loop, SOURCE_STOP, dup(stop__fd()));
 	if (!err)
 		err = loop__add(loop, SOURCE_INTERVAL,
 				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -283,7 +263,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			continue;
 		}
 		switch (event.data.u32) {
-		case SOURCE_SIGNAL:
+		case SOURCE_STOP:
 		case SOURCE_END:
 			return 0;
 		case SOURCE_VMM:
@@ -326,7 +306,7 @@ static bool started(const struct attachment *at, int err)
 
 static void load_all(struct run *run)
 {
-	for (size_t i = 0; i < run->opts->nr_chosen; i++) {
+	for (size_t i = 0; i < run->opts->nr_chosen && !stop__is_wanted(); i++) {
 		struct attachment *at = &run->attachments[run->attached.nr];
 		int err = attach__load(run->env, &run->opts->chosen[i], at);
 
@@ -347,11 +327,20 @@ static int attach_all(struct run *run)
 	run->attached.nr = 0;
 	for (size_t i = 0; i < nr_loaded; i++) {
 		struct attachment *at = run->attached.list[i];
-		int err = attach__attach(at);
+		int err;
 
+		if (stop__is_wanted()) {
+			attach__close(at);
+			continue;
+		}
+		err = attach__attach(at);
 		summary__say_missing(at);
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
+	}
+	if (stop__is_wanted()) {
+		say("stopped before anything was watched");
+		return -EINTR;
 	}
 	return run->attached.nr ? 0 : -EOPNOTSUPP;
 }
@@ -372,6 +361,24 @@ static void say_ready(const struct run *run)
 	say("watching %s %s", names, until);
 }
 
+/* What is lost when the run is given up: in stop.h's thread. */
+static void last_words(void *ctx, char *text, size_t size)
+{
+	const char *between = "; lost until then: ";
+	const struct run *run = ctx;
+	uint64_t lost[NR_LOST];
+	size_t len = 0;
+
+	vcpus__losses(run->env->vcpus, lost);
+	for (int i = 0; i < NR_LOST && len < size; i++) {
+		if (!lost[i])
+			continue;
+		len += snprintf(text + len, size - len, "%s%" PRIu64 " %s", between, lost[i],
+				lost__name(i));
+		between = ", ";
+	}
+}
+
 /* After everything is attached: the loop, then the rest of the data. */
 static int measure(struct run *run)
 {
@@ -387,7 +394,11 @@ static int measure(struct run *run)
 		goto cleanup;
 	}
 	say_ready(run);
+	stop__set_last_words(last_words, run);
+	if (run->opts->time_ns)
+		stop__due(run->summary.start_ns + run->opts->time_ns);
 	err = loop__run(&loop, run);
+	stop__due(clock__ns());
 	for (size_t i = 0; i < run->attached.nr; i++)
 		if (run->attached.list[i]->monitor->ending)
 			run->attached.list[i]->monitor->ending(run->attached.list[i]);
@@ -405,6 +416,7 @@ static int measure(struct run *run)
 	if (err && err != -EPIPE)
 		say("can't write the output: %s", strerror(-err));
 cleanup:
+	stop__set_last_words(NULL, NULL);
 	loop__close(&loop);
 	summary__end(&run->summary);
 	return err == -EPIPE ? 0 : err;

@@ -17,11 +17,8 @@ struct watch_options {
 	bool self_cost;	  /* say at the end what watching took */
 };
 
-/* Before hooks are attached: signals that come meanwhile wait for the loop. */
-void loop__block_signals(void);
-
 /*
- * Measures until a signal, the time is over, the VM of the filter's process or
+ * After stop__open(). Measures until a signal, the time is over, the VM of the filter's process or
  * the reader of the output ends. 0, or -errno after a message.
  */
 int loop__watch(struct attach_env *env, const struct watch_options *opts);

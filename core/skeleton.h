@@ -25,14 +25,12 @@ struct skeleton {
 };
 
 /* Defines open_skeleton() for a monitor's row: NULL and errno on error. */
-#define DEFINE_OPEN_SKELETON(_type)                                              \
-	static struct skeleton *open_skeleton(                                   \
-		const struct bpf_object_open_opts *opts)                         \
-	{                                                                        \
-		_Static_assert(offsetof(struct _type, obj) ==                    \
-				       offsetof(struct skeleton, obj),           \
-			       "a skeleton begins with these");                  \
-		return (struct skeleton *)_type##__open_opts(opts);              \
+#define DEFINE_OPEN_SKELETON(_type)                                                           \
+	static struct skeleton *open_skeleton(const struct bpf_object_open_opts *opts)        \
+	{                                                                                     \
+		_Static_assert(offsetof(struct _type, obj) == offsetof(struct skeleton, obj), \
+			       "a skeleton begins with these");                               \
+		return (struct skeleton *)_type##__open_opts(opts);                           \
 	}
 
 /* 0 or -errno. */

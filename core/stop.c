@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "stop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+enum { EXIT_GIVEN_UP = 1, EXIT_OF_SIGNAL = 128 };
+
+enum { WAIT_SIGNAL, WAIT_DEADLINE, WAIT_CLOSE, NR_WAITS };
+
+/* There is one process to end, and so one of these. */
+static struct {
+	bool open;
+	pthread_t thread;
+	sigset_t old;
+	int fds[NR_WAITS];
+	int wanted_fd;
+	bool wanted; /* written by the thread */
+	pthread_mutex_t words_lock;
+	void (*write)(void *ctx, char *text, size_t size);
+	void *ctx;
+} stop = {
+	.fds = { -1, -1, -1 },
+	.wanted_fd = -1,
+	.words_lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+static sigset_t signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+/* Not through stdio: whoever hangs may hold its lock. And not where stderr stalls as well. */
+static void write_words(const char *text, size_t len)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&out, 1, 0) == 1 && !(out.revents & (POLLERR | POLLNVAL)))
+		(void)!write(STDERR_FILENO, text, len);
+}
+
+_Noreturn static void give_up(void)
+{
+	static const char head[] = "kvm_watcher: given up: what was to be written is not taken, or "
+				   "the kernel does not answer";
+	char text[PIPE_BUF];
+	size_t len;
+
+	memcpy(text, head, sizeof(head));
+	len = strlen(text);
+	/* Who sets the words may hang with the lock. */
+	if (!pthread_mutex_trylock(&stop.words_lock) && stop.write)
+		stop.write(stop.ctx, text + len, sizeof(text) - len - 1);
+	strcat(text, "\n");
+	write_words(text, strlen(text));
+	_exit(EXIT_GIVEN_UP);
+}
+
+static void on_signal(void)
+{
+	const uint64_t one = 1;
+	struct signalfd_siginfo info;
+
+	if (read(stop.fds[WAIT_SIGNAL], &info, sizeof(info)) != sizeof(info))
+		return;
+	if (stop.wanted)
+		_exit(EXIT_OF_SIGNAL + info.ssi_signo);
+	stop__due(clock__ns());
+	__atomic_store_n(&stop.wanted, true, __ATOMIC_SEQ_CST);
+	(void)!write(stop.wanted_fd, &one, sizeof(one));
+}
+
+static void *wait_for_end(void *unused)
+{
+	struct pollfd waits[NR_WAITS];
+
+	for (int i = 0; i < NR_WAITS; i++)
+		waits[i] = (struct pollfd){ .fd = stop.fds[i], .events = POLLIN };
+	for (;;) {
+		if (poll(waits, NR_WAITS, -1) < 0)
+			continue;
+		if (waits[WAIT_CLOSE].revents)
+			return unused;
+		if (waits[WAIT_SIGNAL].revents)
+			on_signal();
+		else if (waits[WAIT_DEADLINE].revents)
+			give_up();
+	}
+}
+
+int stop__open(void)
+{
+	const sigset_t set = signals();
+	int err;
+
+	/* A reader that is gone shows as an error of the write. */
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, &stop.old);
+	stop.open = true;
+	stop.wanted = false;
+	stop.fds[WAIT_SIGNAL] = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	stop.fds[WAIT_DEADLINE] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	stop.fds[WAIT_CLOSE] = eventfd(0, EFD_CLOEXEC);
+	stop.wanted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = -errno;
+	if (stop.fds[WAIT_SIGNAL] >= 0 && stop.fds[WAIT_DEADLINE] >= 0 &&
+	    stop.fds[WAIT_CLOSE] >= 0 && stop.wanted_fd >= 0)
+		err = -pthread_create(&stop.thread, NULL, wait_for_end, NULL);
+	if (!err)
+		return 0;
+	stop.thread = 0;
+	stop__close();
+	return err;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void stop__close(void)
+{
+	const uint64_t one = 1;
+
+	if (!stop.open)
+		return;
+	if (stop.thread && write(stop.fds[WAIT_CLOSE], &one, sizeof(one)) == sizeof(one))
+		pthread_join(stop.thread, NULL);
+	for (int i = 0; i < NR_WAITS; i++)
+		close_fd(&stop.fds[i]);
+	close_fd(&stop.wanted_fd);
+	stop__set_last_words(NULL, NULL);
+	pthread_sigmask(SIG_SETMASK, &stop.old, NULL);
+	stop.thread = 0;
+	stop.open = false;
+}
+
+int stop__fd(void)
+{
+	return stop.wanted_fd;
+}
+
+bool stop__is_wanted(void)
+{
+	return __atomic_load_n(&stop.wanted, __ATOMIC_SEQ_CST);
+}
+
+void stop__due(uint64_t at_ns)
+{
+	uint64_t end_ns = at_ns + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC;
+	const struct itimerspec when = {
+		.it_value = { end_ns / NSEC_PER_SEC, end_ns % NSEC_PER_SEC },
+	};
+
+	timerfd_settime(stop.fds[WAIT_DEADLINE], TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void stop__set_last_words(void (*write)(void *ctx, char *text, size_t size), void *ctx)
+{
+	pthread_mutex_lock(&stop.words_lock);
+	stop.write = write;
+	stop.ctx = ctx;
+	pthread_mutex_unlock(&stop.words_lock);
+}

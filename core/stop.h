@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What ends a run from outside: SIGINT, SIGTERM, SIGHUP, and the time that was
+ * asked for. Whatever the program is at then, it ends: a reader that stalls, a
+ * kernel that takes its time must not keep it. A thread of its own sees to it.
+ *
+ * The first signal asks for the end. The second one ends the process at once,
+ * also while it is still loading.
+ */
+#ifndef KVM_WATCHER_STOP_H
+#define KVM_WATCHER_STOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { STOP_GRACE_MS = 2000 };
+
+/*
+ * Before anything that takes time; the signals go to the thread from now on.
+ * 0 or -errno.
+ */
+int stop__open(void);
+/* The end has come by itself: signals do what they did before. */
+void stop__close(void);
+
+/* Readable once a signal has asked for the end. */
+int stop__fd(void);
+/* One has. */
+bool stop__is_wanted(void);
+
+/*
+ * The end is due at that time (CLOCK_MONOTONIC) at the latest: a grace after
+ * it the process ends with exit code 1, even if it hangs. A signal sets this too.
+ */
+void stop__due(uint64_t at_ns);
+
+/*
+ * What the thread says on stderr before it gives up: the rest of a sentence,
+ * written into text. It runs in the thread, while anything may hang: it takes
+ * no lock, and reads only what is mapped. NULL: nothing.
+ */
+void stop__set_last_words(void (*write)(void *ctx, char *text, size_t size), void *ctx);
+
+#endif

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# How a run ends: with a reader that stalls, by a second signal, while it loads.
+. "$(dirname "$0")/lib.sh"
+
+now_ms()
+{
+	echo $(($(date +%s%N) / 1000000))
+}
+
+# ends_within NAME MS: the process $watcher is gone by then
+ends_within()
+{
+	begin=$(now_ms)
+	while kill -0 "$watcher" 2>/dev/null && test $(($(now_ms) - begin)) -lt "$2"; do
+		sleep 0.02
+	done
+	if kill -0 "$watcher" 2>/dev/null; then
+		fail "$1" "it still runs after $2 ms"
+		kill -9 "$watcher"
+	else
+		pass "$1"
+	fi
+}
+
+# stalled OPTION...: its output is a pipe that nobody reads, and full
+stalled()
+{
+	rm -f "$TMP/err"
+	mkfifo "$TMP/pipe"
+	sleep 60 <"$TMP/pipe" &
+	reader=$!
+	kvm_watcher -l --events --format=json "$@" >"$TMP/pipe" 2>"$TMP/err" &
+	watcher=$!
+	while ! grep -q watching "$TMP/err" 2>/dev/null; do
+		kill -0 "$watcher" 2>/dev/null || break
+		sleep 0.02
+	done
+	kvm_guest out=3000 >/dev/null
+	rm "$TMP/pipe"
+}
+
+stalled
+kill -INT "$watcher"
+ends_within "a reader that stalls, Ctrl-C: gone after 2 s" 2500
+wait "$watcher"
+is "a reader that stalls, Ctrl-C: exit status" 1 $?
+is "a reader that stalls, Ctrl-C: why" 1 "$(grep -c 'given up' "$TMP/err")"
+kill "$reader"
+
+stalled
+kill -TERM "$watcher"
+sleep 0.2
+kill -INT "$watcher"
+ends_within "a reader that stalls, a second signal: gone at once" 500
+wait "$watcher"
+is "a reader that stalls, a second signal: exit status" 130 $?
+kill "$reader"
+
+stalled -t 1
+ends_within "a reader that stalls, -t: gone 2 s after its end" 4000
+wait "$watcher"
+is "a reader that stalls, -t: exit status" 1 $?
+kill "$reader"
+
+# All monitors take longer to load than this waits.
+all="-e -f -d -w -n -o -c -i -h -l -T"
+# shellcheck disable=SC2086 # these are options
+kvm_watcher $all --summary >"$TMP/out" 2>"$TMP/err" &
+watcher=$!
+sleep 0.2
+kill -INT "$watcher"
+ends_within "Ctrl-C while it loads: gone soon" 2500
+wait "$watcher"
+is "Ctrl-C while it loads: exit status" 1 $?
+is "Ctrl-C while it loads: nothing is shown" 0 "$(wc -c <"$TMP/out")"
+is "Ctrl-C while it loads: says so" 1 "$(grep -c 'stopped before anything was watched' "$TMP/err")"
+
+# shellcheck disable=SC2086 # these are options
+kvm_watcher $all --summary >"$TMP/out" 2>"$TMP/err" &
+watcher=$!
+sleep 0.1
+# Two of one kind at once would be one.
+kill -INT "$watcher"
+kill -TERM "$watcher"
+ends_within "two signals while it loads: gone at once" 300
+wait "$watcher"
+is "two signals while it loads: exit status" 143 $?
+done_testing
