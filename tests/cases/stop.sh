@@ -22,6 +22,14 @@ ends_within()
 	fi
 }
 
+# It takes signals from now on, and loads.
+until_it_loads()
+{
+	while kill -0 "$watcher" 2>/dev/null && ! grep -q '^SigBlk:.*4003$' "/proc/$watcher/status"; do
+		sleep 0.01
+	done
+}
+
 # stalled OPTION...: its output is a pipe that nobody reads, and full
 stalled()
 {
@@ -41,7 +49,7 @@ stalled()
 
 stalled
 kill -INT "$watcher"
-ends_within "a reader that stalls, Ctrl-C: gone after 2 s" 2500
+ends_within "a reader that stalls, Ctrl-C: gone after 2 s" 5000
 wait "$watcher"
 is "a reader that stalls, Ctrl-C: exit status" 1 $?
 is "a reader that stalls, Ctrl-C: why" 1 "$(grep -c 'given up' "$TMP/err")"
@@ -51,13 +59,13 @@ stalled
 kill -TERM "$watcher"
 sleep 0.2
 kill -INT "$watcher"
-ends_within "a reader that stalls, a second signal: gone at once" 500
+ends_within "a reader that stalls, a second signal: gone at once" 1500
 wait "$watcher"
 is "a reader that stalls, a second signal: exit status" 130 $?
 kill "$reader"
 
 stalled -t 1
-ends_within "a reader that stalls, -t: gone 2 s after its end" 4000
+ends_within "a reader that stalls, -t: gone 2 s after its end" 6000
 wait "$watcher"
 is "a reader that stalls, -t: exit status" 1 $?
 kill "$reader"
@@ -67,9 +75,9 @@ all="-e -f -d -w -n -o -c -i -h -l -T"
 # shellcheck disable=SC2086 # these are options
 kvm_watcher $all --summary >"$TMP/out" 2>"$TMP/err" &
 watcher=$!
-sleep 0.2
+until_it_loads
 kill -INT "$watcher"
-ends_within "Ctrl-C while it loads: gone soon" 2500
+ends_within "Ctrl-C while it loads: gone soon" 5000
 wait "$watcher"
 is "Ctrl-C while it loads: exit status" 1 $?
 is "Ctrl-C while it loads: nothing is shown" 0 "$(wc -c <"$TMP/out")"
@@ -78,11 +86,11 @@ is "Ctrl-C while it loads: says so" 1 "$(grep -c 'stopped before anything was wa
 # shellcheck disable=SC2086 # these are options
 kvm_watcher $all --summary >"$TMP/out" 2>"$TMP/err" &
 watcher=$!
-sleep 0.1
+until_it_loads
 # Two of one kind at once would be one.
 kill -INT "$watcher"
 kill -TERM "$watcher"
-ends_within "two signals while it loads: gone at once" 300
+ends_within "two signals while it loads: gone at once" 1500
 wait "$watcher"
 is "two signals while it loads: exit status" 143 $?
 done_testing
