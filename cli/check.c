@@ -11,8 +11,10 @@
 #include "../compat/probes.h"
 #include "../core/attach.h"
 #include "../core/entry.h"
+#include "../core/log.h"
 #include "../core/vcpus.h"
 #include "../monitors/monitors.h"
+#include "../output/text.h"
 #include "commands.h"
 
 static const char *const btf_names[] = { "vmlinux", "kvm", "kvm_intel", "kvm_amd" };
@@ -146,30 +148,34 @@ static bool true_of(struct json_object *obj, const char *key)
 static void print_host(struct json_object *host)
 {
 	struct json_object *btf = json_object_object_get(host, "btf");
+	char names[128] = "";
+	size_t len = 0;
 
-	printf("kernel      %s\n", text_of(host, "kernel"));
-	printf("KVM         %s\n",
-	       true_of(host, "kvm") ? "yes" : "no: load kvm_intel or kvm_amd (modprobe)");
-	printf("vendor      %s%s\n", text_of(host, "vendor"),
-	       host__vendors() ?
-		       "" :
-		       " (no kvm_exit, kvm_entry events: these belong to kvm_intel and kvm_amd)");
-	printf("BTF        ");
-	for (size_t i = 0; i < json_object_array_length(btf); i++)
-		printf(" %s", json_object_get_string(json_object_array_get_idx(btf, i)));
-	printf("%s\n", json_object_array_length(btf) ? "" : " none");
-	printf("tracefs     %s\n", text_of(host, "tracefs") ?: "not mounted");
+	text__print(stdout, "", "kernel      %s", text_of(host, "kernel"));
+	text__print(stdout, "", "KVM         %s",
+		    true_of(host, "kvm") ? "yes" : "no: load kvm_intel or kvm_amd (modprobe)");
+	text__print(
+		stdout, "", "vendor      %s%s", text_of(host, "vendor"),
+		host__vendors() ?
+			"" :
+			" (no kvm_exit, kvm_entry events: these belong to kvm_intel and kvm_amd)");
+	for (size_t i = 0; i < json_object_array_length(btf) && len < sizeof(names); i++)
+		len += snprintf(names + len, sizeof(names) - len, " %s",
+				json_object_get_string(json_object_array_get_idx(btf, i)));
+	text__print(stdout, "", "BTF        %s", *names ? names : " none");
+	text__print(stdout, "", "tracefs     %s", text_of(host, "tracefs") ?: "not mounted");
 	if (!true_of(host, "initial_pid_namespace"))
-		printf("namespace   not the host's PID namespace: pids here are not the "
-		       "kernel's\n");
+		text__print(stdout, "",
+			    "namespace   not the host's PID namespace: pids here are not the "
+			    "kernel's");
 }
 
 static void print_kinds(struct json_object *kinds)
 {
-	printf("\n%-12s%s\n", "HOOKS", "LOADED AND ATTACHED HERE");
+	text__print(stdout, "\n", "%-12s%s", "HOOKS", "LOADED AND ATTACHED HERE");
 	json_object_object_foreach(kinds, kind, one)
-		printf("%-12s%s%s%s\n", kind, true_of(one, "works") ? "yes" : "no",
-		       true_of(one, "works") ? "" : ": ", text_of(one, "why"));
+		text__print(stdout, "", "%-12s%s%s%s", kind, true_of(one, "works") ? "yes" : "no",
+			    true_of(one, "works") ? "" : ": ", text_of(one, "why"));
 }
 
 static void print_monitors(struct json_object *all)
@@ -179,18 +185,20 @@ static void print_monitors(struct json_object *all)
 		struct json_object *needs = json_object_object_get(one, "needs");
 		const char *why_not = text_of(one, "why") ?: "";
 
-		printf("\n%s: %s%s%s\n", name, true_of(one, "works") ? "works" : "can't work here",
-		       *why_not ? ": " : "", why_not);
+		text__print(stdout, "\n", "%s: %s%s%s", name,
+			    true_of(one, "works") ? "works" : "can't work here",
+			    *why_not ? ": " : "", why_not);
 		for (size_t i = 0; i < json_object_array_length(needs); i++) {
 			struct json_object *need = json_object_array_get_idx(needs, i);
 			const char *why = text_of(need, "why"), *state = text_of(need, "state");
 
-			printf("  %-20s %-9s %s\n", text_of(need, "need"), state,
-			       text_of(need, "hook"));
+			text__print(stdout, "", "  %-20s %-9s %s", text_of(need, "need"), state,
+				    text_of(need, "hook"));
 			if (!strcmp(state, "missing"))
-				printf("  %-20s missing: %s\n", "", text_of(need, "gives"));
+				text__print(stdout, "", "  %-20s missing: %s", "",
+					    text_of(need, "gives"));
 			if (*why)
-				printf("  %-20s because %s\n", "", why);
+				text__print(stdout, "", "  %-20s because %s", "", why);
 		}
 	}
 }
@@ -198,24 +206,29 @@ static void print_monitors(struct json_object *all)
 int check__run(const struct options *opts)
 {
 	struct json_object *all = json_object_new_object();
+	struct output *out = output__to_stdout(opts->format);
 	bool works = false;
+	int err;
 
 	json_object_object_add(all, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(all, "scope", json_object_new_string("check"));
 	json_object_object_add(all, "host", check_host());
 	json_object_object_add(all, "hooks", check_kinds());
 	json_object_object_add(all, "monitors", check_monitors(opts, &works));
-	if (opts->format == FORMAT_JSON) {
-		printf("%s\n",
-		       json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
-								   JSON_C_TO_STRING_NOSLASHESCAPE));
-	} else {
+	if (opts->format == FORMAT_TABLE) {
 		print_host(json_object_object_get(all, "host"));
 		print_kinds(json_object_object_get(all, "hooks"));
 		print_monitors(json_object_object_get(all, "monitors"));
 	}
-	json_object_put(all);
-	return works ? EXIT_MEASURED : EXIT_NOT_MEASURED;
+	if (out)
+		output__object(out, all);
+	else
+		json_object_put(all);
+	err = out ? output__flush(out) : ENOMEM;
+	if (err)
+		say("can't write the answer: %s", strerror(err));
+	output__free(out);
+	return works && !err ? EXIT_MEASURED : EXIT_NOT_MEASURED;
 }
 
 int check__options(const struct options *opts)

@@ -13,6 +13,7 @@
 
 #include "../compat/hook_kind.h"
 #include "../core/clock.h"
+#include "../core/log.h"
 
 #define PROGRAM "kvm_watcher"
 
@@ -39,17 +40,11 @@ static const char *const headings[NR_GROUPS] = {
 
 int usage_error(const char *fmt, ...)
 {
-	char text[1024];
 	va_list ap;
-	char *p;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	say_args(fmt, ap);
 	va_end(ap);
-	for (p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	fprintf(stderr, "%s: %s\n", PROGRAM, text);
 	return EXIT_USAGE;
 }
 

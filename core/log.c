@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "log.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <bpf/libbpf.h>
+
+#include "../output/text.h"
 
 static bool verbose_output;
 
@@ -13,16 +15,30 @@ void say(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	fputs("kvm_watcher: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	say_args(format, args);
 	va_end(args);
 }
 
-/* Its warnings hold the verifier's log; its debug level is noise to a user. */
+void say_args(const char *format, va_list args)
+{
+	text__vprint(stderr, "kvm_watcher: ", format, args);
+}
+
+/*
+ * Its warnings hold the verifier's log, of many lines; its debug level is noise to a user.
+ * Further lines are set back, so that none looks like a message of its own.
+ */
 static int libbpf_message(enum libbpf_print_level level, const char *format, va_list args)
 {
-	return verbose_output && level != LIBBPF_DEBUG ? vfprintf(stderr, format, args) : 0;
+	char *text, *rest, *line;
+	const char *lead = "";
+
+	if (!verbose_output || level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
+		return 0;
+	for (rest = text; (line = strsep(&rest, "\n")) && (*line || rest); lead = "  ")
+		text__print(stderr, lead, "%s", line);
+	free(text);
+	return 0;
 }
 
 void log__init(bool verbose)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Messages for the user: one sentence each, on stderr. */
+/* Messages for the user: one sentence each, one line each, on stderr; see output/text.h. */
 #ifndef KVM_WATCHER_LOG_H
 #define KVM_WATCHER_LOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
+void say_args(const char *format, va_list args);
 
 /* libbpf's own messages reach the user only with -v. */
 void log__init(bool verbose);

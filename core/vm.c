@@ -21,6 +21,7 @@
 
 #include <linux/kcmp.h>
 
+#include "../output/text.h"
 #include "vm.h"
 
 enum { MAX_CMDLINE = 256 * 1024 };
@@ -75,14 +76,10 @@ failed:
 	return NULL;
 }
 
-/* Cuts before a character of UTF-8 that doesn't fit as a whole. */
 static void copy_name(char *dst, size_t size, const char *src)
 {
-	size_t len = strnlen(src, size);
+	size_t len = text__cut(src, strnlen(src, size), size - 1);
 
-	if (len == size)
-		for (len--; len && ((unsigned char)src[len] & 0xc0) == 0x80; len--)
-			;
 	memcpy(dst, src, len);
 	dst[len] = '\0';
 }

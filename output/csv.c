@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * CSV as in RFC 4180. A monitor's lines all have the same cells, whatever the
+ * CSV as in RFC 4180; text is neutralised (text.h). A monitor's lines all have the same cells, whatever the
  * view; its heading comes once, before its first line.
  */
 #include <errno.h>
@@ -15,19 +15,38 @@ struct csv {
 	size_t nr_headed;
 };
 
+/*
+ * Spreadsheets compute cells that begin with one of these, however they are quoted (OWASP: CSV
+ * injection), some also where a wide form stands for it. An apostrophe makes them text.
+ */
+static bool is_formula(const char *s)
+{
+	static const char *const begins[] = {
+		"=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20",
+	};
+
+	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
+		if (!strncmp(s, begins[i], strlen(begins[i])))
+			return true;
+	return false;
+}
+
+/* Some readers take a semicolon for the comma. */
 static void add_text(struct buf *buf, const char *s)
 {
-	if (!strpbrk(s, ",\"\r\n")) {
-		buf__puts(buf, s);
-		return;
-	}
-	buf__putc(buf, '"');
+	const char *quote = strpbrk(s, ",;\"") ? "\"" : "";
+	size_t from = buf->len;
+
+	buf__puts(buf, quote);
+	if (is_formula(s))
+		buf__putc(buf, '\'');
 	for (; *s; s++) {
 		if (*s == '"')
 			buf__putc(buf, '"');
 		buf__putc(buf, *s);
 	}
-	buf__putc(buf, '"');
+	buf__puts(buf, quote);
+	buf__neutralise(buf, from);
 }
 
 static void add_strings(struct buf *buf, const char *const *strings)
@@ -116,7 +135,7 @@ static void write_line(struct output *out)
 	if (out->line.failed && !out->err)
 		out->err = ENOMEM;
 	if (!out->err)
-		output__write_utf8(out, out->line.data, out->line.len);
+		output__write(out, out->line.data, out->line.len);
 }
 
 /* A line of headings when row is NULL. */

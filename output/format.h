@@ -19,6 +19,8 @@ struct buf {
 void buf__add(struct buf *buf, const void *data, size_t len);
 void buf__puts(struct buf *buf, const char *s);
 void buf__putc(struct buf *buf, char c);
+/* What was added since: text__neutralise(). */
+void buf__neutralise(struct buf *buf, size_t from);
 void buf__pad(struct buf *buf, int n);
 void buf__printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf__reset(struct buf *buf);
@@ -48,17 +50,11 @@ struct output {
 	int64_t real_offset_ns;
 	struct section section;
 	struct buf line; /* for the formats to build a line in */
-	struct buf fixed;
+	struct buf mended;
 	void *state;
 };
 
 void output__write(struct output *out, const char *data, size_t len);
-
-/* Writes text; every byte that is not UTF-8 becomes U+FFFD. */
-void output__write_utf8(struct output *out, const char *data, size_t len);
-
-/* Bytes of the character at s, or 0 when it isn't UTF-8. len is not 0. */
-size_t utf8__decode(const char *s, size_t len, uint32_t *cp);
 
 /* Flags that only the leading columns have. */
 enum leading_flags {

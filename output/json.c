@@ -6,6 +6,7 @@
 #include <json-c/json.h>
 
 #include "format.h"
+#include "text.h"
 
 enum {
 	PRINT_FLAGS =
@@ -147,19 +148,75 @@ static void add_cell(struct buf *line, const struct column *col, const struct ro
 	}
 }
 
+/* Printable ASCII, as nearly always; the line's controls are escaped already. */
+static bool is_plain(const char *s, size_t len)
+{
+	static const uint64_t high = 0x8080808080808080, ones = 0x0101010101010101;
+	uint64_t word;
+
+	for (; len >= sizeof(word); s += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, s, sizeof(word));
+		/* DEL and one are 0x80. */
+		if ((word | (word + ones)) & high)
+			return false;
+	}
+	for (; len; s++, len--)
+		if (*s & 0x80 || *s == 0x7f)
+			return false;
+	return true;
+}
+
+/*
+ * A parser reads the same from an escape; a terminal does not obey it. What is no UTF-8 JSON
+ * cannot have: it becomes U+FFFD.
+ */
+static void mend(struct buf *mended, const char *s, size_t len)
+{
+	struct text_char c = {};
+
+	for (; len; s += c.len, len -= c.len) {
+		text__read(&c, s, len);
+		if (c.shown || c.cp == '\n')
+			buf__add(mended, s, c.len);
+		else if (!c.valid)
+			buf__puts(mended, "\ufffd");
+		else if (c.cp < 0x10000)
+			buf__printf(mended, "\\u%04x", c.cp);
+		else
+			buf__printf(mended, "\\u%04x\\u%04x", 0xd7c0 + (c.cp >> 10),
+				    0xdc00 | (c.cp & 0x3ff));
+	}
+}
+
+/* Outside of strings all is ASCII, so the line as a whole can be mended. */
+static void write_line(struct output *out)
+{
+	const struct buf *line = &out->line;
+
+	if (!line->failed && !is_plain(line->data, line->len)) {
+		buf__reset(&out->mended);
+		mend(&out->mended, line->data, line->len);
+		line = &out->mended;
+	}
+	if (!line->failed)
+		output__write(out, line->data, line->len);
+	else if (!out->err)
+		out->err = ENOMEM;
+}
+
 static void json_line(struct output *out, struct json_object *obj)
 {
 	const char *text;
 	size_t len;
 
+	buf__reset(&out->line);
 	text = json_object_to_json_string_length(obj, PRINT_FLAGS, &len);
-	if (!text) {
-		out->err = out->err ? out->err : ENOMEM;
-		return;
-	}
-	/* Outside of strings all is ASCII, so the text as a whole can be mended. */
-	output__write_utf8(out, text, len);
-	output__write(out, "\n", 1);
+	if (text)
+		buf__add(&out->line, text, len);
+	else
+		out->line.failed = true;
+	buf__putc(&out->line, '\n');
+	write_line(out);
 }
 
 static void add_columns(const struct output *out, struct buf *line, const struct column *col,
@@ -192,11 +249,7 @@ static void json_row(struct output *out, const struct row *row, unsigned int fla
 	add_columns(out, line, leading_columns, row);
 	add_columns(out, line, section->columns, row);
 	buf__add(line, "}\n", 2);
-	if (line->failed) {
-		out->err = ENOMEM;
-		return;
-	}
-	output__write_utf8(out, line->data, line->len);
+	write_line(out);
 }
 
 const struct output_ops json_ops = {

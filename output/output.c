@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "format.h"
+#include "text.h"
 
 static const struct output_ops *const formats[] = {
 	[FORMAT_TABLE] = &table_ops,
@@ -91,7 +92,7 @@ void output__free(struct output *out)
 	if (out->ops->free)
 		out->ops->free(out);
 	buf__free(&out->line);
-	buf__free(&out->fixed);
+	buf__free(&out->mended);
 	free(out->state);
 	free(out);
 }
@@ -153,75 +154,6 @@ void output__write(struct output *out, const char *data, size_t len)
 	errno = 0;
 	if (fwrite(data, 1, len, out->stream) < len)
 		out->err = errno ? errno : EIO;
-}
-
-static bool is_utf8(const char *s, size_t len)
-{
-	uint64_t word;
-	uint32_t cp;
-	size_t n;
-
-	for (; len; s += n, len -= n) {
-		n = sizeof(word);
-		if (len >= n) {
-			memcpy(&word, s, n);
-			/* Eight of ASCII, as nearly always. */
-			if (!(word & 0x8080808080808080))
-				continue;
-		}
-		n = utf8__decode(s, len, &cp);
-		if (!n)
-			return false;
-	}
-	return true;
-}
-
-void output__write_utf8(struct output *out, const char *data, size_t len)
-{
-	uint32_t cp;
-	size_t n;
-
-	if (is_utf8(data, len)) {
-		output__write(out, data, len);
-		return;
-	}
-	buf__reset(&out->fixed);
-	for (; len; data += n, len -= n) {
-		n = utf8__decode(data, len, &cp);
-		if (n) {
-			buf__add(&out->fixed, data, n);
-		} else {
-			buf__puts(&out->fixed, "\xef\xbf\xbd");
-			n = 1;
-		}
-	}
-	if (out->fixed.failed && !out->err)
-		out->err = ENOMEM;
-	output__write(out, out->fixed.data, out->fixed.len);
-}
-
-size_t utf8__decode(const char *s, size_t len, uint32_t *cp)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const unsigned char *p = (const unsigned char *)s;
-	size_t i, n;
-
-	if (p[0] < 0x80) {
-		*cp = p[0];
-		return 1;
-	}
-	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
-		return 0;
-	*cp = p[0] & (0x7f >> n);
-	for (i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		*cp = *cp << 6 | (p[i] & 0x3f);
-	}
-	if (*cp < least[n] || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000))
-		return 0;
-	return n;
 }
 
 bool column__is_shown(const struct column *col)
@@ -359,6 +291,12 @@ void buf__add(struct buf *buf, const void *data, size_t len)
 void buf__puts(struct buf *buf, const char *s)
 {
 	buf__add(buf, s, strlen(s));
+}
+
+void buf__neutralise(struct buf *buf, size_t from)
+{
+	if (!buf->failed && buf->len > from)
+		buf->len = from + text__neutralise(buf->data + from, buf->len - from);
 }
 
 void buf__putc(struct buf *buf, char c)

@@ -3,8 +3,7 @@
  * Tables, for people. The rows of an interval are kept until end() and set the
  * widths; events are written as they come, with the columns' declared widths.
  *
- * A cell's text is made of printable characters only, because names come from
- * the guests' owners: what could steer a terminal is shown as '?'.
+ * A cell's text is neutralised (text.h), because names come from the guests' owners.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -86,29 +85,12 @@ static size_t text_prefix(const char *s, int n)
 	return i;
 }
 
-static bool is_printable(uint32_t cp)
-{
-	if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
-		return false;
-	/* Marks without width and those that turn the direction of writing. */
-	return !(cp >= 0x200b && cp <= 0x200f) && !(cp >= 0x2028 && cp <= 0x202e) &&
-	       !(cp >= 0x2060 && cp <= 0x2069) && cp != 0xfeff;
-}
-
 static void add_text(struct buf *buf, const char *s)
 {
-	size_t len = strlen(s), n;
-	uint32_t cp;
+	size_t from = buf->len;
 
-	for (; len; s += n, len -= n) {
-		n = utf8__decode(s, len, &cp);
-		if (n && is_printable(cp)) {
-			buf__add(buf, s, n);
-		} else {
-			buf__putc(buf, '?');
-			n = n ? n : 1;
-		}
-	}
+	buf__puts(buf, s);
+	buf__neutralise(buf, from);
 }
 
 static void add_strings(struct buf *buf, const char *const *strings)

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "text.h"
+
+#include <string.h>
+
+enum {
+	MOST_MARKS = 2, /* on one character: Vietnamese has two */
+	MOST_LINE = 8192,
+};
+
+struct range {
+	uint32_t first, last;
+};
+
+/*
+ * Unicode's controls, format characters (Cf) and line ends, fillers that look like nothing,
+ * variation selectors, surrogates, noncharacters; private use, because it looks like
+ * anything. Above plane 3 there is nothing else.
+ */
+static const struct range hidden[] = {
+	{ 0x00, 0x1f },	      { 0x7f, 0x9f },	    { 0xad, 0xad },	  { 0x34f, 0x34f },
+	{ 0x600, 0x605 },     { 0x61c, 0x61c },	    { 0x6dd, 0x6dd },	  { 0x70f, 0x70f },
+	{ 0x890, 0x891 },     { 0x8e2, 0x8e2 },	    { 0x115f, 0x1160 },	  { 0x17b4, 0x17b5 },
+	{ 0x180b, 0x180f },   { 0x200b, 0x200f },   { 0x2028, 0x202e },	  { 0x2060, 0x206f },
+	{ 0x3164, 0x3164 },   { 0xd800, 0xf8ff },   { 0xfdd0, 0xfdef },	  { 0xfe00, 0xfe0f },
+	{ 0xfeff, 0xfeff },   { 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb },	  { 0xfffe, 0xffff },
+	{ 0x110bd, 0x110bd }, { 0x110cd, 0x110cd }, { 0x13430, 0x1343f }, { 0x1bca0, 0x1bca3 },
+	{ 0x1d173, 0x1d17a }, { 0x1fffe, 0x1ffff }, { 0x2fffe, 0x2ffff }, { 0x3fffe, 0x10ffff },
+};
+
+/* Marks that stand on or below the character before them, and pile up over other lines. */
+static const struct range marks[] = {
+	{ 0x300, 0x36f },   { 0x483, 0x489 },	{ 0x591, 0x5c7 },   { 0x610, 0x61a },
+	{ 0x64b, 0x65f },   { 0x670, 0x670 },	{ 0x6d6, 0x6dc },   { 0x6df, 0x6e8 },
+	{ 0x6ea, 0x6ed },   { 0x711, 0x711 },	{ 0x730, 0x74a },   { 0x7a6, 0x7b0 },
+	{ 0x7eb, 0x7f3 },   { 0x816, 0x82d },	{ 0x859, 0x85b },   { 0x898, 0x89f }, { 0x8ca, 0x8e1 },
+	{ 0x8e3, 0x902 },   { 0x93a, 0x93a },	{ 0x93c, 0x93c },   { 0x941, 0x948 },
+	{ 0x94d, 0x94d },   { 0x951, 0x957 },	{ 0xe31, 0xe31 },   { 0xe34, 0xe3a },
+	{ 0xe47, 0xe4e },   { 0xeb1, 0xeb1 },	{ 0xeb4, 0xebc },   { 0xec8, 0xece },
+	{ 0xf71, 0xf84 },   { 0xf8d, 0xfbc },	{ 0x1ab0, 0x1ace }, { 0x1cd0, 0x1ce8 },
+	{ 0x1dc0, 0x1dff }, { 0x20d0, 0x20f0 }, { 0x2cef, 0x2cf1 }, { 0x2de0, 0x2dff },
+	{ 0x302a, 0x302f }, { 0x3099, 0x309a }, { 0xa66f, 0xa67d }, { 0xa8e0, 0xa8f1 },
+	{ 0xfe20, 0xfe2f },
+};
+
+#define IS_IN(_ranges, _cp) is_in(_ranges, sizeof(_ranges) / sizeof(*(_ranges)), _cp)
+
+static bool is_in(const struct range *ranges, size_t nr, uint32_t cp)
+{
+	for (size_t i = 0; i < nr && ranges[i].first <= cp; i++)
+		if (cp <= ranges[i].last)
+			return true;
+	return false;
+}
+
+/* Bytes of the character at s, or 0 when it isn't UTF-8. */
+static size_t decode(const char *s, size_t len, uint32_t *cp)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *p = (const unsigned char *)s;
+	size_t i, n;
+
+	if (p[0] < 0x80) {
+		*cp = p[0];
+		return 1;
+	}
+	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
+		return 0;
+	*cp = p[0] & (0x7f >> n);
+	for (i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		*cp = *cp << 6 | (p[i] & 0x3f);
+	}
+	if (*cp < least[n] || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000))
+		return 0;
+	return n;
+}
+
+void text__read(struct text_char *c, const char *s, size_t len)
+{
+	c->len = decode(s, len, &c->cp);
+	c->valid = c->len;
+	if (!c->valid) {
+		c->cp = 0xfffd;
+		c->len = 1;
+		c->shown = false;
+	} else if (c->cp >= ' ' && c->cp < 0x7f) {
+		c->shown = true;
+	} else if (IS_IN(marks, c->cp)) {
+		c->shown = c->marks_left;
+		c->marks_left -= c->shown;
+		return;
+	} else {
+		c->shown = !IS_IN(hidden, c->cp);
+	}
+	c->marks_left = MOST_MARKS;
+}
+
+size_t text__neutralise(char *s, size_t len)
+{
+	struct text_char c = {};
+	char *from = s, *to = s;
+
+	for (; len; from += c.len, len -= c.len) {
+		text__read(&c, from, len);
+		if (c.shown) {
+			memmove(to, from, c.len);
+			to += c.len;
+		} else {
+			*to++ = '?';
+		}
+	}
+	return to - s;
+}
+
+static bool continues(char c)
+{
+	return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+size_t text__cut(const char *s, size_t len, size_t most)
+{
+	size_t end = most;
+
+	if (len <= most)
+		return len;
+	while (end && most - end < 3 && continues(s[end]))
+		end--;
+	/* So many of them are no character's. */
+	return continues(s[end]) ? most : end;
+}
+
+void text__vprint(FILE *stream, const char *lead, const char *format, va_list args)
+{
+	char line[MOST_LINE + 8];
+	size_t start, len;
+	int n;
+
+	start = strlen(lead);
+	memcpy(line, lead, start);
+	n = vsnprintf(line + start, MOST_LINE - start, format, args);
+	len = n < 0 ? 0 : strnlen(line + start, MOST_LINE - start);
+	if (n > 0 && (size_t)n > len) {
+		len = text__cut(line + start, len, len - 3);
+		memcpy(line + start + len, "...", 3);
+		len += 3;
+	}
+	len = start + text__neutralise(line + start, len);
+	line[len++] = '\n';
+	fwrite(line, 1, len, stream);
+}
+
+void text__print(FILE *stream, const char *lead, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	text__vprint(stream, lead, format, args);
+	va_end(args);
+}
