@@ -49,8 +49,7 @@ static const struct hostile {
 	{ "\U0001d173\ue000\U0010fffd", "???", NULL, "\\ud834\\udd73\\ue000\\udbff\\udffd" },
 	{ "\ufdd0\uffff\u3164\ufe0f", "????", NULL, "\\ufdd0\\uffff\\u3164\\ufe0f" },
 	{ "e\u0301", "e\u0301", NULL, NULL },
-	{ "Z\u0310\u0311\u0312\u0313a", "Z\u0310\u0311?\?a", NULL,
-	  "Z\u0310\u0311\\u0312\\u0313a" },
+	{ "Z\u0310\u0311\u0312\u0313a", "Z\u0310\u0311?\?a", NULL, "Z\u0310\u0311\\u0312\\u0313a" },
 	{ "\xff\xc3(", "?\?(", NULL, "\ufffd\ufffd(" },
 	{ "\xc0\xaf\xe0\x80\x9b\xf0\x80\x80\x9b", "?????????", NULL,
 	  "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd" },
@@ -481,7 +480,7 @@ static void test_long_name(void **state)
 
 /* Nothing else writes to a stream: it would not know these rules. */
 static const char *const writers[] = {
-	"printf", "fprintf", "vprintf", "vfprintf", "dprintf", "puts",	 "fputs",  "putc",
+	"printf", "fprintf", "vprintf", "vfprintf", "dprintf", "puts",	"fputs",   "putc",
 	"fputc",  "putchar", "fwrite",	"perror",   "warn",    "warnx", "psignal", NULL,
 };
 
@@ -520,8 +519,9 @@ static void read_source(const char *path)
 
 static void test_one_place(void **state)
 {
-	static const char *const rooms[] = { "cli",    "monitors", "core",
-					     "output", "decode",   "compat" };
+	static const char *const rooms[] = {
+		"cli", "monitors", "core", "output", "decode", "compat"
+	};
 	size_t nr = 0;
 
 	(void)state;
@@ -551,11 +551,16 @@ static void test_one_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_character), cmocka_unit_test(test_in_place),
-		cmocka_unit_test(test_cut),		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_csv),		cmocka_unit_test(test_json),
-		cmocka_unit_test(test_messages),	cmocka_unit_test(test_libbpf),
-		cmocka_unit_test(test_long_message),	cmocka_unit_test(test_long_name),
+		cmocka_unit_test(test_every_character),
+		cmocka_unit_test(test_in_place),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_csv),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_libbpf),
+		cmocka_unit_test(test_long_message),
+		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_one_place),
 	};
 
