@@ -21,6 +21,8 @@ void say(const char *format, ...)
 
 void say_args(const char *format, va_list args)
 {
+	/* Stdout's buffer ends with a line's end, what went out when it was full need not. */
+	fflush(stdout);
 	text__vprint(stderr, "kvm_watcher: ", format, args);
 }
 
@@ -35,6 +37,7 @@ static int libbpf_message(enum libbpf_print_level level, const char *format, va_
 
 	if (!verbose_output || level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
 		return 0;
+	fflush(stdout);
 	for (rest = text; (line = strsep(&rest, "\n")) && (*line || rest); lead = "  ")
 		text__print(stderr, lead, "%s", line);
 	free(text);
