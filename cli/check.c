@@ -206,7 +206,7 @@ static void print_monitors(struct json_object *all)
 int check__run(const struct options *opts)
 {
 	struct json_object *all = json_object_new_object();
-	struct output *out = output__to_stdout(opts->format);
+	struct output *out = output__to_stdout(opts->format, 0);
 	bool works = false;
 	int err;
 

@@ -26,7 +26,6 @@ struct list_row {
 	double memory_mib;
 	double rss_mib;
 	uint64_t exits;
-	const char *name;
 };
 
 static const struct view views[] = {
@@ -51,7 +50,6 @@ static const struct column columns[] = {
 	    .help = "resident memory of the VMM's process"),
 	COL(exits, "EXITS", COL_U64, ROLE_COUNTER, .views = IN_VCPUS,
 	    .help = "KVM's own count since the vCPU was made"),
-	COL(name, "NAME", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY, .help = "the VM's name"),
 	{},
 };
 
@@ -163,7 +161,6 @@ static void write_vms(struct output *out, const struct filter *filter, const str
 			.memory_mib = to_mib(memory),
 			.rss_bytes = rss,
 			.rss_mib = to_mib(rss),
-			.name = vm->label,
 		};
 
 		if (chosen(filter, vm))
@@ -188,7 +185,6 @@ static void write_vcpus(struct output *out, const struct filter *filter, const s
 					 .vcpu = e->vcpu_id },
 				.kind = "vcpu",
 				.exits = e->exits,
-				.name = list->vms[i].label,
 			};
 
 			if (e->kvm == list->vms[i].kvm && filter__has_vcpu(filter, e->vcpu_id))
@@ -200,7 +196,7 @@ static void write_vcpus(struct output *out, const struct filter *filter, const s
 static int write_list(const struct options *opts, const struct listed *list,
 		      const struct vcpu_entry *entries, size_t nr)
 {
-	struct output *out = output__to_stdout(opts->format);
+	struct output *out = output__to_stdout(opts->format, opts->width);
 	int err;
 
 	if (!out)
@@ -248,7 +244,8 @@ int list__run(const struct options *opts)
 	return err || (!nr_vms && geteuid()) ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
-static const struct option_row *const tables[] = { filter_options, format_options, NULL };
+static const struct option_row *const tables[] = { filter_options, format_options, width_options,
+						   NULL };
 
 const struct command list_command = {
 	.name = "list",

@@ -26,6 +26,8 @@ enum {
 	KEY_LONG = 0x100,  /* and up: the option's index in the table, as getopt's and argp's key */
 	MAX_PID = 4194304, /* the kernel's PID_MAX_LIMIT */
 	MAX_VCPU = 65535,
+	MIN_WIDTH = 40,
+	MAX_WIDTH = 1000,
 	DEFAULT_INTERVAL = 2, /* seconds */
 };
 
@@ -100,6 +102,15 @@ static int parse_format(struct options *opts, const char *arg)
 				   format__names(names, sizeof(names)));
 	opts->format = format;
 	return 0;
+}
+
+static int parse_width(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_WIDTH, &opts->width) && opts->width >= MIN_WIDTH)
+		return 0;
+	return usage_error("--width: \"%s\" is not a width for tables; give a number of columns "
+			   "from %d to %d",
+			   arg, MIN_WIDTH, MAX_WIDTH);
 }
 
 static int parse_pattern(struct options *opts, const char *arg)
@@ -198,6 +209,12 @@ const struct option_row hooks_options[] = {
 const struct option_row format_options[] = {
 	{ "format", 0, "table|json|csv", "table (default), JSON lines or CSV", GROUP_OUTPUT,
 	  parse_format },
+	{},
+};
+
+const struct option_row width_options[] = {
+	{ "width", 0, "N", "tables of N columns (default: the terminal's, 100 in a pipe)",
+	  GROUP_OUTPUT, parse_width },
 	{},
 };
 

@@ -27,6 +27,7 @@ struct options {
 	uint64_t time_ns;     /* -t; 0: until a signal */
 	uint64_t interval_ns; /* --interval */
 	enum format format;
+	uint32_t width;	      /* --width: of tables; 0: the terminal's */
 	unsigned int kinds;   /* --hooks: bit mask of enum hook_kind; 0: any */
 	uint32_t max_vcpus;   /* --max-vcpus; 0: as many as the host suggests */
 	uint32_t ring_mib;    /* --ring-size; 0: as the host suggests */
@@ -57,6 +58,7 @@ struct option_row {
 extern const struct option_row filter_options[]; /* -p, --vm, --vcpu */
 extern const struct option_row hooks_options[];	 /* --hooks */
 extern const struct option_row format_options[]; /* --format */
+extern const struct option_row width_options[];	 /* --width */
 
 struct command {
 	const char *name; /* the word that asks for it; NULL: none does, as none has to */

@@ -192,7 +192,7 @@ static int watch(const struct options *opts)
 		return EXIT_NOT_MEASURED;
 	/* Every table and every batch of events is flushed, and not each of many lines. */
 	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
-	sink.out = output__to_stdout(opts->format);
+	sink.out = output__to_stdout(opts->format, opts->width);
 	if (sink.out)
 		err = loop__watch(&env, &watched);
 	else
@@ -227,7 +227,7 @@ static int run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, hooks_options, format_options, watch_options, NULL,
+	filter_options, hooks_options, format_options, width_options, watch_options, NULL,
 };
 
 const struct command watch_command = {

@@ -193,7 +193,8 @@ static void report_intervals(struct run *run, bool all)
 
 		if (!sink->interval_ns || (!all && sink->due_ns > run->now_ns))
 			continue;
-		report__interval(env, &run->attached, i, run->now_ns);
+		report__interval(env, &run->attached, i, run->now_ns,
+				 all && sink->since_ns == run->summary.start_ns);
 		/* What was slept through is one interval. */
 		while (sink->due_ns <= run->now_ns)
 			sink->due_ns += sink->interval_ns;

@@ -133,14 +133,21 @@ static void write_rows(struct attachment *at, unsigned int view, const struct sa
 	}
 }
 
+static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
+{
+	return !at->monitor->shows || at->monitor->shows(at, view, scope);
+}
+
 static void write_view(struct attachment *at, unsigned int view, const struct sample *list,
 		       size_t nr, const struct window *window)
 {
 	const struct monitor *m = at->monitor;
+	struct window mine = *window;
 
-	if (m->shows && !m->shows(at, view, window->scope))
+	if (!shows(at, view, window->scope))
 		return;
-	window__begin(window, m, view);
+	mine.total_follows &= shows(at, view, SCOPE_TOTAL);
+	window__begin(&mine, m, view);
 	if (!m->write || !m->write(at, view, list, nr, window))
 		write_rows(at, view, list, nr, window);
 	output__end(window->out);
@@ -180,13 +187,14 @@ static void write_attachment(struct attachment *at, size_t sink, const struct wi
 }
 
 static void write_all(struct attach_env *env, const struct attachments *attached, size_t sink,
-		      enum scope scope, uint64_t since_ns, uint64_t now_ns)
+		      enum scope scope, uint64_t since_ns, uint64_t now_ns, bool total_follows)
 {
 	const struct window window = {
 		.out = env->sinks[sink].out,
 		.scope = scope,
 		.since_ns = since_ns,
 		.now_ns = now_ns,
+		.total_follows = total_follows,
 	};
 	uint64_t read_ns = clock__ns();
 
@@ -200,16 +208,16 @@ static void write_all(struct attach_env *env, const struct attachments *attached
 }
 
 void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,
-		      uint64_t now_ns)
+		      uint64_t now_ns, bool total_follows)
 {
 	struct sink *to = &env->sinks[sink];
 
-	write_all(env, attached, sink, SCOPE_INTERVAL, to->since_ns, now_ns);
+	write_all(env, attached, sink, SCOPE_INTERVAL, to->since_ns, now_ns, total_follows);
 	to->since_ns = now_ns;
 }
 
 void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,
 		   uint64_t start_ns, uint64_t now_ns)
 {
-	write_all(env, attached, sink, SCOPE_TOTAL, start_ns, now_ns);
+	write_all(env, attached, sink, SCOPE_TOTAL, start_ns, now_ns, false);
 }

@@ -23,9 +23,12 @@ struct attachments {
 /* Takes a sample of everything; then those that have ended are let go. Returns when that was. */
 uint64_t report__look(struct attach_env *env, const struct attachments *attached);
 
-/* Gives a sink the interval that ends now: what has grown since its last one. */
+/*
+ * Gives a sink the interval that ends now: what has grown since its last one.
+ * total_follows: it is all of the run, whose total is next.
+ */
 void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,
-		      uint64_t now_ns);
+		      uint64_t now_ns, bool total_follows);
 
 /* Gives it all there is since start_ns, and the lists of the run. */
 void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,

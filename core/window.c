@@ -13,6 +13,7 @@ void window__begin(const struct window *window, const struct monitor *m, unsigne
 		.scope = window->scope,
 		.since_ns = window->since_ns,
 		.now_ns = window->now_ns,
+		.total_follows = window->total_follows,
 	};
 
 	output__begin(window->out, &section);

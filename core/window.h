@@ -13,6 +13,7 @@ struct window {
 	struct output *out;
 	enum scope scope;
 	uint64_t since_ns, now_ns; /* CLOCK_MONOTONIC; both 0 with SCOPE_EVENT */
+	bool total_follows;	   /* see struct section */
 };
 
 /* Begins a section for it. */

@@ -6,6 +6,7 @@
 
 #include "../compat/host.h"
 #include "../core/attach.h"
+#include "../core/clock.h"
 #include "../core/events.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
@@ -218,8 +219,10 @@ static bool open_file(struct attachment *at)
 	if (!tempfile__open(&calls->file, at->env->temp_dir, at->monitor->name, at->env->format))
 		calls->out = output__new(at->env->format, calls->file.stream, 0);
 	calls->failed = !calls->out;
-	if (calls->out)
+	if (calls->out) {
+		output__set_clock(calls->out, clock__real_offset_ns());
 		output__begin(calls->out, &section);
+	}
 	return calls->out;
 }
 

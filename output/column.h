@@ -68,8 +68,12 @@ enum column_flags {
 	COL_COMPUTED = 1 << 8, /* by the monitor, from the rest of the row, when it is shown */
 	COL_WORSE = 1 << 9,    /* more of it is worse */
 	COL_HIDDEN = 1 << 10,  /* for the monitor alone: no format shows it */
+	COL_WORD = 1 << 11,    /* table: spaces are '_', so that it is one word */
 	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
 };
+
+/* Where a table has too little room: what goes first. Other numbers go last, texts stay. */
+enum column_drop { DROP_LAST, DROP_FIRST, DROP_SECOND, DROP_THIRD };
 
 struct json_object;
 
@@ -82,6 +86,7 @@ struct column {
 	unsigned int views;	    /* bit mask of the views that have it; 0: all */
 	unsigned int flags;	    /* enum column_flags */
 	int width;		    /* least width in tables; at least the title's */
+	enum column_drop drop;	    /* table */
 	enum column_merge merge;    /* of gauges */
 	enum column_of_times times; /* what it shows of the column of times at ... */
 	size_t times_at;	    /* ... this offset */

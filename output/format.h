@@ -35,6 +35,7 @@ struct output_ops {
 	void (*end_window)(struct output *out);
 	void (*begin)(struct output *out);
 	void (*row)(struct output *out, const struct row *row, unsigned int flags);
+	void (*more)(struct output *out, const char *text);
 	void (*end)(struct output *out);
 	void (*object)(struct output *out, struct json_object *obj);
 	void (*free)(struct output *out);
@@ -45,8 +46,10 @@ extern const struct output_ops table_ops, json_ops, csv_ops;
 struct output {
 	const struct output_ops *ops;
 	FILE *stream;
-	int width;
-	int err; /* errno of the first failure */
+	int width;	  /* of tables; 0: nobody says */
+	bool width_asked; /* by --width: it stays */
+	bool terminal;	  /* people see it at once: emphasis, and no value twice */
+	int err;	  /* errno of the first failure */
 	int64_t real_offset_ns;
 	struct section section;
 	struct buf line; /* for the formats to build a line in */

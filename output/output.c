@@ -46,11 +46,11 @@ const char *format__suffix(enum format format)
 }
 
 const struct column leading_columns[] = {
-	COLUMN(struct row, ts_ns, "TIME(s)", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 14),
-	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | COL_WIDE),
+	COLUMN(struct row, ts_ns, "TIME", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 15),
+	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE),
 	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7),
 	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,
-	       .width = 7),
+	       .width = 7, .drop = DROP_SECOND),
 	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU),
 	{},
 };
@@ -77,6 +77,7 @@ struct output *output__new(enum format format, FILE *stream, int width)
 	out->ops = formats[format];
 	out->stream = stream;
 	out->width = width;
+	out->terminal = width > 0;
 	out->state = calloc(1, out->ops->state_size + 1);
 	if (!out->state) {
 		free(out);
@@ -95,6 +96,12 @@ void output__free(struct output *out)
 	buf__free(&out->mended);
 	free(out->state);
 	free(out);
+}
+
+void output__set_width(struct output *out, int width)
+{
+	out->width = width;
+	out->width_asked = true;
 }
 
 void output__set_clock(struct output *out, int64_t real_offset_ns)
@@ -124,6 +131,12 @@ void output__begin(struct output *out, const struct section *section)
 void output__row(struct output *out, const struct row *row, unsigned int flags)
 {
 	out->ops->row(out, row, flags);
+}
+
+void output__more(struct output *out, const char *text)
+{
+	if (out->ops->more)
+		out->ops->more(out, text);
 }
 
 void output__end(struct output *out)

@@ -33,6 +33,7 @@ struct section {
 	enum scope scope;
 	/* What the rows cover, CLOCK_MONOTONIC; both 0 for events and for a state. */
 	uint64_t since_ns, now_ns;
+	bool total_follows; /* of the same period, with the same rows: people need them once */
 };
 
 /* The format of that name; -1: there is none. */
@@ -46,8 +47,10 @@ struct output;
 
 /* NULL and errno when out of memory. width: terminal columns, 0 when not a terminal. */
 struct output *output__new(enum format format, FILE *stream, int width);
-/* The same, as wide as the terminal if stdout is one. */
-struct output *output__to_stdout(enum format format);
+/* The same, as wide as the terminal if stdout is one, or, asked for, width. */
+struct output *output__to_stdout(enum format format, int width);
+/* Tables are so wide, whatever they are written to. */
+void output__set_width(struct output *out, int width);
 void output__free(struct output *out);
 
 /*
@@ -62,6 +65,8 @@ void output__end_window(struct output *out);
 
 void output__begin(struct output *out, const struct section *section);
 void output__row(struct output *out, const struct row *row, unsigned int flags);
+/* A line of words below the section's rows, for people. */
+void output__more(struct output *out, const char *text);
 void output__end(struct output *out);
 
 /*

@@ -16,7 +16,11 @@ static int terminal_width(void)
 	return size.ws_col;
 }
 
-struct output *output__to_stdout(enum format format)
+struct output *output__to_stdout(enum format format, int width)
 {
-	return output__new(format, stdout, terminal_width());
+	struct output *out = output__new(format, stdout, terminal_width());
+
+	if (out && width)
+		output__set_width(out, width);
+	return out;
 }

@@ -19,6 +19,7 @@ struct text_char {
 	size_t len;		 /* its bytes; 1 where it is no UTF-8 */
 	bool valid;		 /* it is UTF-8 */
 	bool shown;		 /* a terminal draws it where it stands, and does nothing else */
+	int columns;		 /* of a terminal: a mark takes none, Chinese two */
 	unsigned int marks_left; /* that may still be put on it */
 };
 
@@ -30,6 +31,12 @@ void text__read(struct text_char *c, const char *s, size_t len);
  * Returns the new length, which is not greater. What follows it is left as it was.
  */
 size_t text__neutralise(char *s, size_t len);
+
+/* Columns of a terminal that it takes. Not wcwidth(): a static binary has no locales. */
+int text__width(const char *s);
+
+/* Bytes of the first characters that take so many columns at most. */
+size_t text__prefix(const char *s, int columns);
 
 /* The most bytes of s, not more than most, that do not end within a character. */
 size_t text__cut(const char *s, size_t len, size_t most);

@@ -25,9 +25,13 @@ refuses "a process that does not exist" 2 "no such process" -e -p 4194303
 refuses "a process that is no VM" 2 "no KVM VM descriptor" -e -p $$
 refuses "-m without -f" 2 "mmio\|-m" -m
 
-kvm_watcher -e -t 0.3 >"$TMP/out" 2>"$TMP/err"
+LC_ALL=C kvm_watcher -e -t 0.3 --self-cost >"$TMP/out" 2>&1
 is "-t ends it: exit status" 0 $?
-is "the table says that it covers the whole run" 1 "$(grep -c 'KVM_USERSPACE_EXIT (whole run' "$TMP/out")"
+is "a run of one interval is shown once, with the time of day" 1 \
+	"$(grep -c '^-- [012][0-9]:[0-5][0-9]:[0-6][0-9]  whole run, [0-9.]* s --$' "$TMP/out")"
+is "... each table too" 1 "$(grep -c '^KVM_USERSPACE_EXIT' "$TMP/out")"
+is "... and what is said at the end comes after it" 1 \
+	"$(tail -n 1 "$TMP/out" | grep -c '^kvm_watcher: self-cost: user space')"
 
 kvm_watcher -e -t 0.3 --interval=0.1 --format=json >"$TMP/out" 2>"$TMP/err"
 holds "every line is JSON" jq -e . "$TMP/out"
@@ -85,6 +89,9 @@ is "--list: the VM" "kvm_guest $guest_pid 3" \
 	"$(jq -r "select(.kind == \"vm\" and .pid == $guest_pid) | \"\(.vm) \(.pid) \(.vcpus)\"" "$TMP/list.json")"
 is "--list: its vCPUs" "0 1 2" "$(jq -rs "map(select(.kind == \"vcpu\" and .pid == $guest_pid) | .vcpu) |
 	sort | join(\" \")" "$TMP/list.json")"
+kvm_watcher list --width=40 >"$TMP/out" 2>/dev/null
+is "--width: no line is longer, and the VM is there" "0 1" \
+	"$(grep -c '.\{41\}' "$TMP/out") $(grep -c "^kvm_g.* $guest_pid .* 3$" "$TMP/out")"
 # Other VMs may come and go between the two.
 kvm_watcher list --format=json >"$TMP/list2.json" 2>/dev/null
 is "list is the same question" "$(jq -c "select(.pid == $guest_pid) | [.kind, .vm, .vcpu]" "$TMP/list.json")" \

@@ -409,6 +409,19 @@ static void test_memory_options(void **state)
 	assert_string_equal(opts->temp_dir, "/var/tmp");
 }
 
+static void test_width(void **state)
+{
+	static const char *const widths[] = { "0", "39", "1001", "-80", "80x", "_", NULL };
+
+	(void)state;
+	assert_int_equal(accepts("-e")->width, 0);
+	assert_int_equal(accepts("-e --width=40")->width, 40);
+	assert_int_equal(accepts("-e --wid 1000")->width, 1000);
+	refuses_each("-e --width %s", widths,
+		     "--width: \"%s\" is not a width for tables; "
+		     "give a number of columns from 40 to 1000");
+}
+
 static void test_sizes(void **state)
 {
 	static const char *const numbers[] = {
@@ -574,25 +587,16 @@ static void test_real_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_has_vcpus),
-		cmocka_unit_test(test_wrong_monitors),
-		cmocka_unit_test(test_wrong_names),
-		cmocka_unit_test(test_abbreviations),
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_monitor_options),
-		cmocka_unit_test(test_wrong_words),
-		cmocka_unit_test(test_wrong_numbers),
-		cmocka_unit_test(test_wrong_choices),
-		cmocka_unit_test(test_memory_options),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_help),
-		cmocka_unit_test(test_version),
-		cmocka_unit_test(test_real_keys_are_unique),
-		cmocka_unit_test(test_real_choice),
-		cmocka_unit_test(test_real_bandwidth),
+		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_width),
+		cmocka_unit_test(test_values),	      cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_has_vcpus),     cmocka_unit_test(test_wrong_monitors),
+		cmocka_unit_test(test_wrong_names),   cmocka_unit_test(test_abbreviations),
+		cmocka_unit_test(test_commands),      cmocka_unit_test(test_monitor_options),
+		cmocka_unit_test(test_wrong_words),   cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_wrong_choices), cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),	      cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),   cmocka_unit_test(test_real_bandwidth),
 		cmocka_unit_test(test_real_help),
 	};
 

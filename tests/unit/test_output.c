@@ -43,8 +43,8 @@ static const struct view exit_views[] = {
 static const struct column exit_columns[] = {
 	COLUMN(struct exit_row, kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY),
 	COLUMN(struct exit_row, total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER),
-	COLUMN(struct exit_row, max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE),
-	COLUMN(struct exit_row, min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE),
+	COLUMN(struct exit_row, max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD),
+	COLUMN(struct exit_row, min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_FIRST),
 	COLUMN(struct exit_row, count, "COUNT", COL_U64, ROLE_COUNTER, .width = 8),
 	COLUMN(struct exit_row, avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, .flags = COL_TABLE_ONLY),
 	COLUMN(struct exit_row, p50_ns, "P50", COL_NSEC, ROLE_GAUGE, .views = 1),
@@ -97,7 +97,7 @@ static void write_kvm(struct output *out, enum scope scope)
 	output__row(out, &row.row, 0);
 	row = vcpu_row("web", 4242, 0, "hlt", 1000003);
 	output__row(out, &row.row, 0);
-	row = vcpu_row("web", 4242, 0, "all reasons", 1000026);
+	row = vcpu_row("web", 4242, 0, "(all but halts)", 1000026);
 	row.reason_code = UINT32_MAX;
 	row.p50_ns = UINT64_MAX;
 	row.share = NAN;
@@ -144,6 +144,37 @@ static void write_both(struct output *out)
 {
 	write_kvm(out, SCOPE_INTERVAL);
 	write_user(out, SCOPE_TOTAL);
+}
+
+enum { AT_NS = 1000000000 };
+
+/* 07:13:20 on 1 January 2026, in the time zone of these tests, an hour before. */
+static const int64_t real_ns = 1767251600000000000 - AT_NS;
+
+/* As a run of two intervals, of which the second is empty, with its total. */
+static void write_windows(struct output *out)
+{
+	static const struct section empty = { "vm_exit", exit_columns, &exit_views[1], 2,
+					      SCOPE_INTERVAL };
+	static const struct section quiet = { "vm_exit", exit_columns, &exit_views[0], 1,
+					      SCOPE_INTERVAL };
+
+	output__set_clock(out, real_ns);
+	output__begin_window(out, SCOPE_INTERVAL, AT_NS, 3 * (uint64_t)AT_NS);
+	write_kvm(out, SCOPE_INTERVAL);
+	output__begin(out, &empty);
+	output__end(out);
+	output__end_window(out);
+	output__begin_window(out, SCOPE_INTERVAL, 3 * (uint64_t)AT_NS, 3.25 * AT_NS);
+	output__begin(out, &quiet);
+	output__end(out);
+	output__begin(out, &empty);
+	output__end(out);
+	output__end_window(out);
+	output__begin_window(out, SCOPE_TOTAL, AT_NS, 3.25 * AT_NS);
+	write_kvm(out, SCOPE_TOTAL);
+	write_user(out, SCOPE_TOTAL);
+	output__end_window(out);
 }
 
 struct timer_row {
@@ -318,6 +349,8 @@ static void test_table(void **state)
 {
 	(void)state;
 	compare("views.table", FORMAT_TABLE, 0, write_both);
+	compare("windows.table", FORMAT_TABLE, 0, write_windows);
+	compare("windows-80.table", FORMAT_TABLE, 80, write_windows);
 	compare("views-60.table", FORMAT_TABLE, 60, write_both);
 	compare("views-160.table", FORMAT_TABLE, 160, write_both);
 	compare("events.table", FORMAT_TABLE, 0, write_events);
@@ -593,6 +626,9 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	setenv("TZ", "XYZ-1", 1);
+	tzset();
+	setenv("LC_ALL", "C.UTF-8", 1);
 	if (getenv("BENCH"))
 		bench();
 	return cmocka_run_group_tests(tests, NULL, NULL);
