@@ -13,7 +13,7 @@ struct {
 	__uint(max_entries, 4 * 1024 * 1024);
 } events SEC(".maps");
 
-/* --summary: counters only. */
+/* Counters only. */
 const volatile __u32 no_events;
 
 /*

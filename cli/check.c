@@ -111,6 +111,7 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 		.filter = &opts->filter,
 		.kinds = opts->kinds,
 		.ring_mib = opts->ring_mib,
+		.events = !opts->summary,
 		.summary = opts->summary,
 		.verbose = opts->verbose,
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The commands, one file each; main.c has the table of those with a word. */
+/* The commands, one file each; watch.c has the table of those with a word. */
 #ifndef KVM_WATCHER_COMMANDS_H
 #define KVM_WATCHER_COMMANDS_H
 

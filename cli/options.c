@@ -7,8 +7,10 @@
 
 #include <argp.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../compat/hook_kind.h"
@@ -25,10 +27,10 @@ enum {
 	MAX_OPTIONS = 64,
 	KEY_LONG = 0x100,  /* and up: the option's index in the table, as getopt's and argp's key */
 	MAX_PID = 4194304, /* the kernel's PID_MAX_LIMIT */
-	MAX_VCPU = 65535,
 	MIN_WIDTH = 40,
 	MAX_WIDTH = 1000,
-	DEFAULT_INTERVAL = 2, /* seconds */
+	DEFAULT_INTERVAL = 2,	  /* seconds */
+	MAX_SECONDS = 1000000000, /* of a duration */
 };
 
 const char *argp_program_bug_address = "the project's issue tracker";
@@ -79,6 +81,37 @@ bool parse_count(const char *arg, unsigned long most, uint32_t *count)
 	return true;
 }
 
+int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint64_t *ns)
+{
+	static const struct {
+		const char *name;
+		uint64_t ns;
+	} units[] = {
+		{ "", NSEC_PER_SEC },
+		{ "ms", NSEC_PER_MSEC },
+		{ "s", NSEC_PER_SEC },
+		{ "m", 60 * (uint64_t)NSEC_PER_SEC },
+		{ "h", 3600 * (uint64_t)NSEC_PER_SEC },
+	};
+	/* strtod() also takes hexadecimal, inf and nan. */
+	size_t len = strspn(arg, "0123456789."), unit = 0;
+	char *end;
+	double value = strtod(arg, &end);
+
+	while (unit < sizeof(units) / sizeof(*units) && strcmp(arg + len, units[unit].name))
+		unit++;
+	if (!len || end != arg + len || unit == sizeof(units) / sizeof(*units))
+		return usage_error("%s: \"%s\" is not a duration; give seconds, or a number and "
+				   "ms, s, m or h, such as 10, 0.5, 500ms or 1.5h",
+				   option, arg);
+	value *= units[unit].ns;
+	if (value < least_ns || value > MAX_SECONDS * (double)NSEC_PER_SEC)
+		return usage_error("%s: %s is out of range; give %gs to %ds", option, arg,
+				   (double)least_ns / NSEC_PER_SEC, MAX_SECONDS);
+	*ns = llround(value);
+	return 0;
+}
+
 static int parse_pid(struct options *opts, const char *arg)
 {
 	const char *end = arg;
@@ -122,20 +155,6 @@ static int parse_pattern(struct options *opts, const char *arg)
 	return 0;
 }
 
-static int add_vcpus(struct filter *filter, unsigned long first, unsigned long last)
-{
-	for (; first <= last; first++) {
-		if (filter->nr_vcpus && filter__has_vcpu(filter, first))
-			continue;
-		if (filter->nr_vcpus == MAX_VCPU_FILTER)
-			return usage_error("--vcpu: more than %d vCPUs; name fewer, or leave "
-					   "--vcpu out for all",
-					   MAX_VCPU_FILTER);
-		filter->vcpus[filter->nr_vcpus++] = first;
-	}
-	return 0;
-}
-
 /* "N" or "N-M", up to a comma or the end. */
 static bool parse_range(const char **s, unsigned long *first, unsigned long *last)
 {
@@ -154,17 +173,14 @@ static int parse_vcpus(struct options *opts, const char *arg)
 {
 	unsigned long first, last;
 	const char *s = arg;
-	int err;
 
-	opts->filter.nr_vcpus = 0;
+	filter__clear_vcpus(&opts->filter);
 	do {
 		if (!parse_range(&s, &first, &last))
 			return usage_error("--vcpu: \"%s\" is not a list of vCPUs; give numbers "
 					   "up to %d, such as 0,2 or 0-3",
 					   arg, MAX_VCPU);
-		err = add_vcpus(&opts->filter, first, last);
-		if (err)
-			return err;
+		filter__add_vcpus(&opts->filter, first, last);
 	} while (*s++ == ',');
 	return 0;
 }
@@ -385,10 +401,16 @@ static int wrong_option(const struct table *t, const char *word, int key)
 static int print_help(const struct table *t, unsigned int flags)
 {
 	const struct command *c = t->command;
-	char text[2048];
+	char text[4096];
+	size_t used;
 	const struct argp argp = { .options = t->argp, .doc = text };
 
-	snprintf(text, sizeof(text), "%s%s%s", c->doc, c->epilogue ? "\v" : "", c->epilogue ?: "");
+	used = snprintf(text, sizeof(text), "%s%s", c->doc, c->words || c->epilogue ? "\v" : "");
+	for (const struct command *const *word = c->words; word && *word; word++)
+		used += snprintf(text + used, sizeof(text) - used, "%s  %-6s %s\n",
+				 word == c->words ? "Commands, each with its own --help:\n" : "",
+				 (*word)->name, (*word)->doc);
+	snprintf(text + used, sizeof(text) - used, "%s%s", c->words ? "\n" : "", c->epilogue ?: "");
 	argp_help(&argp, stdout, flags, (char *)t->name);
 	return 0;
 }

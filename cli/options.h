@@ -63,6 +63,7 @@ extern const struct option_row width_options[];	 /* --width */
 struct command {
 	const char *name; /* the word that asks for it; NULL: none does, as none has to */
 	const char *doc, *epilogue;
+	const struct command *const *words;	/* whose words --help lists, up to NULL; or NULL */
 	const struct option_row *const *tables; /* ends with NULL */
 	/* Whose options it takes, too; or NULL. */
 	const struct monitor *const *monitors;
@@ -84,6 +85,12 @@ size_t options__chosen(const struct options *opts, struct chosen *chosen);
 
 /* Prints the one sentence of a usage error, whatever the user typed. Returns EXIT_USAGE. */
 int __attribute__((format(printf, 1, 2))) usage_error(const char *fmt, ...);
+
+/*
+ * All of arg is a duration: seconds, or a number with its unit (ms, s, m, h); fractions are
+ * allowed. 0, or EXIT_USAGE after a message.
+ */
+int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint64_t *ns);
 
 /* All of arg is a number from 1 to most. */
 bool parse_count(const char *arg, unsigned long most, uint32_t *count);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Without a command's word: watching, and what --check and --list ask for instead. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +14,14 @@
 #include "../core/loop.h"
 #include "../core/report.h"
 #include "../core/stop.h"
+#include "../core/tempfile.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
 #include "../monitors/monitors.h"
 #include "commands.h"
+#include "presence.h"
 
-enum { MAX_SECONDS = 1000000000, MAX_RING_MIB = 1024, STDOUT_BUFFER = 1 << 16 };
+enum { MAX_RING_MIB = 1024, STDOUT_BUFFER = 1 << 16 };
 
 static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
 			  "Choose one or more monitors; the order of options never matters.";
@@ -33,32 +34,14 @@ static const char epilogue[] =
 	"  kvm_watcher -e -t 10                     exits of all VMs, for ten seconds\n"
 	"  kvm_watcher -e --vm='web*' --format=json exits of some VMs, for a program";
 
-/* Seconds as plain decimals: strtod() also takes hexadecimal, inf and nan. */
-static int parse_seconds(const char *option, const char *arg, double least, uint64_t *ns)
-{
-	double value;
-	char *end;
-
-	value = strtod(arg, &end);
-	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg))
-		return usage_error("%s: \"%s\" is not a positive number of seconds; "
-				   "give one such as 10 or 0.5",
-				   option, arg);
-	if (value < least || value > MAX_SECONDS)
-		return usage_error("%s: %s seconds is out of range; give %g to %d", option, arg,
-				   least, MAX_SECONDS);
-	*ns = llround(value * NSEC_PER_SEC);
-	return 0;
-}
-
 static int parse_time(struct options *opts, const char *arg)
 {
-	return parse_seconds("-t, --monitoring_time", arg, 0.001, &opts->time_ns);
+	return parse_duration("-t, --monitoring_time", arg, NSEC_PER_MSEC, &opts->time_ns);
 }
 
 static int parse_interval(struct options *opts, const char *arg)
 {
-	return parse_seconds("--interval", arg, 0.01, &opts->interval_ns);
+	return parse_duration("--interval", arg, 10ULL * NSEC_PER_MSEC, &opts->interval_ns);
 }
 
 static int parse_dir(struct options *opts, const char *arg)
@@ -89,7 +72,8 @@ static int parse_ring_size(struct options *opts, const char *arg)
 #define FLAG(_member) .flag = offsetof(struct options, _member)
 
 static const struct option_row watch_options[] = {
-	{ "monitoring_time", 't', "SEC", "stop after SEC seconds (until Ctrl-C without it)",
+	{ "monitoring_time", 't', "TIME",
+	  "stop after that time: seconds, or 500ms, 5m, 1h (until Ctrl-C without it)",
 	  GROUP_SELECTION, parse_time },
 	{ "max-vcpus", 0, "N",
 	  "room for N vCPUs at a time (default: four times those that run now)", GROUP_SELECTION,
@@ -97,12 +81,13 @@ static const struct option_row watch_options[] = {
 	{ "ring-size", 0, "MIB",
 	  "room for single events that wait to be shown (default 4, more on large hosts)",
 	  GROUP_SELECTION, parse_ring_size },
-	{ "interval", 0, "SEC", "seconds between two tables (default 2; fractions allowed)",
-	  GROUP_OUTPUT, parse_interval },
-	{ "events", 0, NULL, "-h, -l: each call with its arguments, too", GROUP_OUTPUT,
-	  FLAG(events) },
-	{ "summary", 0, NULL, "-c, -d, -f, -i, -n, -w: counters only instead of single events",
-	  GROUP_OUTPUT, FLAG(summary) },
+	{ "interval", 0, "TIME", "time between two tables (default 2 seconds)", GROUP_OUTPUT,
+	  parse_interval },
+	{ "events", 0, NULL,
+	  "single events of every monitor that has them; one of -c, -d, -f, -i, -n, -w alone "
+	  "shows them without",
+	  GROUP_OUTPUT, FLAG(events) },
+	{ "summary", 0, NULL, "counters only, no single events", GROUP_OUTPUT, FLAG(summary) },
 	{ "self-cost", 0, NULL, "at the end: what watching itself took", GROUP_OUTPUT,
 	  FLAG(self_cost) },
 	{ "temp-dir", 0, "DIR", "where monitors put files of their own (default temp)",
@@ -142,7 +127,76 @@ static int check_options(const struct options *opts)
 		return no_monitor(opts);
 	if (opts->check && opts->list)
 		return usage_error("--check and --list are two questions; ask one at a time");
+	if (opts->events && opts->summary)
+		return usage_error("--events asks for single events and --summary for none; give "
+				   "one of them");
 	return opts->check ? check__options(opts) : 0;
+}
+
+/* "vm_exit, vcpu_load" */
+static void list_names(const struct watch_options *watched, char *names, size_t size)
+{
+	size_t used = 0;
+
+	*names = '\0';
+	for (size_t i = 0; i < watched->nr_chosen && used < size; i++)
+		used += snprintf(names + used, size - used, "%s%s", i ? ", " : "",
+				 watched->chosen[i].monitor->name);
+}
+
+/* Single events are asked for, or none, and there are none. */
+static void check_events(const struct options *opts, const struct watch_options *watched)
+{
+	char names[512];
+
+	for (size_t i = 0; i < watched->nr_chosen; i++)
+		if (watched->chosen[i].monitor->event)
+			return;
+	if (!opts->events && !opts->summary)
+		return;
+	list_names(watched, names, sizeof(names));
+	say("--%s: %s %s no single events", opts->events ? "events" : "summary", names,
+	    watched->nr_chosen > 1 ? "have" : "has");
+}
+
+static bool writes_files(const struct options *opts, const struct watch_options *watched)
+{
+	bool keeps_events = !opts->events && !opts->summary;
+
+	for (size_t i = 0; i < watched->nr_chosen; i++) {
+		const struct monitor *m = watched->chosen[i].monitor;
+
+		if (m->writes_files || (m->keeps_events && keeps_events))
+			return true;
+	}
+	return false;
+}
+
+/* Files are opened when there is something to write, which may be the end of a long run. */
+static int check_temp_dir(const struct options *opts, const struct watch_options *watched)
+{
+	char names[512];
+	int err;
+
+	if (!opts->temp_dir)
+		return 0;
+	if (!writes_files(opts, watched)) {
+		list_names(watched, names, sizeof(names));
+		say("--temp-dir: %s %s no file%s", names,
+		    watched->nr_chosen > 1 ? "write" : "writes",
+		    opts->events ? " with --events" : "");
+		return 0;
+	}
+	err = tempfile__probe(opts->temp_dir);
+	if (err == -ENOTDIR)
+		return usage_error("--temp-dir: \"%s\" or a part of it is a symbolic link or no "
+				   "directory; give a directory",
+				   opts->temp_dir);
+	if (err)
+		return usage_error("--temp-dir: no file can be made in \"%s\" (%s); give another "
+				   "directory",
+				   opts->temp_dir, strerror(-err));
+	return 0;
 }
 
 /* -p: a clear word when that process is none or no VM. */
@@ -188,8 +242,13 @@ static int watch(const struct options *opts)
 	};
 	int err = -ENOMEM;
 
+	env.alone = watched.nr_chosen == 1;
+	if (check_temp_dir(opts, &watched))
+		return EXIT_USAGE;
 	if (vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus))
 		return EXIT_NOT_MEASURED;
+	check_events(opts, &watched);
+	presence__say(&opts->filter);
 	/* Every table and every batch of events is flushed, and not each of many lines. */
 	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
 	sink.out = output__to_stdout(opts->format, opts->width);
@@ -205,6 +264,8 @@ static int watch(const struct options *opts)
 
 static int run(const struct options *opts)
 {
+	int err;
+
 	if (opts->check)
 		return check__run(opts);
 	if (opts->list)
@@ -213,8 +274,9 @@ static int run(const struct options *opts)
 		say("can't wait for signals: %s", strerror(errno));
 		return EXIT_NOT_MEASURED;
 	}
-	if (check_pid(opts->filter.pid))
-		return EXIT_USAGE;
+	err = check_pid(opts->filter.pid);
+	if (err)
+		return err == -ESRCH || err == -ENXIO ? EXIT_USAGE : EXIT_NOT_MEASURED;
 	if (!host__has_kvm()) {
 		say("this kernel has no KVM now: load kvm_intel or kvm_amd (modprobe)");
 		return EXIT_NOT_MEASURED;
@@ -230,9 +292,12 @@ static const struct option_row *const tables[] = {
 	filter_options, hooks_options, format_options, width_options, watch_options, NULL,
 };
 
+static const struct command *const words[] = { &check_command, &list_command, NULL };
+
 const struct command watch_command = {
 	.doc = doc,
 	.epilogue = epilogue,
+	.words = words,
 	.tables = tables,
 	.monitors = monitors,
 	.nr_monitors = &nr_monitors,

@@ -2,7 +2,6 @@
 #include "attach.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,16 +47,16 @@ bool attach__has(const struct attachment *at, const char *need)
 }
 
 /* The first reason is the one that counts: it is about the preferred hook. */
-__attribute__((format(printf, 2, 3))) static void set_why(struct need_state *need,
-							  const char *format, ...)
+static void set_why(struct need_state *need, const struct hook *hook, const char *cause)
 {
-	va_list args;
+	int len;
 
 	if (need->why[0])
 		return;
-	va_start(args, format);
-	vsnprintf(need->why, sizeof(need->why), format, args);
-	va_end(args);
+	len = snprintf(need->why, sizeof(need->why), "%s %s: ", hook_kind__name(hook->kind),
+		       hook->target);
+	need->cause_at = len;
+	snprintf(need->why + len, sizeof(need->why) - len, "%s", cause);
 }
 
 static const char *refusal_text(const struct hook *hook, int err)
@@ -86,8 +85,7 @@ static const char *refusal_text(const struct hook *hook, int err)
 
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
-	set_why(need, "%s %s: %s", hook_kind__name(hook->kind), hook->target,
-		refusal_text(hook, err));
+	set_why(need, hook, refusal_text(hook, err));
 }
 
 /*
@@ -173,8 +171,7 @@ static void choose_hooks(struct attachment *at)
 			continue;
 		why = not_applicable(&hooks[i]);
 		if (why)
-			set_why(need, "%s %s: %s", hook_kind__name(hooks[i].kind), hooks[i].target,
-				why);
+			set_why(need, &hooks[i], why);
 		else
 			need->hook = &hooks[i];
 	}
@@ -207,7 +204,7 @@ static struct skeleton *open_skeleton(struct attachment *at, const struct hook *
 		err = bpf_program__set_autoload(skeleton__prog(skel, hook->prog), true);
 		at_entry |= hook->at_entry;
 	}
-	map__set_const(skel->obj, "no_events", at->env->summary);
+	map__set_const(skel->obj, "no_events", !at->shows_events && !events__are_kept(at));
 	if (!err)
 		err = vcpus__share(at->env->vcpus, skel->obj);
 	if (!err && at_entry)
@@ -411,9 +408,9 @@ static int load(struct attachment *at)
 		err = try_load(at);
 	} while (err == -EAGAIN);
 	for (size_t i = 0; i < at->nr_needs; i++)
-		if (at->needs[i].hook != at->needs[i].first)
-			set_why(&at->needs[i], "%s is not among --hooks",
-				hook_kind__name(at->needs[i].first->kind));
+		if (at->needs[i].hook != at->needs[i].first && !at->needs[i].why[0])
+			snprintf(at->needs[i].why, WHY_LEN, "%s is not among --hooks",
+				 hook_kind__name(at->needs[i].first->kind));
 	if (err)
 		attach__close(at);
 	return err;
@@ -425,6 +422,7 @@ int attach__load(struct attach_env *env, const struct chosen *chosen, struct att
 	at->env = env;
 	at->monitor = chosen->monitor;
 	at->config = chosen->config;
+	at->shows_events = events__are_shown(at);
 	return load(at);
 }
 

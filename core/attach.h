@@ -61,7 +61,8 @@ struct attach_env {
 	uint32_t ring_mib;    /* of each ring of single events; 0: as the host suggests */
 	enum format format;   /* of files that a monitor writes beside the output */
 	const char *temp_dir; /* where these go; NULL: the default */
-	bool events;	      /* the user wants single events where they are not the rule */
+	bool alone;	      /* one monitor was chosen: its single events may be the rule */
+	bool events;	      /* the user wants those of all monitors that have them */
 	bool summary;	      /* no single events at all */
 	bool verbose;
 };
@@ -72,6 +73,7 @@ struct need_state {
 	const struct hook *first; /* the preferred alternative */
 	const struct hook *hook;  /* the attached one, or NULL */
 	char why[WHY_LEN];	  /* why not the first, or none at all */
+	size_t cause_at;	  /* in it: the cause, behind the hook and ": " */
 	uint64_t runs, run_ns;	  /* the program's, while the kernel's statistics are on */
 };
 
@@ -86,6 +88,7 @@ struct attachment {
 	size_t nr_needs;
 	bool refused[MAX_HOOKS]; /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
+	bool shows_events;	    /* the user sees its single events */
 	struct ring_buffer *events; /* of an object that has a map "events" */
 	uint64_t read_until_ns;	    /* reading ends with the first event after that */
 	char *data;		    /* the object's .data, live */

@@ -28,6 +28,19 @@ uint32_t events__ring_mib(uint32_t asked_mib)
 	return mib;
 }
 
+bool events__are_shown(const struct attachment *at)
+{
+	const struct attach_env *env = at->env;
+
+	return at->monitor->event && !env->summary &&
+	       (env->events || (env->alone && at->monitor->events_alone));
+}
+
+bool events__are_kept(const struct attachment *at)
+{
+	return at->monitor->keeps_events && !at->env->events && !at->env->summary;
+}
+
 int events__prepare(struct bpf_object *obj, uint32_t asked_mib)
 {
 	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
@@ -49,7 +62,7 @@ int events__open(struct attachment *at)
 {
 	int fd = bpf_object__find_map_fd_by_name(attach__object(at), "events");
 
-	if (fd < 0 || !at->monitor->event || at->env->summary)
+	if (fd < 0 || !at->monitor->event)
 		return 0;
 	at->events = ring_buffer__new(fd, on_event, at, NULL);
 	return at->events ? 0 : -errno;

@@ -3,11 +3,18 @@
 #ifndef KVM_WATCHER_EVENTS_H
 #define KVM_WATCHER_EVENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct attachment;
 struct bpf_object;
 struct row;
+
+/* The user sees them: of the only monitor where they are its rule, or as --events asks. */
+bool events__are_shown(const struct attachment *at);
+
+/* They go into a file of the monitor's instead. */
+bool events__are_kept(const struct attachment *at);
 
 /* Room in each ring, a power of 2: what was asked for at least; 0: what the host suggests. */
 uint32_t events__ring_mib(uint32_t asked_mib);

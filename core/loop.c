@@ -43,6 +43,7 @@ struct run {
 	struct attachment attachments[MAX_MONITORS];
 	struct attachments attached; /* those that run */
 	uint64_t now_ns;	     /* of the last look */
+	int vmm; /* pidfd of -p's process, from before anything is loaded; or -1 */
 	struct summary summary;
 };
 
@@ -115,7 +116,8 @@ static void loop__resume_events(struct loop *loop, const struct run *run)
 static void loop__close(struct loop *loop)
 {
 	for (int i = 0; i < NR_OWN_SOURCES; i++)
-		if (loop->fds[i] > 0)
+		/* The VMM's is the run's. */
+		if (i != SOURCE_VMM && loop->fds[i] > 0)
 			close(loop->fds[i]);
 	if (loop->epoll > 0)
 		close(loop->epoll);
@@ -140,7 +142,6 @@ static void loop__set_timer(const struct loop *loop, const struct attach_env *en
 static int loop__open(struct loop *loop, const struct run *run)
 {
 	uint64_t start_ns = run->summary.start_ns;
-	pid_t pid = run->env->filter->pid;
 	int err;
 
 	memset(loop, 0, sizeof(*loop));
@@ -162,13 +163,8 @@ static int loop__open(struct loop *loop, const struct run *run)
 		if (run->attached.list[i]->events)
 			err = loop__add(loop, SOURCE_EVENTS + i,
 					ring_buffer__epoll_fd(run->attached.list[i]->events));
-	/* Where there is no pidfd, -p's end shows as silence only. */
-	if (!err && pid) {
-		int fd = syscall(SYS_pidfd_open, pid, 0);
-
-		if (fd >= 0)
-			err = loop__add(loop, SOURCE_VMM, fd);
-	}
+	if (!err && run->vmm >= 0)
+		err = loop__add(loop, SOURCE_VMM, run->vmm);
 	if (!err)
 		loop__set_timer(loop, run->env);
 	return err;
@@ -241,6 +237,11 @@ static bool ends_with_interval(const struct run *run)
 	       clock__ns() + NSEC_PER_MSEC >= run->summary.start_ns + run->opts->time_ns;
 }
 
+static void say_vm_ended(const struct run *run)
+{
+	say("the VM with pid %d has ended", run->env->filter->pid);
+}
+
 /* Until a signal, -t, the end of -p's process or of the output. 0 or -errno. */
 static int loop__run(struct loop *loop, struct run *run)
 {
@@ -268,7 +269,7 @@ static int loop__run(struct loop *loop, struct run *run)
 		case SOURCE_END:
 			return 0;
 		case SOURCE_VMM:
-			say("the VM with pid %d has ended", run->env->filter->pid);
+			say_vm_ended(run);
 			return 0;
 		case SOURCE_VCPUS:
 			vcpus__learn(run->env->vcpus);
@@ -308,11 +309,9 @@ static bool started(const struct attachment *at, int err)
 static void load_all(struct run *run)
 {
 	for (size_t i = 0; i < run->opts->nr_chosen && !stop__is_wanted(); i++) {
-		struct attachment *at = &run->attachments[run->attached.nr];
+		struct attachment *at = &run->attachments[i];
 		int err = attach__load(run->env, &run->opts->chosen[i], at);
 
-		if (err)
-			summary__say_missing(at);
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
 	}
@@ -335,7 +334,6 @@ static int attach_all(struct run *run)
 			continue;
 		}
 		err = attach__attach(at);
-		summary__say_missing(at);
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
 	}
@@ -343,6 +341,7 @@ static int attach_all(struct run *run)
 		say("stopped before anything was watched");
 		return -EINTR;
 	}
+	summary__say_missing(run->attachments, run->opts->nr_chosen);
 	return run->attached.nr ? 0 : -EOPNOTSUPP;
 }
 
@@ -423,14 +422,29 @@ cleanup:
 	return err == -EPIPE ? 0 : err;
 }
 
+/* The process may end while monitors are loaded, which takes long. 0, or -errno after a message. */
+static int open_vmm(struct run *run)
+{
+	pid_t pid = run->env->filter->pid;
+
+	run->vmm = pid ? syscall(SYS_pidfd_open, pid, 0) : -1;
+	/* Without pidfds, which Linux 5.3 brought, its end shows as silence only. */
+	if (!pid || run->vmm >= 0 || errno != ESRCH)
+		return 0;
+	say_vm_ended(run);
+	return -ESRCH;
+}
+
 int loop__watch(struct attach_env *env, const struct watch_options *opts)
 {
 	struct run run = {
 		.env = env,
 		.opts = opts,
 	};
-	int err = attach_all(&run);
+	int err = open_vmm(&run);
 
+	if (!err)
+		err = attach_all(&run);
 	run.summary = (struct summary){
 		.env = env,
 		.attached = run.attached.list,
@@ -441,5 +455,7 @@ int loop__watch(struct attach_env *env, const struct watch_options *opts)
 		err = measure(&run);
 	for (size_t i = 0; i < run.attached.nr; i++)
 		attach__close(run.attached.list[i]);
+	if (run.vmm >= 0)
+		close(run.vmm);
 	return err;
 }

@@ -93,6 +93,9 @@ struct monitor {
 	 */
 	void (*event)(struct attachment *at, const void *data, size_t size);
 	unsigned int event_view;
+	bool events_alone; /* they are shown where it is the only monitor, also without --events */
+	bool keeps_events; /* those that are not shown it puts into a file, unless --summary */
+	bool writes_files; /* at the end of the run */
 };
 
 /* See struct monitor. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -223,18 +224,95 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 		say_self_cost(s, now_ns - s->start_ns, cpu_ns);
 }
 
-void summary__say_missing(const struct attachment *at)
+/* One need of a monitor that is missing; those with one cause are said together. */
+struct missing {
+	const struct attachment *at;
+	const struct need_state *need;
+	bool said;
+};
+
+/* A function's begin and end, of which both are needed, give one thing. */
+static size_t list_missing(const struct attachment *at, struct missing *list)
 {
-	const char *said = "";
+	const char *gives = "";
+	size_t nr = 0;
 
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		const struct need_state *need = &at->needs[i];
 
-		/* A function's begin and end, of which both are needed, give one thing. */
-		if (need->hook || !strcmp(need->first->gives, said))
+		if (need->hook || !strcmp(need->first->gives, gives))
 			continue;
-		said = need->first->gives;
-		say("%s: missing: %s, because %s", at->monitor->name, said, need->why);
+		gives = need->first->gives;
+		list[nr++] = (struct missing){ at, need };
+	}
+	return nr;
+}
+
+static const char *cause(const struct need_state *need)
+{
+	return need->why + need->cause_at;
+}
+
+/* "A, B (vm_exit), C (hypercall)": what is missing, with whose it is behind the last one. */
+static void write_missing(FILE *out, const struct missing *first, const struct missing *end)
+{
+	const struct attachment *at = first->at;
+	const char *comma = "";
+
+	for (const struct missing *m = first; m < end; m++) {
+		if (m->said || strcmp(cause(m->need), cause(first->need)))
+			continue;
+		if (m->at != at)
+			fprintf(out, " (%s)", at->monitor->name);
+		fprintf(out, "%s%s", comma, m->need->first->gives);
+		at = m->at;
+		comma = ", ";
+	}
+	fprintf(out, " (%s)", at->monitor->name);
+}
+
+/* The hooks with that cause, each once, then the cause; these are said then. */
+static void write_cause(FILE *out, struct missing *first, struct missing *end)
+{
+	const char *comma = "";
+
+	for (struct missing *m = first; m < end; m++) {
+		bool again = false;
+
+		if (m->said || strcmp(cause(m->need), cause(first->need)))
+			continue;
+		m->said = true;
+		for (struct missing *other = first; other < m; other++)
+			again |= !strcmp(other->need->why, m->need->why);
+		if (again || !m->need->cause_at)
+			continue;
+		/* Without the ": " between hook and cause. */
+		fprintf(out, "%s%.*s", comma, (int)m->need->cause_at - 2, m->need->why);
+		comma = ", ";
+	}
+	fprintf(out, "%s%s", *comma ? ": " : "", cause(first->need));
+}
+
+void summary__say_missing(const struct attachment *all, size_t nr)
+{
+	struct missing list[MAX_MONITORS * MAX_NEEDS];
+	size_t nr_missing = 0;
+
+	for (size_t i = 0; i < nr && i < MAX_MONITORS; i++)
+		nr_missing += list_missing(&all[i], &list[nr_missing]);
+	for (size_t i = 0; i < nr_missing; i++) {
+		char *text = NULL;
+		size_t size;
+		FILE *out = list[i].said ? NULL : open_memstream(&text, &size);
+
+		if (!out)
+			continue;
+		write_missing(out, &list[i], &list[nr_missing]);
+		fputs(", because ", out);
+		write_cause(out, &list[i], &list[nr_missing]);
+		if (!fclose(out))
+			say("missing: %s", text);
+		free(text);
 	}
 }
 

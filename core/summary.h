@@ -40,7 +40,7 @@ void summary__write(const struct summary *s, uint64_t now_ns);
 /* Also without one of the above but the first. */
 void summary__end(struct summary *s);
 
-/* Which needs of a monitor are missing, and why. */
-void summary__say_missing(const struct attachment *at);
+/* Which needs of these nr monitors are missing: a sentence for each cause. */
+void summary__say_missing(const struct attachment *all, size_t nr);
 
 #endif

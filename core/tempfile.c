@@ -29,13 +29,15 @@ static int open_below(int at, const char *name, bool make)
 /*
  * The directory as a descriptor, so that what happens to the path later does
  * not matter. Each part is opened below the one before it: O_NOFOLLOW is about
- * the last part of a path only.
+ * the last part of a path only. The last part is made when it is not there, or (make is false) the
+ * one before it is returned.
  */
-static int open_dir(const char *path)
+static int open_dir(const char *path, bool make)
 {
 	char part[256];
 	int fd, next;
 	size_t len;
+	bool last;
 
 	fd = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -49,7 +51,11 @@ static int open_dir(const char *path)
 		memcpy(part, path, len);
 		part[len] = '\0';
 		path += len;
-		next = open_below(fd, part, !path[strspn(path, "/")]);
+		last = !path[strspn(path, "/")];
+		next = open_below(fd, part, make && last);
+		/* It would be made in this one. */
+		if (next == -ENOENT && last && !make)
+			return fd;
 		close(fd);
 		if (next < 0)
 			return next;
@@ -98,7 +104,7 @@ int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, 
 
 	memset(file, 0, sizeof(*file));
 	dir = dir ? dir : "temp";
-	at = open_dir(dir);
+	at = open_dir(dir, true);
 	if (at < 0)
 		return refuse(monitor, dir, at);
 	fd = create(at, monitor, format, name, sizeof(name));
@@ -115,6 +121,18 @@ int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, 
 		 dir[strlen(dir) - 1] == '/' ? "" : "/", name);
 	say("%s: writing to %s", monitor, file->path);
 	return 0;
+}
+
+int tempfile__probe(const char *dir)
+{
+	int fd = open_dir(dir, false), err = 0;
+
+	if (fd < 0)
+		return fd == -ELOOP ? -ENOTDIR : fd;
+	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS))
+		err = -errno;
+	close(fd);
+	return err;
 }
 
 int tempfile__close(struct tempfile *file)

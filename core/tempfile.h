@@ -27,6 +27,12 @@ struct tempfile {
  */
 int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, enum format format);
 
+/*
+ * Could a file be opened there? Makes nothing. 0, or -errno: -ENOTDIR when a part of the path is
+ * a symbolic link or no directory.
+ */
+int tempfile__probe(const char *dir);
+
 /* Writes out what is buffered. 0 or -errno, after a message. */
 int tempfile__close(struct tempfile *file);
 

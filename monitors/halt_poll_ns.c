@@ -170,4 +170,5 @@ const struct monitor halt_poll_ns_monitor = {
 	.finish = finish,
 	.event = event,
 	.event_view = VIEW_CHANGES,
+	.events_alone = true,
 };

@@ -245,7 +245,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 	if (size < sizeof(*e))
 		return;
 	ref = vcpus__get_new(at->env->vcpus, e->head.slot);
-	if (!ref || !ref->chosen || (!at->env->events && !open_file(at)))
+	if (!ref || !ref->chosen || (!at->shows_events && !open_file(at)))
 		return;
 	vcpu_ref__row(ref, e->head.ts_ns, &row.row);
 	row.comm = e->head.comm;
@@ -255,7 +255,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 	row.vcpu_total = e->total;
 	row.args = args_array(e);
 	row.decoded = hypercall__decode(e->abi, e->nr, e->args, e->long_mode);
-	if (at->env->events)
+	if (at->shows_events)
 		events__row(at, &row.row);
 	else
 		output__row(calls->out, &row.row, 0);
@@ -281,4 +281,5 @@ const struct monitor hypercall_monitor = {
 	.compare = by_count,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.keeps_events = true,
 };

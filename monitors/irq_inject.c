@@ -294,4 +294,5 @@ const struct monitor irq_inject_monitor = {
 	.compare = by_vector,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.events_alone = true,
 };

@@ -20,9 +20,6 @@
 #define NR_IOCTL 16
 #define TS_COMPAT 2
 
-/* Whether calls one by one are wanted. */
-const volatile __u32 want_events;
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -243,7 +240,7 @@ static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 	call.kind = identify(file, &call.kvm, &call.vcpu);
 	if (call.kind == FD_OTHER)
 		return 0;
-	if (want_events && cmd == IOCTL_IRQ_LINE_STATUS)
+	if (!no_events && cmd == IOCTL_IRQ_LINE_STATUS)
 		bpf_probe_read_user(&call.in, sizeof(call.in), (void *)arg);
 	call.start_ns = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&calls, &tid, &call, BPF_ANY))
@@ -288,7 +285,7 @@ static __noinline int on_return(s64 ret)
 	owner = find_owner(call->kvm);
 	if (owner) {
 		count_call(call, owner, ret, ns);
-		if (want_events && call->cmd != IOCTL_RUN) {
+		if (!no_events && call->cmd != IOCTL_RUN) {
 			if (data_size(call->cmd) > IOCTL_SMALL_DATA)
 				emit_large(call, owner, ret, ns);
 			else

@@ -154,7 +154,6 @@ static int prepare(struct attachment *at, void *opened)
 	int err;
 
 	state->nr_owners = (vcpus__max(at->env->vcpus) + 1) * OWNERS_PER_SLOT;
-	skel->rodata->want_events = at->env->events;
 	err = bpf_map__set_max_entries(skel->maps.calls, MAX_CALLS);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.owners, state->nr_owners);

@@ -402,4 +402,5 @@ const struct monitor kvm_irqchip_monitor = {
 	.compare = by_pin,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.events_alone = true,
 };

@@ -503,7 +503,7 @@ static const struct record_kind records = {
 /* Where single events are shown, sums are at the end only. */
 static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
 {
-	return (scope == SCOPE_TOTAL || at->env->summary) &&
+	return (scope == SCOPE_TOTAL || !at->shows_events) &&
 	       (view != VIEW_MMIO || asks_for_mmio(at));
 }
 
@@ -729,4 +729,5 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.lists = lists,
 	.event = event,
 	.event_view = VIEW_EVENT,
+	.events_alone = true,
 };

@@ -211,6 +211,7 @@ struct dirty_state {
 	bool is_listed; /* these are all */
 	uint64_t *told; /* of them, VMs said to be without a log, in the same order */
 	size_t nr_told;
+	unsigned int nr_named; /* VMs said to be without a log, in the whole run */
 };
 
 static int prepare(struct attachment *at, void *opened)
@@ -268,14 +269,26 @@ static const struct logging_entry *listed_vm(const struct dirty_state *state, ui
 	return state->nr_vms ? bsearch(&key, state->vms, state->nr_vms, sizeof(key), by_kvm) : NULL;
 }
 
+/* VMs may come and go by the thousand: the first ones are named. */
 static void say_it_is_off(const struct attachment *at, uint64_t kvm)
 {
-	const struct vm_ref *vm = vcpus__find_vm(at->env->vcpus, kvm);
+	enum { MOST_NAMED = 10 };
+	struct dirty_state *state = at->state;
+	const struct vm_ref *vm;
 
-	if (vm && vm->chosen)
+	if (state->nr_named > MOST_NAMED)
+		return;
+	vm = vcpus__find_vm(at->env->vcpus, kvm);
+	if (!vm || !vm->chosen)
+		return;
+	if (state->nr_named++ < MOST_NAMED)
 		say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty "
 		    "pages show once its VMM switches it on, as a migration does",
 		    vm->label, vm->tgid);
+	else
+		say("mark_page_dirty: dirty logging is off in more than %d VMs: no further one is "
+		    "named",
+		    MOST_NAMED);
 }
 
 /* Names the VMs of which nothing can be seen, each once. Those that are gone are forgotten. */
@@ -332,9 +345,14 @@ static int start(struct attachment *at)
 		return -ENOMEM;
 	if (bpf_program__fd(list) >= 0)
 		state->list = bpf_program__attach_iter(list, NULL);
+	return 0;
+}
+
+/* Not before: loading may take several attempts. */
+static void attached(struct attachment *at)
+{
 	say_what_is_off(at);
 	say_what_is_partial(at);
-	return 0;
 }
 
 static void stop(struct attachment *at)
@@ -750,7 +768,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 	if (region)
 		name_region(at, region, e->record);
 	vm = region ? region->vm : find_vm(at, e->kvm, e->head.slot);
-	if (!is_chosen(at, vm) || (ref && !ref->chosen) || (!ref && at->env->filter->nr_vcpus))
+	if (!is_chosen(at, vm) || (ref && !ref->chosen) || (!ref && at->env->filter->chooses_vcpu))
 		return;
 
 	struct dirty_row row = {
@@ -758,7 +776,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 		.gfn = e->gfn,
 		.rel_gfn = e->rel_gfn,
 		.npages = e->npages ? e->npages : UINT64_MAX,
-		.userspace_addr = e->userspace_addr,
+		.userspace_addr = e->userspace_addr ?: UINT64_MAX,
 		.slot = e->slot & 0xffff,
 		.as_id = e->slot >> 16,
 	};
@@ -785,6 +803,7 @@ const struct monitor mark_page_dirty_monitor = {
 	.prepare = prepare,
 	.start = start,
 	.stop = stop,
+	.attached = attached,
 	.look = look,
 	.looked = looked,
 	.shows = shows,
@@ -794,4 +813,6 @@ const struct monitor mark_page_dirty_monitor = {
 	.lists = write_pages,
 	.event = event,
 	.event_view = VIEW_EVENT,
+	.events_alone = true,
+	.writes_files = true,
 };

@@ -237,4 +237,5 @@ const struct monitor vcpu_wakeup_monitor = {
 	.write = write_view,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.events_alone = true,
 };

@@ -157,6 +157,8 @@ int output__flush(struct output *out)
 	errno = 0;
 	if (fflush(out->stream) && !out->err)
 		out->err = errno ? errno : EIO;
+	/* Who gets to know it decides. */
+	clearerr(out->stream);
 	return out->err;
 }
 

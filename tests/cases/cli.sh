@@ -24,6 +24,30 @@ refuses "no monitor" 2 "at least one monitor"
 refuses "a process that does not exist" 2 "no such process" -e -p 4194303
 refuses "a process that is no VM" 2 "no KVM VM descriptor" -e -p $$
 refuses "-m without -f" 2 "mmio\|-m" -m
+refuses "--temp-dir that can't be written to" 2 "temp-dir: no file can be made in" -d --temp-dir=/none/x
+refuses "--temp-dir that is no directory" 2 "temp-dir: .* no directory" -h --temp-dir=/etc/passwd
+for command in --help --usage -V list 'check -e' '-e --interval=0.1'; do
+	# shellcheck disable=SC2086
+	timeout 20 kvm_watcher $command >&- 2>"$TMP/err"
+	is "$command, standard output closed" "1 1" "$? $(grep -c 'standard output is closed' "$TMP/err")"
+	# shellcheck disable=SC2086
+	timeout 20 kvm_watcher $command >/dev/full 2>"$TMP/err"
+	is "$command into /dev/full" "1 1" "$? $(grep -c "can't write .*No space left" "$TMP/err")"
+done
+
+# What is asked for in vain is said, and is no error.
+kvm_watcher -e -o -t 100ms --events --temp-dir=/none >"$TMP/out" 2>"$TMP/err"
+is "options for what no monitor has: exit status" 0 $?
+is "--events, and no monitor has events" 1 \
+	"$(grep -c -- '--events: vm_exit, vcpu_load have no single events' "$TMP/err")"
+is "--temp-dir, and no monitor writes files" 1 "$(grep -c -- '--temp-dir: vm_exit, vcpu_load write no file' "$TMP/err")"
+
+# Missing hooks: a line for each cause.
+kvm_watcher -e -n -w -t 0.1 --hooks=iter >"$TMP/out" 2>"$TMP/err"
+is "hooks that are missing: a line for each cause" \
+	"$(sed -n 's/.*missing: .*, because //p' "$TMP/err" | sort -u | wc -l)" "$(grep -c 'missing: ' "$TMP/err")"
+is "hooks that are missing: all monitors in it" 1 "$(grep -c \
+	'missing: .*(vm_exit).*(vcpu_wakeup).*(halt_poll_ns), because .* is not among --hooks' "$TMP/err")"
 
 LC_ALL=C kvm_watcher -e -t 0.3 --self-cost >"$TMP/out" 2>&1
 is "-t ends it: exit status" 0 $?
@@ -83,6 +107,14 @@ done
 
 guest_at_gate 3 --vcpus=3 out=1
 guest_pid=$gated
+kvm_watcher -e -t 0.1 --vm='no such*' --vcpu=0-255 >"$TMP/out" 2>"$TMP/err"
+is "--vm that nothing matches names what runs" 1 \
+	"$(grep -c "no VM matches 'no such\*' now (running: .*); waiting" "$TMP/err")"
+kvm_watcher -e -t 0.1 -p "$guest_pid" --vcpu=3-255 >"$TMP/out" 2>"$TMP/err"
+is "--vcpu that nothing has names what runs" 1 "$(grep -c \
+	'no VM has a vCPU of --vcpu now (running: kvm_guest with 3 vCPUs); waiting' "$TMP/err")"
+kvm_watcher -e -t 0.1 --vm='kvm_g*' --vcpu=2,9 >"$TMP/out" 2>"$TMP/err"
+is "--vm and --vcpu that are there: no word" 0 "$(grep -c 'waiting' "$TMP/err")"
 kvm_watcher --list --format=json >"$TMP/list.json" 2>"$TMP/err"
 is "--list: exit status" 0 $?
 is "--list: the VM" "kvm_guest $guest_pid 3" \
@@ -98,6 +130,35 @@ is "list is the same question" "$(jq -c "select(.pid == $guest_pid) | [.kind, .v
 	"$(jq -c "select(.pid == $guest_pid) | [.kind, .vm, .vcpu]" "$TMP/list2.json")"
 open_gate
 wait "$guest_pid"
+if kvm_watcher list 2>&1 | grep -q 'no VM runs now'; then
+	kvm_watcher -e -t 0.1 >"$TMP/out" 2>"$TMP/err"
+	is "no VM" 1 "$(grep -c 'no VM runs; waiting' "$TMP/err")"
+fi
+
+# Its VM ends while programs are loaded.
+guest_at_gate 1 out=1
+kvm_watcher -e -f -o -t 20 -p "$gated" >"$TMP/out" 2>"$TMP/err" &
+watching=$!
+# shellcheck disable=SC2010
+until ls -l /proc/$watching/fd 2>/dev/null | grep -q bpf-prog || ! kill -0 "$watching" 2>/dev/null; do
+	sleep 0.01
+done
+kill -KILL "$gated"
+wait "$gated" 2>/dev/null
+wait "$watching"
+is "-p of a VM that ends during the start" "0 1" "$? $(grep -c "the VM with pid $gated has ended" "$TMP/err")"
+
+# Single events: of one monitor alone, else when they are asked for.
+# shown OPTION...: monitors whose events are shown
+shown()
+{
+	watch --temp-dir="$TMP/temp" "$@" && guest --halt-poll=0 hlt=20 ioctls=1 && watch_end &&
+		jq -rs 'map(select(.scope == "event") | .monitor) | unique | join(" ")' "$TMP/watch.json"
+}
+
+is "events of one monitor" vcpu_wakeup "$(shown -w)"
+is "events of several" "none " "none $(shown -w -l -e)"
+is "events of several, as asked" "kvm_ioctl vcpu_wakeup" "$(shown -w -l -e --events)"
 
 # memory SLOTS: bytes of a VM with so many further memory slots
 memory()
@@ -134,6 +195,12 @@ elif setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
 	setpriv --reuid=65534 --regid=65534 --clear-groups "$(command -v kvm_watcher)" --list \
 		>"$TMP/out" 2>"$TMP/err"
 	is "no root: --list ends by itself: exit status" 1 $?
+	guest_at_gate 1 out=1
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$(command -v kvm_watcher)" -e -t 1 -p "$gated" \
+		>"$TMP/out" 2>"$TMP/p.err"
+	is "no root: -p" "1 1" "$? $(grep -c "descriptors can't be read: run as root" "$TMP/p.err")"
+	open_gate
+	wait "$gated"
 	is "no root: --list says what it does not know" 1 "$(grep -c 'BPF iterators are refused' "$TMP/err")"
 else
 	skip "no root" "this is not root"
@@ -166,6 +233,6 @@ else
 fi
 if test -e /sys/kernel/btf/kvm_amd || test -e /sys/kernel/btf/kvm_intel; then
 	is "two capabilities: what is missing, and why" 1 "$(kvm_watcher -e -t 0.1 2>&1 >"$TMP/out" |
-		grep -c 'missing: the table KVM_EXIT, because .* CAP_SYS_ADMIN only')"
+		grep -c 'missing: .*the table KVM_EXIT (vm_exit).*, because .* CAP_SYS_ADMIN only')"
 fi
 done_testing

@@ -58,7 +58,7 @@ run()
 {
 	label=$1 arguments=$2
 	shift 3
-	if ! watch -n -w "$@"; then
+	if ! watch -n -w --events "$@"; then
 		fail "$label: kvm_watcher starts"
 		return 1
 	fi
@@ -124,7 +124,7 @@ only_one()
 	one=$gated
 	guest_at_gate 1 --halt-poll=0 hlt=50:2000
 	two=$gated
-	if watch -n -w -p $one; then
+	if watch -n -w --events -p $one; then
 		open_gate
 		wait $two
 		wait $one
@@ -156,7 +156,7 @@ both()
 	ipis_and_timers
 }
 
-together both -n -w
+together both -n -w --events
 if planned kinds; then
 	for kind in tp_btf tracepoint; do
 		if why=$(lacks halt_poll_ns $kind kvm_vcpu_wakeup); then

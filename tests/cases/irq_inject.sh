@@ -135,7 +135,7 @@ if planned kinds; then
 fi
 
 if planned vcpu; then
-	exact "--vcpu=1" "--vcpus=2 $all_kinds" -- --vcpu=1 -e
+	exact "--vcpu=1" "--vcpus=2 $all_kinds" -- --vcpu=1 -e --events
 	ask "--vcpu=1: only that one" '[1]' 'all | map(.vcpu) | unique'
 	answers
 fi

@@ -107,7 +107,7 @@ if test -n "$no_calls"; then
 	answers
 fi
 
-exact "guests" "--vcpus=2 --vms=2 --separate ioapic_irq=20" -- -i
+exact "guests" "--vcpus=2 --vms=2 --separate ioapic_irq=20" -- -i --events
 ask "guests: their pins" '[[16,0,85,40,20],[17,1,85,40,20],[16,0,85,40,20],[17,1,85,40,20]]' \
 	'totals | sort_by([.pid, .pin]) | map([.pin, .dest, .vector, .count, if functions then .lowered else 20 end])'
 ask "guests: raised by their vCPUs" 'guests(40)' 'seen | group_by(.raiser_tid) | map("\(.[0].raiser_tid):\(length)") |

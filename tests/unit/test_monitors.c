@@ -14,6 +14,7 @@
 
 #include "../../bpf/records.h"
 #include "../../core/attach.h"
+#include "../../core/events.h"
 #include "../../core/samples.h"
 #include "../../monitors/monitors.h"
 
@@ -327,6 +328,32 @@ static void test_kinds(void **state)
 	assert_true(hook_kind__parse("uprobe") < 0);
 }
 
+static bool shows_events(const struct monitor *m, bool alone, bool events, bool summary)
+{
+	struct attach_env env = { .alone = alone, .events = events, .summary = summary };
+	const struct attachment at = { .env = &env, .monitor = m };
+
+	return events__are_shown(&at);
+}
+
+/* The rule of the originals, which are -c, -d, -f, -i, -n and -w. */
+static void test_events(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor *m = monitors[i];
+		bool has = m->event != NULL;
+
+		assert_int_equal(m->events_alone, strchr("cdfinw", m->key) != NULL);
+		assert_true(has || !(m->events_alone || m->keeps_events));
+		assert_int_equal(shows_events(m, true, false, false), m->events_alone);
+		assert_false(shows_events(m, false, false, false));
+		assert_int_equal(shows_events(m, true, true, false), has);
+		assert_int_equal(shows_events(m, false, true, false), has);
+		assert_false(shows_events(m, true, false, true));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_samples),	 cmocka_unit_test(test_times),
 		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_programs), cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,7 @@ static void refuses(const char *dir, int err)
 	assert_int_equal(tempfile__open(&file, dir, "hypercall", FORMAT_TABLE), err);
 	assert_null(file.stream);
 	assert_int_equal(tempfile__close(&file), 0);
+	assert_int_equal(tempfile__probe(dir), err);
 }
 
 static void test_default(void **state)
@@ -88,6 +89,11 @@ static void test_given(void **state)
 	snprintf(path, sizeof(path), "%s/absolute", home);
 	opens(path, FORMAT_TABLE, path, ".txt");
 	refuses("not/there", -ENOENT);
+	/* A question makes nothing. */
+	assert_int_equal(tempfile__probe("later"), 0);
+	assert_int_equal(access("later", F_OK), -1);
+	assert_int_equal(tempfile__probe("other"), 0);
+	assert_int_equal(tempfile__probe(path), 0);
 }
 
 static void test_links(void **state)
