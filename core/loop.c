@@ -123,15 +123,22 @@ static void loop__close(struct loop *loop)
 		close(loop->epoll);
 }
 
-/* Until the first of the sinks wants its interval. */
-static void loop__set_timer(const struct loop *loop, const struct attach_env *env)
+/* Until the first of the sinks wants its interval, or a monitor a look. */
+static void loop__set_timer(const struct loop *loop, const struct run *run)
 {
+	const struct attach_env *env = run->env;
 	struct itimerspec when = {};
 	uint64_t due_ns = UINT64_MAX;
 
 	for (size_t i = 0; i < env->nr_sinks; i++)
 		if (env->sinks[i].interval_ns && env->sinks[i].due_ns < due_ns)
 			due_ns = env->sinks[i].due_ns;
+	for (size_t i = 0; i < run->attached.nr; i++) {
+		uint64_t look_ns = run->attached.list[i]->monitor->look_ns;
+
+		if (look_ns && run->now_ns + look_ns < due_ns)
+			due_ns = run->now_ns + look_ns;
+	}
 	if (due_ns == UINT64_MAX)
 		return;
 	when.it_value.tv_sec = due_ns / NSEC_PER_SEC;
@@ -166,7 +173,7 @@ static int loop__open(struct loop *loop, const struct run *run)
 	if (!err && run->vmm >= 0)
 		err = loop__add(loop, SOURCE_VMM, run->vmm);
 	if (!err)
-		loop__set_timer(loop, run->env);
+		loop__set_timer(loop, run);
 	return err;
 }
 
@@ -286,7 +293,7 @@ static int loop__run(struct loop *loop, struct run *run)
 			if (ends_with_interval(run))
 				return 0;
 			report_intervals(run, false);
-			loop__set_timer(loop, run->env);
+			loop__set_timer(loop, run);
 			err = flush(run->env);
 			if (err)
 				return -err;

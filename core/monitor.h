@@ -48,6 +48,7 @@ struct monitor {
 	unsigned int archs; /* only there can it measure (enum host_arch); 0: everywhere */
 	const struct view *views;
 	const struct column *columns;
+	uint64_t look_ns;  /* it wants a look so often, if no sink does; 0: it does not care */
 	size_t row_size;   /* of its row struct, which begins with struct row */
 	size_t state_size; /* of what it keeps while it is attached: at->state, zero at first */
 	const struct hook *hooks;	   /* what it needs, see attach.h */

@@ -37,12 +37,7 @@ struct {
 	__type(value, struct run_queue);
 } run_queues SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct thief_key);
-	__type(value, struct thief);
-} thieves SEC(".maps");
+TABLE(thieves, struct thief, thief_index, struct thief_key, free_thieves);
 
 /* As slot_cache, for this monitor alone: a variable costs less than a map. */
 static u16 load_slots[1 << SLOT_CACHE_BITS];
@@ -324,29 +319,54 @@ static __always_inline u32 thread_slot(u32 tid)
 	return slot ? *slot : 0;
 }
 
-/* The current task has run for ns while the vCPU of that slot waited. */
-static __noinline int rob(u32 slot, u64 ns)
+/* A record of its own for the current task. Its number; 0: none is left. */
+static __noinline u32 new_thief(u32 slot)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct thief_key key = { .slot = slot, .tid = (u32)pid_tgid };
-	struct thief *known, thief = { .ns = ns, .pid = (u32)pid_tgid };
+	struct thief *thief;
+	u32 index = 0;
+
+	thief = table__take(&thieves, &free_thieves, &index, LOST_RECORDS_FULL);
+	if (!thief)
+		return 0;
+	thief->key = key;
+	thief->tgid = pid_tgid >> 32;
+	table__enter(&thief_index, &key, &free_thieves, &index, LOST_RECORDS_FULL);
+	return index;
+}
+
+/*
+ * The current task, which runs the vCPU of slot own or (0) none, has run for ns while the vCPU
+ * of slot waited. A look of user space may take the record from the index in the meantime: then
+ * its next look finds the time in it, and only the one after that gives the record to another task.
+ */
+static __noinline int rob(u32 slot, u64 ns, u32 own)
+{
+	struct thief_key key = { .slot = slot, .tid = (u32)bpf_get_current_pid_tgid() };
+	struct thief *thief;
+	u32 index;
 
 	/* Nobody took the CPU while it was idle. */
 	if (!key.tid)
 		return 0;
-	known = bpf_map_lookup_elem(&thieves, &key);
-	if (known) {
-		known->ns += ns;
+	index = table__find(&thief_index, &key);
+	if (!index)
+		index = new_thief(slot);
+	if (!index)
+		index = slot;
+	thief = bpf_map_lookup_elem(&thieves, &index);
+	if (!thief)
 		return 0;
-	}
-	bpf_get_current_comm(thief.comm, sizeof(thief.comm));
-	if (bpf_map_update_elem(&thieves, &key, &thief, BPF_ANY))
-		lose(LOST_RECORDS_FULL);
+	/* Both may have changed since: a VMM starts a vCPU, a shell becomes a compiler. */
+	thief->vcpu = own;
+	bpf_get_current_comm(thief->comm, sizeof(thief->comm));
+	__sync_fetch_and_add(&thief->ns, ns);
 	return 0;
 }
 
 /* The current task leaves the CPU: to those that wait there, it was the thief. */
-static __noinline int rob_waiters(struct run_queue *rq, u32 cpu, u64 now)
+static __noinline int rob_waiters(struct run_queue *rq, u32 cpu, u64 now, u32 own)
 {
 	u32 left = 0;
 
@@ -371,7 +391,7 @@ static __noinline int rob_waiters(struct run_queue *rq, u32 cpu, u64 now)
 		if (since < rq->since_ns)
 			since = rq->since_ns;
 		if (now > since)
-			rob(slot, now - since);
+			rob(slot, now - since, own);
 	}
 	rq->waiting = left;
 	return 0;
@@ -480,16 +500,16 @@ static __noinline int switch_in(u32 slot, u32 tid, u32 cpu, u64 now)
 /* sched_switch(bool preempt, prev, next, ...): prev still is the current task. */
 static __always_inline int on_switch(bool preempt, struct task_struct *next)
 {
-	u32 cpu = bpf_get_smp_processor_id(), slot, tid = BPF_CORE_READ(next, pid);
+	u32 cpu = bpf_get_smp_processor_id(), tid = BPF_CORE_READ(next, pid);
 	struct run_queue *rq = bpf_map_lookup_elem(&run_queues, &cpu);
+	u32 slot = thread_slot((u32)bpf_get_current_pid_tgid());
 	u64 now = bpf_ktime_get_ns();
 
 	if (rq) {
 		if (rq->waiting)
-			rob_waiters(rq, cpu, now);
+			rob_waiters(rq, cpu, now, slot);
 		rq->since_ns = now;
 	}
-	slot = thread_slot((u32)bpf_get_current_pid_tgid());
 	if (slot && switch_out(slot, preempt, now))
 		add_waiter(rq, slot);
 	slot = thread_slot(tid);

@@ -24,12 +24,12 @@
 #include "../core/window.h"
 #include "vcpu_budget.h"
 #include "vcpu_load.skel.h"
+#include "vcpu_thieves.h"
 
 DEFINE_OPEN_SKELETON(vcpu_load_bpf)
 
 #define MAP(_name) offsetof(struct vcpu_load_bpf, maps._name)
 #define PROG(_name) offsetof(struct vcpu_load_bpf, progs._name)
-#include "vcpu_thieves.h"
 
 enum { THIEVES_PER_SLOT = 32 };
 enum { VIEW_LOAD, VIEW_BUDGET, VIEW_THIEVES };
@@ -57,13 +57,15 @@ struct load_row {
 	uint64_t blocked_ns;
 	uint64_t unaccounted_ns;
 	uint64_t wall_ns;
-	struct task_time worst[TOP_THIEVES + 1];
+	struct loot worst[TOP_THIEVES + 1]; /* by VM or name */
 	struct json_object *thieves;
+	uint64_t thieves_ns;
 
 	double guest, kvm, vmm, poll, halted, steal, blocked, unaccounted;
 
-	const char *comm;
-	uint32_t thief;
+	const char *thief;
+	char thief_name[THIEF_NAME_LEN];
+	uint32_t task;
 	uint64_t stolen_ns;
 	double share;
 };
@@ -117,6 +119,8 @@ static const struct column columns[] = {
 	    .help = "none of these"),
 	COL(thieves, NULL, COL_OBJECT, ROLE_GAUGE, DATA | COL_COMPUTED,
 	    .help = "who ran while the vCPU waited: the top three"),
+	COL(thieves_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA | COL_COMPUTED,
+	    .help = "how long anybody ran while the vCPU waited"),
 
 	COL(guest, "GUEST%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "guest_ns"),
 	COL(kvm, "KVM%", COL_PERCENT, ROLE_GAUGE, BUDGET, .width = 6, .help = "kvm_ns"),
@@ -130,8 +134,10 @@ static const struct column columns[] = {
 	COL(wall_ns, "WALL", COL_NSEC, ROLE_COUNTER, .views = 1 << VIEW_LOAD | 1 << VIEW_BUDGET,
 	    .help = "their sum: of the interval, the time in which the thread was watched"),
 
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, THIEVES, .width = 15, .help = "the task"),
-	COL(thief, "THIEF", COL_U32, ROLE_LABEL, THIEVES, .width = 7, .help = "its thread id"),
+	COL(thief, "THIEF", COL_STRING, ROLE_LABEL, THIEVES, .width = 24,
+	    .help = "the vCPU or the tasks; +N: and N more of that VM"),
+	COL(task, "TASK", COL_U32, ROLE_LABEL, THIEVES, .width = 7,
+	    .help = "its thread id; absent: several of one name"),
 	COL(stolen_ns, "TIME", COL_NSEC, ROLE_COUNTER, THIEVES,
 	    .help = "it ran while the vCPU waited for that CPU"),
 	COL(share, "OF_STEAL%", COL_PERCENT, ROLE_GAUGE, THIEVES, .help = "of steal_ns"),
@@ -191,16 +197,30 @@ struct told {
 struct load_state {
 	struct run_queue *queues;
 	size_t queues_size;
-	struct thieves *thieves;
 	struct told *told; /* by slot */
+	struct thieves *thieves;
+	struct thief *thief_records; /* the kernel's, mapped: a slot's each, then tasks' */
+	unsigned char *thief_states; /* enum thief_record, by number */
+	size_t thieves_size, nr_thieves;
+	struct vmm {
+		uint32_t tgid;
+		const struct vm_ref *vm; /* the first of its process */
+	} * vmms;			 /* at this look */
 };
 
 static int prepare(struct attachment *at, void *opened)
 {
 	const struct vcpu_load_bpf *skel = opened;
+	struct load_state *state = at->state;
+	int err;
 
-	return bpf_map__set_max_entries(skel->maps.thieves,
-					(vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT);
+	state->nr_thieves = (vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT;
+	err = bpf_map__set_max_entries(skel->maps.thieves, state->nr_thieves);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.thief_index, state->nr_thieves);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.free_thieves, state->nr_thieves);
+	return err;
 }
 
 /* /sys/devices/system/cpu/cpuN/nodeM */
@@ -227,13 +247,19 @@ static int start(struct attachment *at)
 
 	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2UL * KEEP_ENDED_VMS);
 	state->told = calloc(at->records.nr, sizeof(*state->told));
-	if (!state->thieves || !state->told)
+	state->thief_states = calloc(state->nr_thieves, 1);
+	state->vmms = calloc(at->records.nr, sizeof(*state->vmms));
+	if (!state->thieves || !state->told || !state->thief_states || !state->vmms)
 		return -ENOMEM;
+	state->thief_records = map__mmap(skel->maps.thieves, &state->thieves_size);
+	if (!state->thief_records)
+		return -errno;
 	state->queues = map__mmap(skel->maps.run_queues, &state->queues_size);
 	if (!state->queues)
 		return -errno;
 	read_nodes(state->queues);
-	return 0;
+	return map__fill_queue(skel->maps.free_thieves, at->records.nr,
+			       state->nr_thieves - at->records.nr);
 }
 
 /* Where no iterator could do it. */
@@ -250,7 +276,11 @@ static void stop(struct attachment *at)
 
 	if (state->queues)
 		munmap(state->queues, state->queues_size);
+	if (state->thief_records)
+		munmap(state->thief_records, state->thieves_size);
 	thieves__free(state->thieves);
+	free(state->thief_states);
+	free(state->vmms);
 	free(state->told);
 	memset(state, 0, sizeof(*state));
 }
@@ -369,23 +399,93 @@ static bool has_ended(const struct attachment *at, uint32_t slot)
 	return ref && ref->ended;
 }
 
-/* The thieves of ended vCPUs go: their slots are given to others. */
+static int by_tgid(const void *a, const void *b)
+{
+	const struct vmm *x = a, *y = b;
+
+	if (x->tgid != y->tgid)
+		return x->tgid < y->tgid ? -1 : 1;
+	return x->vm->nth < y->vm->nth ? -1 : x->vm->nth > y->vm->nth;
+}
+
+/* The processes that have a vCPU at this look, each once. */
+static size_t find_vmms(const struct attachment *at, struct vmm *vmms)
+{
+	size_t nr = 0, left = 0;
+
+	for (size_t slot = 1; slot < at->records.nr; slot++) {
+		const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, slot);
+
+		if (ref)
+			vmms[nr++] = (struct vmm){ ref->info.tgid, ref->vm };
+	}
+	qsort(vmms, nr, sizeof(*vmms), by_tgid);
+	for (size_t i = 0; i < nr; i++)
+		if (!left || vmms[left - 1].tgid != vmms[i].tgid)
+			vmms[left++] = vmms[i];
+	return left;
+}
+
+static const struct vm_ref *vm_of(const struct vmm *vmms, size_t nr, uint32_t tgid)
+{
+	size_t low = 0, high = nr;
+
+	while (low < high) {
+		size_t at = (low + high) / 2;
+
+		if (vmms[at].tgid < tgid)
+			low = at + 1;
+		else
+			high = at;
+	}
+	return low < nr && vmms[low].tgid == tgid ? vmms[low].vm : NULL;
+}
+
+static void note_thief(struct attachment *at, const struct thief *thief, size_t nr_vmms)
+{
+	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, thief->vcpu);
+	struct load_state *state = at->state;
+
+	if (ref && ref->info.tid == thief->key.tid)
+		thieves__note(state->thieves, thief, ref->vm, ref->info.vcpu_id);
+	else
+		thieves__note(state->thieves, thief, vm_of(state->vmms, nr_vmms, thief->tgid),
+			      UINT32_MAX);
+}
+
+/*
+ * Takes what tasks have taken since the last look. One that has taken nothing goes, to make room:
+ * short-lived ones are many. At the next look no program still has its record in hand (each runs
+ * for microseconds), and another task gets it. What was added to it until then is taken, too.
+ */
 static void look_at_thieves(struct attachment *at)
 {
 	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
-	int fd = bpf_map__fd(skel->maps.thieves);
-	struct thief_key key, next;
-	struct thief thief;
-	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+	size_t nr_vmms = find_vmms(at, state->vmms);
 
-	while (more) {
-		key = next;
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		if (!bpf_map_lookup_elem(fd, &key, &thief))
-			thieves__note(state->thieves, key.slot, &thief);
-		if (has_ended(at, key.slot))
-			bpf_map_delete_elem(fd, &key);
+	for (size_t i = 1; i < state->nr_thieves; i++) {
+		struct thief *record = &state->thief_records[i], thief;
+		enum thief_record was = state->thief_states[i], now;
+		bool grew = __atomic_load_n(&record->ns, __ATOMIC_RELAXED);
+
+		if (grew) {
+			uint64_t ns = __atomic_exchange_n(&record->ns, 0, __ATOMIC_ACQUIRE);
+
+			thief = *record;
+			thief.ns = ns;
+			if (i < at->records.nr)
+				thief.key = (struct thief_key){ .slot = i };
+			note_thief(at, &thief, nr_vmms);
+		}
+		if (i < at->records.nr)
+			continue;
+		now = thief_record__next(was, grew);
+		state->thief_states[i] = now;
+		if (was == THIEF_HELD && now == THIEF_LEAVING)
+			map__forget(skel->maps.thief_index, &record->key, i);
+		else if (was == THIEF_LEAVING && now == THIEF_FREE)
+			map__give_back(skel->maps.free_thieves, i);
 	}
 }
 
@@ -455,16 +555,32 @@ static size_t sink_of(const struct attachment *at, const struct window *window)
 	return sink;
 }
 
-static struct json_object *thieves_array(const struct task_time *tasks)
+static struct json_object *string_or_null(const char *string)
+{
+	return string ? json_object_new_string(string) : NULL;
+}
+
+static struct json_object *number_or_null(uint32_t number)
+{
+	return number == UINT32_MAX ? NULL : json_object_new_uint64(number);
+}
+
+static struct json_object *thieves_array(const struct loot *tasks)
 {
 	struct json_object *array = json_object_new_array();
+	char name[THIEF_NAME_LEN];
 
 	for (; array && tasks->comm; tasks++) {
 		struct json_object *task = json_object_new_object();
+		const struct vm_ref *vm = tasks->vm;
 
-		json_object_object_add(task, "comm", json_object_new_string(tasks->comm));
-		json_object_object_add(task, "pid", json_object_new_uint64(tasks->pid));
+		json_object_object_add(task, "name", string_or_null(loot__name(tasks, name)));
+		json_object_object_add(task, "comm", string_or_null(tasks->comm));
+		json_object_object_add(task, "pid", number_or_null(tasks->pid));
 		json_object_object_add(task, "ns", json_object_new_uint64(tasks->ns));
+		json_object_object_add(task, "vm", string_or_null(vm ? vm->label : NULL));
+		json_object_object_add(task, "vm_id", string_or_null(vm ? vm->id : NULL));
+		json_object_object_add(task, "vcpu", number_or_null(tasks->vcpu));
 		json_object_array_add(array, task);
 	}
 	return array;
@@ -474,6 +590,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 {
 	struct load_row *row = (struct load_row *)sample->row;
 	struct load_state *state = at->state;
+	struct loot tasks[TOP_THIEVES + 1];
 
 	row->max_ns = row->load.max_ns;
 	/* A period that is not over is at least as long as it is now. */
@@ -482,11 +599,25 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	row->pcpus = cpu_list__write(row->cpus, row->pcpus_text);
 	settle_budget(row, attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit"));
 	fill_percents(row);
-	thieves__top(state->thieves, &row->row, sink_of(at, window), window->scope, row->worst);
-	row->thieves = thieves_array(row->worst);
+	row->thieves_ns = thieves__top(state->thieves, &row->row, sink_of(at, window),
+				       window->scope, tasks, row->worst);
+	row->thieves = thieves_array(tasks);
 }
 
-/* A row for each of the worst thieves of a vCPU. */
+/* Below one per cent of the time of its vCPU nobody is worth a line. */
+static void write_thief(struct load_row *row, const char *name, uint32_t task, uint64_t ns,
+			const struct window *window)
+{
+	if (!ns || ns < row->wall_ns / 100)
+		return;
+	row->thief = name;
+	row->task = task;
+	row->stolen_ns = ns;
+	row->share = percent(ns, row->steal_ns);
+	output__row(window->out, &row->row, ROW_AGAIN);
+}
+
+/* A row for each of the worst thieves of a vCPU, and one for all others. */
 static bool write_thieves(struct attachment *at, unsigned int view, const struct sample *list,
 			  size_t nr, const struct window *window)
 {
@@ -495,14 +626,15 @@ static bool write_thieves(struct attachment *at, unsigned int view, const struct
 		return false;
 	for (size_t i = 0; i < nr; i++) {
 		struct load_row *row = (struct load_row *)list[i].row;
+		uint64_t others_ns = row->thieves_ns;
 
-		for (const struct task_time *t = row->worst; t->comm; t++) {
-			row->comm = t->comm;
-			row->thief = t->pid;
-			row->stolen_ns = t->ns;
-			row->share = percent(t->ns, row->steal_ns);
-			output__row(window->out, &row->row, ROW_AGAIN);
+		for (const struct loot *thief = row->worst; thief->comm; thief++) {
+			write_thief(row, loot__name(thief, row->thief_name), thief->pid, thief->ns,
+				    window);
+			if (thief->ns >= row->wall_ns / 100)
+				others_ns -= thief->ns;
 		}
+		write_thief(row, "(others)", UINT32_MAX, others_ns, window);
 	}
 	return true;
 }
@@ -513,6 +645,7 @@ const struct monitor vcpu_load_monitor = {
 	.help = "load of the vCPUs",
 	.views = views,
 	.columns = columns,
+	.look_ns = 2UL * NSEC_PER_SEC,
 	.row_size = sizeof(struct load_row),
 	.state_size = sizeof(struct load_state),
 	.hooks = hooks,

@@ -60,16 +60,21 @@ struct load_record {
 	struct cpus_used cpus[2];
 };
 
-/* Who ran while the vCPU waited for the CPU. tid 0: those that found no place. */
+/* A task that ran while the vCPU of that slot waited for the CPU. */
 struct thief_key {
 	__u32 slot;
 	__u32 tid;
 };
 
+/*
+ * By number. Those below the number of slots are their slots': what is taken there by tasks that
+ * find no record. Programs add to ns, user space takes what is in it; both atomically.
+ */
 struct thief {
 	__u64 ns;
-	__u32 pid;
-	__u32 pad;
+	struct thief_key key;
+	__u32 tgid;
+	__u32 vcpu; /* the slot of the vCPU that the task runs; 0: it runs none */
 	char comm[COMM_LEN];
 };
 

@@ -2,26 +2,34 @@
 #include "vcpu_thieves.h"
 
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
-/* What one task has taken from a vCPU. */
+#include "../core/vcpus.h"
+
+/* What one of them has taken from a vCPU. */
 struct theft {
 	struct theft *next;
-	uint32_t slot; /* of the vCPU; 0: it has ended */
-	uint32_t tid;
+	const struct vm_ref *vm; /* NULL: no VM's */
+	uint32_t vcpu;
+	uint32_t tgid, tid; /* 0: of no VM, tasks of one name */
 	char comm[COMM_LEN];
-	uint64_t last_ns; /* as the kernel had it for that slot */
+	bool several; /* of a VMM: threads of one name */
+	bool stays;
 	uint64_t ns;
 	uint64_t seen_ns[]; /* by sink */
 };
 
+/* Thefts that are small in every respect end up in others, so that there never are too many. */
 struct victim {
 	struct row head;
 	size_t nr_slots; /* 0: it has ended */
 	TAILQ_ENTRY(victim) ended;
 	struct theft *thefts;
+	size_t nr_thefts;
+	struct theft *others;
 };
 
 struct thieves {
@@ -30,6 +38,9 @@ struct thieves {
 	size_t nr_slots, nr_sinks, keep_ended;
 	TAILQ_HEAD(ended_victims, victim) ended; /* the oldest first */
 	size_t nr_ended;
+	size_t max_thefts; /* of a victim */
+	struct theft **sorted;
+	struct loot *window;
 };
 
 struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended)
@@ -41,13 +52,23 @@ struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended
 	t->nr_slots = nr_slots;
 	t->nr_sinks = nr_sinks;
 	t->keep_ended = keep_ended;
+	/* Three times what tidying up keeps for sure: it leaves twice that at most. */
+	t->max_thefts = 3UL * KEEP_THIEVES * (1 + nr_sinks);
 	TAILQ_INIT(&t->ended);
 	t->by_slot = calloc(nr_slots, sizeof(*t->by_slot));
-	if (!t->by_slot) {
-		free(t);
+	t->sorted = calloc(t->max_thefts, sizeof(*t->sorted));
+	t->window = calloc(t->max_thefts, sizeof(*t->window));
+	if (!t->by_slot || !t->sorted || !t->window) {
+		thieves__free(t);
 		return NULL;
 	}
 	return t;
+}
+
+static void free_theft(struct theft *theft)
+{
+	vcpus__put_vm(theft->vm);
+	free(theft);
 }
 
 static void free_victim(void *node)
@@ -56,8 +77,9 @@ static void free_victim(void *node)
 
 	for (struct theft *theft = victim->thefts, *next; theft; theft = next) {
 		next = theft->next;
-		free(theft);
+		free_theft(theft);
 	}
+	free(victim->others);
 	free(victim);
 }
 
@@ -67,6 +89,8 @@ void thieves__free(struct thieves *t)
 		return;
 	tdestroy(t->victims, free_victim);
 	free(t->by_slot);
+	free(t->sorted);
+	free(t->window);
 	free(t);
 }
 
@@ -94,6 +118,11 @@ static struct victim *find(const struct thieves *t, const struct row *row)
 	return node ? *node : NULL;
 }
 
+static struct theft *new_theft(const struct thieves *t)
+{
+	return calloc(1, sizeof(struct theft) + t->nr_sinks * sizeof(uint64_t));
+}
+
 static struct victim *add(struct thieves *t, const struct row *row)
 {
 	struct victim *victim = calloc(1, sizeof(*victim));
@@ -102,11 +131,108 @@ static struct victim *add(struct thieves *t, const struct row *row)
 		return NULL;
 	victim->head = *row;
 	victim->head.vm = victim->head.vm_id = NULL;
-	if (!tsearch(victim, &t->victims, by_head)) {
-		free(victim);
+	victim->others = new_theft(t);
+	if (!victim->others || !tsearch(victim, &t->victims, by_head)) {
+		free_victim(victim);
 		return NULL;
 	}
 	return victim;
+}
+
+/* What a sink has not seen of it, or (the one after the last) what it is since the begin. */
+static uint64_t unseen(const struct thieves *t, const struct theft *theft, size_t sink)
+{
+	return sink < t->nr_sinks ? theft->ns - theft->seen_ns[sink] : theft->ns;
+}
+
+struct order {
+	const struct thieves *t;
+	size_t sink;
+};
+
+static int worst_first(const void *a, const void *b, void *arg)
+{
+	const struct theft *const *x = a, *const *y = b;
+	const struct order *order = arg;
+
+	return compare(unseen(order->t, *y, order->sink), unseen(order->t, *x, order->sink));
+}
+
+/* The worst of what each sink has not seen stay, and the worst of the run. */
+static void choose_who_stays(struct thieves *t, const struct victim *victim)
+{
+	size_t nr = 0;
+
+	for (struct theft *theft = victim->thefts; theft; theft = theft->next) {
+		theft->stays = false;
+		t->sorted[nr++] = theft;
+	}
+	for (size_t sink = 0; sink <= t->nr_sinks; sink++) {
+		struct order order = { t, sink };
+
+		qsort_r(t->sorted, nr, sizeof(*t->sorted), worst_first, &order);
+		for (size_t i = 0; i < nr && i < KEEP_THIEVES; i++)
+			t->sorted[i]->stays |= unseen(t, t->sorted[i], sink) > 0;
+	}
+}
+
+/* What sinks have seen of it they have seen of the other: nothing is lost or shown twice. */
+static void fold(const struct thieves *t, struct theft *into, struct theft *theft)
+{
+	into->ns += theft->ns;
+	for (size_t sink = 0; sink < t->nr_sinks; sink++)
+		into->seen_ns[sink] += theft->seen_ns[sink];
+	free_theft(theft);
+}
+
+/* The tasks of that name that are no longer told apart. */
+static struct theft *find_namesakes(const struct victim *victim, const char *comm)
+{
+	struct theft *theft = victim->thefts;
+
+	while (theft && (theft->vm || theft->tid || strcmp(theft->comm, comm) != 0))
+		theft = theft->next;
+	return theft;
+}
+
+/* Where one that does not stay goes: to its namesakes, first of all, else to the others. */
+static struct theft *goes_to(const struct victim *victim, struct theft *theft)
+{
+	struct theft *namesakes;
+
+	if (theft->vm || !theft->tid)
+		return victim->others;
+	namesakes = find_namesakes(victim, theft->comm);
+	if (!namesakes) {
+		theft->tid = theft->tgid = 0;
+		return theft;
+	}
+	return namesakes;
+}
+
+static void fold_the_small(struct thieves *t, struct victim *victim)
+{
+	struct theft **at = &victim->thefts;
+
+	choose_who_stays(t, victim);
+	while (*at) {
+		struct theft *theft = *at, *into = theft->stays ? theft : goes_to(victim, theft);
+
+		if (into == theft) {
+			at = &theft->next;
+			continue;
+		}
+		*at = theft->next;
+		victim->nr_thefts--;
+		fold(t, into, theft);
+	}
+}
+
+/* First tasks go to their namesakes, who are not small together; then there is an end. */
+static void tidy_up(struct thieves *t, struct victim *victim)
+{
+	fold_the_small(t, victim);
+	fold_the_small(t, victim);
 }
 
 void thieves__begin(struct thieves *t, uint32_t slot, const struct row *row)
@@ -135,11 +261,9 @@ void thieves__end(struct thieves *t, uint32_t slot)
 	if (!victim)
 		return;
 	t->by_slot[slot] = NULL;
-	for (struct theft *theft = victim->thefts; theft; theft = theft->next)
-		if (theft->slot == slot)
-			theft->slot = 0;
 	if (--victim->nr_slots)
 		return;
+	tidy_up(t, victim);
 	TAILQ_INSERT_TAIL(&t->ended, victim, ended);
 	if (t->nr_ended++ < t->keep_ended)
 		return;
@@ -150,70 +274,157 @@ void thieves__end(struct thieves *t, uint32_t slot)
 	free_victim(victim);
 }
 
-static struct theft *find_theft(const struct victim *victim, uint32_t slot, uint32_t tid)
+static bool is_of(const struct theft *theft, const struct thief *thief, const struct vm_ref *vm,
+		  uint32_t vcpu)
+{
+	if (theft->vm != vm || theft->vcpu != vcpu)
+		return false;
+	if (!vm)
+		return theft->tid == thief->key.tid && theft->tgid == thief->tgid;
+	return vcpu != UINT32_MAX || !strncmp(theft->comm, thief->comm, COMM_LEN - 1);
+}
+
+static struct theft *theft_of(struct thieves *t, struct victim *victim, const struct thief *thief,
+			      const struct vm_ref *vm, uint32_t vcpu)
 {
 	struct theft *theft = victim->thefts;
 
-	while (theft && (theft->slot != slot || theft->tid != tid))
+	if (!thief->key.tid)
+		return victim->others;
+	while (theft && !is_of(theft, thief, vm, vcpu))
 		theft = theft->next;
-	return theft;
-}
-
-/* The vCPU may have been in another slot before: what was taken there stays. */
-static struct theft *theft_of(const struct thieves *t, struct victim *victim, uint32_t slot,
-			      const struct thief *thief)
-{
-	struct theft *theft = find_theft(victim, slot, thief->pid);
-
 	if (theft)
 		return theft;
-	theft = find_theft(victim, 0, thief->pid);
-	if (!theft) {
-		theft = calloc(1, sizeof(*theft) + t->nr_sinks * sizeof(theft->seen_ns[0]));
-		if (!theft)
-			return NULL;
-		theft->tid = thief->pid;
-		theft->next = victim->thefts;
-		victim->thefts = theft;
-		memcpy(theft->comm, thief->comm, sizeof(theft->comm));
-		theft->comm[sizeof(theft->comm) - 1] = '\0';
-	}
-	theft->slot = slot;
-	theft->last_ns = 0;
+	if (victim->nr_thefts == t->max_thefts)
+		tidy_up(t, victim);
+	theft = new_theft(t);
+	if (!theft)
+		return victim->others;
+	theft->vm = vcpus__get_vm(vm);
+	theft->vcpu = vcpu;
+	theft->next = victim->thefts;
+	victim->thefts = theft;
+	victim->nr_thefts++;
 	return theft;
 }
 
-void thieves__note(struct thieves *t, uint32_t slot, const struct thief *thief)
+void thieves__note(struct thieves *t, const struct thief *thief, const struct vm_ref *vm,
+		   uint32_t vcpu)
 {
-	struct victim *victim = slot < t->nr_slots ? t->by_slot[slot] : NULL;
-	struct theft *theft = victim ? theft_of(t, victim, slot, thief) : NULL;
+	struct victim *victim = thief->key.slot < t->nr_slots ? t->by_slot[thief->key.slot] : NULL;
+	struct theft *theft = victim ? theft_of(t, victim, thief, vm, vcpu) : NULL;
 
-	if (!theft || thief->ns <= theft->last_ns)
+	if (!theft)
 		return;
-	theft->ns += thief->ns - theft->last_ns;
-	theft->last_ns = thief->ns;
+	theft->ns += thief->ns;
+	/* A task may have another name since, and a vCPU another thread. */
+	theft->several |= theft->tid && theft->tid != thief->key.tid && vcpu == UINT32_MAX;
+	theft->tgid = thief->tgid;
+	theft->tid = thief->key.tid;
+	memcpy(theft->comm, thief->comm, sizeof(theft->comm));
+	theft->comm[sizeof(theft->comm) - 1] = '\0';
 }
 
-void thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
-		  struct task_time top[TOP_THIEVES + 1])
+static int most_first(const void *a, const void *b)
+{
+	return compare(((const struct loot *)b)->ns, ((const struct loot *)a)->ns);
+}
+
+static void copy_top(struct loot top[TOP_THIEVES + 1], const struct loot *window, size_t nr)
+{
+	if (nr > TOP_THIEVES)
+		nr = TOP_THIEVES;
+	memcpy(top, window, nr * sizeof(*top));
+	top[nr] = (struct loot){};
+}
+
+/* Of one VM, or of one name. */
+static bool is_kin(const struct loot *a, const struct loot *b)
+{
+	return a->vm == b->vm && (a->vm || !strcmp(a->comm, b->comm));
+}
+
+/* In place; the worst first. How many are left. */
+static size_t sum_kin(struct loot *window, size_t nr)
+{
+	size_t left = 0, at;
+
+	for (size_t i = 0; i < nr; i++) {
+		for (at = 0; at < left && !is_kin(&window[at], &window[i]); at++)
+			;
+		if (at == left) {
+			window[left++] = window[i];
+			continue;
+		}
+		window[at].ns += window[i].ns;
+		if (window[at].vm)
+			window[at].more++;
+		else
+			window[at].pid = UINT32_MAX;
+	}
+	qsort(window, left, sizeof(*window), most_first);
+	return left;
+}
+
+static uint32_t pid_of(const struct theft *theft)
+{
+	return theft->tid && !theft->several ? theft->tid : UINT32_MAX;
+}
+
+/* What is new to a sink, which it sees now. */
+static uint64_t window_of(const struct thieves *t, struct theft *theft, size_t sink)
+{
+	uint64_t ns = unseen(t, theft, sink);
+
+	if (sink < t->nr_sinks)
+		theft->seen_ns[sink] = theft->ns;
+	return ns;
+}
+
+uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
+		      struct loot tasks[TOP_THIEVES + 1], struct loot sums[TOP_THIEVES + 1])
 {
 	const struct victim *victim = find(t, row);
-	size_t nr = 0;
+	size_t of = scope == SCOPE_INTERVAL ? sink : t->nr_sinks, nr = 0;
+	uint64_t total = victim ? window_of(t, victim->others, of) : 0;
 
 	for (struct theft *theft = victim ? victim->thefts : NULL; theft; theft = theft->next) {
-		uint64_t ns = theft->ns;
-		size_t at;
+		uint64_t ns = window_of(t, theft, of);
 
-		if (scope == SCOPE_INTERVAL) {
-			ns -= theft->seen_ns[sink];
-			theft->seen_ns[sink] = theft->ns;
-		}
-		for (at = nr; ns && at > 0 && top[at - 1].ns < ns; at--)
-			top[at] = top[at - 1];
-		if (!ns || at >= TOP_THIEVES)
-			continue;
-		top[at] = (struct task_time){ .comm = theft->comm, .pid = theft->tid, .ns = ns };
-		nr += nr < TOP_THIEVES;
+		total += ns;
+		if (ns)
+			t->window[nr++] = (struct loot){ .vm = theft->vm,
+							 .vcpu = theft->vcpu,
+							 .comm = theft->comm,
+							 .pid = pid_of(theft),
+							 .ns = ns };
 	}
-	top[nr].comm = NULL;
+	qsort(t->window, nr, sizeof(*t->window), most_first);
+	copy_top(tasks, t->window, nr);
+	copy_top(sums, t->window, sum_kin(t->window, nr));
+	return total;
+}
+
+const char *loot__name(const struct loot *loot, char name[THIEF_NAME_LEN])
+{
+	char more[16] = "";
+
+	if (loot->more)
+		snprintf(more, sizeof(more), " +%u", loot->more);
+	if (!loot->vm)
+		snprintf(name, THIEF_NAME_LEN, "%s", loot->comm);
+	else if (loot->vcpu != UINT32_MAX)
+		snprintf(name, THIEF_NAME_LEN, "%s/vcpu%u%s", loot->vm->label, loot->vcpu, more);
+	else
+		snprintf(name, THIEF_NAME_LEN, "%s (%s)%s", loot->vm->label, loot->comm, more);
+	return name;
+}
+
+enum thief_record thief_record__next(enum thief_record now, bool grew)
+{
+	if (now == THIEF_LEAVING)
+		return grew ? THIEF_LEAVING : THIEF_FREE;
+	if (grew)
+		return THIEF_HELD;
+	return now == THIEF_HELD ? THIEF_LEAVING : THIEF_FREE;
 }

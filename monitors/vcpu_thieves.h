@@ -9,16 +9,28 @@
 #include "../output/column.h"
 #include "vcpu_load.h"
 
-enum { TOP_THIEVES = 3 };
+struct vm_ref;
+
+/* KEEP_THIEVES: the worst of a vCPU, which are always known one by one. */
+enum { TOP_THIEVES = 3, KEEP_THIEVES = 32, THIEF_NAME_LEN = 128 };
 
 struct thieves;
 
-/* How long a task had the CPU that a vCPU waited for. */
-struct task_time {
-	const char *comm; /* NULL: this and all that follow are none */
-	uint32_t pid;
+/*
+ * How long somebody had the CPU that a vCPU waited for: a vCPU, the threads of
+ * one name of a VMM, another task, or tasks of one name.
+ */
+struct loot {
+	const struct vm_ref *vm; /* NULL: it is no VM's */
+	uint32_t vcpu;		 /* UINT32_MAX: it is none */
+	const char *comm;	 /* NULL: this and all that follow are none */
+	uint32_t pid;		 /* the thread's; UINT32_MAX: there are several of that name */
+	unsigned int more;	 /* of the same VM, with less each, that are in ns */
 	uint64_t ns;
 };
+
+/* "db1/vcpu1", "db1 (worker)" or "make", and how many more are in it: "db1/vcpu1 +3". */
+const char *loot__name(const struct loot *loot, char name[THIEF_NAME_LEN]);
 
 /* Slots are below nr_slots. Ended vCPUs beyond keep_ended are forgotten. NULL: out of memory. */
 struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended);
@@ -28,14 +40,32 @@ void thieves__free(struct thieves *t);
 void thieves__begin(struct thieves *t, uint32_t slot, const struct row *row);
 void thieves__end(struct thieves *t, uint32_t slot);
 
-/* What the kernel has of a task and a slot now. */
-void thieves__note(struct thieves *t, uint32_t slot, const struct thief *thief);
+/*
+ * What a task has taken from the vCPU of key.slot since the last time. vm, and vcpu of it: if the
+ * task is one of theirs, else NULL and UINT32_MAX. Without a task (key.tid 0) nobody is named.
+ */
+void thieves__note(struct thieves *t, const struct thief *thief, const struct vm_ref *vm,
+		   uint32_t vcpu);
 
 /*
- * The worst of the vCPU at the head of row; by SCOPE_INTERVAL since that sink
- * asked last. Names are there until the vCPU is forgotten.
+ * What was taken from the vCPU at the head of row, all in all, and the worst: one by one, and
+ * summed by VM, or by name where they are no VM's. By SCOPE_INTERVAL since that sink asked last. Names are there
+ * until the next thieves__note().
  */
-void thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
-		  struct task_time top[TOP_THIEVES + 1]);
+uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
+		      struct loot tasks[TOP_THIEVES + 1], struct loot sums[TOP_THIEVES + 1]);
+
+/* What becomes of the kernel's record of a thief at a look. It begins as free, 0. */
+enum thief_record {
+	THIEF_FREE,    /* in the queue of free records, or just given to a task */
+	THIEF_HELD,    /* a task's that has taken something since the last look but one */
+	THIEF_LEAVING, /* no program finds it any more; one that had found it may still add to it */
+};
+
+/*
+ * grew: there was something in it at this look. Returns what it is now. From held to leaving it
+ * is to be taken out of the index, from leaving to free to be given back to the queue.
+ */
+enum thief_record thief_record__next(enum thief_record now, bool grew);
 
 #endif
