@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,8 +254,28 @@ static const char *cause(const struct need_state *need)
 	return need->why + need->cause_at;
 }
 
+/* A sentence that grows; what has no room is cut. */
+struct sentence {
+	char text[2048];
+	size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct sentence *s, const char *format, ...)
+{
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(s->text + s->len, sizeof(s->text) - s->len, format, args);
+	va_end(args);
+	s->len += len < 0 ? 0 : len;
+	if (s->len >= sizeof(s->text))
+		s->len = sizeof(s->text) - 1;
+}
+
 /* "A, B (vm_exit), C (hypercall)": what is missing, with whose it is behind the last one. */
-static void write_missing(FILE *out, const struct missing *first, const struct missing *end)
+static void add_missing(struct sentence *out, const struct missing *first,
+			const struct missing *end)
 {
 	const struct attachment *at = first->at;
 	const char *comma = "";
@@ -263,16 +284,16 @@ static void write_missing(FILE *out, const struct missing *first, const struct m
 		if (m->said || strcmp(cause(m->need), cause(first->need)))
 			continue;
 		if (m->at != at)
-			fprintf(out, " (%s)", at->monitor->name);
-		fprintf(out, "%s%s", comma, m->need->first->gives);
+			add(out, " (%s)", at->monitor->name);
+		add(out, "%s%s", comma, m->need->first->gives);
 		at = m->at;
 		comma = ", ";
 	}
-	fprintf(out, " (%s)", at->monitor->name);
+	add(out, " (%s)", at->monitor->name);
 }
 
 /* The hooks with that cause, each once, then the cause; these are said then. */
-static void write_cause(FILE *out, struct missing *first, struct missing *end)
+static void add_cause(struct sentence *out, struct missing *first, struct missing *end)
 {
 	const char *comma = "";
 
@@ -287,10 +308,10 @@ static void write_cause(FILE *out, struct missing *first, struct missing *end)
 		if (again || !m->need->cause_at)
 			continue;
 		/* Without the ": " between hook and cause. */
-		fprintf(out, "%s%.*s", comma, (int)m->need->cause_at - 2, m->need->why);
+		add(out, "%s%.*s", comma, (int)m->need->cause_at - 2, m->need->why);
 		comma = ", ";
 	}
-	fprintf(out, "%s%s", *comma ? ": " : "", cause(first->need));
+	add(out, "%s%s", *comma ? ": " : "", cause(first->need));
 }
 
 void summary__say_missing(const struct attachment *all, size_t nr)
@@ -301,18 +322,14 @@ void summary__say_missing(const struct attachment *all, size_t nr)
 	for (size_t i = 0; i < nr && i < MAX_MONITORS; i++)
 		nr_missing += list_missing(&all[i], &list[nr_missing]);
 	for (size_t i = 0; i < nr_missing; i++) {
-		char *text = NULL;
-		size_t size;
-		FILE *out = list[i].said ? NULL : open_memstream(&text, &size);
+		struct sentence out = {};
 
-		if (!out)
+		if (list[i].said)
 			continue;
-		write_missing(out, &list[i], &list[nr_missing]);
-		fputs(", because ", out);
-		write_cause(out, &list[i], &list[nr_missing]);
-		if (!fclose(out))
-			say("missing: %s", text);
-		free(text);
+		add_missing(&out, &list[i], &list[nr_missing]);
+		add(&out, ", because ");
+		add_cause(&out, &list[i], &list[nr_missing]);
+		say("missing: %s", out.text);
 	}
 }
 
