@@ -6,6 +6,7 @@
 #include "options.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ enum {
 	DEFAULT_INTERVAL = 2, /* seconds */
 };
 
+const char *const program_version = VERSION;
 const char *argp_program_bug_address = "the project's issue tracker";
 
 static const char *const headings[NR_GROUPS] = {
@@ -111,6 +113,21 @@ static int parse_width(struct options *opts, const char *arg)
 	return usage_error("--width: \"%s\" is not a width for tables; give a number of columns "
 			   "from %d to %d",
 			   arg, MIN_WIDTH, MAX_WIDTH);
+}
+
+static int parse_output(struct options *opts, const char *arg)
+{
+	if (!*arg)
+		return usage_error("--output: the name is empty; give a file's, or a directory's "
+				   "with a slash at its end");
+	opts->output = arg;
+	return 0;
+}
+
+static int parse_tables(struct options *opts, const char *arg)
+{
+	opts->table_names = arg;
+	return 0;
 }
 
 static int parse_pattern(struct options *opts, const char *arg)
@@ -209,6 +226,14 @@ const struct option_row hooks_options[] = {
 const struct option_row format_options[] = {
 	{ "format", 0, "table|json|csv", "table (default), JSON lines or CSV", GROUP_OUTPUT,
 	  parse_format },
+	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
+	  parse_output },
+	{},
+};
+
+const struct option_row table_options[] = {
+	{ "table", 0, "NAME[,NAME]", "only these tables, by the name that data has", GROUP_OUTPUT,
+	  parse_tables },
 	{},
 };
 
@@ -485,6 +510,7 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 
 	*opts = (struct options){
 		.command = command,
+		.given = argv + 1,
 		.interval_ns = DEFAULT_INTERVAL * (uint64_t)NSEC_PER_SEC,
 	};
 	if (!fill(&t))
@@ -496,6 +522,26 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	if (!code && command->check)
 		code = command->check(opts);
 	return code ? code : -1;
+}
+
+struct output *options__open_output(const struct options *opts)
+{
+	const struct output_target target = {
+		.format = opts->format,
+		.path = opts->output,
+		/* In one stream there is room for all that comes. */
+		.tables = opts->table_names || is_directory(opts->output) ? opts->tables : NULL,
+	};
+	char failed[PATH_MAX];
+	struct output *out;
+	int err = output__open(&target, &out, failed);
+
+	if (err)
+		say("--output: %s can't be written: %s%s", failed, strerror(-err),
+		    err == -EISDIR ? "; with a slash at its end it gets a file per table" : "");
+	else if (opts->width)
+		output__set_width(out, opts->width);
+	return out;
 }
 
 size_t options__chosen(const struct options *opts, struct chosen *chosen)

@@ -93,6 +93,7 @@ struct monitor {
 	 */
 	void (*event)(struct attachment *at, const void *data, size_t size);
 	unsigned int event_view;
+	bool events_alone; /* they are shown where it is the only monitor, also without --events */
 };
 
 /* See struct monitor. */
