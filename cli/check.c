@@ -195,7 +195,7 @@ static void print_monitors(struct json_object *all)
 
 			text__print(stdout, "", "  %-20s %-9s %s", text_of(need, "need"), state,
 				    text_of(need, "hook"));
-			if (!strcmp(state, "missing"))
+			if (state && !strcmp(state, "missing"))
 				text__print(stdout, "", "  %-20s missing: %s", "",
 					    text_of(need, "gives"));
 			if (*why)
@@ -207,12 +207,19 @@ static void print_monitors(struct json_object *all)
 int check__run(const struct options *opts)
 {
 	struct json_object *all = json_object_new_object();
-	struct output *out = output__to_stdout(opts->format, 0);
+	struct output *out;
 	bool works = false;
 	int err;
 
+	if (opts->output && !freopen(opts->output, "we", stdout)) {
+		say("--output: %s can't be written: %s", opts->output, strerror(errno));
+		json_object_put(all);
+		return EXIT_NOT_MEASURED;
+	}
+	out = output__new(opts->format, stdout, 0);
 	json_object_object_add(all, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(all, "scope", json_object_new_string("check"));
+	json_object_object_add(all, "schema", json_object_new_int(OUTPUT_SCHEMA));
 	json_object_object_add(all, "host", check_host());
 	json_object_object_add(all, "hooks", check_kinds());
 	json_object_object_add(all, "monitors", check_monitors(opts, &works));
@@ -232,7 +239,7 @@ int check__run(const struct options *opts)
 	return works && !err ? EXIT_MEASURED : EXIT_NOT_MEASURED;
 }
 
-int check__options(const struct options *opts)
+int check__options(struct options *opts)
 {
 	if (opts->format == FORMAT_CSV)
 		return usage_error("--check has no CSV form; use --format=json or none");

@@ -9,11 +9,16 @@ extern const struct command watch_command;
 extern const struct command check_command;
 extern const struct command list_command;
 
+/* The tables of list. */
+extern const struct view list_views[];
+extern const struct column list_columns[];
+
 /* What the words do, for --check and --list: each returns the exit code. */
 int check__run(const struct options *opts);
 int list__run(const struct options *opts);
 
 /* Can the host be checked with these options? 0, or EXIT_USAGE after a message. */
-int check__options(const struct options *opts);
+int check__options(struct options *opts);
+int list__options(struct options *opts);
 
 #endif

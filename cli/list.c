@@ -8,6 +8,7 @@
 
 #include "../core/clock.h"
 #include "../core/log.h"
+#include "../core/summary.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
 #include "../output/output.h"
@@ -28,15 +29,15 @@ struct list_row {
 	uint64_t exits;
 };
 
-static const struct view views[] = {
-	[VIEW_VMS] = { .title = "VM" },
-	[VIEW_VCPUS] = { .title = "VCPU", .per_vcpu = true },
+const struct view list_views[] = {
+	[VIEW_VMS] = { .title = "VM", .name = "VMS" },
+	[VIEW_VCPUS] = { .title = "VCPU", .name = "VCPUS", .per_vcpu = true },
 	{},
 };
 
 #define COL(...) COLUMN(struct list_row, __VA_ARGS__)
 
-static const struct column columns[] = {
+const struct column list_columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "vm or vcpu"),
 	COL(vmm, "VMM", COL_STRING, ROLE_LABEL, .views = IN_VMS, .help = "what runs it"),
 	COL(vcpus, "VCPUS", COL_U32, ROLE_GAUGE, .views = IN_VMS, .help = "vCPU descriptors"),
@@ -132,8 +133,8 @@ static void begin(struct output *out, int view)
 {
 	const struct section section = {
 		.monitor = "list",
-		.columns = columns,
-		.view = &views[view],
+		.columns = list_columns,
+		.view = &list_views[view],
 		.view_bit = 1U << view,
 		.scope = SCOPE_TOTAL,
 	};
@@ -193,14 +194,23 @@ static void write_vcpus(struct output *out, const struct filter *filter, const s
 	output__end(out);
 }
 
+int list__options(struct options *opts)
+{
+	struct table_ref refs[MAX_TABLES];
+
+	return tables__choose(opts, refs, tables__add(refs, 0, list_views, list_columns));
+}
+
 static int write_list(const struct options *opts, const struct listed *list,
 		      const struct vcpu_entry *entries, size_t nr)
 {
-	struct output *out = output__to_stdout(opts->format, opts->width);
+	struct output *out = options__open_output(opts);
 	int err;
 
 	if (!out)
-		return -ENOMEM;
+		return -ECANCELED;
+	output__set_clock(out, clock__real_offset_ns());
+	output__object(out, summary__head(&(struct about){ program_version, opts->given }));
 	write_vms(out, &opts->filter, list);
 	write_vcpus(out, &opts->filter, list, entries, nr);
 	err = -output__flush(out);
@@ -232,11 +242,11 @@ int list__run(const struct options *opts)
 		err = list_process(&list, &vms[i], entries, nr);
 	if (!err)
 		err = write_list(opts, &list, entries, nr);
-	if (err)
+	if (err && err != -ECANCELED)
 		say("can't write the list: %s", strerror(-err));
-	else if (!nr_vms && geteuid())
+	else if (!err && !nr_vms && geteuid())
 		say("no VM of yours runs now: run it as root to see all");
-	else if (!nr_vms)
+	else if (!err && !nr_vms)
 		say("no VM runs now");
 	free(list.vms);
 	free(entries);
@@ -244,12 +254,14 @@ int list__run(const struct options *opts)
 	return err || (!nr_vms && geteuid()) ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
-static const struct option_row *const tables[] = { filter_options, format_options, width_options,
-						   NULL };
+static const struct option_row *const tables[] = {
+	filter_options, format_options, width_options, table_options, NULL,
+};
 
 const struct command list_command = {
 	.name = "list",
 	.doc = "Lists the VMs that run now.",
 	.tables = tables,
+	.check = list__options,
 	.run = list__run,
 };

@@ -6,6 +6,7 @@
 #include "options.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
@@ -33,6 +34,7 @@ enum {
 	MAX_SECONDS = 1000000000, /* of a duration */
 };
 
+const char *const program_version = VERSION;
 const char *argp_program_bug_address = "the project's issue tracker";
 
 static const char *const headings[NR_GROUPS] = {
@@ -146,6 +148,21 @@ static int parse_width(struct options *opts, const char *arg)
 			   arg, MIN_WIDTH, MAX_WIDTH);
 }
 
+static int parse_output(struct options *opts, const char *arg)
+{
+	if (!*arg)
+		return usage_error("--output: the name is empty; give a file's, or a directory's "
+				   "with a slash at its end");
+	opts->output = arg;
+	return 0;
+}
+
+static int parse_tables(struct options *opts, const char *arg)
+{
+	opts->table_names = arg;
+	return 0;
+}
+
 static int parse_pattern(struct options *opts, const char *arg)
 {
 	if (!*arg)
@@ -225,6 +242,14 @@ const struct option_row hooks_options[] = {
 const struct option_row format_options[] = {
 	{ "format", 0, "table|json|csv", "table (default), JSON lines or CSV", GROUP_OUTPUT,
 	  parse_format },
+	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
+	  parse_output },
+	{},
+};
+
+const struct option_row table_options[] = {
+	{ "table", 0, "NAME[,NAME]", "only these tables, by the name that data has", GROUP_OUTPUT,
+	  parse_tables },
 	{},
 };
 
@@ -507,6 +532,7 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 
 	*opts = (struct options){
 		.command = command,
+		.given = argv + 1,
 		.interval_ns = DEFAULT_INTERVAL * (uint64_t)NSEC_PER_SEC,
 	};
 	if (!fill(&t))
@@ -518,6 +544,26 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	if (!code && command->check)
 		code = command->check(opts);
 	return code ? code : -1;
+}
+
+struct output *options__open_output(const struct options *opts)
+{
+	const struct output_target target = {
+		.format = opts->format,
+		.path = opts->output,
+		/* In one stream there is room for all that comes. */
+		.tables = opts->table_names || is_directory(opts->output) ? opts->tables : NULL,
+	};
+	char failed[PATH_MAX];
+	struct output *out;
+	int err = output__open(&target, &out, failed);
+
+	if (err)
+		say("--output: %s can't be written: %s%s", failed, strerror(-err),
+		    err == -EISDIR ? "; with a slash at its end it gets a file per table" : "");
+	else if (opts->width)
+		output__set_width(out, opts->width);
+	return out;
 }
 
 size_t options__chosen(const struct options *opts, struct chosen *chosen)

@@ -14,6 +14,7 @@
 #include "../core/filter.h"
 #include "../core/monitor.h"
 #include "../output/output.h"
+#include "tables.h"
 
 enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2 };
 
@@ -27,7 +28,11 @@ struct options {
 	uint64_t time_ns;     /* -t; 0: until a signal */
 	uint64_t interval_ns; /* --interval */
 	enum format format;
-	uint32_t width;	      /* --width: of tables; 0: the terminal's */
+	uint32_t width;			    /* --width: of tables; 0: the terminal's */
+	const char *output;		    /* --output; NULL: stdout */
+	const char *table_names;	    /* --table; NULL: all */
+	const char *tables[MAX_TABLES + 1]; /* what is written, ends with NULL */
+	char *const *given;   /* the command line, without the program and the command */
 	unsigned int kinds;   /* --hooks: bit mask of enum hook_kind; 0: any */
 	uint32_t max_vcpus;   /* --max-vcpus; 0: as many as the host suggests */
 	uint32_t ring_mib;    /* --ring-size; 0: as the host suggests */
@@ -57,7 +62,8 @@ struct option_row {
 /* Tables end with a row without a name. */
 extern const struct option_row filter_options[]; /* -p, --vm, --vcpu */
 extern const struct option_row hooks_options[];	 /* --hooks */
-extern const struct option_row format_options[]; /* --format */
+extern const struct option_row format_options[]; /* --format, --output */
+extern const struct option_row table_options[];	 /* --table */
 extern const struct option_row width_options[];	 /* --width */
 
 struct command {
@@ -69,7 +75,7 @@ struct command {
 	const struct monitor *const *monitors;
 	const size_t *nr_monitors;
 	/* Looks at all of them together: 0, or EXIT_USAGE after a message; or NULL. */
-	int (*check)(const struct options *opts);
+	int (*check)(struct options *opts);
 	int (*run)(const struct options *opts); /* returns the exit code */
 };
 
@@ -79,6 +85,12 @@ struct command {
  * EXIT_USAGE; --help, --usage, --version: 0).
  */
 int options__parse(const struct command *command, int argc, char **argv, struct options *opts);
+
+/* Of --version, and of the first object of an output. */
+extern const char *const program_version;
+
+/* Opens what the user wants written. NULL after a message. */
+struct output *options__open_output(const struct options *opts);
 
 /* The monitors that were asked for, or all if none was; at most MAX_MONITORS. Returns how many. */
 size_t options__chosen(const struct options *opts, struct chosen *chosen);

@@ -121,7 +121,35 @@ static int no_monitor(const struct options *opts)
 	return usage_error("choose at least one monitor: %s", *names ? names : "there is none");
 }
 
-static int check_options(const struct options *opts)
+/* Single events go to the output; else, why not. */
+static const char *without_events(const struct options *opts, const struct monitor *m, bool alone)
+{
+	if (opts->summary)
+		return "is of single events, and --summary leaves them out";
+	return opts->events || (alone && m->events_alone) ?
+		       NULL :
+		       "is of single events; add --events to have it";
+}
+
+static int choose_tables(struct options *opts)
+{
+	struct chosen chosen[MAX_MONITORS];
+	struct table_ref refs[MAX_TABLES];
+	size_t nr = 0, nr_chosen = options__chosen(opts, chosen);
+
+	for (size_t i = 0; i < nr_chosen; i++) {
+		const struct monitor *m = chosen[i].monitor;
+		size_t first = nr;
+
+		nr = tables__add(refs, nr, m->views, m->columns);
+		for (size_t j = first; m->event && j < nr; j++)
+			if (refs[j].view == &m->views[m->event_view])
+				refs[j].without = without_events(opts, m, nr_chosen == 1);
+	}
+	return tables__choose(opts, refs, nr);
+}
+
+static int check_options(struct options *opts)
 {
 	if (!opts->monitors && !opts->check && !opts->list)
 		return no_monitor(opts);
@@ -130,7 +158,9 @@ static int check_options(const struct options *opts)
 	if (opts->events && opts->summary)
 		return usage_error("--events asks for single events and --summary for none; give "
 				   "one of them");
-	return opts->check ? check__options(opts) : 0;
+	if (opts->check)
+		return check__options(opts);
+	return opts->list ? list__options(opts) : choose_tables(opts);
 }
 
 /* "vm_exit, vcpu_load" */
@@ -239,23 +269,24 @@ static int watch(const struct options *opts)
 		.nr_chosen = options__chosen(opts, chosen),
 		.time_ns = opts->time_ns,
 		.self_cost = opts->self_cost,
+		.about = { program_version, opts->given },
 	};
-	int err = -ENOMEM;
+	int err;
 
 	env.alone = watched.nr_chosen == 1;
 	if (check_temp_dir(opts, &watched))
 		return EXIT_USAGE;
-	if (vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus))
-		return EXIT_NOT_MEASURED;
-	check_events(opts, &watched);
-	presence__say(&opts->filter);
 	/* Every table and every batch of events is flushed, and not each of many lines. */
 	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
-	sink.out = output__to_stdout(opts->format, opts->width);
-	if (sink.out)
+	sink.out = options__open_output(opts);
+	if (!sink.out)
+		return EXIT_NOT_MEASURED;
+	err = vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus);
+	if (!err) {
+		check_events(opts, &watched);
+		presence__say(&opts->filter);
 		err = loop__watch(&env, &watched);
-	else
-		say("out of memory");
+	}
 	output__free(sink.out);
 	entry__close(env.entry);
 	vcpus__close(env.vcpus);
@@ -289,7 +320,8 @@ static int run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, hooks_options, format_options, width_options, watch_options, NULL,
+	filter_options, hooks_options, format_options, width_options,
+	table_options,	watch_options, NULL,
 };
 
 static const struct command *const words[] = { &check_command, &list_command, NULL };

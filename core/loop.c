@@ -400,11 +400,15 @@ static int measure(struct run *run)
 		say("can't wait for events: %s", strerror(-err));
 		goto cleanup;
 	}
-	say_ready(run);
-	stop__set_last_words(last_words, run);
-	if (run->opts->time_ns)
-		stop__due(run->summary.start_ns + run->opts->time_ns);
-	err = loop__run(&loop, run);
+	summary__write_start(&run->summary, &run->opts->about);
+	err = -flush(run->env);
+	if (!err) {
+		say_ready(run);
+		stop__set_last_words(last_words, run);
+		if (run->opts->time_ns)
+			stop__due(run->summary.start_ns + run->opts->time_ns);
+		err = loop__run(&loop, run);
+	}
 	stop__due(clock__ns());
 	for (size_t i = 0; i < run->attached.nr; i++)
 		if (run->attached.list[i]->monitor->ending)

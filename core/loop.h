@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "summary.h"
+
 struct attach_env;
 struct chosen;
 
@@ -15,6 +17,7 @@ struct watch_options {
 	size_t nr_chosen;
 	uint64_t time_ns; /* 0: until a signal */
 	bool self_cost;	  /* say at the end what watching took */
+	struct about about;
 };
 
 /*

@@ -144,7 +144,7 @@ static void write_view(struct attachment *at, unsigned int view, const struct sa
 	const struct monitor *m = at->monitor;
 	struct window mine = *window;
 
-	if (!shows(at, view, window->scope))
+	if (!output__wants(window->out, &m->views[view]) || !shows(at, view, window->scope))
 		return;
 	mine.total_follows &= shows(at, view, SCOPE_TOTAL);
 	window__begin(&mine, m, view);

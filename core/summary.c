@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <json-c/json.h>
 
+#include "../compat/host.h"
 #include "attach.h"
 #include "clock.h"
 #include "entry.h"
@@ -42,19 +44,99 @@ static void add_runs(struct json_object *obj, uint64_t runs, uint64_t run_ns)
 	json_object_object_add(obj, "run_ns", json_object_new_uint64(run_ns));
 }
 
-static struct json_object *need_object(const struct summary *s, const struct attachment *at,
-				       const struct need_state *need)
+static struct json_object *need_object(const struct attachment *at, const struct need_state *need)
 {
 	const struct hook *hook = need->hook ? need->hook : need->first;
-	struct json_object *obj;
 	char text[128];
 
 	snprintf(text, sizeof(text), "%s/%s", hook_kind__name(hook->kind), hook->target);
-	obj = hook_object(at->monitor->name, need->first->need, text, need_state__word(need),
-			  need->why);
-	if (s->stats_fd >= 0 && !hook->at_entry)
-		add_runs(obj, need->runs, need->run_ns);
+	return hook_object(at->monitor->name, need->first->need, text, need_state__word(need),
+			   need->why);
+}
+
+/* What every need of every monitor has; with_runs: and how often its program ran. */
+static struct json_object *hooks_array(const struct summary *s, bool with_runs)
+{
+	struct json_object *hooks = json_object_new_array();
+
+	for (size_t i = 0; i < s->nr_attached; i++)
+		for (size_t j = 0; j < s->attached[i]->nr_needs; j++) {
+			const struct need_state *need = &s->attached[i]->needs[j];
+			struct json_object *obj = need_object(s->attached[i], need);
+
+			if (with_runs && !(need->hook ? need->hook : need->first)->at_entry)
+				add_runs(obj, need->runs, need->run_ns);
+			json_object_array_add(hooks, obj);
+		}
+	return hooks;
+}
+
+static void add_time(struct json_object *obj, const char *key, int64_t real_ns)
+{
+	char text[OUTPUT_TIME_LEN];
+
+	output__write_time(text, real_ns);
+	json_object_object_add(obj, key, json_object_new_string(text));
+}
+
+static struct json_object *host_object(void)
+{
+	struct json_object *host = json_object_new_object();
+	struct utsname names;
+
+	uname(&names);
+	json_object_object_add(host, "hostname", json_object_new_string(names.nodename));
+	json_object_object_add(host, "kernel", json_object_new_string(names.release));
+	json_object_object_add(host, "vendor", json_object_new_string(host__vendor_name()));
+	json_object_object_add(host, "cpus", json_object_new_int64(sysconf(_SC_NPROCESSORS_ONLN)));
+	return host;
+}
+
+/* One moment by both clocks: what rows have as ts_ns, and the host's time. */
+static struct json_object *clock_object(uint64_t mono_ns, int64_t real_ns)
+{
+	struct json_object *clock = json_object_new_object();
+
+	json_object_object_add(clock, "mono_ns", json_object_new_uint64(mono_ns));
+	json_object_object_add(clock, "real_ns", json_object_new_int64(real_ns));
+	add_time(clock, "real_time", real_ns);
+	return clock;
+}
+
+struct json_object *summary__head(const struct about *about)
+{
+	struct json_object *obj = json_object_new_object(), *options = json_object_new_array();
+	uint64_t now_ns = clock__ns();
+	int64_t real_ns = now_ns + clock__real_offset_ns();
+
+	for (char *const *option = about->options; *option; option++)
+		json_object_array_add(options, json_object_new_string(*option));
+	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
+	json_object_object_add(obj, "scope", json_object_new_string("start"));
+	json_object_object_add(obj, "schema", json_object_new_int(OUTPUT_SCHEMA));
+	json_object_object_add(obj, "version", json_object_new_string(about->version));
+	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));
+	add_time(obj, "time", real_ns);
+	json_object_object_add(obj, "host", host_object());
+	json_object_object_add(obj, "options", options);
+	json_object_object_add(obj, "clock", clock_object(now_ns, real_ns));
 	return obj;
+}
+
+void summary__write_start(const struct summary *s, const struct about *about)
+{
+	struct json_object *hooks = hooks_array(s, false);
+
+	for (size_t i = 0; i < s->env->nr_sinks; i++) {
+		struct json_object *obj = summary__head(about);
+		uint64_t interval_ns = s->env->sinks[i].interval_ns;
+
+		json_object_object_add(obj, "interval_ns",
+				       interval_ns ? json_object_new_uint64(interval_ns) : NULL);
+		json_object_object_add(obj, "hooks", json_object_get(hooks));
+		output__object(s->env->sinks[i].out, obj);
+	}
+	json_object_put(hooks);
 }
 
 /* The program at entries: what the hooks that it calls cost together. */
@@ -199,19 +281,16 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 {
 	uint64_t cpu_ns = self_cpu_ns() - s->start_cpu_ns;
 	struct json_object *obj = json_object_new_object(), *lost = json_object_new_object();
-	struct json_object *hooks = json_object_new_array();
+	struct json_object *hooks = hooks_array(s, s->stats_fd >= 0);
 
 	for (int i = 0; i < NR_LOST; i++)
 		json_object_object_add(lost, lost__name(i), json_object_new_uint64(s->lost[i]));
-	for (size_t i = 0; i < s->nr_attached; i++)
-		for (size_t j = 0; j < s->attached[i]->nr_needs; j++)
-			json_object_array_add(
-				hooks, need_object(s, s->attached[i], &s->attached[i]->needs[j]));
 	if (s->stats_fd >= 0 && s->entry_attached)
 		json_object_array_add(hooks, entry_object(s));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("summary"));
 	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));
+	add_time(obj, "time", now_ns + clock__real_offset_ns());
 	json_object_object_add(obj, "duration_ns", json_object_new_uint64(now_ns - s->start_ns));
 	json_object_object_add(obj, "lost", lost);
 	json_object_object_add(obj, "hooks", hooks);

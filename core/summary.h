@@ -11,6 +11,7 @@
 
 struct attach_env;
 struct attachment;
+struct json_object;
 
 struct summary {
 	const struct attach_env *env;
@@ -25,8 +26,20 @@ struct summary {
 	uint64_t lost[NR_LOST];
 };
 
+/* Who writes an output: of its first object. */
+struct about {
+	const char *version;
+	char *const *options; /* as they were given, ends with NULL */
+};
+
+/* The members of a first object that every command's has. */
+struct json_object *summary__head(const struct about *about);
+
 /* Everything is attached; env, attached, nr_attached and self_cost are filled in. */
 void summary__begin(struct summary *s);
+
+/* The first object of the output. */
+void summary__write_start(const struct summary *s, const struct about *about);
 
 /* The hooks are about to be detached: until now they are complete, and half a pair is a loss. */
 void summary__take(struct summary *s);

@@ -61,8 +61,7 @@ static const char *vmx_name(uint32_t code, char *buf, size_t size)
 	return buf;
 }
 
-/* Kernels differ in its width: negative codes come with and without sign. */
-static uint64_t svm_code(uint64_t code)
+uint64_t svm_reason__code(uint64_t code)
 {
 	return code >> 32 == UINT32_MAX && code & 0x80000000U ? (uint32_t)code : code;
 }
@@ -74,7 +73,7 @@ const char *exit_reason__name(unsigned int isa, uint64_t code, char *buf, size_t
 	if (isa == EXIT_ISA_VMX)
 		return vmx_name(code, buf, size);
 	if (isa == EXIT_ISA_SVM)
-		name = find(svm_reasons, ARRAY_SIZE(svm_reasons), svm_code(code));
+		name = find(svm_reasons, ARRAY_SIZE(svm_reasons), svm_reason__code(code));
 	return print(name, code, buf, size);
 }
 

@@ -27,10 +27,22 @@ enum { EXIT_REASON_NAME_LEN = 48 };
  */
 const char *exit_reason__name(unsigned int isa, uint64_t code, char *buf, size_t size);
 
+/* Kernels differ in the width of SVM's: negative codes come with and without sign. */
+uint64_t svm_reason__code(uint64_t code);
+
+/*
+ * What kind of thing the exit was for, in one word for both vendors: io, msr,
+ * halt, ... and "other". NULL: a reason that this version does not know.
+ */
+const char *exit_reason__class(unsigned int isa, uint64_t code);
+
 /* The guest executed HLT: the time until it runs again is its own, not cost. */
 bool exit_reason__is_halt(unsigned int isa, uint64_t code);
 
 /* KVM_EXIT_* of kvm_run.exit_reason, without the prefix. */
 const char *userspace_reason__name(uint32_t code, char *buf, size_t size);
+
+/* The class of that; the words are those of exit_reason__class(). */
+const char *userspace_reason__class(uint32_t code);
 
 #endif

@@ -6,6 +6,9 @@
 
 #include <json-c/json.h>
 
+#include "hex.h"
+#include "irqs.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* include/uapi/linux/kvm_para.h; arguments: Documentation/virt/kvm/x86/hypercalls.rst */
@@ -180,26 +183,23 @@ static void add_bits(struct json_object *array, uint64_t bitmap, uint64_t first)
 {
 	for (unsigned int bit = 0; bit < 64; bit++)
 		if (bitmap & 1ULL << bit)
-			json_object_array_add(array, json_object_new_uint64(first + bit));
+			json_object_array_add(array, new_hex(first + bit));
 }
 
 /* kvm_pv_send_ipi() in arch/x86/kvm/lapic.c: a bitmap is as wide as the caller's registers. */
 static void decode_send_ipi(struct json_object *obj, const __u64 *args, bool long_mode)
 {
-	static const char *const modes[] = {
-		"fixed", "lowest", "smi", "3", "nmi", "init", "startup", "7",
-	};
 	struct json_object *destinations = json_object_new_array();
 	unsigned int width = long_mode ? 64 : 32;
 
 	add_bits(destinations, args[0], args[2]);
 	add_bits(destinations, args[1], args[2] + width);
-	add(obj, "bitmap_low", args[0]);
-	add(obj, "bitmap_high", args[1]);
-	add(obj, "lowest_apic_id", args[2]);
-	add(obj, "icr", args[3]);
-	add(obj, "vector", args[3] & 0xff);
-	add_text(obj, "delivery_mode", modes[args[3] >> 8 & 7]);
+	add_hex(obj, "bitmap_low", args[0]);
+	add_hex(obj, "bitmap_high", args[1]);
+	add_hex(obj, "lowest_apic_id", args[2]);
+	add_hex(obj, "icr", args[3]);
+	add_hex(obj, "vector", args[3] & 0xff);
+	add_text(obj, "delivery_mode", irq__delivery(args[3] >> 8));
 	json_object_object_add(obj, "destinations", destinations);
 }
 
@@ -210,7 +210,7 @@ static void decode_map_gpa_range(struct json_object *obj, const __u64 *args)
 
 	add(obj, "gpa", args[0]);
 	add(obj, "pages", args[1]);
-	add(obj, "attributes", args[2]);
+	add_hex(obj, "attributes", args[2]);
 	add_text(obj, "page_size", size < ARRAY_SIZE(sizes) ? sizes[size] : "unknown");
 	json_object_object_add(obj, "encrypted", json_object_new_boolean(args[2] >> 4 & 1));
 }
@@ -219,8 +219,8 @@ static void decode_kvm(struct json_object *obj, uint64_t nr, const __u64 *args, 
 {
 	switch (nr) {
 	case KICK_CPU:
-		add(obj, "flags", args[0]);
-		add(obj, "apic_id", args[1]);
+		add_hex(obj, "flags", args[0]);
+		add_hex(obj, "apic_id", args[1]);
 		break;
 	case CLOCK_PAIRING:
 		add(obj, "gpa", args[0]);
@@ -231,7 +231,7 @@ static void decode_kvm(struct json_object *obj, uint64_t nr, const __u64 *args, 
 		decode_send_ipi(obj, args, long_mode);
 		break;
 	case SCHED_YIELD:
-		add(obj, "apic_id", args[0]);
+		add_hex(obj, "apic_id", args[0]);
 		break;
 	case MAP_GPA_RANGE:
 		decode_map_gpa_range(obj, args);

@@ -13,6 +13,9 @@
 
 #include <json-c/json.h>
 
+#include "hex.h"
+#include "irqs.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The tables are written by scripts/gen-names.sh. */
@@ -64,6 +67,7 @@ enum field_flags {
 	FIELD_SIGNED = 1 << 0,
 	FIELD_OUT = 1 << 1, /* written by the kernel: only after success */
 	FIELD_CAP = 1 << 2, /* a capability: its name follows, as cap_name */
+	FIELD_HEX = 1 << 3, /* people read it in hexadecimal */
 };
 
 struct field {
@@ -100,15 +104,14 @@ static void add(struct json_object *obj, const char *name, uint64_t value)
 /* data: vector 7:0, delivery mode 10:8, trigger 15; address: destination 19:12, mode 2. */
 static void add_msi(struct json_object *obj, uint64_t address, uint32_t data)
 {
-	static const char *const modes[] = {
-		"fixed", "lowest", "smi", "3", "nmi", "init", "6", "extint",
-	};
 	bool high = address >> 32;
 
-	add(obj, "vector", data & 0xff);
+	add_hex(obj, "vector", data & 0xff);
 	/* Above 255 the upper 24 bits are in the address's upper half (KVM_CAP_X2APIC_API). */
-	add(obj, "destination", (address >> 12 & 0xff) | (high ? address >> 32 & 0xffffff00 : 0));
-	json_object_object_add(obj, "delivery_mode", json_object_new_string(modes[data >> 8 & 7]));
+	add_hex(obj, "destination",
+		(address >> 12 & 0xff) | (high ? address >> 32 & 0xffffff00 : 0));
+	json_object_object_add(obj, "delivery_mode",
+			       json_object_new_string(irq__delivery(data >> 8)));
 }
 
 static void more_msi(struct json_object *obj, const struct ioctl_seen *seen)
@@ -130,8 +133,8 @@ static struct json_object *new_route(const unsigned char *entry)
 		add(obj, "pin", number_at(entry, 20, 4));
 	} else if (type == ROUTE_MSI) {
 		json_object_object_add(obj, "type", json_object_new_string("msi"));
-		add(obj, "address", number_at(entry, 16, 8));
-		add(obj, "data", number_at(entry, 24, 4));
+		add_hex(obj, "address", number_at(entry, 16, 8));
+		add_hex(obj, "data", number_at(entry, 24, 4));
 		add_msi(obj, number_at(entry, 16, 8), number_at(entry, 24, 4));
 	} else if (type == ROUTE_HV_SINT) {
 		json_object_object_add(obj, "type", json_object_new_string("hv_sint"));
@@ -189,27 +192,28 @@ static const char *const event_flags[] = {
 	"valid_payload",     "valid_triple_fault", NULL,
 };
 
-#define SLOT_FIELDS                                                                      \
-	{ "slot", 0, 2 }, { "address_space", 2, 2 }, { "flags", 4, 4 }, { "gpa", 8, 8 }, \
-		{ "size", 16, 8 },                                                       \
-	{                                                                                \
-		"userspace_addr", 24, 8                                                  \
+#define SLOT_FIELDS                                                                \
+	{ "slot", 0, 2 }, { "address_space", 2, 2 }, { "flags", 4, 4, FIELD_HEX }, \
+		{ "gpa", 8, 8 }, { "size", 16, 8 },                                \
+	{                                                                          \
+		"userspace_addr", 24, 8                                            \
 	}
 
 /* struct kvm_vcpu_events of asm/kvm.h; out: KVM_GET_VCPU_EVENTS */
-#define EVENT_FIELDS(out)                                                                          \
-	{ "exception.injected", 0, 1, out }, { "exception.nr", 1, 1, out },                        \
-		{ "exception.has_error_code", 2, 1, out }, { "exception.pending", 3, 1, out },     \
-		{ "exception.error_code", 4, 4, out }, { "exception.has_payload", 55, 1, out },    \
-		{ "exception.payload", 56, 8, out }, { "interrupt.injected", 8, 1, out },          \
-		{ "interrupt.nr", 9, 1, out }, { "interrupt.soft", 10, 1, out },                   \
-		{ "interrupt.shadow", 11, 1, out }, { "nmi.injected", 12, 1, out },                \
-		{ "nmi.pending", 13, 1, out }, { "nmi.masked", 14, 1, out },                       \
-		{ "sipi_vector", 16, 4, out }, { "flags", 20, 4, out }, { "smi.smm", 24, 1, out }, \
-		{ "smi.pending", 25, 1, out }, { "smi.smm_inside_nmi", 26, 1, out },               \
-		{ "smi.latched_init", 27, 1, out },                                                \
-	{                                                                                          \
-		"triple_fault.pending", 28, 1, out                                                 \
+#define EVENT_FIELDS(out)                                                                       \
+	{ "exception.injected", 0, 1, out }, { "exception.nr", 1, 1, out },                     \
+		{ "exception.has_error_code", 2, 1, out }, { "exception.pending", 3, 1, out },  \
+		{ "exception.error_code", 4, 4, out }, { "exception.has_payload", 55, 1, out }, \
+		{ "exception.payload", 56, 8, out }, { "interrupt.injected", 8, 1, out },       \
+		{ "interrupt.nr", 9, 1, out }, { "interrupt.soft", 10, 1, out },                \
+		{ "interrupt.shadow", 11, 1, out }, { "nmi.injected", 12, 1, out },             \
+		{ "nmi.pending", 13, 1, out }, { "nmi.masked", 14, 1, out },                    \
+		{ "sipi_vector", 16, 4, FIELD_HEX | (out) },                                    \
+		{ "flags", 20, 4, FIELD_HEX | (out) }, { "smi.smm", 24, 1, out },               \
+		{ "smi.pending", 25, 1, out }, { "smi.smm_inside_nmi", 26, 1, out },            \
+		{ "smi.latched_init", 27, 1, out },                                             \
+	{                                                                                       \
+		"triple_fault.pending", 28, 1, out                                              \
 	}
 
 static const struct layout layouts[] = {
@@ -228,31 +232,31 @@ static const struct layout layouts[] = {
 				       { "valid", 16, 1, FIELD_OUT },
 				       { "writeable", 17, 1, FIELD_OUT },
 				       { "usermode", 18, 1, FIELD_OUT } } },
-	{ "KVM_INTERRUPT", .fields = { { "irq", 0, 4 } } },
+	{ "KVM_INTERRUPT", .fields = { { "irq", 0, 4, FIELD_HEX } } },
 	{ "KVM_IRQ_LINE", .fields = { { "irq", 0, 4 }, { "level", 4, 4 } } },
 	{ "KVM_IRQ_LINE_STATUS", .more = more_line_status },
 	{ "KVM_SIGNAL_MSI", .ret_name = "delivered", .flags = msi_flags, .more = more_msi,
-	  .fields = { { "address", 0, 8 },
-		      { "data", 8, 4 },
-		      { "flags", 12, 4 },
+	  .fields = { { "address", 0, 8, FIELD_HEX },
+		      { "data", 8, 4, FIELD_HEX },
+		      { "flags", 12, 4, FIELD_HEX },
 		      { "devid", 16, 4 } } },
 	{ "KVM_IRQFD", .flags = irqfd_flags,
 	  .fields = { { "fd", 0, 4, FIELD_SIGNED },
 		      { "gsi", 4, 4 },
-		      { "flags", 8, 4 },
+		      { "flags", 8, 4, FIELD_HEX },
 		      { "resamplefd", 12, 4, FIELD_SIGNED } } },
 	{ "KVM_IOEVENTFD", .flags = ioeventfd_flags,
 	  .fields = { { "datamatch", 0, 8 },
 		      { "addr", 8, 8 },
 		      { "len", 16, 4 },
 		      { "fd", 20, 4, FIELD_SIGNED },
-		      { "flags", 24, 4 } } },
+		      { "flags", 24, 4, FIELD_HEX } } },
 	{ "KVM_SET_GSI_ROUTING", .more = more_routes,
-	  .fields = { { "nr", 0, 4 }, { "flags", 4, 4 } } },
+	  .fields = { { "nr", 0, 4 }, { "flags", 4, 4, FIELD_HEX } } },
 	{ "KVM_GET_DIRTY_LOG",
 	  .fields = { { "slot", 0, 2 }, { "address_space", 2, 2 }, { "bitmap", 8, 8 } } },
 	{ "KVM_ENABLE_CAP", .fields = { { "cap", 0, 4, FIELD_CAP },
-					{ "flags", 4, 4 },
+					{ "flags", 4, 4, FIELD_HEX },
 					{ "arg0", 8, 8 },
 					{ "arg1", 16, 8 },
 					{ "arg2", 24, 8 },
@@ -297,6 +301,8 @@ static void add_field(struct json_object *obj, const struct layout *layout, cons
 
 	if (f->flags & FIELD_SIGNED)
 		json_object_object_add(at, name, json_object_new_int64((int32_t)value));
+	else if (f->flags & FIELD_HEX)
+		add_hex(at, name, value);
 	else
 		add(at, name, value);
 	if (f->flags & FIELD_CAP)

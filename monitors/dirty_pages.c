@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../core/attach.h"
+#include "../core/clock.h"
 #include "../core/log.h"
 #include "../core/monitor.h"
 #include "../core/tempfile.h"
@@ -223,6 +224,7 @@ void dirty_pages__write(struct dirty_pages *pages, const struct attachment *at,
 		return;
 	out = output__new(at->env->format, file.stream, 0);
 	if (out) {
+		output__set_clock(out, clock__real_offset_ns());
 		output__begin(out, &all);
 		for (size_t i = 0; i < pages->nr; i++)
 			write_page(out, &pages->list[i], now_ns);

@@ -36,8 +36,11 @@ struct poll_row {
 };
 
 static const struct view views[] = {
-	[VIEW_CHANGES] = { .title = "HALT_POLL_NS", .per_vcpu = true },
-	[VIEW_POLLS] = { .title = "HALT_POLLING", .per_vcpu = true, SAMPLES_OF(VIEW_POLLS) },
+	[VIEW_CHANGES] = { .title = "HALT_POLL_NS", .name = "HALT_POLL_NS", .per_vcpu = true },
+	[VIEW_POLLS] = { .title = "HALT_POLLING",
+			 .name = "HALT_POLLING",
+			 .per_vcpu = true,
+			 SAMPLES_OF(VIEW_POLLS) },
 	{},
 };
 

@@ -43,8 +43,11 @@ struct call_row {
 };
 
 static const struct view views[] = {
-	[VIEW_CALLS] = { .title = "HYPERCALL", .per_vcpu = true, SAMPLES_OF(VIEW_CALLS) },
-	[VIEW_EVENTS] = { .title = "HYPERCALL calls", .per_vcpu = true },
+	[VIEW_CALLS] = { .title = "HYPERCALL",
+			 .name = "HYPERCALL",
+			 .per_vcpu = true,
+			 SAMPLES_OF(VIEW_CALLS) },
+	[VIEW_EVENTS] = { .title = "HYPERCALL calls", .name = "HYPERCALL_CALLS", .per_vcpu = true },
 	{},
 };
 

@@ -26,7 +26,7 @@ struct irq_row {
 	struct row row;
 	const char *comm;
 	uint64_t delay_ns;
-	uint32_t vector;
+	uint64_t vector;
 	uint64_t injections;
 	const char *type;
 	uint8_t reinjected;
@@ -56,8 +56,11 @@ struct irq_row {
 };
 
 static const struct view views[] = {
-	[VIEW_EVENTS] = { .title = "IRQ_INJECT", .per_vcpu = true },
-	[VIEW_VECTORS] = { .title = "INTERRUPTS", .per_vcpu = true, SAMPLES_OF(VIEW_VECTORS) },
+	[VIEW_EVENTS] = { .title = "IRQ_INJECT", .name = "IRQ_INJECT", .per_vcpu = true },
+	[VIEW_VECTORS] = { .title = "INTERRUPTS",
+			   .name = "INTERRUPTS",
+			   .per_vcpu = true,
+			   SAMPLES_OF(VIEW_VECTORS) },
 	{},
 };
 
@@ -71,7 +74,7 @@ static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 11, .help = "the vCPU's thread"),
 	COL(delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, EVENT, .flags = COL_USEC, .width = 9,
 	    .help = "since the local APIC accepted it (table: us)"),
-	COL(vector, "IRQ_NR", COL_U32, ROLE_LABEL, .help = "the vector"),
+	COL(vector, "IRQ_NR", COL_HEX, ROLE_LABEL, .help = "the vector"),
 	COL(injections, "INJECTIONS", COL_U64, ROLE_GAUGE, .merge = MERGE_NONE,
 	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(type, "TYPE", COL_STRING, ROLE_LABEL, EVENT, .width = 9, .help = "IRQ or Soft/INTn"),

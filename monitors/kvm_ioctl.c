@@ -66,8 +66,8 @@ struct ioctl_row {
 };
 
 static const struct view views[] = {
-	[VIEW_CALLS] = { .title = "KVM_IOCTL", SAMPLES_OF(VIEW_CALLS) },
-	[VIEW_EVENTS] = { .title = "KVM_IOCTL calls", .per_vcpu = true },
+	[VIEW_CALLS] = { .title = "KVM_IOCTL", .name = "KVM_IOCTL", SAMPLES_OF(VIEW_CALLS) },
+	[VIEW_EVENTS] = { .title = "KVM_IOCTL calls", .name = "KVM_IOCTL_CALLS", .per_vcpu = true },
 	{},
 };
 

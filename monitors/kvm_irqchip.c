@@ -37,8 +37,8 @@ struct chip_row {
 	const char *chip;
 	uint32_t pin;
 	const char *dst_vec;
-	uint32_t dest;
-	uint32_t vector;
+	uint64_t dest;
+	uint64_t vector;
 	const char *delivery;
 	const char *dest_mode;
 	const char *trigger;
@@ -63,8 +63,10 @@ struct chip_row {
 };
 
 static const struct view views[] = {
-	[VIEW_EVENTS] = { .title = "KVM_IRQCHIP" },
-	[VIEW_COUNTS] = { .title = "IRQCHIP PINS AND MESSAGES", SAMPLES_OF(VIEW_COUNTS) },
+	[VIEW_EVENTS] = { .title = "KVM_IRQCHIP", .name = "KVM_IRQCHIP" },
+	[VIEW_COUNTS] = { .title = "IRQCHIP PINS AND MESSAGES",
+			  .name = "IRQCHIP_PINS",
+			  SAMPLES_OF(VIEW_COUNTS) },
 	{},
 };
 
@@ -86,10 +88,10 @@ static const struct column columns[] = {
 	COL(chip, NULL, COL_STRING, ROLE_LABEL, DATA,
 	    .help = "PIC master, PIC slave, IOAPIC or MSI"),
 	COL(pin, NULL, COL_U32, ROLE_LABEL, DATA, .help = "of that chip; a message has none"),
-	COL(dst_vec, "DST/VEC", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY, .width = 8,
-	    .help = "destination, hexadecimal, and vector"),
-	COL(dest, NULL, COL_U32, ROLE_LABEL, DATA, .help = "APIC id, or a set of them if logical"),
-	COL(vector, NULL, COL_U32, ROLE_LABEL, DATA, .help = "the vector; a PIC does not tell it"),
+	COL(dst_vec, "DST/VEC", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY, .width = 9,
+	    .help = "destination and vector, hexadecimal"),
+	COL(dest, NULL, COL_HEX, ROLE_LABEL, DATA, .help = "APIC id, or a set of them if logical"),
+	COL(vector, NULL, COL_HEX, ROLE_LABEL, DATA, .help = "the vector; a PIC does not tell it"),
 	COL(delivery, NULL, COL_STRING, ROLE_LABEL, DATA,
 	    .help = "delivery mode: Fixed, LowPrio, SMI, NMI, INIT, SIPI or ExtINT"),
 	COL(dest_mode, NULL, COL_STRING, ROLE_LABEL, DATA, .help = "physical or logical"),
@@ -270,7 +272,7 @@ static void fill_route(struct chip_row *row, unsigned int chip, uint32_t pin, ui
 
 	row->chip = chip_name(chip);
 	row->pin = chip == CHIP_MSI ? UINT32_MAX : pin;
-	row->dest = row->vector = UINT32_MAX;
+	row->dest = row->vector = UINT64_MAX;
 	row->redirection_hint = BOOL_ABSENT;
 	snprintf(row->type_pin_text, sizeof(row->type_pin_text), chip == CHIP_MSI ? "%s" : "%s/%u",
 		 row->chip, pin);
@@ -284,7 +286,7 @@ static void fill_route(struct chip_row *row, unsigned int chip, uint32_t pin, ui
 	row->trigger = route.level ? "level" : "edge";
 	if (chip == CHIP_MSI)
 		row->redirection_hint = route.hint;
-	snprintf(row->dst_vec_text, sizeof(row->dst_vec_text), "%x/%u", route.dest, route.vector);
+	snprintf(row->dst_vec_text, sizeof(row->dst_vec_text), "%#x/%#x", route.dest, route.vector);
 	row->dst_vec = row->dst_vec_text;
 	row->others = irq__others(&route, coalesced, row->others_text, sizeof(row->others_text));
 }

@@ -40,7 +40,10 @@ struct timer_row {
 };
 
 static const struct view views[] = {
-	[VIEW_TIMERS] = { .title = "KVM_TIMER", .per_vcpu = true, SAMPLES_OF(VIEW_TIMERS) },
+	[VIEW_TIMERS] = { .title = "KVM_TIMER",
+			  .name = "KVM_TIMER",
+			  .per_vcpu = true,
+			  SAMPLES_OF(VIEW_TIMERS) },
 	{},
 };
 

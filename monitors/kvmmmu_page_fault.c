@@ -71,10 +71,12 @@ struct fault_row {
 };
 
 static const struct view views[] = {
-	[VIEW_EVENT] = { .title = "KVMMMU_PAGE_FAULT", .per_vcpu = true },
-	[VIEW_SLOT] = { .title = "PAGE_FAULTS", SAMPLES_OF(VIEW_SLOT) },
-	[VIEW_MMIO] = { .title = "MMIO", SAMPLES_OF(VIEW_MMIO) },
-	[VIEW_HOT] = { .title = "HOTTEST_PAGES" },
+	[VIEW_EVENT] = { .title = "KVMMMU_PAGE_FAULT",
+			 .name = "KVMMMU_PAGE_FAULT",
+			 .per_vcpu = true },
+	[VIEW_SLOT] = { .title = "PAGE_FAULTS", .name = "PAGE_FAULTS", SAMPLES_OF(VIEW_SLOT) },
+	[VIEW_MMIO] = { .title = "MMIO", .name = "MMIO", SAMPLES_OF(VIEW_MMIO) },
+	[VIEW_HOT] = { .title = "HOTTEST_PAGES", .name = "HOTTEST_PAGES" },
 	{},
 };
 

@@ -74,10 +74,10 @@ struct dirty_row {
 };
 
 static const struct view views[] = {
-	[VIEW_EVENT] = { .title = "MARK_PAGE_DIRTY", .per_vcpu = true },
-	[VIEW_SLOT] = { .title = "DIRTY_SLOTS", SAMPLES_OF(VIEW_SLOT) },
-	[VIEW_MIGRATION] = { .title = "MIGRATION", SAMPLES_OF(VIEW_SLOT) },
-	[VIEW_PAGE] = { .title = "DIRTY_PAGES" },
+	[VIEW_EVENT] = { .title = "MARK_PAGE_DIRTY", .name = "MARK_PAGE_DIRTY", .per_vcpu = true },
+	[VIEW_SLOT] = { .title = "DIRTY_SLOTS", .name = "DIRTY_SLOTS", SAMPLES_OF(VIEW_SLOT) },
+	[VIEW_MIGRATION] = { .title = "MIGRATION", .name = "MIGRATION", SAMPLES_OF(VIEW_SLOT) },
+	[VIEW_PAGE] = { .title = "DIRTY_PAGES", .name = "DIRTY_PAGES", .apart = true },
 	{},
 };
 

@@ -71,12 +71,17 @@ struct load_row {
 };
 
 static const struct view views[] = {
-	[VIEW_LOAD] = { .title = "VCPU_LOAD", .per_vcpu = true, SAMPLES_OF(VIEW_LOAD) },
+	[VIEW_LOAD] = { .title = "VCPU_LOAD",
+			.name = "VCPU_LOAD",
+			.per_vcpu = true,
+			SAMPLES_OF(VIEW_LOAD) },
 	[VIEW_BUDGET] = { .title = "WHERE THE TIME WENT",
+			  .name = "VCPU_BUDGET",
 			  .per_vcpu = true,
 			  .again = true,
 			  SAMPLES_OF(VIEW_LOAD) },
 	[VIEW_THIEVES] = { .title = "WHO TOOK THE CPU",
+			   .name = "VCPU_THIEVES",
 			   .per_vcpu = true,
 			   .again = true,
 			   SAMPLES_OF(VIEW_LOAD) },

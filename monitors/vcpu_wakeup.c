@@ -51,11 +51,13 @@ struct wakeup_row {
 };
 
 static const struct view views[] = {
-	[VIEW_EVENTS] = { .title = "VCPU_WAKEUP", .per_vcpu = true },
+	[VIEW_EVENTS] = { .title = "VCPU_WAKEUP", .name = "VCPU_WAKEUP", .per_vcpu = true },
 	[VIEW_SUMMARY] = { .title = "HALTS AND WAKE-UPS",
+			   .name = "HALTS",
 			   .per_vcpu = true,
 			   SAMPLES_OF(VIEW_SUMMARY) },
 	[VIEW_HISTOGRAM] = { .title = "HISTOGRAM OF HALTS AND WAKE-UPS",
+			     .name = "HALTS_HISTOGRAM",
 			     .per_vcpu = true,
 			     SAMPLES_OF(VIEW_SUMMARY) },
 	{},

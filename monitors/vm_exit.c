@@ -2,6 +2,7 @@
 /* -e: VM exits, to KVM and to user space. The kernel half is vm_exit.bpf.c. */
 #include "vm_exit.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/kvm.h>
@@ -32,6 +33,7 @@ enum { VIEW_KVM, VIEW_USER };
 struct exit_row {
 	struct row row;
 	const char *kind;
+	const char *class;
 	const char *reason;
 	uint64_t reason_code;
 	uint8_t halt; /* BOOL_ABSENT: of several reasons */
@@ -49,8 +51,14 @@ struct exit_row {
 };
 
 static const struct view views[] = {
-	[VIEW_KVM] = { .title = "KVM_EXIT", .per_vcpu = true, SAMPLES_OF(VIEW_KVM) },
-	[VIEW_USER] = { .title = "KVM_USERSPACE_EXIT", .per_vcpu = true, SAMPLES_OF(VIEW_USER) },
+	[VIEW_KVM] = { .title = "KVM_EXIT",
+		       .name = "KVM_EXIT",
+		       .per_vcpu = true,
+		       SAMPLES_OF(VIEW_KVM) },
+	[VIEW_USER] = { .title = "KVM_USERSPACE_EXIT",
+			.name = "KVM_USERSPACE_EXIT",
+			.per_vcpu = true,
+			SAMPLES_OF(VIEW_USER) },
 	{},
 };
 
@@ -83,6 +91,8 @@ static const struct column columns[] = {
 	    .help = "the number behind it"),
 	COL(halt, NULL, COL_BOOL, ROLE_LABEL, .flags = COL_KEY_ONLY,
 	    .help = "the vCPU had nothing to do"),
+	COL(class, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
+	    .help = "what kind of thing it was for, in one word for all vendors"),
 	{},
 };
 
@@ -173,6 +183,21 @@ static const char *reason_name(const struct exit_key *key, char *buf, size_t siz
 	return userspace_reason__name(key->code, buf, size);
 }
 
+static const char *reason_class(const struct exit_key *key)
+{
+	const char *class = NULL;
+
+	if (key->kind != EXIT_TO_USER)
+		class = exit_reason__class(key->kind, key->code);
+	else if (key->code == (EXIT_ERRNO | EINTR))
+		class = userspace_reason__class(KVM_EXIT_INTR);
+	else if (key->code & EXIT_ERRNO)
+		class = "error";
+	else
+		class = userspace_reason__class(key->code);
+	return class ? class : "other";
+}
+
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct exit_record *record = records__get(&at->records, index);
@@ -182,6 +207,7 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	row->kind = key->kind == EXIT_TO_USER ? "userspace" : "kvm";
 	row->reason = reason_name(key, row->text, sizeof(row->text));
 	row->reason_code = key->code;
+	row->class = reason_class(key);
 	row->halt = is_halt(key);
 	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
 }

@@ -69,7 +69,7 @@ enum column_flags {
 	COL_WORSE = 1 << 9,    /* more of it is worse */
 	COL_HIDDEN = 1 << 10,  /* for the monitor alone: no format shows it */
 	COL_WORD = 1 << 11,    /* table: spaces are '_', so that it is one word */
-	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's numbers from 65536 on in hexadecimal */
+	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 
 /* Where a table has too little room: what goes first. Other numbers go last, texts stay. */
@@ -113,8 +113,10 @@ bool column__is_shown(const struct column *col);
  */
 struct view {
 	const char *title;    /* heading of the table, units included */
+	const char *name;     /* "table" in data, of --table and of files; no other view's */
 	bool per_vcpu;	      /* rows are of one vCPU: tid and vcpu apply */
 	bool again;	      /* people see the rows of another view here: no data */
+	bool apart;	      /* of a file that the monitor writes beside the output */
 	unsigned int samples; /* SAMPLES_OF(view) that it shows, itself or another; else none */
 };
 

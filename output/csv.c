@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * CSV as in RFC 4180; text is neutralised (text.h). A monitor's lines all have the same cells, whatever the
- * view; its heading comes once, before its first line.
+ * CSV as in RFC 4180; text is neutralised (text.h). Tables with the same columns
+ * share a heading, which comes once, before the first line of the first of them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #include "format.h"
 
 struct csv {
-	const char **headed; /* monitors whose heading was written */
+	char **headed; /* headings that were written */
 	size_t nr_headed;
 };
 
@@ -138,48 +138,60 @@ static void write_line(struct output *out)
 		output__write(out, out->line.data, out->line.len);
 }
 
-/* A line of headings when row is NULL. */
 static void add_columns(struct output *out, const struct column *col, const struct row *row)
 {
 	for (; col->name; col++) {
-		if ((col->flags & COL_TABLE_ONLY) || !column__is_shown(col))
+		if (!section__has_data(&out->section, col))
 			continue;
 		buf__putc(&out->line, ',');
-		if (!row)
-			add_text(&out->line, col->name);
-		else if (section__has(&out->section, col))
-			add_cell(&out->line, col, row);
+		add_cell(&out->line, col, row);
 	}
 }
 
-static bool add_headed(struct csv *csv, const char *monitor)
+static void add_headings(struct output *out, const struct column *col)
 {
-	const char **headed = reallocarray(csv->headed, csv->nr_headed + 1, sizeof(*headed));
+	for (; col->name; col++) {
+		if (!section__has_data(&out->section, col))
+			continue;
+		buf__putc(&out->line, ',');
+		add_text(&out->line, col->name);
+	}
+}
+
+/* True when a table with the same columns has it already. */
+static bool is_headed(const struct csv *csv, const char *heading)
+{
+	for (size_t i = 0; i < csv->nr_headed; i++)
+		if (!strcmp(csv->headed[i], heading))
+			return true;
+	return false;
+}
+
+static bool add_headed(struct csv *csv, const char *heading)
+{
+	char **headed = reallocarray(csv->headed, csv->nr_headed + 1, sizeof(*headed));
 
 	if (!headed)
 		return false;
-	headed[csv->nr_headed++] = monitor;
 	csv->headed = headed;
-	return true;
+	headed[csv->nr_headed] = strdup(heading);
+	return headed[csv->nr_headed] && ++csv->nr_headed;
 }
 
 static void csv_begin(struct output *out)
 {
 	struct csv *csv = out->state;
-	size_t i;
 
-	for (i = 0; i < csv->nr_headed; i++)
-		if (!strcmp(csv->headed[i], out->section.monitor))
-			return;
-	if (!add_headed(csv, out->section.monitor)) {
-		out->err = out->err ? out->err : ENOMEM;
-		return;
-	}
 	buf__reset(&out->line);
-	buf__puts(&out->line, "monitor,scope");
-	add_columns(out, leading_columns, NULL);
-	add_columns(out, out->section.columns, NULL);
-	write_line(out);
+	buf__puts(&out->line, "monitor,table,scope");
+	add_headings(out, leading_columns);
+	add_headings(out, out->section.columns);
+	if (out->line.failed || is_headed(csv, out->line.data))
+		return;
+	if (add_headed(csv, out->line.data))
+		write_line(out);
+	else if (!out->err)
+		out->err = ENOMEM;
 }
 
 static void csv_row(struct output *out, const struct row *row, unsigned int flags)
@@ -189,8 +201,10 @@ static void csv_row(struct output *out, const struct row *row, unsigned int flag
 	buf__reset(&out->line);
 	add_text(&out->line, out->section.monitor);
 	buf__putc(&out->line, ',');
+	add_text(&out->line, out->section.view->name);
+	buf__putc(&out->line, ',');
 	buf__puts(&out->line, scope__name(out->section.scope));
-	add_columns(out, leading_columns, row);
+	add_columns(out, leading_columns, output__lead(out, row));
 	add_columns(out, out->section.columns, row);
 	write_line(out);
 }
@@ -199,6 +213,8 @@ static void csv_free(struct output *out)
 {
 	struct csv *csv = out->state;
 
+	for (size_t i = 0; i < csv->nr_headed; i++)
+		free(csv->headed[i]);
 	free(csv->headed);
 }
 

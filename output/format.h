@@ -39,23 +39,48 @@ struct output_ops {
 	void (*end)(struct output *out);
 	void (*object)(struct output *out, struct json_object *obj);
 	void (*free)(struct output *out);
+	bool for_people; /* shows views that are there only for people (view.again) */
+};
+
+/* What a row begins with in data: its own head, and what the section says. */
+struct lead {
+	struct row row;
+	const char *time; /* NULL: the wall clock is not known */
+	uint64_t interval_ns;
 };
 
 extern const struct output_ops table_ops, json_ops, csv_ops;
 
+/*
+ * One stream, or several: a file per table, each an output of its own. That of
+ * one stream has itself alone in files.
+ */
 struct output {
 	const struct output_ops *ops;
 	FILE *stream;
+	bool owns_stream;
+	const char *const *tables; /* the wanted ones; NULL: all */
+	struct output **files;	   /* in the order of tables */
+	size_t nr_files;
+	struct output *self[1];
+	struct output *current; /* who takes the section's rows; NULL: nobody wants them */
+	bool has_clock;
 	int width;	  /* of tables; 0: nobody says */
 	bool width_asked; /* by --width: it stays */
 	bool terminal;	  /* people see it at once: emphasis, and no value twice */
 	int err;	  /* errno of the first failure */
 	int64_t real_offset_ns;
+	int64_t time_s; /* the second that time is of */
+	char time[OUTPUT_TIME_LEN];
 	struct section section;
+	struct lead lead;
 	struct buf line; /* for the formats to build a line in */
 	struct buf mended;
 	void *state;
 };
+
+/* Columns of the terminal on stdout; 0 when it is none. */
+int terminal__width(void);
 
 void output__write(struct output *out, const char *data, size_t len);
 
@@ -65,8 +90,17 @@ enum leading_flags {
 	LEAD_VCPU = 1 << 17, /* only in per-vCPU views */
 };
 
-/* The members of struct row, described like a monitor's columns. */
+/*
+ * The members of struct lead, described like a monitor's columns. A table looks
+ * only at those of struct row.
+ */
 extern const struct column leading_columns[];
+
+/* All of them, whatever the view: what does not apply is absent. Valid until the next one. */
+const struct row *output__lead(struct output *out, const struct row *row);
+
+/* True when JSON and CSV have this column in the section's rows. */
+bool section__has_data(const struct section *section, const struct column *col);
 
 /* True when the section's rows have a value for this column. */
 bool section__has(const struct section *section, const struct column *col);
@@ -87,8 +121,9 @@ bool cell__signed(const struct column *col, const struct row *row, int64_t *valu
 /* COL_OBJECT. NULL: absent. */
 struct json_object *cell__object(const struct column *col, const struct row *row);
 /*
- * An object or array in words, "a=1 b=[2 3]": what is 65536 or more is an
- * address or a set of bits, and with hex written as such.
+ * An object or array in words, "a=1 b=[2 3]". With hex, what is 65536 or more is
+ * an address or a set of bits and written as such; so is a number whose userdata
+ * is the word "hex".
  */
 void buf__object(struct buf *buf, struct json_object *obj, bool hex);
 /* COL_PERCENT, COL_DOUBLE. False: absent. */

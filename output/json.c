@@ -223,7 +223,7 @@ static void add_columns(const struct output *out, struct buf *line, const struct
 			const struct row *row)
 {
 	for (; col->name; col++) {
-		if ((col->flags & COL_TABLE_ONLY) || !section__has(&out->section, col))
+		if (!section__has_data(&out->section, col))
 			continue;
 		buf__add(line, ",\"", 2);
 		buf__puts(line, col->name);
@@ -243,10 +243,12 @@ static void json_row(struct output *out, const struct row *row, unsigned int fla
 	buf__reset(line);
 	buf__puts(line, "{\"monitor\":\"");
 	buf__puts(line, section->monitor);
+	buf__puts(line, "\",\"table\":\"");
+	buf__puts(line, section->view->name);
 	buf__puts(line, "\",\"scope\":\"");
 	buf__puts(line, scope__name(section->scope));
 	buf__putc(line, '"');
-	add_columns(out, line, leading_columns, row);
+	add_columns(out, line, leading_columns, output__lead(out, row));
 	add_columns(out, line, section->columns, row);
 	buf__add(line, "}\n", 2);
 	write_line(out);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <json-c/json.h>
 
@@ -45,13 +46,29 @@ const char *format__suffix(enum format format)
 	return formats[format]->suffix;
 }
 
+#define LEAD(_member, ...)                                                  \
+	{                                                                   \
+		.name = #_member, .offset = offsetof(struct lead, _member), \
+		.flags = COL_DATA_ONLY, __VA_ARGS__                         \
+	}
+
 const struct column leading_columns[] = {
-	COLUMN(struct row, ts_ns, "TIME", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 15),
-	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE),
-	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7),
+	COLUMN(struct row, ts_ns, "TIME", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 15,
+	       .help = "CLOCK_MONOTONIC: when the interval or the run ended, or the event was"),
+	LEAD(time, .type = COL_STRING, .help = "the same by the host's clock: RFC 3339"),
+	LEAD(interval_ns, .type = COL_NSEC,
+	     .help = "what the row covers, up to then; null for events and states"),
+	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE,
+	       .help = "the VM's name"),
+	COLUMN(struct row, vm_id, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
+	       .help = "no other VM's on this boot of the host: process, its start, which VM of "
+		       "it"),
+	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7,
+	       .help = "process of the VMM"),
 	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,
-	       .width = 7, .drop = DROP_SECOND),
-	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU),
+	       .width = 7, .drop = DROP_SECOND, .help = "thread of the vCPU"),
+	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU,
+	       .help = "number of the vCPU"),
 	{},
 };
 
@@ -78,6 +95,9 @@ struct output *output__new(enum format format, FILE *stream, int width)
 	out->stream = stream;
 	out->width = width;
 	out->terminal = width > 0;
+	out->self[0] = out;
+	out->files = out->self;
+	out->nr_files = 1;
 	out->state = calloc(1, out->ops->state_size + 1);
 	if (!out->state) {
 		free(out);
@@ -90,76 +110,177 @@ void output__free(struct output *out)
 {
 	if (!out)
 		return;
+	for (size_t i = 0; i < out->nr_files; i++)
+		if (out->files[i] != out)
+			output__free(out->files[i]);
+	if (out->files != out->self)
+		free(out->files);
 	if (out->ops->free)
 		out->ops->free(out);
+	if (out->owns_stream)
+		fclose(out->stream);
 	buf__free(&out->line);
 	buf__free(&out->mended);
 	free(out->state);
 	free(out);
 }
 
+/* Where the name is among the tables; -1: nowhere. */
+static int find_table(const char *const *tables, const char *name)
+{
+	for (int i = 0; tables && tables[i]; i++)
+		if (!strcmp(tables[i], name))
+			return i;
+	return -1;
+}
+
+bool output__wants(const struct output *out, const struct view *view)
+{
+	if (view->again && !out->ops->for_people)
+		return false;
+	return !out->tables || find_table(out->tables, view->name) >= 0;
+}
+
 void output__set_width(struct output *out, int width)
 {
-	out->width = width;
-	out->width_asked = true;
+	for (size_t i = 0; i < out->nr_files; i++) {
+		out->files[i]->width = width;
+		out->files[i]->width_asked = true;
+	}
 }
 
 void output__set_clock(struct output *out, int64_t real_offset_ns)
 {
-	out->real_offset_ns = real_offset_ns;
+	for (size_t i = 0; i < out->nr_files; i++) {
+		struct output *file = out->files[i];
+
+		if (file->has_clock && file->real_offset_ns == real_offset_ns)
+			continue;
+		file->has_clock = true;
+		file->real_offset_ns = real_offset_ns;
+		file->time[0] = '\0';
+	}
 }
 
 void output__begin_window(struct output *out, enum scope scope, uint64_t since_ns, uint64_t now_ns)
 {
-	if (out->ops->begin_window)
-		out->ops->begin_window(out, scope, since_ns, now_ns);
+	for (size_t i = 0; i < out->nr_files; i++)
+		if (out->ops->begin_window)
+			out->ops->begin_window(out->files[i], scope, since_ns, now_ns);
 }
 
 void output__end_window(struct output *out)
 {
-	if (out->ops->end_window)
-		out->ops->end_window(out);
+	for (size_t i = 0; i < out->nr_files; i++)
+		if (out->ops->end_window)
+			out->ops->end_window(out->files[i]);
 }
 
 void output__begin(struct output *out, const struct section *section)
 {
-	out->section = *section;
+	out->current = NULL;
+	if (!output__wants(out, section->view))
+		return;
+	out->current = out->files == out->self ?
+			       out :
+			       out->files[find_table(out->tables, section->view->name)];
+	out->current->section = *section;
 	if (out->ops->begin)
-		out->ops->begin(out);
+		out->ops->begin(out->current);
 }
 
 void output__row(struct output *out, const struct row *row, unsigned int flags)
 {
-	out->ops->row(out, row, flags);
+	if (out->current)
+		out->ops->row(out->current, row, flags);
 }
 
 void output__more(struct output *out, const char *text)
 {
-	if (out->ops->more)
-		out->ops->more(out, text);
+	if (out->current && out->ops->more)
+		out->ops->more(out->current, text);
 }
 
 void output__end(struct output *out)
 {
-	if (out->ops->end)
-		out->ops->end(out);
+	if (out->current && out->ops->end)
+		out->ops->end(out->current);
+	out->current = NULL;
 }
 
 void output__object(struct output *out, struct json_object *obj)
 {
-	if (out->ops->object)
-		out->ops->object(out, obj);
+	for (size_t i = 0; i < out->nr_files; i++)
+		if (out->ops->object)
+			out->ops->object(out->files[i], obj);
 	json_object_put(obj);
 }
 
 int output__flush(struct output *out)
 {
-	errno = 0;
-	if (fflush(out->stream) && !out->err)
-		out->err = errno ? errno : EIO;
-	/* Who gets to know it decides. */
-	clearerr(out->stream);
-	return out->err;
+	int err = 0;
+
+	for (size_t i = 0; i < out->nr_files; i++) {
+		struct output *file = out->files[i];
+
+		errno = 0;
+		if (fflush(file->stream) && !file->err)
+			file->err = errno ? errno : EIO;
+		/* Who gets to know it decides. */
+		clearerr(file->stream);
+		err = err ? err : file->err;
+	}
+	return err;
+}
+
+void output__write_time(char text[OUTPUT_TIME_LEN], int64_t real_ns)
+{
+	enum { NSEC_PER_SEC = 1000000000, NSEC_PER_MSEC = 1000000 };
+	time_t second = real_ns / NSEC_PER_SEC;
+	long minutes;
+	struct tm tm;
+	size_t len;
+
+	localtime_r(&second, &tm);
+	minutes = labs(tm.tm_gmtoff) / 60;
+	len = strftime(text, OUTPUT_TIME_LEN, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + len, OUTPUT_TIME_LEN - len, ".%03u%c%02u:%02u",
+		 (unsigned int)(real_ns % NSEC_PER_SEC / NSEC_PER_MSEC),
+		 tm.tm_gmtoff < 0 ? '-' : '+', (unsigned int)(minutes / 60 % 100),
+		 (unsigned int)(minutes % 60));
+}
+
+/* The zone is looked up once a second: events come by the hundred thousand. */
+static const char *lead_time(struct output *out, uint64_t ts_ns)
+{
+	enum { MS_AT = 20, NSEC_PER_SEC = 1000000000, NSEC_PER_MSEC = 1000000 };
+	int64_t real_ns = ts_ns + out->real_offset_ns;
+	unsigned int ms = real_ns % NSEC_PER_SEC / NSEC_PER_MSEC;
+
+	if (!out->has_clock || real_ns < 0)
+		return NULL;
+	if (!out->time[0] || real_ns / NSEC_PER_SEC != out->time_s) {
+		output__write_time(out->time, real_ns);
+		out->time_s = real_ns / NSEC_PER_SEC;
+	}
+	for (int i = MS_AT + 2; i >= MS_AT; i--, ms /= 10)
+		out->time[i] = '0' + ms % 10;
+	return out->time;
+}
+
+const struct row *output__lead(struct output *out, const struct row *row)
+{
+	const struct section *section = &out->section;
+	struct lead *lead = &out->lead;
+
+	lead->row = *row;
+	if (!section->view->per_vcpu)
+		lead->row.tid = lead->row.vcpu = UINT32_MAX;
+	lead->time = lead_time(out, row->ts_ns);
+	lead->interval_ns = section->now_ns > section->since_ns ?
+				    section->now_ns - section->since_ns :
+				    UINT64_MAX;
+	return &lead->row;
 }
 
 void output__write(struct output *out, const char *data, size_t len)
@@ -186,6 +307,35 @@ bool section__has(const struct section *section, const struct column *col)
 	return !col->views || (col->views & section->view_bit);
 }
 
+bool section__has_data(const struct section *section, const struct column *col)
+{
+	return !(col->flags & COL_TABLE_ONLY) && column__is_shown(col) &&
+	       (!col->views || (col->views & section->view_bit));
+}
+
+/* The next one from col on that a view has in data. */
+static const struct column *next_data(const struct column *col, unsigned int bit)
+{
+	const struct section section = { .view_bit = bit };
+
+	while (col->name && !section__has_data(&section, col))
+		col++;
+	return col;
+}
+
+bool view__same_data(const struct column *a, unsigned int a_bit, const struct column *b,
+		     unsigned int b_bit)
+{
+	for (;; a++, b++) {
+		a = next_data(a, a_bit);
+		b = next_data(b, b_bit);
+		if (!a->name || !b->name)
+			return !a->name && !b->name;
+		if (strcmp(a->name, b->name))
+			return false;
+	}
+}
+
 const char *cell__string(const struct column *col, const struct row *row)
 {
 	return *(const char *const *)cell__at(col, row);
@@ -207,13 +357,21 @@ struct json_object *cell__object(const struct column *col, const struct row *row
 	return *(struct json_object *const *)cell__at(col, row);
 }
 
+/* Who made it says that people read it so, however small it is. */
+static bool is_hex(struct json_object *value)
+{
+	const char *mark = json_object_get_userdata(value);
+
+	return mark && !strcmp(mark, "hex");
+}
+
 static void buf__value(struct buf *buf, struct json_object *value, bool hex)
 {
 	enum { LEAST_HEX = 65536 };
 
 	switch (json_object_get_type(value)) {
 	case json_type_int:
-		if (hex && json_object_get_uint64(value) >= LEAST_HEX)
+		if (hex && (json_object_get_uint64(value) >= LEAST_HEX || is_hex(value)))
 			buf__printf(buf, "%#" PRIx64, json_object_get_uint64(value));
 		else
 			buf__puts(buf, json_object_get_string(value));

@@ -6,17 +6,24 @@
  *	output__row(out, &row.row, 0);
  *	output__end(out);
  *
- * Everything goes to one stream; its first error (a closed pipe, a full disk)
- * is kept and told by output__flush().
+ * Each stream's first error (a closed pipe, a full disk) is kept and told by
+ * output__flush().
  */
 #ifndef KVM_WATCHER_OUTPUT_H
 #define KVM_WATCHER_OUTPUT_H
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "column.h"
 
 struct json_object;
+
+/*
+ * The version of what JSON says (docs/schema.json). Within one, members are
+ * added, and never renamed or removed.
+ */
+enum { OUTPUT_SCHEMA = 1 };
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
 
@@ -43,15 +50,40 @@ const char *format__names(char *buf, size_t size);
 /* What names of files in it end with, without the dot. */
 const char *format__suffix(enum format format);
 
+/* The columns of two views are the same in data: one CSV file can have both. */
+bool view__same_data(const struct column *a, unsigned int a_bit, const struct column *b,
+		     unsigned int b_bit);
+
 struct output;
+
+/* What a user wants written, and where. */
+struct output_target {
+	enum format format;
+	const char *path; /* NULL: stdout; with a slash at its end: a directory, a file per table */
+	const char *const
+		*tables; /* names of views, ends with NULL; NULL: all. Kept by reference */
+};
 
 /* NULL and errno when out of memory. width: terminal columns, 0 when not a terminal. */
 struct output *output__new(enum format format, FILE *stream, int width);
-/* The same, as wide as the terminal if stdout is one, or, asked for, width. */
-struct output *output__to_stdout(enum format format, int width);
 /* Tables are so wide, whatever they are written to. */
 void output__set_width(struct output *out, int width);
+
+/*
+ * To stdout, as wide as the terminal if it is one, or to files, which are
+ * created or emptied. A directory needs tables. 0 or -errno; then failed has the path.
+ */
+int output__open(const struct output_target *target, struct output **out, char failed[PATH_MAX]);
+
 void output__free(struct output *out);
+
+/* False: rows of this view would not be written. */
+bool output__wants(const struct output *out, const struct view *view);
+
+enum { OUTPUT_TIME_LEN = 40 };
+
+/* A moment of CLOCK_REALTIME by RFC 3339, in the local zone, with ms. */
+void output__write_time(char text[OUTPUT_TIME_LEN], int64_t real_ns);
 
 /*
  * What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, for the rows that follow:
@@ -70,8 +102,8 @@ void output__more(struct output *out, const char *text);
 void output__end(struct output *out);
 
 /*
- * One object that is not a row (the last line of a run, --check, --list as
- * JSON). Takes ownership of obj. Table and CSV print nothing for it.
+ * One object that is not a row (the first and the last line of a run), to each
+ * file. Takes ownership of obj. Table and CSV print nothing for it.
  */
 void output__object(struct output *out, struct json_object *obj);
 

@@ -863,6 +863,7 @@ static void table_free(struct output *out)
 const struct output_ops table_ops = {
 	.name = "table",
 	.suffix = "txt",
+	.for_people = true,
 	.state_size = sizeof(struct table),
 	.begin_window = table_begin_window,
 	.end_window = table_end_window,

@@ -2,10 +2,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "output.h"
+#include "format.h"
 
-/* Columns of the terminal on stdout; 0 when it is none. */
-static int terminal_width(void)
+int terminal__width(void)
 {
 	struct winsize size;
 
@@ -14,13 +13,4 @@ static int terminal_width(void)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_col)
 		return 80;
 	return size.ws_col;
-}
-
-struct output *output__to_stdout(enum format format, int width)
-{
-	struct output *out = output__new(format, stdout, terminal_width());
-
-	if (out && width)
-		output__set_width(out, width);
-	return out;
 }

@@ -59,6 +59,11 @@ is "... and what is said at the end comes after it" 1 \
 
 kvm_watcher -e -t 0.3 --interval=0.1 --format=json >"$TMP/out" 2>"$TMP/err"
 holds "every line is JSON" jq -e . "$TMP/out"
+is "the first line tells what it is" 'start 1 ["-e","-t","0.3","--interval=0.1","--format=json"] 0.1' \
+	"$(head -n 1 "$TMP/out" | jq -r '"\(.scope) \(.schema) \(.options | tojson) \(.interval_ns / 1e9)"')"
+is "its clocks are of one moment, now" true "$(head -n 1 "$TMP/out" | jq '.clock.mono_ns == .ts_ns and
+	.clock.real_time == .time and now - .clock.real_ns / 1e9 < 60')"
+is "its hooks are the summary's" "$(head -n 1 "$TMP/out" | jq -c .hooks)" "$(tail -n 1 "$TMP/out" | jq -c .hooks)"
 is "the last line is the summary" '"summary"' "$(tail -n 1 "$TMP/out" | jq .scope)"
 is "the summary tells every kind of loss as a number" true \
 	"$(tail -n 1 "$TMP/out" | jq '[.lost[]] | length > 0 and all(type == "number")')"
@@ -84,8 +89,52 @@ else
 	fail "--self-cost: kvm_watcher runs"
 fi
 kvm_watcher -e -t 0.2 --format=csv >"$TMP/out" 2>/dev/null
-is "CSV begins with its header" "monitor,scope,ts_ns,vm,pid,tid,vcpu" \
-	"$(head -n 1 "$TMP/out" | cut -d, -f1-7)"
+is "CSV begins with its header" "monitor,table,scope,ts_ns,time,interval_ns,vm,vm_id,pid,tid,vcpu" \
+	"$(head -n 1 "$TMP/out" | cut -d, -f1-11)"
+refuses "CSV of tables with different columns" 2 "table=NAME.*output=DIR/" -e -w --format=csv
+refuses "a table that there is none of" 2 "choose from KVM_EXIT, KVM_USERSPACE_EXIT" -e --table=HALTS
+refuses "--output of a directory without a slash" 1 "with a slash at its end" -e --output="$TMP"
+refuses "--output where no file can be" 1 "No such file" -e --output="$TMP/none/rows"
+
+kvm_watcher -e -T -t 0.3 --format=csv --output="$TMP/rows/" >"$TMP/out" 2>"$TMP/err"
+is "--output=DIR/: a file for each table" "KVM_EXIT.csv KVM_TIMER.csv KVM_USERSPACE_EXIT.csv" \
+	"$(cd "$TMP/rows" && echo *)"
+is "--output=DIR/: nothing on standard output" 0 "$(wc -c <"$TMP/out")"
+kvm_watcher -e -t 0.1 --format=json --output="$TMP/rows.json" >"$TMP/out" 2>"$TMP/err"
+is "--output=FILE: all of it" "start summary" \
+	"$(jq -r 'select(.monitor == "kvm_watcher") | .scope' "$TMP/rows.json" | paste -sd ' ' -)"
+for question in "-e -t 0.1" list; do
+	# shellcheck disable=SC2086
+	kvm_watcher $question --output=/dev/full >"$TMP/out" 2>"$TMP/err"
+	is "a full disk: $question: exit status" 1 $?
+	is "a full disk: $question: a sentence" 1 "$(grep -c 'No space left' "$TMP/err")"
+done
+
+# What all monitors write, against the schema; the guest does something for most tables.
+if planned schema; then
+	guest_at_gate 1 out=20 cpuid=20 mmio_read=20 mmio_write=20 hlt=5
+	guest_pid=$gated
+	kvm_watcher -e -w -h -l -d -f -m -n -o -c -i -T --events -p "$guest_pid" --format=json \
+		--output="$TMP/all.json" 2>"$TMP/err" &
+	watch_pid=$!
+	for _ in $(seq 300); do
+		! grep -qs ": watching" "$TMP/err" || break
+		sleep 0.1
+	done
+	open_gate
+	wait "$guest_pid"
+	wait "$watch_pid"
+	watch_pid=
+	{
+		kvm_watcher --check -e -w --format=json
+		kvm_watcher --list -p $$ --format=json
+	} >>"$TMP/all.json" 2>/dev/null
+	is "all monitors' rows fit the schema" null \
+		"$(jq -nc --slurpfile schema docs/schema.json -f tests/schema.jq "$TMP/all.json")"
+	sed 's/"table":"KVM_USERSPACE_EXIT"/&,"more":1/' "$TMP/all.json" >"$TMP/more.json"
+	is "the schema finds what does not fit" '["KVM_USERSPACE_EXIT.more: not in the schema"]' \
+		"$(jq -nc --slurpfile schema docs/schema.json -f tests/schema.jq "$TMP/more.json")"
+fi
 
 # A reader that goes away ends it quietly.
 kvm_guest out=20000 >/dev/null &

@@ -62,9 +62,13 @@ done
 watchers=
 for format in table json csv; do
 	directory=$(printf '%s/%s\033[1m\nkvm_watcher: forged' "$TMP" "$format")
-	kvm_watcher -e -d --interval=3600 --format=$format --temp-dir="$directory" >"$TMP/$format.out" 2>"$TMP/$format.err" &
+	tables='' list=''
+	test $format != csv || tables=--table=KVM_EXIT,KVM_USERSPACE_EXIT list=--table=VMS
+	# shellcheck disable=SC2086
+	kvm_watcher -e -d --interval=3600 --format=$format $tables --temp-dir="$directory" >"$TMP/$format.out" 2>"$TMP/$format.err" &
 	watchers="$watchers $!"
-	kvm_watcher --list --format=$format >"$TMP/$format.list" 2>"$TMP/$format.list.err"
+	# shellcheck disable=SC2086
+	kvm_watcher --list --format=$format $list >"$TMP/$format.list" 2>"$TMP/$format.list.err"
 done
 for format in table json csv; do
 	tries=100

@@ -81,7 +81,7 @@ ask "KICK_CPU: apic id" '[[[0,77,17,34],0,77]]' \
 	"$(written KICK_CPU '[.args, .decoded.flags, .decoded.apic_id]')"
 ask "CLOCK_PAIRING: GPA and clock" '[[true,0,"wallclock"]]' \
 	"$(written CLOCK_PAIRING '[.decoded.gpa == .args[0], .decoded.clock_type, .decoded.clock]')"
-ask "SEND_IPI: destinations, 64-bit" '[[5,2,100,253,253,"fixed",[100,102,165]]]' \
+ask "SEND_IPI: destinations, 64-bit" '[[5,2,100,253,253,"Fixed",[100,102,165]]]' \
 	"$(written SEND_IPI '.decoded | [.bitmap_low, .bitmap_high, .lowest_apic_id, .icr, .vector,
 		.delivery_mode, .destinations]')"
 ask "SCHED_YIELD: apic id" '[{"apic_id":78}]' "$(written SCHED_YIELD .decoded)"

@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 
 #include "../../decode/hypercalls.h"
+#include "../../output/format.h"
 #include "../../decode/ioctls.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -119,7 +120,7 @@ static void test_hypercalls(void **state)
 	(void)state;
 	hypercall_is(10, args, true,
 		     "{\"bitmap_low\":9223372036854775809,\"bitmap_high\":3,"
-		     "\"lowest_apic_id\":10,\"icr\":1277,\"vector\":253,\"delivery_mode\":\"nmi\","
+		     "\"lowest_apic_id\":10,\"icr\":1277,\"vector\":253,\"delivery_mode\":\"NMI\","
 		     "\"destinations\":[10,73,74,75]}");
 	hypercall_is(5, args, true, "{\"flags\":9223372036854775809,\"apic_id\":3}");
 	hypercall_is(9, args, true,
@@ -134,6 +135,25 @@ static void test_hypercalls(void **state)
 	assert_json(hypercall__decode(HYPERCALL_XEN, 5, args, true), "{}");
 }
 
+/* People read bitmaps, vectors and APIC ids in hexadecimal, however small they are. */
+static void test_hexadecimal(void **state)
+{
+	static const __u64 args[HYPERCALL_ARGS] = { 5, 0, 10, 0x4fd };
+	struct json_object *obj = hypercall__decode(HYPERCALL_KVM, 10, args, true);
+	struct buf buf = {};
+
+	(void)state;
+	buf__object(&buf, obj, true);
+	assert_string_equal(buf.data, "bitmap_low=0x5 bitmap_high=0 lowest_apic_id=0xa icr=0x4fd "
+				      "vector=0xfd delivery_mode=NMI destinations=[0xa 0xc]");
+	buf__reset(&buf);
+	buf__object(&buf, obj, false);
+	assert_string_equal(buf.data, "bitmap_low=5 bitmap_high=0 lowest_apic_id=10 icr=1277 "
+				      "vector=253 delivery_mode=NMI destinations=[10 12]");
+	buf__free(&buf);
+	json_object_put(obj);
+}
+
 /* 32 registers wide: the second bitmap begins 32 ids further. */
 static void test_send_ipi_32(void **state)
 {
@@ -142,7 +162,7 @@ static void test_send_ipi_32(void **state)
 	(void)state;
 	hypercall_is(10, args, false,
 		     "{\"bitmap_low\":2147483649,\"bitmap_high\":1,"
-		     "\"lowest_apic_id\":0,\"icr\":48,\"vector\":48,\"delivery_mode\":\"fixed\","
+		     "\"lowest_apic_id\":0,\"icr\":48,\"vector\":48,\"delivery_mode\":\"Fixed\","
 		     "\"destinations\":[0,31,32]}");
 }
 
@@ -246,7 +266,7 @@ static void test_routes(void **state)
 		    "{\"nr\":100,\"flags\":0,\"entries\":["
 		    "{\"gsi\":1,\"type\":\"irqchip\",\"irqchip\":2,\"pin\":3},"
 		    "{\"gsi\":24,\"type\":\"msi\",\"address\":3302811049984,\"data\":1089,"
-		    "\"vector\":65,\"destination\":786,\"delivery_mode\":\"nmi\"}]}");
+		    "\"vector\":65,\"destination\":786,\"delivery_mode\":\"NMI\"}]}");
 	assert_json(decode(KVM_SET_GSI_ROUTING, 0, 0, &routes, 8),
 		    "{\"nr\":100,\"flags\":0,\"entries\":[]}");
 	assert_json(decode(KVM_SET_GSI_ROUTING, 0, -14, NULL, 0), "{\"entries\":[]}");
@@ -270,9 +290,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),	    cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_abis),	    cmocka_unit_test(test_hypercalls),
-		cmocka_unit_test(test_send_ipi_32), cmocka_unit_test(test_hyperv),
-		cmocka_unit_test(test_ioctls),	    cmocka_unit_test(test_vcpu_events),
-		cmocka_unit_test(test_routes),	    cmocka_unit_test(test_line_status),
+		cmocka_unit_test(test_hexadecimal), cmocka_unit_test(test_send_ipi_32),
+		cmocka_unit_test(test_hyperv),	    cmocka_unit_test(test_ioctls),
+		cmocka_unit_test(test_vcpu_events), cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_line_status),
 	};
 
 	return cmocka_run_group_tests_name("calls", tests, NULL, NULL);

@@ -235,6 +235,71 @@ static void test_wrong_monitors(void **state)
 		"-m, --mmio works only together with -f, --kvmmmu_page_fault; give both");
 }
 
+static void is_refused(const struct command *command, const char *line, const char *message)
+{
+	struct result *r = run_with(command, line);
+	char expected[1024];
+
+	snprintf(expected, sizeof(expected), "kvm_watcher: %s\n", message);
+	assert_string_equal(r->err, expected);
+	assert_int_equal(r->code, EXIT_USAGE);
+}
+
+static void writes(const struct command *command, const char *line, const char *tables)
+{
+	struct result *r = run_with(command, line);
+	char text[1024] = "";
+
+	assert_string_equal(r->err, "");
+	assert_int_equal(r->code, -1);
+	for (const char *const *name = r->opts.tables; *name; name++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ", *name);
+	assert_string_equal(text, tables);
+}
+
+/* The program's own tables. */
+static void test_tables(void **state)
+{
+	(void)state;
+	writes(&watch_command, "-e", "KVM_EXIT KVM_USERSPACE_EXIT ");
+	writes(&watch_command, "-e --format=csv", "KVM_EXIT KVM_USERSPACE_EXIT ");
+	writes(&watch_command, "-e -w --table=halts,KVM_EXIT,HALTS", "HALTS KVM_EXIT ");
+	writes(&watch_command, "-w", "VCPU_WAKEUP HALTS HALTS_HISTOGRAM ");
+	writes(&watch_command, "-w -e --summary",
+	       "KVM_EXIT KVM_USERSPACE_EXIT HALTS HALTS_HISTOGRAM ");
+	writes(&watch_command, "-w -T --format=csv --output=a/",
+	       "HALTS HALTS_HISTOGRAM KVM_TIMER ");
+	writes(&watch_command, "-w -T --format=csv --table=KVM_TIMER --output=a", "KVM_TIMER ");
+	writes(&watch_command, "-h --events", "HYPERCALL HYPERCALL_CALLS ");
+	writes(&watch_command, "-h", "HYPERCALL ");
+	writes(&watch_command, "-o", "VCPU_LOAD VCPU_BUDGET VCPU_THIEVES ");
+	/* What only people see has no data, and the file of pages is none of the output's. */
+	writes(&watch_command, "-o --format=csv", "VCPU_LOAD ");
+	writes(&watch_command, "-d --format=json", "MARK_PAGE_DIRTY DIRTY_SLOTS MIGRATION ");
+	writes(&list_command, "--table=VCPUS", "VCPUS ");
+	writes(&watch_command, "--list", "VMS VCPUS ");
+	is_refused(&watch_command, "-w -T --format=csv",
+		   "--format=csv: HALTS and HALTS_HISTOGRAM have different columns; choose with "
+		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
+	is_refused(&list_command, "--format=csv --output=a",
+		   "--format=csv: VMS and VCPUS have different columns; choose with "
+		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
+	is_refused(&watch_command, "-e --table=KVM_EXIT,HALTS",
+		   "--table: \"HALTS\" is not a table here; choose from KVM_EXIT, "
+		   "KVM_USERSPACE_EXIT");
+	is_refused(&watch_command, "-e --table=KVM_EXIT,",
+		   "--table: \"\" is not a table here; choose from KVM_EXIT, KVM_USERSPACE_EXIT");
+	is_refused(&watch_command, "-o --table=VCPU_THIEVES --format=json",
+		   "--table: \"VCPU_THIEVES\" is not a table here; choose from VCPU_LOAD");
+	is_refused(&watch_command, "-h --table=HYPERCALL_CALLS",
+		   "--table: HYPERCALL_CALLS is of single events; add --events to have it");
+	is_refused(&watch_command, "-w --summary --table=VCPU_WAKEUP",
+		   "--table: VCPU_WAKEUP is of single events, and --summary leaves them out");
+	is_refused(&watch_command, "-e --output=",
+		   "--output: the name is empty; give a file's, or a directory's with a slash at "
+		   "its end");
+}
+
 static void test_wrong_names(void **state)
 {
 	(void)state;
@@ -620,17 +685,29 @@ static void test_real_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_width),
-		cmocka_unit_test(test_values),	      cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_has_vcpus),     cmocka_unit_test(test_wrong_monitors),
-		cmocka_unit_test(test_wrong_names),   cmocka_unit_test(test_abbreviations),
-		cmocka_unit_test(test_commands),      cmocka_unit_test(test_monitor_options),
-		cmocka_unit_test(test_wrong_words),   cmocka_unit_test(test_wrong_numbers),
-		cmocka_unit_test(test_durations),     cmocka_unit_test(test_many_vcpus),
-		cmocka_unit_test(test_wrong_choices), cmocka_unit_test(test_memory_options),
-		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_help),
-		cmocka_unit_test(test_version),	      cmocka_unit_test(test_real_keys_are_unique),
-		cmocka_unit_test(test_real_choice),   cmocka_unit_test(test_real_bandwidth),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_has_vcpus),
+		cmocka_unit_test(test_wrong_monitors),
+		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_abbreviations),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_monitor_options),
+		cmocka_unit_test(test_wrong_words),
+		cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_many_vcpus),
+		cmocka_unit_test(test_wrong_choices),
+		cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),
+		cmocka_unit_test(test_real_bandwidth),
 		cmocka_unit_test(test_real_help),
 	};
 

@@ -23,6 +23,9 @@
 #define GOLDEN_DIR "tests/golden"
 #endif
 
+/* Rows are of the end of 2023. */
+#define REAL_OFFSET 1703980800000000000LL
+
 struct exit_row {
 	struct row row;
 	const char *kind;
@@ -35,8 +38,8 @@ struct exit_row {
 };
 
 static const struct view exit_views[] = {
-	{ "KVM_EXIT", .per_vcpu = true },
-	{ "KVM_USERSPACE_EXIT", .per_vcpu = false },
+	{ "KVM_EXIT", "KVM_EXIT", .per_vcpu = true },
+	{ "KVM_USERSPACE_EXIT", "KVM_USERSPACE_EXIT", .per_vcpu = false },
 	{},
 };
 
@@ -183,7 +186,7 @@ struct timer_row {
 	const char *mode;
 };
 
-static const struct view timer_views[] = { { "KVM_TIMER", .per_vcpu = true }, {} };
+static const struct view timer_views[] = { { "KVM_TIMER", "KVM_TIMER", .per_vcpu = true }, {} };
 
 static const struct column timer_columns[] = {
 	COLUMN(struct timer_row, delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, .flags = COL_USEC),
@@ -249,7 +252,8 @@ struct call_row {
 	struct json_object *errors, *decoded;
 };
 
-static const struct view call_views[] = { { "KVM_IOCTL", .per_vcpu = true }, {} };
+static const struct view call_views[] = { { "KVM_IOCTL", "KVM_IOCTL_CALLS", .per_vcpu = true },
+					  {} };
 
 static const struct column call_columns[] = {
 	COLUMN(struct call_row, ret, "RET", COL_S64, ROLE_GAUGE),
@@ -299,6 +303,7 @@ static char *render(enum format format, int width, void (*write_rows)(struct out
 	assert_non_null(stream);
 	out = output__new(format, stream, width);
 	assert_non_null(out);
+	output__set_clock(out, REAL_OFFSET);
 	write_rows(out);
 	assert_int_equal(output__flush(out), 0);
 	output__free(out);
@@ -579,6 +584,181 @@ static void test_events_are_flushed(void **state)
 	close(fds[0]);
 }
 
+static void check_time(int64_t real_ns, const char *zone, const char *expected)
+{
+	char text[OUTPUT_TIME_LEN];
+
+	setenv("TZ", zone, 1);
+	tzset();
+	output__write_time(text, real_ns);
+	assert_string_equal(text, expected);
+}
+
+static void test_time(void **state)
+{
+	(void)state;
+	check_time(0, "UTC0", "1970-01-01T00:00:00.000+00:00");
+	check_time(1703980799999999999, "UTC0", "2023-12-30T23:59:59.999+00:00");
+	check_time(1703980800000000000, "XXX-05:45", "2023-12-31T05:45:00.000+05:45");
+	check_time(1703980800007000000, "XXX+11", "2023-12-30T13:00:00.007-11:00");
+	setenv("TZ", "XYZ-1", 1);
+	tzset();
+}
+
+/* The second is looked up once, and anew when the clock is set. */
+static void write_seconds(struct output *out)
+{
+	static const uint64_t ts_ns[] = { 999999999, 1000000000, 1999000000, 5000000 };
+	struct timer_row row = { .row = { 0, "web", NULL, 1, 2, 0 } };
+
+	output__begin(out, &timer_events);
+	for (size_t i = 0; i < 4; i++) {
+		row.row.ts_ns = ts_ns[i];
+		output__row(out, &row.row, 0);
+	}
+	output__set_clock(out, REAL_OFFSET + 60000000000LL);
+	output__row(out, &row.row, 0);
+	output__end(out);
+}
+
+static void test_time_of_rows(void **state)
+{
+	static const char *const times[] = { "01:00:00.999", "01:00:01.000", "01:00:01.999",
+					     "01:00:00.005", "01:01:00.005" };
+	size_t len, i = 0;
+	char *text = render(FORMAT_JSON, 0, write_seconds, &len);
+
+	(void)state;
+	for (char *p = text; (p = strstr(p, "\"time\":\"")); p++, i++) {
+		assert_true(i < 5);
+		assert_memory_equal(p + 8, "2023-12-31T", 11);
+		assert_memory_equal(p + 19, times[i], 12);
+		assert_memory_equal(p + 31, "+01:00\"", 7);
+	}
+	assert_int_equal(i, 5);
+	free(text);
+}
+
+/* Without the host's clock there is no time. */
+static void test_no_clock(void **state)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *stream = open_memstream(&text, &len);
+	struct output *out = output__new(FORMAT_JSON, stream, 0);
+
+	(void)state;
+	write_events(out);
+	assert_int_equal(output__flush(out), 0);
+	assert_non_null(strstr(text, "\"time\":null,\"interval_ns\":null,\"vm\":\"web\","));
+	output__free(out);
+	fclose(stream);
+	free(text);
+}
+
+static const char *const only_user[] = { "KVM_USERSPACE_EXIT", NULL };
+static const char *const both[] = { "KVM_EXIT", "KVM_USERSPACE_EXIT", NULL };
+
+static struct output *open_target(enum format format, const char *path, const char *const *tables)
+{
+	const struct output_target target = { format, path, tables };
+	char failed[PATH_MAX];
+	struct output *out;
+
+	assert_int_equal(output__open(&target, &out, failed), 0);
+	return out;
+}
+
+static void remove_all(const char *dir)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* A table that nobody wants is not written, and has no file. */
+static void test_tables(void **state)
+{
+	char dir[] = "/tmp/kvm_watcher-test.XXXXXX", path[128], *text;
+	struct output *out;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/rows", dir);
+	out = open_target(FORMAT_TABLE, path, only_user);
+	assert_true(output__wants(out, &exit_views[1]));
+	assert_false(output__wants(out, &exit_views[0]));
+	write_both(out);
+	assert_int_equal(output__flush(out), 0);
+	output__free(out);
+	text = load(path);
+	assert_memory_equal(text, "KVM_USERSPACE_EXIT (", 20);
+	assert_null(strstr(text, "KVM_EXIT ("));
+	free(text);
+	remove_all(dir);
+}
+
+static void test_file_per_table(void **state)
+{
+	char dir[] = "/tmp/kvm_watcher-test.XXXXXX", path[128], *text;
+	struct output *out;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/new/", dir);
+	out = open_target(FORMAT_JSON, path, both);
+	output__set_clock(out, REAL_OFFSET);
+	write_object(out);
+	write_both(out);
+	/* Nobody wants it. */
+	write_events(out);
+	assert_int_equal(output__flush(out), 0);
+	output__free(out);
+	for (int i = 0; both[i]; i++) {
+		snprintf(path, sizeof(path), "%s/new/%s.json", dir, both[i]);
+		text = load(path);
+		/* Each has the objects. */
+		assert_memory_equal(text, "{\"monitor\":\"kvm_watcher\",", 25);
+		snprintf(path, sizeof(path), "\"table\":\"%s\"", both[!i]);
+		assert_null(strstr(text, path));
+		snprintf(path, sizeof(path), "\"table\":\"%s\"", both[i]);
+		assert_non_null(strstr(text, path));
+		assert_null(strstr(text, "KVM_TIMER"));
+		free(text);
+	}
+	remove_all(dir);
+}
+
+static void check_refused(const char *path, int err, const char *expected)
+{
+	const struct output_target target = { FORMAT_CSV, path, both };
+	char failed[PATH_MAX];
+	struct output *out;
+
+	assert_int_equal(output__open(&target, &out, failed), err);
+	assert_null(out);
+	assert_string_equal(failed, expected);
+}
+
+static void test_cannot_open(void **state)
+{
+	(void)state;
+	check_refused("/tmp", -EISDIR, "/tmp");
+	check_refused("/nowhere/rows.csv", -ENOENT, "/nowhere/rows.csv");
+	check_refused("/nowhere/rows/", -ENOENT, "/nowhere/rows/");
+	check_refused("/dev/null/", -ENOTDIR, "/dev/null/KVM_EXIT.csv");
+}
+
+static void test_same_data(void **state)
+{
+	(void)state;
+	assert_true(view__same_data(exit_columns, 1, exit_columns, 1));
+	assert_false(view__same_data(exit_columns, 1, exit_columns, 2));
+	assert_false(view__same_data(exit_columns, 1, timer_columns, 1));
+	assert_false(view__same_data(call_columns, 1, call_columns + 1, 1));
+}
+
 static void test_scope_names(void **state)
 {
 	(void)state;
@@ -622,6 +802,13 @@ int main(void)
 		cmocka_unit_test(test_object),
 		cmocka_unit_test(test_errors_are_kept),
 		cmocka_unit_test(test_events_are_flushed),
+		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_time_of_rows),
+		cmocka_unit_test(test_no_clock),
+		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_file_per_table),
+		cmocka_unit_test(test_cannot_open),
+		cmocka_unit_test(test_same_data),
 		cmocka_unit_test(test_scope_names),
 	};
 

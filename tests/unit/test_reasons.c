@@ -178,6 +178,81 @@ static void test_halt(void **state)
 	assert_false(exit_reason__is_halt(3, 0x78));
 }
 
+/* Every reason that has a name has a class, and nothing else has. */
+static void test_every_reason_has_a_class(void **state)
+{
+	static const uint64_t high[] = { 0x80000001, 0x80000002, 0x80000003, 0x80000004,
+					 0x80000005, 0x80000010, 0x80000011, 0x80000012,
+					 0x80000013, 0x8000fffd, UINT32_MAX, UINT64_MAX };
+	char buf[EXIT_REASON_NAME_LEN];
+
+	(void)state;
+	for (unsigned int isa = EXIT_ISA_VMX; isa <= EXIT_ISA_SVM; isa++)
+		for (uint64_t code = 0; code < 0x1000; code++) {
+			exit_reason__name(isa, code, buf, sizeof(buf));
+			if (strncmp(buf, "UNKNOWN", 7) && !exit_reason__class(isa, code))
+				fail_msg("%s has no class", buf);
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(high); i++) {
+		exit_reason__name(EXIT_ISA_SVM, high[i], buf, sizeof(buf));
+		assert_int_not_equal(strncmp(buf, "UNKNOWN", 7), 0);
+		if (!exit_reason__class(EXIT_ISA_SVM, high[i]))
+			fail_msg("%s has no class", buf);
+	}
+	for (uint32_t code = 0; code < 256; code++) {
+		userspace_reason__name(code, buf, sizeof(buf));
+		if ((!code || strncmp(buf, "UNKNOWN", 7)) && !userspace_reason__class(code))
+			fail_msg("%s has no class", buf);
+	}
+	assert_null(exit_reason__class(EXIT_ISA_VMX, 999));
+	assert_null(exit_reason__class(EXIT_ISA_SVM, 0x900));
+	assert_null(exit_reason__class(0, 1));
+	assert_null(userspace_reason__class(200));
+}
+
+static void test_classes_are_of_all_vendors(void **state)
+{
+	static const struct {
+		uint64_t vmx, svm;
+		const char *class;
+	} same[] = {
+		{ EXIT_REASON_IO_INSTRUCTION, SVM_EXIT_IOIO, "io" },
+		{ EXIT_REASON_MSR_WRITE, SVM_EXIT_MSR, "msr" },
+		{ EXIT_REASON_CPUID, SVM_EXIT_CPUID, "cpuid" },
+		{ EXIT_REASON_HLT, SVM_EXIT_HLT, "halt" },
+		{ EXIT_REASON_PAUSE_INSTRUCTION, SVM_EXIT_PAUSE, "pause" },
+		{ EXIT_REASON_EXTERNAL_INTERRUPT, SVM_EXIT_INTR, "interrupt" },
+		{ EXIT_REASON_INTERRUPT_WINDOW, SVM_EXIT_VINTR, "window" },
+		{ EXIT_REASON_NMI_WINDOW, SVM_EXIT_IRET, "window" },
+		{ EXIT_REASON_CR_ACCESS, SVM_EXIT_WRITE_CR0, "cr" },
+		{ EXIT_REASON_DR_ACCESS, SVM_EXIT_READ_DR7, "dr" },
+		{ EXIT_REASON_EXCEPTION_NMI, SVM_EXIT_EXCP_BASE + 14, "exception" },
+		{ EXIT_REASON_EXCEPTION_NMI, SVM_EXIT_NMI, "exception" },
+		{ EXIT_REASON_EPT_VIOLATION, SVM_EXIT_NPF, "fault" },
+		{ EXIT_REASON_VMLAUNCH, SVM_EXIT_VMRUN, "nested" },
+		{ EXIT_REASON_VMCALL, SVM_EXIT_VMMCALL, "hypercall" },
+		{ EXIT_REASON_WBINVD, SVM_EXIT_WBINVD, "cache" },
+		{ EXIT_REASON_TRIPLE_FAULT, SVM_EXIT_SHUTDOWN, "shutdown" },
+		{ EXIT_REASON_MWAIT_INSTRUCTION, SVM_EXIT_MWAIT, "mwait" },
+		{ EXIT_REASON_APIC_WRITE, SVM_EXIT_AVIC_UNACCELERATED_ACCESS, "apic" },
+		{ EXIT_REASON_INVALID_STATE, SVM_EXIT_ERR, "error" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+		assert_string_equal(exit_reason__class(EXIT_ISA_VMX, same[i].vmx), same[i].class);
+		assert_string_equal(exit_reason__class(EXIT_ISA_SVM, same[i].svm), same[i].class);
+	}
+	assert_string_equal(exit_reason__class(EXIT_ISA_VMX, EXIT_REASON_EPT_MISCONFIG), "mmio");
+	assert_string_equal(exit_reason__class(EXIT_ISA_VMX, EXIT_REASON_EOI_INDUCED), "eoi");
+	assert_string_equal(exit_reason__class(EXIT_ISA_VMX, VMX_REASON_FAILED_VMENTRY | 12),
+			    "error");
+	assert_string_equal(userspace_reason__class(KVM_EXIT_IO), "io");
+	assert_string_equal(userspace_reason__class(KVM_EXIT_MMIO), "mmio");
+	assert_string_equal(userspace_reason__class(KVM_EXIT_HLT), "halt");
+	assert_string_equal(userspace_reason__class(KVM_EXIT_INTR), "interrupt");
+}
+
 static void test_tiny_buffers(void **state)
 {
 	char buf[4] = "zzz";
@@ -198,10 +273,16 @@ static void test_tiny_buffers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_headers),	     cmocka_unit_test(test_constants),
-		cmocka_unit_test(test_newer),	     cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_negative),     cmocka_unit_test(test_vmx_flags),
-		cmocka_unit_test(test_longest),	     cmocka_unit_test(test_halt),
+		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_constants),
+		cmocka_unit_test(test_newer),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_negative),
+		cmocka_unit_test(test_vmx_flags),
+		cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_halt),
+		cmocka_unit_test(test_every_reason_has_a_class),
+		cmocka_unit_test(test_classes_are_of_all_vendors),
 		cmocka_unit_test(test_tiny_buffers),
 	};
 

@@ -25,7 +25,7 @@ struct exit_row {
 	const char *reason;
 };
 
-static const struct view views[] = { { "KVM_EXIT", .per_vcpu = true }, {} };
+static const struct view views[] = { { "KVM_EXIT", "KVM_EXIT", .per_vcpu = true }, {} };
 
 #define COL(...) COLUMN(struct exit_row, __VA_ARGS__)
 

@@ -176,7 +176,7 @@ struct name_row {
 	struct json_object *object;
 };
 
-static const struct view views[] = { { "NAMES", .per_vcpu = false }, {} };
+static const struct view views[] = { { "NAMES", "NAMES", .per_vcpu = false }, {} };
 static const struct column columns[] = {
 	COLUMN(struct name_row, text, "TEXT", COL_STRING, ROLE_LABEL),
 	COLUMN(struct name_row, texts, "TEXTS", COL_STRINGS, ROLE_LABEL),

@@ -121,7 +121,7 @@ static char *written(enum format format, unsigned int flags)
 		COLUMN(struct task_row, ns, "NS", COL_U64, ROLE_GAUGE),
 		{},
 	};
-	static const struct view view = { .title = "T" };
+	static const struct view view = { .title = "T", .name = "T" };
 	struct section section = { "m", columns, &view, 1, SCOPE_TOTAL, 1 };
 	struct task_row row = { .row = { .ts_ns = 1, .vm = "v", .pid = 2 }, .ns = 345 };
 	struct output *out;

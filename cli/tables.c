@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tables.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "options.h"
+
+size_t tables__add(struct table_ref refs[MAX_TABLES], size_t nr, const struct view *views,
+		   const struct column *columns)
+{
+	for (size_t i = 0; views && views[i].title && nr < MAX_TABLES; i++)
+		if (!views[i].apart)
+			refs[nr++] = (struct table_ref){
+				.view = &views[i],
+				.columns = columns,
+				.view_bit = 1U << i,
+			};
+	return nr;
+}
+
+/* What people alone see is no table of a file for programs. */
+static bool has_rows(const struct options *opts, const struct table_ref *ref)
+{
+	return !ref->view->again || opts->format == FORMAT_TABLE;
+}
+
+static const struct table_ref *find(const struct options *opts, const struct table_ref *refs,
+				    size_t nr, const char *name, size_t len)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (has_rows(opts, &refs[i]) && strlen(refs[i].view->name) == len &&
+		    !strncasecmp(refs[i].view->name, name, len))
+			return &refs[i];
+	return NULL;
+}
+
+static const char *list_names(const struct options *opts, const struct table_ref *refs, size_t nr,
+			      char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < nr && used < size; i++)
+		if (has_rows(opts, &refs[i]))
+			used += snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+					 refs[i].view->name);
+	return text;
+}
+
+static void take(const struct table_ref **taken, size_t *nr, const struct table_ref *ref)
+{
+	for (size_t i = 0; i < *nr; i++)
+		if (taken[i] == ref)
+			return;
+	taken[(*nr)++] = ref;
+}
+
+static int take_named(const struct options *opts, const struct table_ref *refs, size_t nr,
+		      const struct table_ref **taken, size_t *nr_taken)
+{
+	const struct table_ref *ref;
+	char names[768];
+	size_t len;
+
+	for (const char *s = opts->table_names;; s += len + 1) {
+		len = strcspn(s, ",");
+		ref = find(opts, refs, nr, s, len);
+		if (!ref)
+			return usage_error("--table: \"%.*s\" is not a table here; choose from %s",
+					   (int)len, s,
+					   list_names(opts, refs, nr, names, sizeof(names)));
+		if (ref->without)
+			return usage_error("--table: %s %s", ref->view->name, ref->without);
+		take(taken, nr_taken, ref);
+		if (!s[len])
+			return 0;
+	}
+}
+
+static int check_csv(const struct table_ref *const *taken, size_t nr)
+{
+	for (size_t i = 1; i < nr; i++)
+		if (!view__same_data(taken[0]->columns, taken[0]->view_bit, taken[i]->columns,
+				     taken[i]->view_bit))
+			return usage_error("--format=csv: %s and %s have different columns; choose "
+					   "with --table=NAME[,NAME], or have a file for each "
+					   "table with --output=DIR/",
+					   taken[0]->view->name, taken[i]->view->name);
+	return 0;
+}
+
+bool is_directory(const char *path)
+{
+	return path && path[strlen(path) - 1] == '/';
+}
+
+int tables__choose(struct options *opts, const struct table_ref *refs, size_t nr)
+{
+	const struct table_ref *taken[MAX_TABLES];
+	size_t nr_taken = 0;
+	int err = 0;
+
+	if (opts->table_names)
+		err = take_named(opts, refs, nr, taken, &nr_taken);
+	for (size_t i = 0; i < nr && !opts->table_names; i++)
+		if (has_rows(opts, &refs[i]) && !refs[i].without)
+			take(taken, &nr_taken, &refs[i]);
+	if (!err && opts->format == FORMAT_CSV && !is_directory(opts->output))
+		err = check_csv(taken, nr_taken);
+	for (size_t i = 0; !err && i < nr_taken; i++)
+		opts->tables[i] = taken[i]->view->name;
+	return err;
+}

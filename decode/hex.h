@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVM_WATCHER_HEX_H
+#define KVM_WATCHER_HEX_H
+
+#include <json-c/json.h>
+
+/* A number that people read in hexadecimal: tables know it by this mark (COL_BIG_HEX). */
+static inline struct json_object *new_hex(uint64_t value)
+{
+	struct json_object *number = json_object_new_uint64(value);
+
+	json_object_set_userdata(number, (void *)"hex", NULL);
+	return number;
+}
+
+static inline void add_hex(struct json_object *obj, const char *name, uint64_t value)
+{
+	json_object_object_add(obj, name, new_hex(value));
+}
+
+#endif
