@@ -551,8 +551,7 @@ struct output *options__open_output(const struct options *opts)
 	const struct output_target target = {
 		.format = opts->format,
 		.path = opts->output,
-		/* In one stream there is room for all that comes. */
-		.tables = opts->table_names || is_directory(opts->output) ? opts->tables : NULL,
+		.tables = opts->tables,
 	};
 	char failed[PATH_MAX];
 	struct output *out;
