@@ -338,6 +338,14 @@ static __always_inline bool vcpu_waits(struct kvm_vcpu *vcpu)
 	return BPF_CORE_READ(vcpu, wait.task);
 }
 
+/* The same, and it is halted: KVM_MP_STATE_HALTED of linux/kvm.h. */
+static __always_inline bool vcpu_halted(struct kvm_vcpu *vcpu)
+{
+	enum { HALTED = 3 };
+
+	return vcpu_waits(vcpu) && BPF_CORE_READ(vcpu, arch.mp_state) == HALTED;
+}
+
 /* vcpu->mode of include/linux/kvm_host.h: IN_GUEST_MODE is 1. */
 static __always_inline bool vcpu_in_guest(struct kvm_vcpu *vcpu)
 {

@@ -221,6 +221,7 @@ struct kvm_vcpu_arch {
 	struct kvm_lapic *apic;
 	struct kvm_queued_interrupt interrupt;
 	u32 virtual_tsc_khz;
+	int mp_state;
 };
 
 /* Until 5.16, then in the APIC. */

@@ -297,19 +297,20 @@ static int attach_chosen(struct attachment *at)
 	return err;
 }
 
-static int map_epoch(struct attachment *at)
+/* Words of the programs' that are written while they run. */
+static int map_words(struct attachment *at)
 {
 	struct bpf_map *map;
-	long offset = map__find_variable(attach__object(at), ".data", "epoch", &map);
-	char *data;
+	long epoch = map__find_variable(attach__object(at), ".data", "epoch", &map);
+	long go = map__find_variable(attach__object(at), ".data", "go_ns", &map);
 
-	if (offset < 0)
+	if (epoch < 0)
 		return 0;
-	data = map__mmap(map, &at->data_size);
-	if (!data)
+	at->data = map__mmap(map, &at->data_size);
+	if (!at->data)
 		return -errno;
-	at->data = data;
-	at->epoch = (uint64_t *)(data + offset);
+	at->epoch = (uint64_t *)(at->data + epoch);
+	at->go = go < 0 ? NULL : (uint64_t *)(at->data + go);
 	return 0;
 }
 
@@ -320,10 +321,38 @@ static void next_epoch(struct attachment *at)
 		at->ended_epoch = __atomic_fetch_add(at->epoch, EPOCH_STEP, __ATOMIC_SEQ_CST);
 }
 
-static void look(struct attachment *at)
+void attach__begin(struct attachment *at, uint64_t now_ns)
 {
 	const struct monitor *m = at->monitor;
 
+	at->since_ns = at->before_ns = at->now_ns = now_ns;
+	at->until_ns = UINT64_MAX;
+	at->begins = true;
+	if (at->go)
+		__atomic_store_n(at->go, now_ns, __ATOMIC_SEQ_CST);
+	if (m->records)
+		records__cut(at);
+	next_epoch(at);
+	if (m->records)
+		records__look(at);
+	at->begins = false;
+}
+
+void attach__forget(struct attachment *at)
+{
+	at->begins = true;
+	if (at->monitor->look)
+		at->monitor->look(at);
+	at->begins = false;
+}
+
+void attach__look(struct attachment *at, uint64_t now_ns)
+{
+	const struct monitor *m = at->monitor;
+
+	at->before_ns = at->now_ns;
+	at->now_ns = now_ns;
+	next_epoch(at);
 	if (m->look)
 		m->look(at);
 	if (m->records) {
@@ -334,26 +363,18 @@ static void look(struct attachment *at)
 		m->looked(at);
 }
 
-void attach__look(struct attachment *at)
+void attach__end(struct attachment *at, uint64_t now_ns)
 {
-	if (at->frozen)
-		return;
-	next_epoch(at);
-	look(at);
-}
-
-void attach__last_look(struct attachment *at)
-{
-	next_epoch(at);
-	look(at);
-	at->frozen = true;
+	at->is_last = true;
+	at->until_ns = now_ns;
+	attach__look(at, now_ns);
 }
 
 /* Everything but the hooks. */
 static int start(struct attachment *at)
 {
 	const struct monitor *m = at->monitor;
-	int err = map_epoch(at);
+	int err = map_words(at);
 
 	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_ENDED_VMS);
 	if (!err && !at->samples)
@@ -423,6 +444,7 @@ int attach__load(struct attach_env *env, const struct chosen *chosen, struct att
 	at->monitor = chosen->monitor;
 	at->config = chosen->config;
 	at->shows_events = events__are_shown(at);
+	at->since_ns = UINT64_MAX;
 	return load(at);
 }
 
@@ -521,4 +543,5 @@ void attach__close(struct attachment *at)
 	at->skel = NULL;
 	at->data = NULL;
 	at->epoch = NULL;
+	at->go = NULL;
 }

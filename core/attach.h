@@ -88,17 +88,21 @@ struct attachment {
 	size_t nr_needs;
 	bool refused[MAX_HOOKS]; /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
-	bool shows_events;	    /* the user sees its single events */
-	struct ring_buffer *events; /* of an object that has a map "events" */
-	uint64_t read_until_ns;	    /* reading ends with the first event after that */
-	char *data;		    /* the object's .data, live */
+	bool shows_events;	     /* the user sees its single events */
+	struct ring_buffer *events;  /* of an object that has a map "events" */
+	uint64_t read_until_ns;	     /* reading ends with the first event after that */
+	uint64_t since_ns, until_ns; /* the window: events are shown from .. to */
+	uint64_t now_ns, before_ns;  /* the moment of this look, and of the one before */
+	bool begins;		     /* this look is the window's begin */
+	char *data;		     /* the object's .data, live */
 	size_t data_size;
 	uint64_t *epoch;      /* in it: the interval that is being written */
+	uint64_t *go;	      /* in it: the window's begin; NULL: its programs do not ask */
 	uint64_t ended_epoch; /* the one before it */
 	void *state;	      /* the monitor's own */
 	struct samples *samples;
 	struct record_set records;
-	bool frozen; /* the last look has been taken */
+	bool is_last; /* this look, or the one that was, is the window's end */
 };
 
 /*
@@ -123,11 +127,23 @@ void attach__detach(struct attachment *at);
 /* Ends the monitor and frees the object. */
 void attach__close(struct attachment *at);
 
-/* Takes a sample of all that the monitor counts, and lets go of what has ended. */
-void attach__look(struct attachment *at);
+/*
+ * The window begins at now_ns: what was counted so far is not shown, and what is
+ * open is cut here. The last of several counts: the first one takes long.
+ */
+void attach__begin(struct attachment *at, uint64_t now_ns);
 
-/* In a monitor's ending(): takes the last one now, while the hooks are complete. */
-void attach__last_look(struct attachment *at);
+/* The same for what a monitor counts elsewhere, which may take some milliseconds. */
+void attach__forget(struct attachment *at);
+
+/*
+ * Takes a sample of all that the monitor counts, and lets go of what has ended.
+ * now_ns is the moment that it is of, of all monitors the same.
+ */
+void attach__look(struct attachment *at, uint64_t now_ns);
+
+/* The window ends at now_ns: the last look, while the hooks are complete. */
+void attach__end(struct attachment *at, uint64_t now_ns);
 
 /* What is loaded, for what the shared headers in bpf/ declare; NULL: nothing. */
 struct bpf_object *attach__object(const struct attachment *at);

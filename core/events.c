@@ -52,8 +52,10 @@ static int on_event(void *ctx, void *data, size_t size)
 {
 	struct attachment *at = ctx;
 	const struct event *event = data;
+	bool is_note = !event->ts_ns;
 
-	at->monitor->event(at, data, size);
+	if (is_note || (event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns))
+		at->monitor->event(at, data, size);
 	/* Negative: enough for now. */
 	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
 }

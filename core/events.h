@@ -26,7 +26,10 @@ int events__prepare(struct bpf_object *obj, uint32_t asked_mib);
 int events__open(struct attachment *at);
 void events__close(struct attachment *at);
 
-/* Hands all events that wait in the ring to the monitor, but not what comes meanwhile. */
+/*
+ * Hands all events of the window that wait in the ring to the monitor, but not
+ * what comes meanwhile. One without a time is no event, but a note to the monitor.
+ */
 void events__read(struct attachment *at);
 
 /* In a monitor's event(): shows the row to all sinks. */

@@ -185,12 +185,11 @@ static void start_intervals(const struct attach_env *env, uint64_t now_ns)
 	}
 }
 
-/* One look for all sinks whose interval is over, or for all of them at the end. */
+/* For all sinks whose interval is over, or for all of them at the end. */
 static void report_intervals(struct run *run, bool all)
 {
 	struct attach_env *env = run->env;
 
-	run->now_ns = report__look(env, &run->attached);
 	for (size_t i = 0; i < env->nr_sinks; i++) {
 		struct sink *sink = &env->sinks[i];
 
@@ -292,6 +291,7 @@ static int loop__run(struct loop *loop, struct run *run)
 				continue;
 			if (ends_with_interval(run))
 				return 0;
+			run->now_ns = report__look(run->env, &run->attached);
 			report_intervals(run, false);
 			loop__set_timer(loop, run);
 			err = flush(run->env);
@@ -392,8 +392,8 @@ static int measure(struct run *run)
 	struct loop loop;
 	int err;
 
-	summary__begin(&run->summary);
-	run->now_ns = run->summary.start_ns;
+	run->now_ns = report__begin(run->env, &run->attached);
+	summary__begin(&run->summary, run->now_ns);
 	start_intervals(run->env, run->now_ns);
 	err = loop__open(&loop, run);
 	if (err) {
@@ -410,13 +410,13 @@ static int measure(struct run *run)
 		err = loop__run(&loop, run);
 	}
 	stop__due(clock__ns());
-	for (size_t i = 0; i < run->attached.nr; i++)
-		if (run->attached.list[i]->monitor->ending)
-			run->attached.list[i]->monitor->ending(run->attached.list[i]);
+	run->now_ns = report__end(run->env, &run->attached);
 	summary__take(&run->summary);
 	for (size_t i = 0; i < run->attached.nr; i++)
 		attach__detach(run->attached.list[i]);
 	summary__settle(&run->summary);
+	/* Those that were still being written. */
+	report__events(&run->attached);
 	if (err != -EPIPE) {
 		report_intervals(run, true);
 		report_totals(run);

@@ -67,11 +67,12 @@ struct monitor {
 	void (*stop)(struct attachment *at);
 	/* All hooks are attached, iterators have run. */
 	void (*attached)(struct attachment *at);
-	/* A look, before and after the records are looked at (records.h). */
+	/*
+	 * A look, before and after the records are looked at (records.h). While at->begins
+	 * there is nothing to be shown yet: what was counted so far is to be forgotten.
+	 */
 	void (*look)(struct attachment *at);
 	void (*looked)(struct attachment *at);
-	/* The hooks are about to be detached, and this needs them: attach__last_look(). */
-	void (*ending)(struct attachment *at);
 
 	/* What goes beyond the columns. A view is not shown where this is false. */
 	bool (*shows)(const struct attachment *at, unsigned int view, enum scope scope);

@@ -64,6 +64,16 @@ const struct page_chunk *pages__get(const struct pages *pages, size_t index)
 	return __atomic_load_n(&chunk->in_use, __ATOMIC_ACQUIRE) ? chunk : NULL;
 }
 
+void pages__forget(struct pages *pages)
+{
+	for (size_t i = 1; i < pages->nr_chunks; i++) {
+		if (!pages__get(pages, i))
+			continue;
+		for (int page = 0; page < CHUNK_PAGES; page++)
+			__atomic_store_n(&pages->chunks[i].counts[page], 0, __ATOMIC_RELAXED);
+	}
+}
+
 void pages__free(struct pages *pages, size_t index)
 {
 	struct page_chunk *chunk = &pages->chunks[index];

@@ -31,6 +31,8 @@ struct pages {
 int pages__prepare(struct pages *pages, const struct page_maps *maps);
 /* They are loaded. 0 or -errno. */
 int pages__open(struct pages *pages, const struct page_maps *maps);
+/* Forgets what was counted so far, though programs go on counting. */
+void pages__forget(struct pages *pages);
 void pages__close(struct pages *pages);
 
 /* The chunk, or NULL while it is free. */

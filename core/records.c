@@ -125,20 +125,84 @@ static struct source *source_of(struct attachment *at, uint32_t index)
 	return owner->source;
 }
 
+/*
+ * A program may write the word at the same time: then what it wrote stays. One
+ * that has taken the old time already ends before the window does begin; what it
+ * counts is in the record when that is read, and the base of what comes. Where
+ * its clock had stood just before this moment, and it reads the begin after this,
+ * it would see an end before the begin. Programs that can afford it make that 0;
+ * those at entries have a few instructions between both, with interrupts off, and
+ * this moment was taken before the first begin is cut.
+ */
+static void cut(void *word, uint64_t now_ns)
+{
+	uint64_t begin = __atomic_load_n((uint64_t *)word, __ATOMIC_RELAXED);
+
+	if (begin && begin < now_ns)
+		__atomic_compare_exchange_n((uint64_t *)word, &begin, now_ns, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+void records__cut(struct attachment *at)
+{
+	struct record_set *set = &at->records;
+	const struct record_kind *kind = set->kind;
+
+	for (size_t slot = 1; slot <= vcpus__max(at->env->vcpus); slot++)
+		for (size_t i = 0; i < 2 && kind->begins_in_state[i]; i++)
+			if (vcpus__get(at->env->vcpus, slot))
+				cut((char *)records__state(set, slot) + kind->begins_in_state[i],
+				    at->now_ns);
+	for (size_t i = 1; kind->begins_in_record && i < set->nr; i++)
+		if (records__in_use(set, i))
+			cut((char *)records__get(set, i) + kind->begins_in_record, at->now_ns);
+}
+
+/* There is no later interval for what is left. */
+static bool is_last_look(const struct attachment *at, uint32_t index)
+{
+	const struct vcpu_ref *ref = NULL;
+
+	if (!at->records.kind->of_vm)
+		ref = vcpus__get(at->env->vcpus, slot_of(&at->records, index));
+	return at->is_last || (ref && ref->ended);
+}
+
+uint64_t records__passed(struct attachment *at, uint32_t index, uint64_t total_ns)
+{
+	struct record_owner *owner = &at->records.owners[index];
+	uint64_t most = owner->passed_ns + (at->now_ns - at->before_ns);
+
+	if (owner->early)
+		owner->early_ns = most = total_ns;
+	else if (is_last_look(at, index))
+		most = owner->early_ns + (at->now_ns - at->since_ns);
+	if (total_ns < most)
+		most = total_ns;
+	if (most > owner->passed_ns)
+		owner->passed_ns = most;
+	return owner->passed_ns;
+}
+
 void records__look(struct attachment *at)
 {
 	struct record_set *set = &at->records;
 
 	for (size_t i = 1; i < set->nr; i++) {
+		struct record_owner *owner = &set->owners[i];
 		struct source *source;
 
 		if (!records__in_use(set, i))
 			continue;
+		owner->early |= at->begins;
 		source = source_of(at, i);
 		if (!source)
 			continue;
 		set->kind->sample(at, i, set->row);
-		samples__take(at->samples, source, set->row);
+		if (!owner->early)
+			samples__take(at->samples, source, set->row);
+		else if (samples__begin(at->samples, source, set->row))
+			owner->early = false;
 	}
 }
 

@@ -41,6 +41,12 @@ struct record_kind {
 	size_t states;
 	size_t states_at;
 	size_t state_size;
+	/*
+	 * Where a state, and where a record, has the time at which something began that
+	 * may last and is not over, a u64; 0: nowhere.
+	 */
+	size_t begins_in_state[2];
+	size_t begins_in_record;
 
 	/* Where a record has a u32 that is not 0 once a program has written its key ... */
 	size_t in_use_at;
@@ -75,9 +81,12 @@ struct record_set {
 		struct source *source; /* NULL: none yet */
 		bool unwanted;	       /* the user does not ask for it */
 		bool ended;	       /* of_vm: its process had, at the last look */
+		bool early;	       /* what it has so far was before the window */
 		uint32_t tgid;
-	} * owners;	 /* by record */
-	struct row *row; /* of the look that is under way */
+		uint64_t early_ns,
+			passed_ns; /* records__passed(): before the window, and up to now */
+	} * owners;		   /* by record */
+	struct row *row;	   /* of the look that is under way */
 };
 
 /* Before skel is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
@@ -88,10 +97,20 @@ int records__open(struct record_set *set, struct skeleton *skel, size_t row_size
 /* Also of a set that was opened half-way, or not at all. */
 void records__close(struct record_set *set, struct samples *samples);
 
-/* Takes a sample of every record in use. */
+/* Takes a sample of every record in use; while at->begins, as what was before the window. */
 void records__look(struct attachment *at);
+/* The window begins at at->now_ns: what is not over is cut there. */
+void records__cut(struct attachment *at);
 /* Makes room: after records__look(). */
 void records__retire_ended(struct attachment *at);
+
+/*
+ * In sample(), of a record that one thread writes: that much of total_ns had
+ * passed by the look's moment. What ended between that and the reading of the
+ * record is the next interval's; so no interval has more than its own length,
+ * but the last one, which has all that is left, and the run has no more than its own.
+ */
+uint64_t records__passed(struct attachment *at, uint32_t index, uint64_t total_ns);
 
 /* Clears a record, which is free again; what it has brought stays in the store. */
 void records__retire(struct attachment *at, uint32_t index);

@@ -19,7 +19,7 @@
 /* Rings are read at least so often, also while much is looked at and written. */
 enum { READ_EVENTS_NS = 50 * NSEC_PER_MSEC };
 
-static void read_events(const struct attachments *attached)
+void report__events(const struct attachments *attached)
 {
 	for (size_t i = 0; i < attached->nr; i++)
 		events__read(attached->list[i]);
@@ -31,8 +31,40 @@ static void keep_up(const struct attachments *attached, uint64_t *read_ns)
 
 	if (now - *read_ns < READ_EVENTS_NS)
 		return;
-	read_events(attached);
+	report__events(attached);
 	*read_ns = now;
+}
+
+uint64_t report__begin(struct attach_env *env, const struct attachments *attached)
+{
+	uint64_t now;
+
+	vcpus__refresh(env->vcpus);
+	/* Twice: what is seen for the first time takes long. The second one is the begin. */
+	for (size_t i = 0; i < attached->nr; i++) {
+		attach__forget(attached->list[i]);
+		attach__begin(attached->list[i], clock__ns());
+	}
+	now = clock__ns();
+	for (size_t i = 0; i < attached->nr; i++)
+		attach__begin(attached->list[i], now);
+	for (size_t i = 0; i < attached->nr; i++)
+		attach__forget(attached->list[i]);
+	return now;
+}
+
+uint64_t report__end(struct attach_env *env, const struct attachments *attached)
+{
+	uint64_t now, read_ns;
+
+	vcpus__refresh(env->vcpus);
+	report__events(attached);
+	now = read_ns = clock__ns();
+	for (size_t i = 0; i < attached->nr; i++) {
+		attach__end(attached->list[i], now);
+		keep_up(attached, &read_ns);
+	}
+	return now;
 }
 
 uint64_t report__look(struct attach_env *env, const struct attachments *attached)
@@ -41,10 +73,10 @@ uint64_t report__look(struct attach_env *env, const struct attachments *attached
 
 	/* New vCPUs first, then events, then what is counted, then the slots of the ended. */
 	vcpus__refresh(env->vcpus);
-	read_events(attached);
+	report__events(attached);
 	now = read_ns = clock__ns();
 	for (size_t i = 0; i < attached->nr; i++) {
-		attach__look(attached->list[i]);
+		attach__look(attached->list[i], now);
 		keep_up(attached, &read_ns);
 	}
 	vcpus__release_ended(env->vcpus);

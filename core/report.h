@@ -20,6 +20,18 @@ struct attachments {
 	size_t nr;
 };
 
+/*
+ * The window begins: nothing that happened before is shown. Returns its moment,
+ * which is exact to the time that a look takes; of what lasts, to the nanosecond.
+ */
+uint64_t report__begin(struct attach_env *env, const struct attachments *attached);
+
+/* The window ends: the last look, before anything is detached. Returns its moment. */
+uint64_t report__end(struct attach_env *env, const struct attachments *attached);
+
+/* Shows the events that wait. */
+void report__events(const struct attachments *attached);
+
 /* Takes a sample of everything; then those that have ended are let go. Returns when that was. */
 uint64_t report__look(struct attach_env *env, const struct attachments *attached);
 

@@ -50,6 +50,7 @@ struct series {
 	bool ended;	   /* and in the list of those */
 	uint64_t ended_at; /* the latest VM then */
 	bool remainder;
+	bool early, grew;   /* some of what its sources have was before the window; some is of it */
 	uint64_t caught_up; /* a bit for each sink: it has seen all of an ended one; no copy */
 	uint64_t unseen;    /* a bit for each sink: it grew since that one looked */
 	size_t place;	    /* in all[] */
@@ -759,8 +760,10 @@ void samples__take(struct samples *s, struct source *source, const struct row *n
 
 	for (size_t i = 0; i < layout->nr; i++)
 		grew |= take_field(s, source, &layout->fields[i], now);
-	if (grew)
-		source->series->unseen = UINT64_MAX;
+	if (!grew)
+		return;
+	source->series->unseen = UINT64_MAX;
+	source->series->grew = true;
 }
 
 /* Sources */
@@ -898,6 +901,36 @@ struct source *samples__open(struct samples *s, unsigned int view, const struct 
 	return source;
 }
 
+static bool is_counted(const struct field *field)
+{
+	return field->kind == FIELD_COUNTER || field->kind == FIELD_TIMES ||
+	       field->kind == FIELD_TALLY;
+}
+
+bool samples__begin(struct samples *s, struct source *source, const struct row *now)
+{
+	struct series *series = source->series;
+	const struct layout *layout = &s->layouts[series->view];
+
+	if (!source->before)
+		source->before = new_data(s, series, false);
+	if (!source->before)
+		return false;
+	series->sole = NULL;
+	series->early = true;
+	for (size_t i = 0; i < layout->nr; i++)
+		if (is_counted(&layout->fields[i]))
+			memcpy(cell(source->before, &layout->fields[i]),
+			       cell(now, &layout->fields[i]), layout->fields[i].size);
+	return true;
+}
+
+/* Nothing of it is of the window. */
+static bool is_idle(const struct series *series)
+{
+	return series->early && !series->grew;
+}
+
 /* Folding */
 
 /* The labels of a series without whose they are; when there are too many of them, without any. */
@@ -950,8 +983,13 @@ static bool fold_seen(struct samples *s, struct series *to, struct series *from,
 /* The oldest of the ended becomes a part of its remainder; it stays when there is no memory. */
 static bool fold_oldest(struct samples *s)
 {
-	struct series *series = s->oldest, *to = remainder_of(s, series);
+	struct series *series = s->oldest, *to = is_idle(series) ? NULL : remainder_of(s, series);
 
+	if (is_idle(series)) {
+		unend_series(s, series);
+		remove_series(s, series);
+		return true;
+	}
 	if (!to)
 		return false;
 	for (size_t i = 0; i < s->nr_sinks; i++)
@@ -1086,7 +1124,7 @@ static void subtract(const struct layout *layout, struct row *row, const struct 
 
 static bool is_shown(const struct series *series, size_t sink, unsigned int view, enum scope scope)
 {
-	if (series->view != view)
+	if (series->view != view || is_idle(series))
 		return false;
 	return scope == SCOPE_TOTAL || (series->unseen >> sink & 1);
 }

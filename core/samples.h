@@ -63,6 +63,13 @@ struct source *samples__open(struct samples *s, unsigned int view, const struct 
  */
 void samples__take(struct samples *s, struct source *source, const struct row *now);
 
+/*
+ * The same, but what it counts so far was before the window and is nobody's: only
+ * what it grows by from now on is. A series that then does not grow is not shown.
+ * False: out of memory, it still would be shown all.
+ */
+bool samples__begin(struct samples *s, struct source *source, const struct row *now);
+
 /* The source is gone; what it has brought stays. */
 void samples__close(struct samples *s, struct source *source);
 

@@ -158,18 +158,6 @@ static uint64_t self_cpu_ns(void)
 	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
 }
 
-void summary__begin(struct summary *s)
-{
-	/* From now on the kernel takes the time of every run of a BPF program. */
-	s->stats_fd = s->self_cost ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
-	if (s->self_cost && s->stats_fd < 0)
-		say("--self-cost: the times of the BPF programs are missing, because the kernel's "
-		    "statistics of them can't be enabled: %s",
-		    strerror(errno));
-	s->start_cpu_ns = self_cpu_ns();
-	s->start_ns = clock__ns();
-}
-
 /* Takes what the kernel knows of the program at entries. Returns the runs that it skipped. */
 static uint64_t read_entry(struct summary *s)
 {
@@ -183,14 +171,44 @@ static uint64_t read_entry(struct summary *s)
 	return info.recursion_misses;
 }
 
+/* Since everything was attached. */
+static void read_losses(struct summary *s, uint64_t lost[NR_LOST])
+{
+	vcpus__losses(s->env->vcpus, lost);
+	for (size_t i = 0; i < s->nr_attached; i++)
+		lost[LOST_SKIPPED] += attach__skipped(s->attached[i]);
+	lost[LOST_SKIPPED] += read_entry(s);
+}
+
+/* Whoever found no room has none in the window either: that always counts. */
+static bool lasts(enum lost what)
+{
+	return what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL || what == LOST_PAGES_FULL;
+}
+
+void summary__begin(struct summary *s, uint64_t start_ns)
+{
+	/* From now on the kernel takes the time of every run of a BPF program. */
+	s->stats_fd = s->self_cost ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
+	if (s->self_cost && s->stats_fd < 0)
+		say("--self-cost: the times of the BPF programs are missing, because the kernel's "
+		    "statistics of them can't be enabled: %s",
+		    strerror(errno));
+	s->start_cpu_ns = self_cpu_ns();
+	s->start_ns = start_ns;
+	read_losses(s, s->early);
+	for (int i = 0; i < NR_LOST; i++)
+		if (lasts(i))
+			s->early[i] = 0;
+}
+
 void summary__take(struct summary *s)
 {
-	vcpus__losses(s->env->vcpus, s->lost);
-	for (size_t i = 0; i < s->nr_attached; i++) {
-		s->lost[LOST_SKIPPED] += attach__skipped(s->attached[i]);
+	read_losses(s, s->lost);
+	for (int i = 0; i < NR_LOST; i++)
+		s->lost[i] -= s->early[i];
+	for (size_t i = 0; i < s->nr_attached; i++)
 		attach__read_runs(s->attached[i]);
-	}
-	s->lost[LOST_SKIPPED] += read_entry(s);
 }
 
 /*
@@ -199,12 +217,6 @@ void summary__take(struct summary *s)
  */
 void summary__settle(struct summary *s)
 {
-	static const enum lost no_room[] = {
-		LOST_VCPUS_FULL,
-		LOST_RECORDS_FULL,
-		LOST_PAGES_FULL,
-		LOST_EVENTS,
-	};
 	uint64_t lost[NR_LOST];
 	int err = grace__wait(grace_ways);
 
@@ -213,8 +225,9 @@ void summary__settle(struct summary *s)
 		    "missing",
 		    strerror(-err));
 	vcpus__losses(s->env->vcpus, lost);
-	for (size_t i = 0; i < sizeof(no_room) / sizeof(*no_room); i++)
-		s->lost[no_room[i]] = lost[no_room[i]];
+	for (int i = 0; i < NR_LOST; i++)
+		if (lasts(i) || i == LOST_EVENTS)
+			s->lost[i] = lost[i] - s->early[i];
 }
 
 static void say_self_cost(const struct summary *s, uint64_t wall_ns, uint64_t cpu_ns)

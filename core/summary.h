@@ -18,11 +18,12 @@ struct summary {
 	struct attachment *const *attached;
 	size_t nr_attached;
 	bool self_cost;
-	uint64_t start_ns;		   /* CLOCK_MONOTONIC: everything was attached */
+	uint64_t start_ns;		   /* CLOCK_MONOTONIC: the window's begin */
 	uint64_t start_cpu_ns;		   /* what the process had taken by then */
 	bool entry_attached;		   /* the program at entries was, till the end */
 	uint64_t entry_runs, entry_run_ns; /* of it, as a need's */
-	int stats_fd; /* self_cost: keeps the kernel's statistics enabled; or -1 */
+	int stats_fd;		 /* self_cost: keeps the kernel's statistics enabled; or -1 */
+	uint64_t early[NR_LOST]; /* what got lost before the window */
 	uint64_t lost[NR_LOST];
 };
 
@@ -35,8 +36,8 @@ struct about {
 /* The members of a first object that every command's has. */
 struct json_object *summary__head(const struct about *about);
 
-/* Everything is attached; env, attached, nr_attached and self_cost are filled in. */
-void summary__begin(struct summary *s);
+/* The window began at start_ns; env, attached, nr_attached and self_cost are filled in. */
+void summary__begin(struct summary *s, uint64_t start_ns);
 
 /* The first object of the output. */
 void summary__write_start(const struct summary *s, const struct about *about);

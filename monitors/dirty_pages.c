@@ -128,17 +128,19 @@ static bool make_room(struct dirty_pages *pages)
 	return true;
 }
 
-static void add_chunk(struct dirty_pages *pages, const struct dirty_region *region,
-		      const struct page_chunk *chunk)
+/* As the last look has seen it. */
+static void add_chunk(struct dirty_pages *pages, const struct dirty_region *region, size_t index)
 {
+	const struct page_chunk *chunk = pages__get(&pages->counts, index);
+	const struct page_past *past = pages->past[index];
 	uint64_t first = chunk->key.number << CHUNK_BITS;
 
 	if (!make_room(pages))
 		return;
 	for (int i = 0; i < CHUNK_PAGES; i++)
-		if (chunk->counts[i])
+		if (past[i].count)
 			pages->list[pages->nr++] =
-				(struct page_count){ region, first + i, chunk->counts[i] };
+				(struct page_count){ region, first + i, past[i].count };
 }
 
 void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions)
@@ -150,7 +152,7 @@ void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *
 		if (!region || !region->retired)
 			continue;
 		if (region->wanted)
-			add_chunk(pages, region, chunk);
+			add_chunk(pages, region, i);
 		pages__free(&pages->counts, i);
 		memset(pages->past[i], 0, sizeof(pages->past[i]));
 	}
@@ -163,7 +165,7 @@ void dirty_pages__finish(struct dirty_pages *pages, struct dirty_region *const *
 		const struct dirty_region *region = chunk ? regions[chunk->key.region] : NULL;
 
 		if (region && region->wanted)
-			add_chunk(pages, region, chunk);
+			add_chunk(pages, region, i);
 	}
 }
 

@@ -101,6 +101,7 @@ static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 	u32 slot = vcpus__cached_slot(vcpu);
 	struct hypercall_record *record;
 	struct hypercall_state *state;
+	u64 now, since;
 
 	if (!slot)
 		slot = vcpus__find_slot(vcpu, false);
@@ -108,8 +109,10 @@ static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 	if (!slot || !state || state->vcpu != (u64)vcpu || !state->since)
 		return 0;
 	record = bpf_map_lookup_elem(&hypercall_records, &state->record);
+	since = state->since;
+	now = bpf_ktime_get_ns();
 	if (record && state->record)
-		stat__add(&record->stat, bpf_ktime_get_ns() - state->since);
+		stat__add(&record->stat, now > since ? now - since : 0);
 	state->since = 0;
 	state->seen_entry = 1;
 	state->total = BPF_CORE_READ(vcpu, stat.hypercalls);

@@ -179,6 +179,7 @@ static const struct record_kind records = {
 	.slot_at = offsetof(struct hypercall_record, key.slot),
 	.states = MAP(hypercall_states),
 	.state_size = sizeof(struct hypercall_state),
+	.begins_in_state = { offsetof(struct hypercall_state, since) },
 	.in_use_at = offsetof(struct hypercall_record, in_use),
 	.label = label,
 	.sample = sample,

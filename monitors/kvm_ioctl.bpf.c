@@ -228,6 +228,32 @@ static __noinline int emit_large(const struct ioctl_call *call, u32 owner, s64 r
 	return 0;
 }
 
+/* The record of a call of the current thread's; 0: there is none left. */
+static __always_inline u32 find_record(const struct ioctl_call *call)
+{
+	struct ioctl_key key = {
+		.owner = call->owner,
+		.tid = (u32)bpf_get_current_pid_tgid(),
+		.cmd = call->cmd,
+		.kind = call->kind,
+		.vcpu = call->vcpu,
+	};
+
+	return table__find(&ioctl_index, &key) ?: new_record(&key);
+}
+
+static __always_inline void begin_call(struct ioctl_call *call)
+{
+	struct ioctl_record *record;
+
+	call->owner = find_owner(call->kvm);
+	call->record = call->owner ? find_record(call) : 0;
+	record = bpf_map_lookup_elem(&ioctl_records, &call->record);
+	call->start_ns = bpf_ktime_get_ns();
+	if (record && call->record)
+		record->since = call->start_ns;
+}
+
 /* The call is about to be made. */
 static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 {
@@ -242,31 +268,26 @@ static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 		return 0;
 	if (!no_events && cmd == IOCTL_IRQ_LINE_STATUS)
 		bpf_probe_read_user(&call.in, sizeof(call.in), (void *)arg);
-	call.start_ns = bpf_ktime_get_ns();
+	begin_call(&call);
 	if (bpf_map_update_elem(&calls, &tid, &call, BPF_ANY))
 		lose(LOST_RECORDS_FULL);
 	return 0;
 }
 
-static __always_inline void count_call(const struct ioctl_call *call, u32 owner, s64 ret, u64 ns)
+/* since: user space may have moved it to the window's begin. */
+static __always_inline void count_call(const struct ioctl_call *call, s64 ret, u64 now)
 {
-	struct ioctl_key key = {
-		.owner = owner,
-		.tid = (u32)bpf_get_current_pid_tgid(),
-		.cmd = call->cmd,
-		.kind = call->kind,
-		.vcpu = call->vcpu,
-	};
-	u32 index = table__find(&ioctl_index, &key) ?: new_record(&key);
-	struct ioctl_record *record;
+	struct ioctl_record *record = bpf_map_lookup_elem(&ioctl_records, &call->record);
+	u64 since;
 
-	if (!index)
+	if (!record || !call->record)
 		return;
-	record = bpf_map_lookup_elem(&ioctl_records, &index);
-	if (!record)
-		return;
+	since = record->since;
+	/* First: a call that user space sees as open is in no counter. */
+	record->since = 0;
+	barrier();
 	record->count++;
-	stat__add(&record->stat, ns);
+	stat__add(&record->stat, now > since ? now - since : 0);
 	if (ret < 0)
 		count_error(record, -ret);
 }
@@ -274,23 +295,19 @@ static __always_inline void count_call(const struct ioctl_call *call, u32 owner,
 /* The call returns ret. One that began before the watching did is not known here. */
 static __noinline int on_return(s64 ret)
 {
-	u64 now = bpf_ktime_get_ns();
-	u32 tid = (u32)bpf_get_current_pid_tgid(), owner;
+	u64 now = bpf_ktime_get_ns(), ns;
+	u32 tid = (u32)bpf_get_current_pid_tgid();
 	struct ioctl_call *call = bpf_map_lookup_elem(&calls, &tid);
-	u64 ns;
 
 	if (!call)
 		return 0;
 	ns = now - call->start_ns;
-	owner = find_owner(call->kvm);
-	if (owner) {
-		count_call(call, owner, ret, ns);
-		if (!no_events && call->cmd != IOCTL_RUN) {
-			if (data_size(call->cmd) > IOCTL_SMALL_DATA)
-				emit_large(call, owner, ret, ns);
-			else
-				emit_small(call, owner, ret, ns);
-		}
+	count_call(call, ret, now);
+	if (call->owner && !no_events && call->cmd != IOCTL_RUN) {
+		if (data_size(call->cmd) > IOCTL_SMALL_DATA)
+			emit_large(call, call->owner, ret, ns);
+		else
+			emit_small(call, call->owner, ret, ns);
 	}
 	if (call->kind == FD_KVM && call->cmd == IOCTL_CREATE_VM && ret >= 0)
 		vm_created(ret);

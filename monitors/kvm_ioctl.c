@@ -49,8 +49,9 @@ struct ioctl_row {
 	uint64_t count;
 	struct tally failed;
 	struct json_object *errors;
-	struct times time;
-	uint64_t total_ns;
+	struct times time; /* of those that returned */
+	uint64_t total_ns; /* of all */
+	uint32_t open;
 	uint64_t min_ns;
 	uint64_t max_ns;
 	uint64_t p50_ns;
@@ -85,8 +86,8 @@ static const struct column columns[] = {
 	    .help = "the descriptor: kvm (/dev/kvm), vm, vcpu or device"),
 	COL(fd, NULL, COL_U64, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY, .help = "its number"),
 	COL(time, NULL, COL_TIMES, ROLE_COUNTER, CALLS, .help = "inside the calls"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, CALLS, TIME(TOTAL),
-	    .help = "inside the calls"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, CALLS,
+	    .help = "inside the calls, up to now in those that have not returned"),
 	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_FIRST, CALLS, TIME(MIN),
 	    .flags = COL_WORSE, .help = "shortest"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD, CALLS, TIME(MAX),
@@ -96,6 +97,8 @@ static const struct column columns[] = {
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P99), .flags = COL_WORSE,
 	    .help = "99th percentile, within 12.5 %"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, CALLS, .help = "calls that returned"),
+	COL(open, "OPEN", COL_U32, ROLE_GAUGE, CALLS, .merge = MERGE_SUM,
+	    .help = "calls that have not, at the end of the interval"),
 	COL(failed, NULL, COL_TALLY, ROLE_COUNTER, CALLS, .help = "of them, those that failed"),
 	COL(errors, "ERRORS", COL_OBJECT, ROLE_GAUGE, CALLS, .flags = COL_COMPUTED,
 	    .help = "how many of them failed, by errno"),
@@ -264,12 +267,19 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	return is_chosen(at, vm, key->kind, key->vcpu) ? VIEW_CALLS : -ENOENT;
 }
 
-/* In this order: what has failed or was timed is counted. */
+static bool thread_lives(const struct ioctl_key *key)
+{
+	/* The caller need not be of the VM's own process, so its process is not known here. */
+	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH;
+}
+
+/* In this order: what has failed or was timed is counted, and none is open that is. */
 static void sample(struct attachment *at, uint32_t index, struct row *to)
 {
 	struct ioctl_record *record = records__get(&at->records, index);
 	const struct ioctl_state *state = at->state;
 	struct ioctl_row *row = (struct ioctl_row *)to;
+	uint64_t since, total;
 
 	memset(&row->failed, 0, sizeof(row->failed));
 	for (int i = 0; i < IOCTL_ERRORS; i++) {
@@ -285,6 +295,13 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	row->count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 	state->seen[index].count = row->count;
+	total = row->time.total_ns;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	since = __atomic_load_n(&record->since, __ATOMIC_RELAXED);
+	row->open = since && thread_lives(&record->key);
+	if (row->open && at->now_ns > since)
+		total += at->now_ns - since;
+	row->total_ns = records__passed(at, index, total);
 }
 
 static bool process_lives(const struct ioctl_owner *owner)
@@ -294,12 +311,6 @@ static bool process_lives(const struct ioctl_owner *owner)
 
 	return start && start + 1 >= owner->start_ns / NSEC_PER_TICK &&
 	       start <= owner->start_ns / NSEC_PER_TICK + 1;
-}
-
-static bool thread_lives(const struct ioctl_key *key)
-{
-	/* The caller need not be of the VM's own process, so its process is not known here. */
-	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH;
 }
 
 static void forget(struct attachment *at, uint32_t index)
@@ -385,6 +396,7 @@ static const struct record_kind records = {
 	.free_records = MAP(free_records),
 	.of_vm = true,
 	.in_use_at = offsetof(struct ioctl_record, in_use),
+	.begins_in_record = offsetof(struct ioctl_record, since),
 	.label = label,
 	.sample = sample,
 	.forget = forget,

@@ -52,6 +52,7 @@ struct ioctl_error {
 struct ioctl_record {
 	struct ioctl_key key;
 	__u64 in_use;
+	__u64 since; /* the call that has not returned; 0: none */
 	__u64 count;
 	struct ioctl_error errors[IOCTL_ERRORS];
 	struct timing stat;
@@ -67,6 +68,7 @@ struct ioctl_call {
 	__u32 fd;
 	__u16 kind;
 	__u16 vcpu;
+	__u32 owner, record; /* 0: none */
 	__u32 pad;
 };
 

@@ -610,6 +610,30 @@ static void let_go_of_ended(struct watched *watched)
 	watched->nr_vms = nr;
 }
 
+/* As they are at the end; again for each who is shown them. */
+static void collect_of_running(struct watched *watched)
+{
+	for (size_t i = 0; i < watched->nr_vms; i++)
+		if (!watched->vms[i].collected)
+			watched->vms[i].nr_pages = 0;
+	for (size_t i = 1; i < watched->pages.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&watched->pages, i);
+		struct hot_vm *vm = chunk ? vm_of(watched, chunk) : NULL;
+
+		if (vm)
+			take_chunk(vm, chunk);
+	}
+}
+
+/* Pages that faulted before the window began. */
+static void look(struct attachment *at)
+{
+	struct watched *watched = at->state;
+
+	if (at->begins)
+		pages__forget(&watched->pages);
+}
+
 /* What processes that have ended left behind: their chunks are free again. */
 static void looked(struct attachment *at)
 {
@@ -633,6 +657,8 @@ static void looked(struct attachment *at)
 		pages__free(&watched->pages, i);
 	}
 	let_go_of_ended(watched);
+	if (at->is_last)
+		collect_of_running(watched);
 }
 
 static int by_vm(const void *a, const void *b)
@@ -651,21 +677,6 @@ static int by_count(const void *a, const void *b)
 	if (!order)
 		order = compare(x->slot, y->slot);
 	return order ? order : compare(x->gfn, y->gfn);
-}
-
-/* As they are at the end; again for each who is shown them. */
-static void collect_of_running(struct watched *watched)
-{
-	for (size_t i = 0; i < watched->nr_vms; i++)
-		if (!watched->vms[i].collected)
-			watched->vms[i].nr_pages = 0;
-	for (size_t i = 1; i < watched->pages.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&watched->pages, i);
-		struct hot_vm *vm = chunk ? vm_of(watched, chunk) : NULL;
-
-		if (vm)
-			take_chunk(vm, chunk);
-	}
 }
 
 static void write_hottest(struct hot_vm *vm, const struct window *window)
@@ -698,7 +709,6 @@ static void lists(struct attachment *at, const struct window *window)
 {
 	struct watched *watched = at->state;
 
-	collect_of_running(watched);
 	if (watched->vms)
 		qsort(watched->vms, watched->nr_vms, sizeof(*watched->vms), by_vm);
 	window__begin(window, at->monitor, VIEW_HOT);
@@ -724,6 +734,7 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.prepare = prepare,
 	.start = start,
 	.stop = stop,
+	.look = look,
 	.looked = looked,
 	.shows = shows,
 	.finish = finish,

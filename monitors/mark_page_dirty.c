@@ -455,15 +455,6 @@ static void name_region(const struct attachment *at, struct dirty_region *region
 		decide(at, region, vm);
 }
 
-/* The hooks are detached: there is no other look. */
-static bool is_last(const struct attachment *at)
-{
-	for (size_t i = 0; i < at->nr_needs; i++)
-		if (at->links[i])
-			return false;
-	return true;
-}
-
 /* One whose VM is not known at two looks has none, unless others were asked for. */
 static void look_at_region(const struct attachment *at, uint32_t index)
 {
@@ -474,7 +465,7 @@ static void look_at_region(const struct attachment *at, uint32_t index)
 	name_region(at, region, index);
 	if (region->wanted || region->unwanted)
 		return;
-	if (is_last(at) || (region->tried && is_chosen(at, NULL)))
+	if (at->is_last || (region->tried && is_chosen(at, NULL)))
 		decide(at, region, NULL);
 	region->tried = true;
 }
@@ -484,6 +475,8 @@ static void look(struct attachment *at)
 {
 	struct dirty_state *state = at->state;
 
+	if (at->begins)
+		pages__forget(&state->pages.counts);
 	dirty_pages__begin(&state->pages, at->env->sinks, at->env->nr_sinks);
 	for (size_t i = 1; i < at->records.nr; i++)
 		look_at_region(at, i);

@@ -126,8 +126,11 @@ static __always_inline void load_begin(struct load_record *r, u64 now)
 
 static __always_inline void load_end(struct load_record *r, u64 now)
 {
-	if (r->load_ns)
-		stat__add(&r->load, now - r->load_ns);
+	/* User space may move it to the window's begin. */
+	u64 begin = r->load_ns;
+
+	if (begin)
+		stat__add(&r->load, now > begin ? now - begin : 0);
 	r->load_ns = 0;
 }
 

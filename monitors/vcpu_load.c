@@ -290,20 +290,20 @@ static void stop(struct attachment *at)
 	memset(state, 0, sizeof(*state));
 }
 
-/* A copy that no writer has changed meanwhile, and when that was. */
-static uint64_t copy_record(struct load_record *copy, const struct load_record *record)
+/* A copy that no writer has changed meanwhile, and the time up to which it is. */
+static uint64_t copy_record(const struct attachment *at, struct load_record *copy,
+			    const struct load_record *record)
 {
-	uint64_t seq, now;
+	uint64_t seq;
 
 	for (int tries = 0; tries < 1000; tries++) {
 		seq = __atomic_load_n(&record->seq, __ATOMIC_ACQUIRE);
-		now = clock__ns();
 		memcpy(copy, record, sizeof(*copy));
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (!(seq & 1) && seq == __atomic_load_n(&record->seq, __ATOMIC_RELAXED))
 			break;
 	}
-	return now > copy->since_ns ? now : copy->since_ns;
+	return at->now_ns > copy->since_ns ? at->now_ns : copy->since_ns;
 }
 
 static bool in_use(const void *record)
@@ -379,9 +379,9 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 
 	/* The times first: a period that is timed has begun. */
 	times__read(&row->load, &record->load, at->ended_epoch);
-	now = copy_record(&r, record);
+	now = copy_record(at, &r, record);
 	row->open_ns = r.load_ns && now > r.load_ns ? now - r.load_ns : 0;
-	row->total_ns = r.load.total_ns + row->open_ns;
+	row->total_ns = records__passed(at, slot, r.load.total_ns + row->open_ns);
 	row->count = r.loads;
 	row->migrations = r.migrations;
 	row->node_migrations = r.node_migrations;
@@ -494,6 +494,21 @@ static void look_at_thieves(struct attachment *at)
 	}
 }
 
+/* What was taken before the window began. */
+static void forget_thieves(const struct attachment *at)
+{
+	const struct load_state *state = at->state;
+
+	for (size_t i = 1; i < state->nr_thieves; i++)
+		__atomic_store_n(&state->thief_records[i].ns, 0, __ATOMIC_RELAXED);
+}
+
+static void look(struct attachment *at)
+{
+	if (at->begins)
+		forget_thieves(at);
+}
+
 static void retire(struct attachment *at)
 {
 	look_at_thieves(at);
@@ -507,17 +522,12 @@ static const struct record_kind records = {
 	.record_size = sizeof(struct load_record),
 	.per_slot = 1,
 	.in_use = in_use,
+	.begins_in_record = offsetof(struct load_record, load_ns),
 	.label = label,
 	.sample = sample,
 	.forget = forget,
 	.retire = retire,
 };
-
-static void ending(struct attachment *at)
-{
-	vcpus__refresh(at->env->vcpus);
-	attach__last_look(at);
-}
 
 static void settle_budget(struct load_row *row, bool knows_guest)
 {
@@ -660,7 +670,7 @@ const struct monitor vcpu_load_monitor = {
 	.start = start,
 	.stop = stop,
 	.attached = attached,
-	.ending = ending,
+	.look = look,
 	.finish = finish,
 	.write = write_thieves,
 };

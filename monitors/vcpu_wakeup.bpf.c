@@ -3,15 +3,18 @@
  * -w: vCPU wake-ups.
  *
  * Halt: from the beginning of kvm_vcpu_halt() (kvm_vcpu_block() on 5.10) in
- * virt/kvm/kvm_main.c to its end, polling included, as kvm_vcpu_wakeup tells.
+ * virt/kvm/kvm_main.c to its end, polling included, as kvm_vcpu_wakeup tells. Its
+ * length comes with that; the hook at its beginning is for halts that last.
  * Wake-up latency: from sched_waking of the vCPU's sleeping thread
  * (try_to_wake_up() in kernel/sched/core.c), or from kvm_vcpu_wakeup when
  * polling caught the wake-up, to the next kvm_entry of the vCPU.
  */
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
+#include "../bpf/existing.bpf.h"
 #include "../bpf/hooks.bpf.h"
 #include "../bpf/stat.bpf.h"
+#include "../bpf/window.bpf.h"
 #include "vcpu_wakeup.h"
 
 struct {
@@ -41,6 +44,18 @@ static __noinline int on_waking(struct task_struct *task)
 	return 0;
 }
 
+/* The vCPU, which the current thread has loaded, halts. */
+static __noinline int on_halt(struct kvm_vcpu *vcpu)
+{
+	struct wakeup_record *record = vcpu ? wakeup_record(vcpus__slot(vcpu)) : NULL;
+
+	if (!record)
+		return 0;
+	record->in_use = 1;
+	record->halt_since = bpf_ktime_get_ns();
+	return 0;
+}
+
 /* The current vCPU's halt of halt_ns has ended. */
 static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 {
@@ -54,9 +69,12 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	if (!record)
 		return 0;
 	record->in_use = 1;
+	/* First: a halt that user space sees as open is in no counter. */
+	record->halt_since = 0;
+	barrier();
 	record->counts[waited]++;
 	record->invalid += !valid;
-	stat__add(&record->halt, halt_ns);
+	stat__add(&record->halt, window__part(now - halt_ns, now));
 	/* A thread that slept was woken last by what ended the halt. */
 	record->woken_ns = waited ? record->waking_ns : now;
 	record->waking_ns = 0;
@@ -103,6 +121,15 @@ int wakeup_tracepoint(void *ctx)
 	return on_wakeup(args.ns, args.waited & 1, args.valid & 1);
 }
 
+/*
+ * kvm_vcpu_halt(vcpu) since 5.17; before that kvm_vcpu_block(vcpu), which now is a
+ * part of it (and kvm_vcpu_halt() was another function, of x86's alone).
+ */
+FENTRY(halt_fentry, kvm_vcpu_halt, on_halt((void *)untyped_arg(ctx, 0)))
+KPROBE(halt_kprobe, kvm_vcpu_halt, on_halt((void *)ctx->di))
+FENTRY(halt_fentry_old, kvm_vcpu_block, on_halt((void *)untyped_arg(ctx, 0)))
+KPROBE(halt_kprobe_old, kvm_vcpu_block, on_halt((void *)ctx->di))
+
 /* sched_waking(struct task_struct *p) */
 RAW_TP(waking_raw_tp, sched_waking, on_waking((void *)ctx->args[0]))
 TP_BTF(waking_tp_btf, sched_waking, on_waking((void *)untyped_arg(ctx, 0)))
@@ -126,6 +153,27 @@ int entry_tracepoint(void *ctx)
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
 	return vcpu ? end_wakeup(vcpu) : 0;
+}
+
+/* vCPUs that are halted already. */
+SEC("?iter/task_file")
+int existing(struct bpf_iter__task_file *ctx)
+{
+	struct kvm_vcpu *vcpu = existing_vcpu(ctx);
+	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
+	struct wakeup_record *record;
+
+	if (!task || !vcpu_halted(vcpu))
+		return 0;
+	record = wakeup_record(vcpus__slot_of(vcpu, task));
+	if (!record || record->halt_since)
+		return 0;
+	record->halt_since = bpf_ktime_get_ns();
+	/* Its end may have been just before. */
+	if (!vcpu_halted(vcpu))
+		record->halt_since = 0;
+	record->in_use = 1;
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -2,8 +2,10 @@
 /* -w: vCPU wake-ups. The kernel half is vcpu_wakeup.bpf.c. */
 #include "vcpu_wakeup.h"
 
+#include "../compat/host.h"
 #include "../core/attach.h"
 #include "../core/events.h"
+#include "../core/iter.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -31,8 +33,9 @@ struct wakeup_row {
 	uint64_t polled;
 	uint64_t waited;
 	uint64_t invalid;
-	struct times halt;
-	uint64_t total_ns;
+	struct times halt; /* of those that ended */
+	uint64_t total_ns; /* of all */
+	uint32_t open;
 	uint64_t min_ns;
 	uint64_t max_ns;
 	uint64_t p50_ns;
@@ -86,7 +89,10 @@ static const struct column columns[] = {
 	    .help = "of them: asleep"),
 	COL(invalid, "INVALID", COL_U64, ROLE_COUNTER, SUMMARY, .help = "of them: not valid"),
 	COL(halt, NULL, COL_TIMES, ROLE_COUNTER, SUMMARY, .help = "the halts"),
-	COL(total_ns, "HALTED", COL_NSEC, ROLE_COUNTER, HALT(TOTAL), .help = "their time"),
+	COL(total_ns, "HALTED", COL_NSEC, ROLE_COUNTER, SUMMARY,
+	    .help = "time halted, up to now if it is"),
+	COL(open, "OPEN", COL_U32, ROLE_GAUGE, SUMMARY, .merge = MERGE_SUM,
+	    .help = "halted at the end of the interval: not counted yet"),
 	COL(min_ns, NULL, COL_NSEC, ROLE_GAUGE, HALT(MIN), .flags = COL_DATA_ONLY,
 	    .help = "shortest halt"),
 	COL(max_ns, "MAX", COL_NSEC, ROLE_GAUGE, HALT(MAX), .help = "longest halt"),
@@ -114,6 +120,12 @@ static const struct column columns[] = {
 	{},
 };
 
+/* kvm_vcpu_halt() is all of a halt since 5.17, which brought the slots' trees; before, it has no part in it. */
+static bool halts_in_halt(void)
+{
+	return !host__memslots_in_array();
+}
+
 static const struct hook hooks[] = {
 	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
 	{ "sched_waking", HOOK_RAW_TP, "sched_waking", PROG(waking_raw_tp),
@@ -130,8 +142,28 @@ static const struct hook hooks[] = {
 	  .gives = "the wake-ups", .primary = true },
 	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
+
+	{ "kvm_vcpu_halt", HOOK_FENTRY, "kvm_vcpu_halt", PROG(halt_fentry),
+	  .gives = "the time of halts before they end", .applies = halts_in_halt },
+	{ "kvm_vcpu_halt", HOOK_KPROBE, "kvm_vcpu_halt", PROG(halt_kprobe),
+	  .applies = halts_in_halt },
+	{ "kvm_vcpu_halt", HOOK_FENTRY, "kvm_vcpu_block", PROG(halt_fentry_old),
+	  .gives = "the time of halts before they end", .applies = host__memslots_in_array },
+	{ "kvm_vcpu_halt", HOOK_KPROBE, "kvm_vcpu_block", PROG(halt_kprobe_old),
+	  .applies = host__memslots_in_array },
+
+	{ "task_file", HOOK_ITER, "task_file", PROG(existing),
+	  .gives = "the first halt of vCPUs that were halted when watching started" },
 	{},
 };
+
+/* Where nothing tells when a halt begins, those that last are looked for at each look. */
+static void look(struct attachment *at)
+{
+	for (size_t i = 0; !attach__has(at, "kvm_vcpu_halt") && i < at->nr_needs; i++)
+		if (at->needs[i].hook && at->needs[i].hook->kind == HOOK_ITER)
+			iter__read(at->links[i], NULL, NULL);
+}
 
 static int label(struct attachment *at, uint32_t slot, struct row *row)
 {
@@ -141,11 +173,16 @@ static int label(struct attachment *at, uint32_t slot, struct row *row)
 	return VIEW_SUMMARY;
 }
 
-/* In this order: what is timed is counted, and of the halts no more are invalid than there were. */
+/*
+ * In this order: what is timed is counted, of the halts no more are invalid than
+ * there were, and none is open that is counted.
+ */
 static void sample(struct attachment *at, uint32_t slot, struct row *to)
 {
 	struct wakeup_record *record = records__get(&at->records, slot);
+	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, slot);
 	struct wakeup_row *row = (struct wakeup_row *)to;
+	uint64_t since, total;
 
 	times__read(&row->wake, &record->wake, at->ended_epoch);
 	times__read(&row->halt, &record->halt, at->ended_epoch);
@@ -153,6 +190,13 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 	row->polled = record->counts[HALT_POLLED];
 	row->waited = record->counts[HALT_WAITED];
 	row->count = row->polled + row->waited;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	since = __atomic_load_n(&record->halt_since, __ATOMIC_RELAXED);
+	total = row->halt.total_ns;
+	row->open = since && ref && !ref->ended;
+	if (row->open && at->now_ns > since)
+		total += at->now_ns - since;
+	row->total_ns = records__passed(at, slot, total);
 }
 
 static const struct record_kind records = {
@@ -160,6 +204,7 @@ static const struct record_kind records = {
 	.record_size = sizeof(struct wakeup_record),
 	.per_slot = 1,
 	.in_use_at = offsetof(struct wakeup_record, in_use),
+	.begins_in_record = offsetof(struct wakeup_record, halt_since),
 	.label = label,
 	.sample = sample,
 };
@@ -235,6 +280,7 @@ const struct monitor vcpu_wakeup_monitor = {
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,
 	.records = &records,
+	.look = look,
 	.shows = shows,
 	.write = write_view,
 	.event = event,

@@ -11,8 +11,9 @@ enum { HALT_POLLED, HALT_WAITED, NR_HALT_MODES };
 struct wakeup_record {
 	__u32 in_use;
 	__u32 pad;
-	__u64 waking_ns; /* its last sched_waking; 0: none yet */
-	__u64 woken_ns;	 /* a wake-up that no entry has followed; 0: none */
+	__u64 waking_ns;  /* its last sched_waking; 0: none yet */
+	__u64 woken_ns;	  /* a wake-up that no entry has followed; 0: none */
+	__u64 halt_since; /* the halt that is not over; 0: none */
 	__u64 counts[NR_HALT_MODES];
 	__u64 invalid; /* of them: those that made nothing runnable */
 	struct timing halt;

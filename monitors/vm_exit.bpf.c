@@ -125,17 +125,14 @@ static __always_inline u64 cached_record(struct exit_state *state, u32 code)
 	return ((struct exit_state *)place)->cache[0] ^ (u64)code << EXIT_RECORD_BITS;
 }
 
-/* The time is read last, and at an entry first: what these programs take is not the exit's. */
+/* The time is read late, and at an entry first: what these programs take is not the exit's. */
 static __always_inline int begin_exit(struct exit_state *state, void *vcpu, u32 record)
 {
-	struct exit_state *same;
-
 	state->record = record;
-	/* In this order: who sees that there is an exit sees its record. */
+	state->exit_ns = bpf_ktime_get_ns();
+	/* In this order: who sees that there is an exit sees its record and its begin. */
 	barrier();
 	state->vcpu = (u64)vcpu | EXITED;
-	COPY(same, state);
-	same->exit_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
@@ -196,13 +193,16 @@ static __always_inline int on_entry(void *vcpu)
 	return end_exit(state, vcpu, now);
 }
 
+/* In this order: an exit that user space sees as open is not in its record. */
 static __always_inline void end_user_exit(struct exit_state *state, u64 now)
 {
 	struct exit_record *record = bpf_map_lookup_elem(&exit_records, &state->left_record);
+	u64 begin = state->left_ns;
 
-	if (record)
-		stat__add(&record->stat, now - state->left_ns);
 	state->left_ns = 0;
+	barrier();
+	if (record)
+		stat__add(&record->stat, now > begin ? now - begin : 0);
 }
 
 /* From now on this thread's events after vcpu_put() are slot's. */

@@ -18,6 +18,7 @@
 #include "../core/records.h"
 #include "../core/samples.h"
 #include "../core/times.h"
+#include "../core/vcpus.h"
 #include "../core/window.h"
 #include "../decode/exit_reasons.h"
 #include "vm_exit.skel.h"
@@ -38,8 +39,9 @@ struct exit_row {
 	uint64_t reason_code;
 	uint8_t halt; /* BOOL_ABSENT: of several reasons */
 	uint64_t count;
-	struct times time;
-	uint64_t total_ns;
+	struct times time; /* of those that ended */
+	uint64_t total_ns; /* of all */
+	uint32_t open;
 	uint64_t max_ns;
 	uint64_t min_ns;
 	uint64_t avg_ns;
@@ -69,13 +71,16 @@ static const struct column columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "kvm: handled in KVM or beyond; userspace: what the VMM took"),
 	COL(time, NULL, COL_TIMES, ROLE_COUNTER, .help = "from exit to entry"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, TIME(TOTAL),
-	    .help = "kvm: from kvm_exit to the next kvm_entry; userspace: until KVM_RUN again"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER,
+	    .help = "kvm: from kvm_exit to the next kvm_entry; userspace: until KVM_RUN again; "
+		    "of those that are not over, up to now"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD, TIME(MAX),
 	    .help = "longest"),
 	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_FIRST, TIME(MIN),
 	    .help = "shortest"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "exits"),
+	COL(open, "OPEN", COL_U32, ROLE_GAUGE, .merge = MERGE_SUM,
+	    .help = "of them, or of those before: not over at the end of the interval"),
 	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
 	    .help = "of the wall time of this vCPU; halts have none"),
 	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, TIME(MEAN), .flags = COL_TABLE_ONLY,
@@ -212,30 +217,46 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
 }
 
-/* 1 while an exit of this record is not over. */
-static unsigned int unfinished(const struct attachment *at, const struct exit_record *record,
-			       uint32_t index)
+/* The begin of this record's exit that is not over; 0: there is none. */
+static uint64_t begin_of_open(const struct exit_state *state, uint32_t index)
 {
-	const struct exit_state *state = records__state(&at->records, record->key.slot);
+	uint64_t left_ns;
 
-	/* In this order: the programs write the record before they say that there is an exit. */
+	/* In this order: the programs write both before they say that there is an exit. */
 	if ((__atomic_load_n(&state->vcpu, __ATOMIC_ACQUIRE) & EXITED) &&
 	    __atomic_load_n(&state->record, __ATOMIC_ACQUIRE) == index)
-		return 1;
-	return __atomic_load_n(&state->left_ns, __ATOMIC_ACQUIRE) &&
-	       __atomic_load_n(&state->left_record, __ATOMIC_ACQUIRE) == index;
+		return __atomic_load_n(&state->exit_ns, __ATOMIC_RELAXED);
+	left_ns = __atomic_load_n(&state->left_ns, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&state->left_record, __ATOMIC_ACQUIRE) == index ? left_ns : 0;
+}
+
+/* Its end is seen, and will come. */
+static bool will_end(const struct attachment *at, const struct exit_key *key)
+{
+	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, key->slot);
+
+	return ref && !ref->ended &&
+	       attach__has(at, key->kind == EXIT_TO_USER ? "kvm_run" : "kvm_entry");
 }
 
 static void sample(struct attachment *at, uint32_t index, struct row *to)
 {
 	struct exit_record *record = records__get(&at->records, index);
+	const struct exit_state *state = records__state(&at->records, record->key.slot);
 	struct exit_row *row = (struct exit_row *)to;
+	uint64_t begin, total;
 
 	times__read(&row->time, &record->stat, at->ended_epoch);
 	row->count = row->time.count + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
+	total = row->time.total_ns;
 	/* Last: an exit that ends meanwhile then is missing from both, and never in both. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	row->count += unfinished(at, record, index);
+	begin = begin_of_open(state, index);
+	row->count += !!begin;
+	row->open = begin && will_end(at, &record->key);
+	if (row->open && at->now_ns > begin)
+		total += at->now_ns - begin;
+	row->total_ns = records__passed(at, index, total);
 }
 
 static const struct record_kind records = {
@@ -249,6 +270,8 @@ static const struct record_kind records = {
 	.states = MAP(bss),
 	.states_at = offsetof(struct vm_exit_bpf__bss, exit_states),
 	.state_size = sizeof(struct exit_state),
+	.begins_in_state = { offsetof(struct exit_state, exit_ns),
+			     offsetof(struct exit_state, left_ns) },
 	.in_use_at = offsetof(struct exit_record, in_use),
 	.label = label,
 	.sample = sample,
@@ -277,7 +300,8 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	uint64_t wall = window->now_ns - window->since_ns;
 
 	(void)at;
-	row->share = row->halt == true || !wall ? NAN : 100.0 * row->total_ns / wall;
+	/* Of several rows, each is exact to the time that a look takes. */
+	row->share = row->halt == true || !wall ? NAN : fmin(100, 100.0 * row->total_ns / wall);
 }
 
 /* Halts would drown the rest in it. */

@@ -44,7 +44,7 @@ struct exit_state {
 	__u32 record;	   /* of the last exit; record 0 takes what found no place */
 	__u32 left_record; /* of left_ns */
 	__u64 vcpu;	   /* whose state this is; EXITED: no entry has followed its last exit */
-	__u64 exit_ns;	   /* that exit's time */
+	__u64 exit_ns;	   /* that exit's time; user space moves it to the window's begin */
 	__u64 left_ns;	   /* the exit to user space that is not over; 0: none */
 	__u64 run_ns;	   /* last time KVM_RUN was entered */
 	__u32 seen_exit;   /* from here on an entry without an exit is a loss */

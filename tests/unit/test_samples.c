@@ -155,6 +155,73 @@ static void test_growth(void **state)
 	samples__free(s);
 }
 
+/* What was counted before the window is no part of it, extremes included. */
+static void test_begin(void **state)
+{
+	struct samples *s = new_samples(10);
+	struct thing_row now = labelled("io", 1), other = labelled("io", 1), got;
+	struct source *source = open_source(s, &now), *second;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		now.count += 5;
+		add_time(&now, 9000);
+		tally__add(&now.errors, 14, 3);
+		assert_true(samples__begin(s, source, &now.row));
+		now.time.min_ns = now.time.max_ns = UINT64_MAX;
+	}
+	/* All of it was before: it is not even a row of zeros. */
+	assert_false(read_one(s, FAST, SCOPE_INTERVAL, &got));
+	assert_false(read_one(s, FAST, SCOPE_TOTAL, &got));
+	take(s, source, &now);
+	assert_false(read_one(s, FAST, SCOPE_TOTAL, &got));
+	now.count += 2;
+	add_time(&now, 1000);
+	tally__add(&now.errors, 14, 1);
+	take(s, source, &now);
+	for (enum scope scope = SCOPE_INTERVAL; scope <= SCOPE_TOTAL; scope++) {
+		assert_true(read_one(s, FAST, scope, &got));
+		assert_int_equal(got.count, 2);
+		assert_int_equal(got.time.count, 1);
+		assert_int_equal(got.total_ns, 1000);
+		assert_int_equal(got.max_ns, 1000);
+		assert_int_equal(tally__get(&got.errors, 14), 1);
+	}
+	/* A second source of the series, named late: what it had is not taken, what there is stays. */
+	second = open_source(s, &other);
+	other.count = 100;
+	assert_true(samples__begin(s, second, &other.row));
+	assert_true(read_one(s, FAST, SCOPE_TOTAL, &got));
+	assert_int_equal(got.count, 2);
+	other.count = 101;
+	take(s, second, &other);
+	assert_true(read_one(s, SLOW, SCOPE_INTERVAL, &got));
+	assert_int_equal(got.count, 3);
+	samples__close(s, source);
+	samples__close(s, second);
+	samples__free(s);
+}
+
+/* A series of which all was before the window leaves nothing behind when it is folded. */
+static void test_begin_folded(void **state)
+{
+	struct samples *s = new_samples(1);
+	struct thing_row got;
+
+	(void)state;
+	for (uint32_t vm = 1; vm <= 5; vm++) {
+		struct thing_row now = labelled("io", vm);
+		struct source *source = open_source(s, &now);
+
+		now.count = 7;
+		assert_true(samples__begin(s, source, &now.row));
+		samples__close(s, source);
+	}
+	assert_int_equal(samples__nr_remainders(s), 0);
+	assert_false(read_one(s, FAST, SCOPE_TOTAL, &got));
+	samples__free(s);
+}
+
 static void test_sinks(void **state)
 {
 	struct samples *s = new_samples(10);
@@ -438,6 +505,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_begin),
+		cmocka_unit_test(test_begin_folded),
 		cmocka_unit_test(test_sinks),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_keys),

@@ -61,7 +61,7 @@ static bool open_run(struct run *run)
 	if (attach__load(&run->env, &chosen, &run->at) || attach__attach(&run->at))
 		return false;
 	run->attached.list[run->attached.nr++] = &run->at;
-	run->start_ns = clock__ns();
+	run->start_ns = report__begin(&run->env, &run->attached);
 	for (int i = 0; i < SINKS; i++)
 		run->sinks[i].since_ns = run->start_ns;
 	return true;
