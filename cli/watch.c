@@ -130,7 +130,9 @@ static int check_options(const struct options *opts)
 	if (opts->events && opts->summary)
 		return usage_error("--events asks for single events and --summary for none; give "
 				   "one of them");
-	return opts->check ? check__options(opts) : 0;
+	if (opts->list)
+		return 0;
+	return opts->check ? check__options(opts) : selection__check(opts);
 }
 
 /* "vm_exit, vcpu_load" */
@@ -220,7 +222,10 @@ static int check_pid(pid_t pid)
 
 static int watch(const struct options *opts)
 {
-	struct sink sink = { .interval_ns = opts->interval_ns };
+	struct sink sink = {
+		.selection = &opts->selection,
+		.interval_ns = opts->interval_ns,
+	};
 	struct attach_env env = {
 		.sinks = &sink,
 		.nr_sinks = 1,
@@ -249,6 +254,7 @@ static int watch(const struct options *opts)
 		return EXIT_NOT_MEASURED;
 	check_events(opts, &watched);
 	presence__say(&opts->filter);
+	selection__explain(&opts->selection, chosen, watched.nr_chosen);
 	/* Every table and every batch of events is flushed, and not each of many lines. */
 	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
 	sink.out = output__to_stdout(opts->format, opts->width);
@@ -289,7 +295,8 @@ static int run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, hooks_options, format_options, width_options, watch_options, NULL,
+	filter_options, selection_options, hooks_options, format_options,
+	width_options,	watch_options,	   NULL,
 };
 
 static const struct command *const words[] = { &check_command, &list_command, NULL };

@@ -23,6 +23,7 @@ struct bpf_object;
 struct chosen;
 struct entry;
 struct filter;
+struct histogram;
 struct monitor;
 struct ring_buffer;
 struct samples;
@@ -98,7 +99,8 @@ struct attachment {
 	void *state;	      /* the monitor's own */
 	struct samples *samples;
 	struct record_set records;
-	bool frozen; /* the last look has been taken */
+	struct histogram *histograms[8]; /* by view, of those that were shown */
+	bool frozen;			 /* the last look has been taken */
 };
 
 /*

@@ -47,8 +47,9 @@ const char *format__suffix(enum format format)
 
 const struct column leading_columns[] = {
 	COLUMN(struct row, ts_ns, "TIME", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 15),
-	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE),
-	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7),
+	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM),
+	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM,
+	       .width = 7),
 	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,
 	       .width = 7, .drop = DROP_SECOND),
 	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU),
@@ -184,6 +185,12 @@ bool section__has(const struct section *section, const struct column *col)
 	if ((col->flags & LEAD_VCPU) && !section->view->per_vcpu)
 		return false;
 	return !col->views || (col->views & section->view_bit);
+}
+
+bool section__merges(const struct section *section, const struct column *col)
+{
+	return ((col->flags & LEAD_VCPU) && section->merged >= MERGED_VCPUS) ||
+	       ((col->flags & LEAD_VM) && section->merged >= MERGED_VMS);
 }
 
 const char *cell__string(const struct column *col, const struct row *row)

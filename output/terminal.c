@@ -2,7 +2,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "output.h"
+#include "format.h"
 
 /* Columns of the terminal on stdout; 0 when it is none. */
 static int terminal_width(void)
@@ -14,6 +14,16 @@ static int terminal_width(void)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_col)
 		return 80;
 	return size.ws_col;
+}
+
+unsigned int output__lines(const struct output *out)
+{
+	int fd = fileno(out->stream);
+	struct winsize size;
+
+	if (!out->ops->more || fd < 0 || ioctl(fd, TIOCGWINSZ, &size))
+		return 0;
+	return size.ws_row;
 }
 
 struct output *output__to_stdout(enum format format, int width)
