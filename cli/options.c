@@ -30,6 +30,7 @@ enum {
 	MAX_PID = 4194304, /* the kernel's PID_MAX_LIMIT */
 	MIN_WIDTH = 40,
 	MAX_WIDTH = 1000,
+	MAX_TOP = 1000000,
 	DEFAULT_INTERVAL = 2,	  /* seconds */
 	MAX_SECONDS = 1000000000, /* of a duration */
 };
@@ -230,6 +231,82 @@ const struct option_row filter_options[] = {
 	  parse_pattern },
 	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION,
 	  parse_vcpus },
+	{},
+};
+
+static int parse_by(struct options *opts, const char *arg)
+{
+	static const char *const words[] = {
+		[BY_VCPU] = "vcpu",
+		[BY_VM] = "vm",
+		[BY_HOST] = "host",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(arg, words[i])) {
+			opts->selection.by = i;
+			return 0;
+		}
+	return usage_error("--by: \"%s\" is not what rows can be of; choose host, vm or vcpu", arg);
+}
+
+static int parse_sort(struct options *opts, const char *arg)
+{
+	opts->selection.inverted = *arg == '-';
+	opts->selection.sort = arg + (*arg == '-' || *arg == '+');
+	return 0;
+}
+
+static int parse_top(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_TOP, &opts->selection.top))
+		return 0;
+	return usage_error("--top: \"%s\" is not a number of vCPUs or VMs; give one from 1 to %d",
+			   arg, MAX_TOP);
+}
+
+static int parse_where(struct options *opts, const char *arg)
+{
+	struct selection *sel = &opts->selection;
+
+	if (sel->nr_where == MAX_CONDITIONS)
+		return usage_error("--where: more than %d conditions; give fewer", MAX_CONDITIONS);
+	if (condition__parse(&sel->where[sel->nr_where], arg)) {
+		sel->nr_where++;
+		return 0;
+	}
+	return usage_error("--where: \"%s\" is not a condition; give COLUMN=PATTERN, such as "
+			   "reason='EPT*', or COLUMN>NUMBER, such as 'p99_ns>50us'",
+			   arg);
+}
+
+int selection__check(const struct options *opts)
+{
+	const struct selection *sel = &opts->selection;
+	struct chosen chosen[MAX_MONITORS];
+	size_t nr = options__chosen(opts, chosen);
+	char text[1024];
+
+	if (selection__is_wrong(sel, chosen, nr, text, sizeof(text)))
+		return usage_error("%s", text);
+	if (sel->histogram && opts->format == FORMAT_CSV)
+		return usage_error("--histogram: CSV has no place for histograms; choose "
+				   "--format=table or --format=json");
+	return 0;
+}
+
+const struct option_row selection_options[] = {
+	{ "where", 0, "COLUMN=PATTERN",
+	  "only rows with such a value; also !=, and < or > with a number (repeatable)",
+	  GROUP_SELECTION, parse_where },
+	{ "by", 0, "host|vm|vcpu", "what a row is of: vCPUs (default), VMs or the host",
+	  GROUP_OUTPUT, parse_by },
+	{ "sort", 0, "[-]COLUMN", "order by this column, the greatest first; -COLUMN: the least",
+	  GROUP_OUTPUT, parse_sort },
+	{ "top", 0, "N", "only the N vCPUs, VMs or rows that come first (default: what fits)",
+	  GROUP_OUTPUT, parse_top },
+	{ "histogram", 0, NULL, "the distribution of all times, too", GROUP_OUTPUT,
+	  .flag = offsetof(struct options, selection.histogram) },
 	{},
 };
 

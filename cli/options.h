@@ -13,6 +13,7 @@
 
 #include "../core/filter.h"
 #include "../core/monitor.h"
+#include "../core/select.h"
 #include "../output/output.h"
 #include "tables.h"
 
@@ -24,9 +25,10 @@ struct options {
 	const struct command *command;
 	uint64_t monitors; /* bit i: the command's monitors[i] was asked for */
 	struct monitor_config configs[MAX_MONITORS];
-	struct filter filter; /* -p, --vm, --vcpu */
-	uint64_t time_ns;     /* -t; 0: until a signal */
-	uint64_t interval_ns; /* --interval */
+	struct filter filter;	    /* -p, --vm, --vcpu */
+	struct selection selection; /* --by, --sort, --top, --where, --histogram */
+	uint64_t time_ns;	    /* -t; 0: until a signal */
+	uint64_t interval_ns;	    /* --interval */
 	enum format format;
 	uint32_t width;			    /* --width: of tables; 0: the terminal's */
 	const char *output;		    /* --output; NULL: stdout */
@@ -60,11 +62,12 @@ struct option_row {
 };
 
 /* Tables end with a row without a name. */
-extern const struct option_row filter_options[]; /* -p, --vm, --vcpu */
-extern const struct option_row hooks_options[];	 /* --hooks */
-extern const struct option_row format_options[]; /* --format, --output */
-extern const struct option_row table_options[];	 /* --table */
-extern const struct option_row width_options[];	 /* --width */
+extern const struct option_row filter_options[];    /* -p, --vm, --vcpu */
+extern const struct option_row selection_options[]; /* --by, --sort, --top, --where, --histogram */
+extern const struct option_row hooks_options[];	    /* --hooks */
+extern const struct option_row format_options[];    /* --format, --output */
+extern const struct option_row table_options[];	    /* --table */
+extern const struct option_row width_options[];	    /* --width */
 
 struct command {
 	const char *name; /* the word that asks for it; NULL: none does, as none has to */
@@ -103,6 +106,9 @@ int __attribute__((format(printf, 1, 2))) usage_error(const char *fmt, ...);
  * allowed. 0, or EXIT_USAGE after a message.
  */
 int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint64_t *ns);
+
+/* Of a command with selection_options and monitors: 0, or EXIT_USAGE after a message. */
+int selection__check(const struct options *opts);
 
 /* All of arg is a number from 1 to most. */
 bool parse_count(const char *arg, unsigned long most, uint32_t *count);

@@ -151,6 +151,8 @@ static int choose_tables(struct options *opts)
 
 static int check_options(struct options *opts)
 {
+	int err;
+
 	if (!opts->monitors && !opts->check && !opts->list)
 		return no_monitor(opts);
 	if (opts->check && opts->list)
@@ -160,7 +162,10 @@ static int check_options(struct options *opts)
 				   "one of them");
 	if (opts->check)
 		return check__options(opts);
-	return opts->list ? list__options(opts) : choose_tables(opts);
+	if (opts->list)
+		return list__options(opts);
+	err = choose_tables(opts);
+	return err ? err : selection__check(opts);
 }
 
 /* "vm_exit, vcpu_load" */
@@ -250,7 +255,10 @@ static int check_pid(pid_t pid)
 
 static int watch(const struct options *opts)
 {
-	struct sink sink = { .interval_ns = opts->interval_ns };
+	struct sink sink = {
+		.selection = &opts->selection,
+		.interval_ns = opts->interval_ns,
+	};
 	struct attach_env env = {
 		.sinks = &sink,
 		.nr_sinks = 1,
@@ -285,6 +293,7 @@ static int watch(const struct options *opts)
 	if (!err) {
 		check_events(opts, &watched);
 		presence__say(&opts->filter);
+		selection__explain(&opts->selection, chosen, watched.nr_chosen);
 		err = loop__watch(&env, &watched);
 	}
 	output__free(sink.out);
@@ -320,8 +329,8 @@ static int run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, hooks_options, format_options, width_options,
-	table_options,	watch_options, NULL,
+	filter_options, selection_options, hooks_options, format_options,
+	width_options,	table_options,	   watch_options, NULL,
 };
 
 static const struct command *const words[] = { &check_command, &list_command, NULL };

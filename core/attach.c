@@ -16,6 +16,7 @@
 #include "events.h"
 #include "iter.h"
 #include "log.h"
+#include "histogram.h"
 #include "map.h"
 #include "monitor.h"
 #include "samples.h"
@@ -535,6 +536,7 @@ void attach__close(struct attachment *at)
 		if (at->data)
 			munmap(at->data, at->data_size);
 	}
+	histogram__free(at);
 	samples__free(at->samples);
 	skeleton__destroy(at->skel);
 	free(at->state);

@@ -23,6 +23,7 @@ struct bpf_object;
 struct chosen;
 struct entry;
 struct filter;
+struct histogram;
 struct monitor;
 struct ring_buffer;
 struct samples;
@@ -102,7 +103,8 @@ struct attachment {
 	void *state;	      /* the monitor's own */
 	struct samples *samples;
 	struct record_set records;
-	bool is_last; /* this look, or the one that was, is the window's end */
+	bool is_last;			 /* this look, or the one that was, is the window's end */
+	struct histogram *histograms[8]; /* by view, of those that were shown */
 };
 
 /*

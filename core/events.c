@@ -85,7 +85,11 @@ void events__read(struct attachment *at)
 	/* Where they come faster than they are shown, reading would not end by itself. */
 	at->read_until_ns = clock__ns();
 	for (size_t i = 0; i < env->nr_sinks; i++) {
-		const struct window none = { .out = env->sinks[i].out, .scope = SCOPE_EVENT };
+		const struct window none = {
+			.out = env->sinks[i].out,
+			.selection = sink__selection(&env->sinks[i]),
+			.scope = SCOPE_EVENT,
+		};
 
 		output__set_clock(none.out, clock__real_offset_ns());
 		window__begin(&none, at->monitor, at->monitor->event_view);
@@ -97,6 +101,10 @@ void events__read(struct attachment *at)
 
 void events__row(const struct attachment *at, const struct row *row)
 {
+	const struct monitor *m = at->monitor;
+
 	for (size_t i = 0; i < at->env->nr_sinks; i++)
-		output__row(at->env->sinks[i].out, row, 0);
+		if (selection__has(sink__selection(&at->env->sinks[i]), m->columns,
+				   1U << m->event_view, row))
+			output__row(at->env->sinks[i].out, row, 0);
 }

@@ -79,8 +79,6 @@ struct monitor {
 	/* Fills in what is COL_COMPUTED. Objects are put by the caller. */
 	void (*finish)(struct attachment *at, const struct sample *sample,
 		       const struct window *window);
-	/* The order of the rows of one vCPU, or VM, in a view. */
-	int (*compare)(const struct sample *a, const struct sample *b);
 	/* A line for people over the rows of each vCPU. */
 	const struct row_sum *sum;
 	/* Writes the rows of a view another way. False: as they are. */

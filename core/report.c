@@ -2,13 +2,13 @@
 #include "report.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include <json-c/json.h>
 
 #include "attach.h"
 #include "clock.h"
 #include "events.h"
+#include "histogram.h"
 #include "log.h"
 #include "monitor.h"
 #include "records.h"
@@ -83,32 +83,6 @@ uint64_t report__look(struct attach_env *env, const struct attachments *attached
 	return now;
 }
 
-static int by_vcpu(const struct row *x, const struct row *y)
-{
-	if (x->pid != y->pid)
-		return x->pid < y->pid ? -1 : 1;
-	if (x->vm != y->vm) {
-		int order = strcmp(x->vm ? x->vm : "", y->vm ? y->vm : "");
-
-		if (order)
-			return order;
-	}
-	if (x->vcpu != y->vcpu)
-		return x->vcpu < y->vcpu ? -1 : 1;
-	return x->tid < y->tid ? -1 : x->tid > y->tid;
-}
-
-static int compare(const void *a, const void *b, void *monitor)
-{
-	const struct sample *x = a, *y = b;
-	const struct monitor *m = monitor;
-	int order = by_vcpu(x->row, y->row);
-
-	if (order || !m->compare)
-		return order;
-	return m->compare(x, y);
-}
-
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
 	sample->row->ts_ns = window->now_ns;
@@ -146,22 +120,23 @@ static void write_sum(struct attachment *at, unsigned int view, const struct sam
 		if (sum->has(list[i].row))
 			samples__merge(at->samples, view, row, list[i].row);
 	samples__derive(at->samples, view, row);
-	finish(at, &(struct sample){ .row = row, .run = row }, window);
+	finish(at, &(struct sample){ .row = row, .run = row, .nr_vcpus = list->nr_vcpus }, window);
 	output__row(window->out, row, ROW_DERIVED);
 	free(row);
 }
 
-static void write_rows(struct attachment *at, unsigned int view, const struct sample *list,
-		       size_t nr, const struct window *window)
+static void write_rows(struct attachment *at, unsigned int view, const struct select *s,
+		       const struct window *window)
 {
 	unsigned int flags = at->monitor->views[view].again ? ROW_AGAIN : 0;
 
-	for (size_t i = 0, group; i < nr; i += group) {
-		for (group = 0; i + group < nr && same_vcpu(list[i].row, list[i + group].row);
+	for (size_t i = 0, group; i < s->nr; i += group) {
+		for (group = 0;
+		     i + group < s->nr && same_vcpu(s->list[i].row, s->list[i + group].row);
 		     group++)
-			output__row(window->out, list[i + group].row, flags);
-		if (at->monitor->sum && group > 1)
-			write_sum(at, view, &list[i], group, window);
+			output__row(window->out, s->list[i + group].row, flags);
+		if (at->monitor->sum && group > 1 && !select__is_flat(s))
+			write_sum(at, view, &s->list[i], group, window);
 	}
 }
 
@@ -170,52 +145,89 @@ static bool shows(const struct attachment *at, unsigned int view, enum scope sco
 	return !at->monitor->shows || at->monitor->shows(at, view, scope);
 }
 
-static void write_view(struct attachment *at, unsigned int view, const struct sample *list,
-		       size_t nr, const struct window *window)
+static void write_view(struct attachment *at, unsigned int view, const struct select *s,
+		       const struct window *window)
 {
 	const struct monitor *m = at->monitor;
+	bool raw = m->views[view].of_vm;
 	struct window mine = *window;
+	char text[64];
+	const char *more = select__more(s, text, sizeof(text));
 
 	if (!output__wants(window->out, &m->views[view]) || !shows(at, view, window->scope))
 		return;
 	mine.total_follows &= shows(at, view, SCOPE_TOTAL);
 	window__begin(&mine, m, view);
-	if (!m->write || !m->write(at, view, list, nr, window))
-		write_rows(at, view, list, nr, window);
+	if (!m->write ||
+	    !m->write(at, view, raw ? s->raw : s->list, raw ? s->nr_raw : s->nr, window))
+		write_rows(at, view, s, window);
+	if (more && !raw)
+		output__more(window->out, more);
 	output__end(window->out);
+	if (view == s->of && (window->selection->histogram ||
+			      (m->views[view].histogram && window->scope == SCOPE_TOTAL)))
+		histogram__write(at, view, s, &mine);
 }
 
 /* All views that show the samples of one. */
 static void write_views(struct attachment *at, size_t sink, unsigned int of,
-			const struct window *window)
+			const struct window *window, unsigned int lines)
 {
 	const struct monitor *m = at->monitor;
 	struct sample *list;
+	struct select s;
 	size_t nr;
+	int err = samples__read(at->samples, sink, of, window->scope, &list, &nr);
 
-	if (samples__read(at->samples, sink, of, window->scope, &list, &nr)) {
-		say("%s: out of memory: rows are missing", m->name);
-		return;
+	if (!err) {
+		err = select__open(&s, window->selection, m, at->samples, of, list, nr);
+		for (size_t i = 0; !err && i < s.nr; i++)
+			finish(at, &s.list[i], window);
+		if (!err)
+			err = select__order(&s, lines);
+		for (unsigned int view = 0; !err && m->views[view].title; view++)
+			if (m->views[view].samples == of + 1)
+				write_view(at, view, &s, window);
+		put_objects(m, s.list, s.nr_all);
+		select__free(&s);
 	}
-	for (size_t i = 0; i < nr; i++)
-		finish(at, &list[i], window);
-	qsort_r(list, nr, sizeof(*list), compare, (void *)m);
-	for (unsigned int view = 0; m->views[view].title; view++)
-		if (m->views[view].samples == of + 1)
-			write_view(at, view, list, nr, window);
-	put_objects(m, list, nr);
-	free(list);
+	if (err)
+		say("%s: out of memory: rows are missing", m->name);
 }
 
-static void write_attachment(struct attachment *at, size_t sink, const struct window *window)
+static void write_attachment(struct attachment *at, size_t sink, const struct window *window,
+			     unsigned int lines)
 {
 	const struct monitor *m = at->monitor;
 
 	for (unsigned int view = 0; m->views[view].title; view++)
 		if (m->views[view].samples == view + 1)
-			write_views(at, sink, view, window);
+			write_views(at, sink, view, window, lines);
 	if (m->lists && window->scope == SCOPE_TOTAL)
 		m->lists(at, window);
+}
+
+/* The rows that each table has room for, where all of them are to be seen at once; 0: no end. */
+static unsigned int lines_per_table(const struct attachments *attached, const struct window *window)
+{
+	/*
+	 * Around a table: an empty line, the heading, the columns' names, and what was left out.
+	 * Around all: the time, and the cursor.
+	 */
+	enum { AROUND = 4, AROUND_ALL = 2 };
+	unsigned int lines = output__lines(window->out), tables = 0;
+
+	for (size_t i = 0; i < attached->nr; i++) {
+		const struct monitor *m = attached->list[i]->monitor;
+
+		for (unsigned int view = 0; m->views[view].title; view++)
+			tables += m->views[view].samples &&
+				  shows(attached->list[i], view, window->scope);
+	}
+	if (!lines || !tables)
+		return 0;
+	lines = lines > AROUND_ALL ? lines - AROUND_ALL : 0;
+	return lines / tables > AROUND ? lines / tables - AROUND : 1;
 }
 
 static void write_all(struct attach_env *env, const struct attachments *attached, size_t sink,
@@ -223,17 +235,19 @@ static void write_all(struct attach_env *env, const struct attachments *attached
 {
 	const struct window window = {
 		.out = env->sinks[sink].out,
+		.selection = sink__selection(&env->sinks[sink]),
 		.scope = scope,
 		.since_ns = since_ns,
 		.now_ns = now_ns,
 		.total_follows = total_follows,
 	};
+	unsigned int lines = lines_per_table(attached, &window);
 	uint64_t read_ns = clock__ns();
 
 	output__set_clock(window.out, clock__real_offset_ns());
 	output__begin_window(window.out, scope, since_ns, now_ns);
 	for (size_t i = 0; i < attached->nr; i++) {
-		write_attachment(attached->list[i], sink, &window);
+		write_attachment(attached->list[i], sink, &window, lines);
 		keep_up(attached, &read_ns);
 	}
 	output__end_window(window.out);

@@ -578,7 +578,9 @@ static void merge_gauge(const struct field *field, void *a, const void *b)
 
 	switch (field->col->merge) {
 	case MERGE_LAST:
-		memcpy(a, b, field->size);
+		/* None of several series is the last. */
+		if (memcmp(a, b, field->size))
+			set_absent(field, a);
 		break;
 	case MERGE_SUM:
 		sum_gauge(field, a, b, &nothing);

@@ -44,6 +44,10 @@ struct source;
 struct sample {
 	struct row *row;       /* growth in the window; gauges as they are now */
 	const struct row *run; /* since the beginning */
+	/* What it was merged of by --by, unfinished; NULL: nothing. */
+	const struct sample *parts;
+	size_t nr_parts;
+	unsigned int nr_vcpus; /* whose wall time is what its times are a share of */
 };
 
 /*

@@ -5,15 +5,22 @@
 #include <stdint.h>
 
 #include "../output/output.h"
+#include "select.h"
 
 /* Who is shown rows. Each has an interval of its own. */
 struct sink {
 	struct output *out;
-	uint64_t interval_ns; /* 0: it is shown totals only */
-	uint64_t since_ns;    /* what its next interval begins with */
-	uint64_t due_ns;      /* and when it ends */
+	const struct selection *selection; /* of rows; NULL: all */
+	uint64_t interval_ns;		   /* 0: it is shown totals only */
+	uint64_t since_ns;		   /* what its next interval begins with */
+	uint64_t due_ns;		   /* and when it ends */
 };
 
 enum { MAX_SINKS = 8 };
+
+static inline const struct selection *sink__selection(const struct sink *sink)
+{
+	return sink->selection ? sink->selection : &everything;
+}
 
 #endif

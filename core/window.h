@@ -8,9 +8,11 @@
 #include "../output/output.h"
 
 struct monitor;
+struct selection;
 
 struct window {
 	struct output *out;
+	const struct selection *selection;
 	enum scope scope;
 	uint64_t since_ns, now_ns; /* CLOCK_MONOTONIC; both 0 with SCOPE_EVENT */
 	bool total_follows;	   /* see struct section */
@@ -18,5 +20,9 @@ struct window {
 
 /* Begins a section for it. */
 void window__begin(const struct window *window, const struct monitor *m, unsigned int view);
+
+/* The same with other columns and another title. */
+void window__begin_as(const struct window *window, const struct monitor *m, unsigned int view,
+		      const struct view *as, const struct column *columns);
 
 #endif

@@ -63,7 +63,7 @@ static const struct column columns[] = {
 	    .help = "of the polls: those that a wake-up ended"),
 	COL(poll_ok_ns, "OK_TIME", COL_NSEC, ROLE_COUNTER, COUNTS,
 	    .help = "spent in successful polls (halt_poll_success_ns)"),
-	COL(poll_failed_ns, "FAIL_TIME", COL_NSEC, ROLE_COUNTER, COUNTS,
+	COL(poll_failed_ns, "FAIL_TIME", COL_NSEC, ROLE_COUNTER, COUNTS, .flags = COL_COST,
 	    .help = "burnt in failed polls (halt_poll_fail_ns)"),
 	COL(burnt, "BURNT%", COL_PERCENT, ROLE_GAUGE, COUNTS,
 	    .flags = COL_TABLE_ONLY | COL_COMPUTED, .help = "of a CPU: the time of failed polls"),
@@ -133,7 +133,7 @@ static const struct record_kind records = {
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
 	struct poll_row *row = (struct poll_row *)sample->row;
-	uint64_t wall = window->now_ns - window->since_ns,
+	uint64_t wall = (window->now_ns - window->since_ns) * sample->nr_vcpus,
 		 polls = row->polls_ok + row->polls_failed;
 
 	(void)at;

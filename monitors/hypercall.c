@@ -28,7 +28,6 @@ enum { VIEW_CALLS, VIEW_EVENTS };
 struct call_row {
 	struct row row;
 	const char *abi;
-	uint32_t abi_nr;
 	const char *name;
 	uint64_t nr;
 	uint64_t count;
@@ -61,16 +60,15 @@ static const struct column columns[] = {
 	    .help = "name of the vCPU's thread"),
 	COL(abi, "ABI", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "whose numbers: kvm, hyperv or xen"),
-	COL(abi_nr, NULL, COL_U32, ROLE_LABEL, CALLS, .flags = COL_KEY_ONLY,
-	    .help = "the same in order"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 13, .help = "as that ABI calls it"),
 	COL(nr, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
-	COL(time, NULL, COL_TIMES, ROLE_COUNTER, CALLS, .help = "until the guest goes on"),
+	COL(time, "CALLS", COL_TIMES, ROLE_COUNTER, CALLS, .help = "until the guest goes on"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P50), .flags = COL_USEC | COL_WORSE,
 	    .help = "median time until the guest goes on, within 12.5 % (table: us)"),
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P99), .flags = COL_USEC | COL_WORSE,
 	    .help = "99th percentile, within 12.5 % (table: us)"),
-	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, CALLS, .help = "hypercalls of that name"),
+	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, CALLS, .flags = COL_COST,
+	    .help = "hypercalls of that name"),
 	COL(vcpu_total, "HYPERCALLS", COL_U64, ROLE_GAUGE, .merge = MERGE_NONE,
 	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
@@ -151,7 +149,6 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	struct call_row *row = (struct call_row *)to;
 
 	row->abi = hypercall__abi(key->abi);
-	row->abi_nr = key->abi;
 	row->name = hypercall__name(key->abi, key->nr, row->text, sizeof(row->text));
 	row->nr = key->nr;
 	return VIEW_CALLS;
@@ -184,19 +181,6 @@ static const struct record_kind records = {
 	.label = label,
 	.sample = sample,
 };
-
-/* By the counts of the whole run, in intervals too. */
-static int by_count(const struct sample *a, const struct sample *b)
-{
-	const struct call_row *x = (const struct call_row *)a->run,
-			      *y = (const struct call_row *)b->run;
-
-	if (x->count != y->count)
-		return x->count > y->count ? -1 : 1;
-	if (x->abi_nr != y->abi_nr)
-		return x->abi_nr < y->abi_nr ? -1 : 1;
-	return x->nr < y->nr ? -1 : x->nr > y->nr;
-}
 
 static void looked(struct attachment *at)
 {
@@ -282,7 +266,6 @@ const struct monitor hypercall_monitor = {
 	.prepare = prepare,
 	.stop = stop,
 	.looked = looked,
-	.compare = by_count,
 	.event = event,
 	.event_view = VIEW_EVENTS,
 	.keeps_events = true,

@@ -90,7 +90,8 @@ static const struct column columns[] = {
 	    .help = "of them: injected again"),
 	COL(soft, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
 	    .help = "of them: software interrupts"),
-	COL(inject, NULL, COL_TIMES, ROLE_COUNTER, VECTORS, .help = "from raised to injected"),
+	COL(inject, "INJECTED", COL_TIMES, ROLE_COUNTER, VECTORS, .flags = COL_COST,
+	    .help = "from raised to injected"),
 	COL(inject_count, NULL, COL_U64, ROLE_COUNTER, INJECT(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "timed from raised to injected"),
 	COL(inject_min_ns, NULL, COL_NSEC, ROLE_GAUGE, INJECT(MIN),
@@ -106,7 +107,7 @@ static const struct column columns[] = {
 	COL(eois, "EOIS", COL_U64, ROLE_COUNTER, VECTORS, .help = "ends of interrupt that KVM saw"),
 	COL(pv_eois, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,
 	    .help = "of them: without an exit, so that KVM saw them later"),
-	COL(eoi, NULL, COL_TIMES, ROLE_COUNTER, VECTORS,
+	COL(eoi, "EOIS", COL_TIMES, ROLE_COUNTER, VECTORS,
 	    .help = "from injected or posted to the EOI"),
 	COL(eoi_count, NULL, COL_U64, ROLE_COUNTER, EOI(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "timed from injected or posted to the EOI"),
@@ -249,13 +250,6 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	((struct irq_row *)sample->row)->hidden = hidden((const struct irq_row *)sample->run);
 }
 
-static int by_vector(const struct sample *a, const struct sample *b)
-{
-	const struct irq_row *x = (struct irq_row *)a->row, *y = (struct irq_row *)b->row;
-
-	return x->vector < y->vector ? -1 : x->vector > y->vector;
-}
-
 static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct irq_event *e = data;
@@ -294,7 +288,6 @@ const struct monitor irq_inject_monitor = {
 	.stop = stop,
 	.look = look,
 	.finish = finish,
-	.compare = by_vector,
 	.event = event,
 	.event_view = VIEW_EVENTS,
 	.events_alone = true,

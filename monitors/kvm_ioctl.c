@@ -85,8 +85,8 @@ static const struct column columns[] = {
 	COL(fd_kind, "FD", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "the descriptor: kvm (/dev/kvm), vm, vcpu or device"),
 	COL(fd, NULL, COL_U64, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY, .help = "its number"),
-	COL(time, NULL, COL_TIMES, ROLE_COUNTER, CALLS, .help = "inside the calls"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, CALLS,
+	COL(time, "CALLS", COL_TIMES, ROLE_COUNTER, CALLS, .help = "inside the calls"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, CALLS, .flags = COL_COST,
 	    .help = "inside the calls, up to now in those that have not returned"),
 	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_FIRST, CALLS, TIME(MIN),
 	    .flags = COL_WORSE, .help = "shortest"),
@@ -428,16 +428,6 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 				       json_object_new_uint64(row->failed.list[i].count));
 }
 
-/* The longest first. */
-static int by_time(const struct sample *a, const struct sample *b)
-{
-	const struct ioctl_row *x = (struct ioctl_row *)a->row, *y = (struct ioctl_row *)b->row;
-
-	if (x->total_ns != y->total_ns)
-		return x->total_ns > y->total_ns ? -1 : 1;
-	return x->cmd < y->cmd ? -1 : x->cmd > y->cmd;
-}
-
 static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct ioctl_event *e = data;
@@ -496,7 +486,6 @@ const struct monitor kvm_ioctl_monitor = {
 	.start = start,
 	.stop = stop,
 	.look = look,
-	.compare = by_time,
 	.finish = finish,
 	.event = event,
 	.event_view = VIEW_EVENTS,

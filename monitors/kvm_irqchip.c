@@ -108,7 +108,8 @@ static const struct column columns[] = {
 	    .help = "of them: pending already"),
 	COL(masked_count, "MASKED", COL_U64, ROLE_COUNTER, COUNTS, .help = "of them: masked"),
 	COL(lowered, "LOWERED", COL_U64, ROLE_COUNTER, COUNTS, .help = "of them: lines lowered"),
-	COL(delay, NULL, COL_TIMES, ROLE_COUNTER, COUNTS, .help = "times of delivery"),
+	COL(delay, "DELIVERED", COL_TIMES, ROLE_COUNTER, COUNTS, .flags = COL_COST,
+	    .help = "times of delivery"),
 	COL(delay_count, NULL, COL_U64, ROLE_COUNTER, COUNTS, DATA, DELAY(COUNT),
 	    .help = "of them: timed"),
 	COL(delay_total_ns, NULL, COL_NSEC, ROLE_COUNTER, COUNTS, DATA, DELAY(TOTAL),
@@ -372,19 +373,6 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
-static int by_pin(const struct sample *a, const struct sample *b)
-{
-	const struct chip_row *x = (struct chip_row *)a->row, *y = (struct chip_row *)b->row;
-
-	if (x->chip_nr != y->chip_nr)
-		return x->chip_nr < y->chip_nr ? -1 : 1;
-	if (x->pin != y->pin)
-		return x->pin < y->pin ? -1 : 1;
-	if (x->data != y->data)
-		return x->data < y->data ? -1 : 1;
-	return x->where < y->where ? -1 : x->where > y->where;
-}
-
 const struct monitor kvm_irqchip_monitor = {
 	.name = "kvm_irqchip",
 	.key = 'c',
@@ -401,7 +389,6 @@ const struct monitor kvm_irqchip_monitor = {
 	.start = start,
 	.stop = stop,
 	.look = look,
-	.compare = by_pin,
 	.event = event,
 	.event_view = VIEW_EVENTS,
 	.events_alone = true,

@@ -23,7 +23,6 @@ enum { VIEW_TIMERS };
 struct timer_row {
 	struct row row;
 	const char *mode;
-	uint32_t mode_nr;
 	uint8_t hv; /* or BOOL_ABSENT */
 	const char *hv_number;
 	uint64_t count;
@@ -53,7 +52,6 @@ static const struct view views[] = {
 static const struct column columns[] = {
 	COL(mode, "TIMER_MODE", COL_STRING, ROLE_LABEL, .width = 11,
 	    .help = "ONESHOT, PERIODIC or TSCDEADLINE"),
-	COL(mode_nr, NULL, COL_U32, ROLE_LABEL, .flags = COL_KEY_ONLY, .help = "the same in order"),
 	COL(hv_number, "HV", COL_STRING, ROLE_LABEL, .flags = COL_TABLE_ONLY,
 	    .help = "1: VMX' preemption timer, 0: an hrtimer"),
 	COL(hv, NULL, COL_BOOL, ROLE_LABEL, .flags = COL_DATA_ONLY,
@@ -66,7 +64,8 @@ static const struct column columns[] = {
 	COL(fired, "FIRED", COL_U64, ROLE_COUNTER, .help = "expiries, each period counts"),
 	COL(never_fired, "NEVER", COL_U64, ROLE_COUNTER,
 	    .help = "armed, and stopped or armed anew before they fired"),
-	COL(late, NULL, COL_TIMES, ROLE_COUNTER, .help = "from the deadline to the expiry"),
+	COL(late, "EXPIRIES", COL_TIMES, ROLE_COUNTER, .flags = COL_COST,
+	    .help = "from the deadline to the expiry"),
 	COL(late_count, NULL, COL_U64, ROLE_COUNTER, LATE(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "expiries whose deadline is known"),
 	COL(late_mean_ns, NULL, COL_NSEC, ROLE_GAUGE, LATE(MEAN),
@@ -194,7 +193,6 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	struct timer_row *row = (struct timer_row *)to;
 
 	row->mode = modes[record->key.mode & 3];
-	row->mode_nr = record->key.mode;
 	row->hv = record->key.hv;
 	row->hv_number = row->hv ? "1" : "0";
 	return VIEW_TIMERS;
@@ -229,15 +227,6 @@ static const struct record_kind records = {
 	.sample = sample,
 };
 
-static int by_mode(const struct sample *a, const struct sample *b)
-{
-	const struct timer_row *x = (struct timer_row *)a->row, *y = (struct timer_row *)b->row;
-
-	if (x->mode_nr != y->mode_nr)
-		return x->mode_nr < y->mode_nr ? -1 : 1;
-	return (int)y->hv - (int)x->hv;
-}
-
 const struct monitor kvm_timer_monitor = {
 	.name = "kvm_timer",
 	.key = 'T',
@@ -254,5 +243,4 @@ const struct monitor kvm_timer_monitor = {
 	.start = start,
 	.stop = stop,
 	.look = look,
-	.compare = by_mode,
 };

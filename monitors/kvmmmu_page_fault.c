@@ -18,6 +18,7 @@
 #include "../core/pages.h"
 #include "../core/records.h"
 #include "../core/samples.h"
+#include "../core/select.h"
 #include "../core/times.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
@@ -124,8 +125,8 @@ static const struct column columns[] = {
 	COL(reads, "READS", COL_U64, ROLE_COUNTER, .views = IN(VIEW_MMIO), .flags = COL_COMPUTED,
 	    .help = "of them"),
 	COL(writes, "WRITES", COL_U64, ROLE_COUNTER, .views = IN(VIEW_MMIO), .help = "of them"),
-	COL(time, NULL, COL_TIMES, ROLE_COUNTER, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
-	    .help = "the delays"),
+	COL(time, "FAULTS", COL_TIMES, ROLE_COUNTER, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
+	    .flags = COL_COST, .help = "the delays"),
 	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO),
 	    TIME(TOTAL), .help = "sum of the delays"),
 	COL(min_ns, NULL, COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_SLOT) | IN(VIEW_MMIO), TIME(MIN),
@@ -540,18 +541,6 @@ static int compare(uint64_t a, uint64_t b)
 	return a < b ? -1 : a > b;
 }
 
-static int by_place(const struct sample *a, const struct sample *b)
-{
-	const struct fault_row *x = (struct fault_row *)a->row, *y = (struct fault_row *)b->row;
-	int order = compare(x->as_id, y->as_id);
-
-	if (!order)
-		order = compare(x->slot, y->slot);
-	if (!order)
-		order = compare(x->base, y->base);
-	return order ? order : compare(x->npages, y->npages);
-}
-
 /* The hottest pages */
 
 /* Takes a page in if it is among the hottest of its VM. */
@@ -701,7 +690,8 @@ static void write_hottest(struct hot_vm *vm, const struct window *window)
 			.as_id = page->slot >> 16,
 		};
 
-		output__row(window->out, &row.row, 0);
+		if (selection__has(window->selection, columns, IN(VIEW_HOT), &row.row))
+			output__row(window->out, &row.row, 0);
 	}
 }
 
@@ -738,7 +728,6 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.looked = looked,
 	.shows = shows,
 	.finish = finish,
-	.compare = by_place,
 	.lists = lists,
 	.event = event,
 	.event_view = VIEW_EVENT,

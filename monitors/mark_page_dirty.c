@@ -76,7 +76,10 @@ struct dirty_row {
 static const struct view views[] = {
 	[VIEW_EVENT] = { .title = "MARK_PAGE_DIRTY", .name = "MARK_PAGE_DIRTY", .per_vcpu = true },
 	[VIEW_SLOT] = { .title = "DIRTY_SLOTS", .name = "DIRTY_SLOTS", SAMPLES_OF(VIEW_SLOT) },
-	[VIEW_MIGRATION] = { .title = "MIGRATION", .name = "MIGRATION", SAMPLES_OF(VIEW_SLOT) },
+	[VIEW_MIGRATION] = { .title = "MIGRATION",
+			     .name = "MIGRATION",
+			     .of_vm = true,
+			     SAMPLES_OF(VIEW_SLOT) },
 	[VIEW_PAGE] = { .title = "DIRTY_PAGES", .name = "DIRTY_PAGES", .apart = true },
 	{},
 };
@@ -113,7 +116,7 @@ static const struct column columns[] = {
 	    .help = "what the kernel logs into: bitmap or ring"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT),
 	    .help = "pages marked dirty, also those that were already"),
-	COL(dirtied, "DIRTIED", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT),
+	COL(dirtied, "DIRTIED", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_COST,
 	    .help = "of them, pages that were clean in the log"),
 	COL(ringed, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
 	    .help = "of COUNT, those that went to a dirty ring"),
@@ -601,7 +604,7 @@ static double seconds_of(const struct window *window)
 	return (double)(window->now_ns - window->since_ns) / NSEC_PER_SEC;
 }
 
-/* NULL: the row is of several. */
+/* NULL: the row is of several, or of none that is kept. */
 static const struct dirty_region *region_in(const struct attachment *at,
 					    const struct dirty_row *row)
 {
@@ -619,19 +622,38 @@ static size_t sink_of(const struct attachment *at, const struct window *window)
 	return i;
 }
 
-static void count_pages(const struct attachment *at, struct dirty_row *row,
+/* UINT64_MAX: it is not known of all slots that the row is of. */
+static uint64_t unique_pages(const struct attachment *at, const struct sample *sample,
+			     const struct window *window)
+{
+	const struct sample *parts = sample->parts ? sample->parts : sample;
+	size_t nr = sample->parts ? sample->nr_parts : 1;
+	const struct dirty_state *state = at->state;
+	uint64_t unique = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct dirty_region *region =
+			region_in(at, (const struct dirty_row *)parts[i].row);
+
+		if (!region)
+			return UINT64_MAX;
+		unique += dirty_pages__unique(&state->pages, region, sink_of(at, window));
+	}
+	return unique;
+}
+
+static void count_pages(const struct attachment *at, const struct sample *sample,
 			const struct window *window)
 {
-	const struct dirty_state *state = at->state;
-	const struct dirty_region *region = region_in(at, row);
+	struct dirty_row *row = (struct dirty_row *)sample->row;
 
 	row->new_pages = row->marked;
-	row->unique_pages = row->repeated_pages = UINT64_MAX;
+	row->repeated_pages = UINT64_MAX;
 	if (window->scope == SCOPE_TOTAL) {
 		row->unique_pages = row->marked;
 		row->new_pages = row->once;
-	} else if (region) {
-		row->unique_pages = dirty_pages__unique(&state->pages, region, sink_of(at, window));
+	} else {
+		row->unique_pages = unique_pages(at, sample, window);
 	}
 	if (row->unique_pages != UINT64_MAX)
 		row->repeated_pages = row->unique_pages - row->new_pages;
@@ -644,20 +666,9 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	double seconds = seconds_of(window);
 
 	row->log = !run->ringed ? "bitmap" : run->ringed >= run->count ? "ring" : "both";
-	count_pages(at, row, window);
+	count_pages(at, sample, window);
 	row->pages_per_s = seconds > 0 ? row->dirtied / seconds : NAN;
 	row->mib_per_s = row->pages_per_s / PAGES_PER_MIB;
-}
-
-static int by_slot(const struct sample *a, const struct sample *b)
-{
-	const struct dirty_row *x = (struct dirty_row *)a->row, *y = (struct dirty_row *)b->row;
-
-	if (x->as_id != y->as_id)
-		return x->as_id < y->as_id ? -1 : 1;
-	if (x->slot != y->slot)
-		return x->slot < y->slot ? -1 : 1;
-	return x->base_gfn < y->base_gfn ? -1 : x->base_gfn > y->base_gfn;
 }
 
 /* Pages of all slots of a VM, or of those that were seen dirty. */
@@ -801,7 +812,6 @@ const struct monitor mark_page_dirty_monitor = {
 	.looked = looked,
 	.shows = shows,
 	.finish = finish,
-	.compare = by_slot,
 	.write = write_view,
 	.lists = write_pages,
 	.event = event,

@@ -110,13 +110,13 @@ static const struct column columns[] = {
 	COL(node_migrations, "NODE_MIGR", COL_U64, ROLE_COUNTER, LOAD,
 	    .help = "of them: to another NUMA node"),
 	COL(guest_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "from kvm_entry to kvm_exit"),
-	COL(kvm_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
+	COL(kvm_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA | COL_COST,
 	    .help = "running in KVM_RUN, neither in the guest nor polling"),
 	COL(vmm_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
 	    .help = "outside of KVM_RUN, running or asleep"),
 	COL(poll_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "halt-polling"),
 	COL(halted_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA, .help = "halted and asleep"),
-	COL(steal_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA | COL_WORSE,
+	COL(steal_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA | COL_WORSE | COL_COST,
 	    .help = "ready to run, but not running: run-queue delay"),
 	COL(blocked_ns, NULL, COL_NSEC, ROLE_COUNTER, DATA,
 	    .help = "asleep in KVM_RUN, but not halted"),
@@ -147,8 +147,8 @@ static const struct column columns[] = {
 	    .help = "it ran while the vCPU waited for that CPU"),
 	COL(share, "OF_STEAL%", COL_PERCENT, ROLE_GAUGE, THIEVES, .help = "of steal_ns"),
 
-	COL(load, NULL, COL_TIMES, ROLE_COUNTER, LOAD, .help = "periods that ended"),
-	COL(open_ns, NULL, COL_NSEC, ROLE_GAUGE, LOAD, .flags = COL_HIDDEN,
+	COL(load, "PERIODS", COL_TIMES, ROLE_COUNTER, LOAD, .help = "periods that ended"),
+	COL(open_ns, NULL, COL_NSEC, ROLE_GAUGE, LOAD, .flags = COL_HIDDEN, .merge = MERGE_MAX,
 	    .help = "length of the period that is not over; 0: there is none"),
 	COL(cpus, NULL, COL_BITS, ROLE_GAUGE, LOAD, .size = sizeof(((struct load_row *)0)->cpus),
 	    .help = "of PCPUS"),
@@ -601,6 +601,56 @@ static struct json_object *thieves_array(const struct loot *tasks)
 	return array;
 }
 
+static bool same_thief(const struct loot *a, const struct loot *b, bool of_vm)
+{
+	if (of_vm && a->vm)
+		return a->vm == b->vm;
+	return a->vm == b->vm && a->vcpu == b->vcpu && a->pid == b->pid &&
+	       !strcmp(a->comm, b->comm);
+}
+
+static void add_loot(struct loot *top, const struct loot *loot, bool of_vm)
+{
+	size_t at = 0;
+
+	while (at < TOP_THIEVES && top[at].comm && !same_thief(&top[at], loot, of_vm))
+		at++;
+	if (at < TOP_THIEVES && top[at].comm)
+		top[at].ns += loot->ns;
+	else if (at < TOP_THIEVES || top[--at].ns < loot->ns)
+		top[at] = *loot;
+	for (; at && top[at - 1].ns < top[at].ns; at--) {
+		struct loot swap = top[at];
+
+		top[at] = top[at - 1];
+		top[at - 1] = swap;
+	}
+}
+
+/* Of several vCPUs: the worst among those of each. */
+static void find_worst(struct thieves *thieves, const struct sample *sample, size_t sink,
+		       enum scope scope, struct loot *tasks)
+{
+	struct load_row *row = (struct load_row *)sample->row;
+	struct loot of_tasks[TOP_THIEVES + 1], sums[TOP_THIEVES + 1];
+
+	if (!sample->parts) {
+		row->thieves_ns = thieves__top(thieves, &row->row, sink, scope, tasks, row->worst);
+		return;
+	}
+	memset(tasks, 0, (TOP_THIEVES + 1) * sizeof(*tasks));
+	memset(row->worst, 0, sizeof(row->worst));
+	row->thieves_ns = 0;
+	for (size_t i = 0; i < sample->nr_parts; i++) {
+		row->thieves_ns +=
+			thieves__top(thieves, sample->parts[i].row, sink, scope, of_tasks, sums);
+		for (const struct loot *t = of_tasks; t->comm; t++)
+			add_loot(tasks, t, false);
+		for (const struct loot *t = sums; t->comm; t++)
+			add_loot(row->worst, t, true);
+	}
+}
+
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
 	struct load_row *row = (struct load_row *)sample->row;
@@ -614,8 +664,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	row->pcpus = cpu_list__write(row->cpus, row->pcpus_text);
 	settle_budget(row, attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit"));
 	fill_percents(row);
-	row->thieves_ns = thieves__top(state->thieves, &row->row, sink_of(at, window),
-				       window->scope, tasks, row->worst);
+	find_worst(state->thieves, sample, sink_of(at, window), window->scope, tasks);
 	row->thieves = thieves_array(tasks);
 }
 

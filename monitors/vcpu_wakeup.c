@@ -19,8 +19,7 @@ DEFINE_OPEN_SKELETON(vcpu_wakeup_bpf)
 #define MAP(_name) offsetof(struct vcpu_wakeup_bpf, maps._name)
 #define PROG(_name) offsetof(struct vcpu_wakeup_bpf, progs._name)
 
-enum { VIEW_EVENTS, VIEW_SUMMARY, VIEW_HISTOGRAM };
-enum { BAR_LEN = 30 };
+enum { VIEW_EVENTS, VIEW_SUMMARY };
 
 struct wakeup_row {
 	struct row row;
@@ -46,11 +45,6 @@ struct wakeup_row {
 	uint64_t wake_p50_ns;
 	uint64_t wake_p99_ns;
 	uint64_t wake_max_ns;
-	uint64_t from_ns;
-	uint64_t to_ns;
-	uint64_t halts;
-	uint64_t wakes;
-	const char *bar;
 };
 
 static const struct view views[] = {
@@ -58,18 +52,14 @@ static const struct view views[] = {
 	[VIEW_SUMMARY] = { .title = "HALTS AND WAKE-UPS",
 			   .name = "HALTS",
 			   .per_vcpu = true,
+			   .histogram = true,
 			   SAMPLES_OF(VIEW_SUMMARY) },
-	[VIEW_HISTOGRAM] = { .title = "HISTOGRAM OF HALTS AND WAKE-UPS",
-			     .name = "HALTS_HISTOGRAM",
-			     .per_vcpu = true,
-			     SAMPLES_OF(VIEW_SUMMARY) },
 	{},
 };
 
 #define COL(...) COLUMN(struct wakeup_row, __VA_ARGS__)
 #define EVENT .views = 1 << VIEW_EVENTS
 #define SUMMARY .views = 1 << VIEW_SUMMARY
-#define HISTOGRAM .views = 1 << VIEW_HISTOGRAM
 #define HALT(what) SUMMARY, OF_TIMES(struct wakeup_row, halt, what)
 #define WAKE(what) SUMMARY, OF_TIMES(struct wakeup_row, wake, what)
 
@@ -88,7 +78,7 @@ static const struct column columns[] = {
 	COL(waited, NULL, COL_U64, ROLE_COUNTER, SUMMARY, .flags = COL_DATA_ONLY,
 	    .help = "of them: asleep"),
 	COL(invalid, "INVALID", COL_U64, ROLE_COUNTER, SUMMARY, .help = "of them: not valid"),
-	COL(halt, NULL, COL_TIMES, ROLE_COUNTER, SUMMARY, .help = "the halts"),
+	COL(halt, "HALTS", COL_TIMES, ROLE_COUNTER, SUMMARY, .help = "the halts"),
 	COL(total_ns, "HALTED", COL_NSEC, ROLE_COUNTER, SUMMARY,
 	    .help = "time halted, up to now if it is"),
 	COL(open, "OPEN", COL_U32, ROLE_GAUGE, SUMMARY, .merge = MERGE_SUM,
@@ -100,7 +90,8 @@ static const struct column columns[] = {
 	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, HALT(P90), .flags = COL_DATA_ONLY,
 	    .help = "90th percentile of the halts"),
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, HALT(P99), .help = "99th percentile of the halts"),
-	COL(wake, NULL, COL_TIMES, ROLE_COUNTER, SUMMARY, .help = "from the wake-up to the guest"),
+	COL(wake, "WAKE-UPS", COL_TIMES, ROLE_COUNTER, SUMMARY, .flags = COL_COST,
+	    .help = "from the wake-up to the guest"),
 	COL(wake_count, NULL, COL_U64, ROLE_COUNTER, WAKE(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "wake-ups timed until the guest was entered"),
 	COL(wake_p50_ns, "WAKE_P50", COL_NSEC, ROLE_GAUGE, WAKE(P50), .flags = COL_WORSE,
@@ -109,14 +100,6 @@ static const struct column columns[] = {
 	    .help = "99th percentile of that"),
 	COL(wake_max_ns, "WAKE_MAX", COL_NSEC, ROLE_GAUGE, WAKE(MAX), .flags = COL_WORSE,
 	    .help = "longest"),
-
-	COL(from_ns, "FROM", COL_NSEC, ROLE_LABEL, HISTOGRAM, .help = "times from here on"),
-	COL(to_ns, "TO", COL_NSEC, ROLE_LABEL, HISTOGRAM, .help = "and below"),
-	COL(halts, "HALTS", COL_U64, ROLE_COUNTER, HISTOGRAM, .help = "halts that long"),
-	COL(wakes, "WAKE-UPS", COL_U64, ROLE_COUNTER, HISTOGRAM,
-	    .help = "wake-ups that took so long to the guest"),
-	COL(bar, "HALTS", COL_STRING, ROLE_LABEL, HISTOGRAM, .flags = COL_TABLE_ONLY,
-	    .width = BAR_LEN, .help = "the halts as a bar"),
 	{},
 };
 
@@ -209,47 +192,6 @@ static const struct record_kind records = {
 	.sample = sample,
 };
 
-static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
-{
-	(void)at;
-	return view != VIEW_HISTOGRAM || scope == SCOPE_TOTAL;
-}
-
-/* One row per power of two: four of the buckets. */
-static void write_histogram(const struct wakeup_row *of, const struct window *window)
-{
-	enum { STEP = 1 << STAT_SUB_BITS, ROWS = STAT_BUCKETS / STEP };
-	static const char full[] = "##############################";
-	uint64_t halts[ROWS] = {}, wakes[ROWS] = {}, most = 1;
-	struct wakeup_row row = { .row = of->row };
-
-	for (int i = 0; i < STAT_BUCKETS; i++) {
-		halts[i / STEP] += of->halt.hist[i];
-		wakes[i / STEP] += of->wake.hist[i];
-	}
-	for (int i = 0; i < ROWS; i++)
-		most = halts[i] > most ? halts[i] : most;
-	for (int i = 0; i < ROWS; i++) {
-		if (!halts[i] && !wakes[i])
-			continue;
-		row.from_ns = stat_bucket__low(i * STEP);
-		row.to_ns = i == ROWS - 1 ? UINT64_MAX : stat_bucket__low((i + 1) * STEP);
-		row.halts = halts[i];
-		row.wakes = wakes[i];
-		row.bar = full + BAR_LEN - (halts[i] * BAR_LEN + most - 1) / most;
-		output__row(window->out, &row.row, 0);
-	}
-}
-
-static bool write_view(struct attachment *at, unsigned int view, const struct sample *list,
-		       size_t nr, const struct window *window)
-{
-	(void)at;
-	for (size_t i = 0; view == VIEW_HISTOGRAM && i < nr; i++)
-		write_histogram((const struct wakeup_row *)list[i].row, window);
-	return view == VIEW_HISTOGRAM;
-}
-
 static void event(struct attachment *at, const void *data, size_t size)
 {
 	const struct wakeup_event *event = data;
@@ -281,8 +223,6 @@ const struct monitor vcpu_wakeup_monitor = {
 	.open_skeleton = open_skeleton,
 	.records = &records,
 	.look = look,
-	.shows = shows,
-	.write = write_view,
 	.event = event,
 	.event_view = VIEW_EVENTS,
 	.events_alone = true,

@@ -70,8 +70,8 @@ static const struct view views[] = {
 static const struct column columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "kvm: handled in KVM or beyond; userspace: what the VMM took"),
-	COL(time, NULL, COL_TIMES, ROLE_COUNTER, .help = "from exit to entry"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER,
+	COL(time, "EXITS", COL_TIMES, ROLE_COUNTER, .help = "from exit to entry"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, .flags = COL_COST,
 	    .help = "kvm: from kvm_exit to the next kvm_entry; userspace: until KVM_RUN again; "
 		    "of those that are not over, up to now"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD, TIME(MAX),
@@ -82,7 +82,7 @@ static const struct column columns[] = {
 	COL(open, "OPEN", COL_U32, ROLE_GAUGE, .merge = MERGE_SUM,
 	    .help = "of them, or of those before: not over at the end of the interval"),
 	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
-	    .help = "of the wall time of this vCPU; halts have none"),
+	    .help = "of the wall time of the vCPU, or of all of them; halts have none"),
 	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, TIME(MEAN), .flags = COL_TABLE_ONLY,
 	    .help = "mean"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, TIME(P50), .help = "median, within 12.5 %"),
@@ -283,21 +283,10 @@ static bool shows(const struct attachment *at, unsigned int view, enum scope sco
 	return attach__has(at, view == VIEW_KVM ? "kvm_exit" : "kvm_userspace_exit");
 }
 
-static int by_time(const struct sample *a, const struct sample *b)
-{
-	const struct exit_row *x = (struct exit_row *)a->row, *y = (struct exit_row *)b->row;
-
-	if (x->total_ns != y->total_ns)
-		return x->total_ns > y->total_ns ? -1 : 1;
-	if (x->count != y->count)
-		return x->count > y->count ? -1 : 1;
-	return x->reason_code < y->reason_code ? -1 : x->reason_code > y->reason_code;
-}
-
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
 	struct exit_row *row = (struct exit_row *)sample->row;
-	uint64_t wall = window->now_ns - window->since_ns;
+	uint64_t wall = (window->now_ns - window->since_ns) * sample->nr_vcpus;
 
 	(void)at;
 	/* Of several rows, each is exact to the time that a look takes. */
@@ -329,7 +318,6 @@ const struct monitor vm_exit_monitor = {
 	.records = &records,
 	.prepare = prepare,
 	.shows = shows,
-	.compare = by_time,
 	.finish = finish,
 	.sum = &sum,
 };

@@ -69,6 +69,7 @@ enum column_flags {
 	COL_WORSE = 1 << 9,    /* more of it is worse */
 	COL_HIDDEN = 1 << 10,  /* for the monitor alone: no format shows it */
 	COL_WORD = 1 << 11,    /* table: spaces are '_', so that it is one word */
+	COL_COST = 1 << 14,    /* numbers and times: tables begin with what has most of it */
 	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 
@@ -114,9 +115,12 @@ bool column__is_shown(const struct column *col);
 struct view {
 	const char *title;    /* heading of the table, units included */
 	const char *name;     /* "table" in data, of --table and of files; no other view's */
+	const char *part_of;  /* --table and files have it where they have this one; or NULL */
 	bool per_vcpu;	      /* rows are of one vCPU: tid and vcpu apply */
 	bool again;	      /* people see the rows of another view here: no data */
 	bool apart;	      /* of a file that the monitor writes beside the output */
+	bool of_vm;	      /* rows are of one VM each, however others are grouped */
+	bool histogram;	      /* people see one of its times at the end of a run */
 	unsigned int samples; /* SAMPLES_OF(view) that it shows, itself or another; else none */
 };
 

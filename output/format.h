@@ -88,6 +88,7 @@ void output__write(struct output *out, const char *data, size_t len);
 enum leading_flags {
 	LEAD_TIME = 1 << 16, /* table: only where rows are events */
 	LEAD_VCPU = 1 << 17, /* only in per-vCPU views */
+	LEAD_VM = 1 << 18,   /* whose the rows are */
 };
 
 /*
@@ -104,6 +105,9 @@ bool section__has_data(const struct section *section, const struct column *col);
 
 /* True when the section's rows have a value for this column. */
 bool section__has(const struct section *section, const struct column *col);
+
+/* True when the rows were merged over what this leading column names: it is absent in all. */
+bool section__merges(const struct section *section, const struct column *col);
 
 static inline const void *cell__at(const struct column *col, const struct row *row)
 {

@@ -58,12 +58,12 @@ const struct column leading_columns[] = {
 	LEAD(time, .type = COL_STRING, .help = "the same by the host's clock: RFC 3339"),
 	LEAD(interval_ns, .type = COL_NSEC,
 	     .help = "what the row covers, up to then; null for events and states"),
-	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE,
+	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM,
 	       .help = "the VM's name"),
-	COLUMN(struct row, vm_id, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
+	COLUMN(struct row, vm_id, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY | LEAD_VM,
 	       .help = "no other VM's on this boot of the host: process, its start, which VM of "
 		       "it"),
-	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE, .width = 7,
+	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM, .width = 7,
 	       .help = "process of the VMM"),
 	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,
 	       .width = 7, .drop = DROP_SECOND, .help = "thread of the vCPU"),
@@ -134,11 +134,17 @@ static int find_table(const char *const *tables, const char *name)
 	return -1;
 }
 
+/* The table that a view is, or is a part of. */
+static int place_of(const struct output *out, const struct view *view)
+{
+	return find_table(out->tables, view->part_of ? view->part_of : view->name);
+}
+
 bool output__wants(const struct output *out, const struct view *view)
 {
 	if (view->again && !out->ops->for_people)
 		return false;
-	return !out->tables || find_table(out->tables, view->name) >= 0;
+	return !out->tables || place_of(out, view) >= 0;
 }
 
 void output__set_width(struct output *out, int width)
@@ -181,9 +187,7 @@ void output__begin(struct output *out, const struct section *section)
 	out->current = NULL;
 	if (!output__wants(out, section->view))
 		return;
-	out->current = out->files == out->self ?
-			       out :
-			       out->files[find_table(out->tables, section->view->name)];
+	out->current = out->files == out->self ? out : out->files[place_of(out, section->view)];
 	out->current->section = *section;
 	if (out->ops->begin)
 		out->ops->begin(out->current);
@@ -336,6 +340,12 @@ bool view__same_data(const struct column *a, unsigned int a_bit, const struct co
 	}
 }
 
+bool section__merges(const struct section *section, const struct column *col)
+{
+	return ((col->flags & LEAD_VCPU) && section->merged >= MERGED_VCPUS) ||
+	       ((col->flags & LEAD_VM) && section->merged >= MERGED_VMS);
+}
+
 const char *cell__string(const struct column *col, const struct row *row)
 {
 	return *(const char *const *)cell__at(col, row);
@@ -456,7 +466,8 @@ void buf__add(struct buf *buf, const void *data, size_t len)
 {
 	if (!buf__reserve(buf, len))
 		return;
-	memcpy(buf->data + buf->len, data, len);
+	if (len)
+		memcpy(buf->data + buf->len, data, len);
 	buf->len += len;
 	buf->data[buf->len] = '\0';
 }

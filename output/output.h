@@ -30,7 +30,11 @@ enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
 enum row_flags {
 	ROW_DERIVED = 1 << 0, /* computed from other rows: tables only, emphasised */
 	ROW_AGAIN = 1 << 1,   /* a part of another row, arranged for people: tables only */
+	ROW_DATA = 1 << 2,    /* for programs: no tables */
 };
+
+/* What the rows of a section were merged over: its names do not apply. */
+enum merged { MERGED_NOTHING, MERGED_VCPUS, MERGED_VMS };
 
 struct section {
 	const char *monitor;	      /* long option's name */
@@ -41,6 +45,7 @@ struct section {
 	/* What the rows cover, CLOCK_MONOTONIC; both 0 for events and for a state. */
 	uint64_t since_ns, now_ns;
 	bool total_follows; /* of the same period, with the same rows: people need them once */
+	enum merged merged;
 };
 
 /* The format of that name; -1: there is none. */
@@ -100,6 +105,9 @@ void output__row(struct output *out, const struct row *row, unsigned int flags);
 /* A line of words below the section's rows, for people. */
 void output__more(struct output *out, const char *text);
 void output__end(struct output *out);
+
+/* Lines of the terminal that tables are written to; 0: there is none. */
+unsigned int output__lines(const struct output *out);
 
 /*
  * One object that is not a row (the first and the last line of a run), to each

@@ -606,6 +606,8 @@ static bool add_column(struct layout *l, const struct section *section, const st
 		return true;
 	if ((col->flags & LEAD_TIME) && section->scope != SCOPE_EVENT)
 		return true;
+	if (section__merges(section, col))
+		return true;
 	cols = reallocarray(l->cols, l->nr_cols + 1, sizeof(*cols));
 	if (!cols)
 		return false;
@@ -807,7 +809,7 @@ static void table_row(struct output *out, const struct row *row, unsigned int fl
 	struct table *t = out->state;
 	struct table_row *kept;
 
-	if (out->err || is_left_to_total(&out->section))
+	if (out->err || (flags & ROW_DATA) || is_left_to_total(&out->section))
 		return;
 	if (t->at->events && t->nr_rows == HEADER_EVERY)
 		print_table(out);

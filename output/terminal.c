@@ -14,3 +14,13 @@ int terminal__width(void)
 		return 80;
 	return size.ws_col;
 }
+
+unsigned int output__lines(const struct output *out)
+{
+	int fd = fileno(out->stream);
+	struct winsize size;
+
+	if (!out->ops->more || fd < 0 || ioctl(fd, TIOCGWINSZ, &size))
+		return 0;
+	return size.ws_row;
+}

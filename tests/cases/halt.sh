@@ -100,8 +100,8 @@ ipis_and_timers()
 	ask_where 'counts("halt_wait_hist")' 'this kernel has no halt_wait_hist' \
 		"$label: the histogram is KVM's" \
 		'[range(64) | . as $i | [$i, kvm("halt_wait_hist.\($i)")] | select(.[1] > 0)]' \
-		'mine("vcpu_wakeup"; "total") | map(select(.halts > 0)) | group_by(.from_ns) |
-		 map([(.[0].from_ns | log2 | floor + 1), (map(.halts) | add)])'
+		'mine("vcpu_wakeup"; "total") | map(.halt_buckets // [] | .[]) | group_by(.[0] | log2 | floor) |
+		 map([(.[0][0] | log2 | floor + 1), (map(.[1]) | add)])'
 	why=$(missing vcpu_wakeup kvm_entry)
 	if test -n "$why"; then
 		skip "$label: wake-up latency" "$why"
@@ -156,7 +156,7 @@ both()
 	ipis_and_timers
 }
 
-together both -n -w --events
+together both -n -w --events --histogram
 if planned kinds; then
 	for kind in tp_btf tracepoint; do
 		if why=$(lacks halt_poll_ns $kind kvm_vcpu_wakeup); then

@@ -115,6 +115,40 @@ exact_kinds()
 	done
 }
 
+# grouped OPTION...: two VMs of a name that no other VM has, so that nobody else is in sums over the host
+grouped()
+{
+	watch -e --vm="$name*" "$@" || fail "$*: kvm_watcher starts"
+	"$TMP/$name" --vms=2 --vcpus=2 $ops >"$TMP/guest.json" && pass "$*: the generator does what it says" ||
+		fail "$*: the generator does what it says"
+	watch_end && pass "$*: exit status 0" || fail "$*: exit status 0" "$watch_status"
+}
+
+exits='$watch | map(select(.scope == "total" and .reason == "IO" and .count))'
+per_vm='$guest | map(select(.what == "vcpu")) | group_by(.vm) | map(map(.user_exits.IO) | add) | sort'
+
+if planned grouped; then
+	# A process' name has 15 characters.
+	name=by$$
+	cp "$(command -v kvm_guest)" "$TMP/$name"
+	grouped --by=host --histogram --where=reason=IO --top=1
+	ask "--by=host: one row, of all vCPUs" "[$per_vm | add]" "[$exits | .[].count]"
+	ask "--by=host: a VM, a process or a vCPU it has none" '[[null, null, null, null]]' \
+		"[$exits | .[] | [.vm, .pid, .tid, .vcpu]]"
+	# The last one of each vCPU is not over when it ends.
+	ask_range "--histogram: it has every exit that is over" "($exits | .[0].count) - 4" "$exits | .[0].count" \
+		'$watch | map(select(.scope == "total") | .time_buckets // [] | .[][1]) | add'
+	ask_true "--where: no other reason" '$watch | map(select(.reason and .reason != "IO")) == []'
+	answers
+	grouped --by=vm --sort=-count --where='count>0'
+	ask "--by=vm: a row for each VM, of all its vCPUs" "$per_vm" "$exits | map(.count) | sort"
+	ask "--by=vm: its name, and no vCPU" '[null]' "$exits | map(.vcpu) | unique"
+	ask "--sort=-count: the least first" '$watch | map(select(.kind == "userspace" and .scope == "total") | .count) | sort' \
+		'$watch | map(select(.kind == "userspace" and .scope == "total") | .count)'
+	answers
+	part_ends
+fi
+
 planned kinds && exact_kinds raw_tp tp_btf tracepoint
 # A kprobe can't see the end of KVM_RUN: a tracepoint stands in there.
 planned vendor_kinds && exact_kinds fentry kprobe,tracepoint

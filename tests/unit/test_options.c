@@ -40,7 +40,16 @@ static const struct monitor_option call_options[] = {
 	{},
 };
 
-static const struct monitor test_exit = { .name = "vm_exit", .key = 'e', .help = "VM exits" };
+static const struct view views[] = { { .title = "ROWS", SAMPLES_OF(0) }, {} };
+static const struct column columns[] = { {} };
+
+static const struct monitor test_exit = {
+	.name = "vm_exit",
+	.key = 'e',
+	.help = "VM exits",
+	.views = views,
+	.columns = columns,
+};
 static const struct monitor test_fault = {
 	.name = "kvmmmu_page_fault",
 	.key = 'f',
@@ -196,6 +205,51 @@ static void test_many_vcpus(void **state)
 	assert_true(filter__has_vcpu(&accepts("-e")->filter, UINT32_MAX));
 }
 
+static void refuses_column(const char *line, const char *option)
+{
+	struct result *r = run(line);
+	char expected[128];
+
+	snprintf(expected, sizeof(expected),
+		 "kvm_watcher: %s: \"foo\" is not a column; choose from ", option);
+	assert_memory_equal(r->err, expected, strlen(expected));
+	assert_non_null(strstr(r->err, ", vm, "));
+	check_one_line(r);
+	assert_int_equal(r->code, EXIT_USAGE);
+}
+
+static void test_selection(void **state)
+{
+	const struct selection *sel = &accepts("-e")->selection;
+
+	(void)state;
+	assert_int_equal(sel->by, BY_VCPU);
+	assert_true(!sel->sort && !sel->top && !sel->nr_where && !sel->histogram);
+	sel = &accepts("-e --by=host --top=7 --histogram --sort=vm --where=vm=a* --where pid>3")
+		       ->selection;
+	assert_int_equal(sel->by, BY_HOST);
+	assert_int_equal(sel->top, 7);
+	assert_string_equal(sel->sort, "vm");
+	assert_false(sel->inverted);
+	assert_int_equal(sel->nr_where, 2);
+	assert_true(sel->histogram);
+	sel = &accepts("-e --by=vm --sort=-PID")->selection;
+	assert_int_equal(sel->by, BY_VM);
+	assert_string_equal(sel->sort, "PID");
+	assert_true(sel->inverted);
+	assert_string_equal(accepts("-e --sort=+pid")->selection.sort, "pid");
+	refuses("-e --by=cpu", "--by: \"cpu\" is not what rows can be of; choose host, vm or vcpu");
+	refuses("-e --top=0", "--top: \"0\" is not a number of vCPUs or VMs; give one from 1 to "
+			      "1000000");
+	refuses("-e --where=vm", "--where: \"vm\" is not a condition; give COLUMN=PATTERN, such as "
+				 "reason='EPT*', or COLUMN>NUMBER, such as 'p99_ns>50us'");
+	refuses_column("-e --sort=foo", "--sort");
+	refuses_column("-e --where=foo=1", "--where");
+	refuses("-e --histogram --format=csv",
+		"--histogram: CSV has no place for histograms; choose "
+		"--format=table or --format=json");
+}
+
 static void test_choice(void **state)
 {
 	(void)state;
@@ -264,11 +318,9 @@ static void test_tables(void **state)
 	writes(&watch_command, "-e", "KVM_EXIT KVM_USERSPACE_EXIT ");
 	writes(&watch_command, "-e --format=csv", "KVM_EXIT KVM_USERSPACE_EXIT ");
 	writes(&watch_command, "-e -w --table=halts,KVM_EXIT,HALTS", "HALTS KVM_EXIT ");
-	writes(&watch_command, "-w", "VCPU_WAKEUP HALTS HALTS_HISTOGRAM ");
-	writes(&watch_command, "-w -e --summary",
-	       "KVM_EXIT KVM_USERSPACE_EXIT HALTS HALTS_HISTOGRAM ");
-	writes(&watch_command, "-w -T --format=csv --output=a/",
-	       "HALTS HALTS_HISTOGRAM KVM_TIMER ");
+	writes(&watch_command, "-w", "VCPU_WAKEUP HALTS ");
+	writes(&watch_command, "-w -e --summary", "KVM_EXIT KVM_USERSPACE_EXIT HALTS ");
+	writes(&watch_command, "-w -T --format=csv --output=a/", "HALTS KVM_TIMER ");
 	writes(&watch_command, "-w -T --format=csv --table=KVM_TIMER --output=a", "KVM_TIMER ");
 	writes(&watch_command, "-h --events", "HYPERCALL HYPERCALL_CALLS ");
 	writes(&watch_command, "-h", "HYPERCALL ");
@@ -279,7 +331,7 @@ static void test_tables(void **state)
 	writes(&list_command, "--table=VCPUS", "VCPUS ");
 	writes(&watch_command, "--list", "VMS VCPUS ");
 	is_refused(&watch_command, "-w -T --format=csv",
-		   "--format=csv: HALTS and HALTS_HISTOGRAM have different columns; choose with "
+		   "--format=csv: HALTS and KVM_TIMER have different columns; choose with "
 		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
 	is_refused(&list_command, "--format=csv --output=a",
 		   "--format=csv: VMS and VCPUS have different columns; choose with "
@@ -708,6 +760,7 @@ int main(void)
 		cmocka_unit_test(test_real_keys_are_unique),
 		cmocka_unit_test(test_real_choice),
 		cmocka_unit_test(test_real_bandwidth),
+		cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_real_help),
 	};
 

@@ -18,6 +18,8 @@
 
 #include "../../bpf/records.h"
 #include "../../cli/commands.h"
+#include "../../core/attach.h"
+#include "../../core/histogram.h"
 #include "../../core/vcpus.h"
 #include "../../monitors/monitors.h"
 #include "../../output/format.h"
@@ -216,6 +218,24 @@ static void add_tables(struct json_object *defs, const char *monitor, const stru
 					       table_schema(monitor, columns, &views[i], 1U << i));
 }
 
+static void add_histograms(struct json_object *defs, const struct monitor *m)
+{
+	struct attachment at = { .monitor = m };
+	const struct column *columns;
+
+	for (size_t i = 0; m->views[i].title; i++) {
+		const struct view *view;
+
+		if (m->views[i].samples != i + 1)
+			continue;
+		view = histogram__view(&at, i, &columns);
+		if (view)
+			json_object_object_add(defs, view->name,
+					       table_schema(m->name, columns, view, 1));
+	}
+	histogram__free(&at);
+}
+
 static struct json_object *schema(void)
 {
 	struct json_object *all = json_object_new_object(), *defs = parse(fixed);
@@ -231,8 +251,10 @@ static struct json_object *schema(void)
 	obj = json_object_object_get(json_object_object_get(defs, "summary"), "properties");
 	json_object_object_add(obj, "lost", object(lost, names));
 	json_object_object_add(defs, "row", row_schema());
-	for (size_t i = 0; i < nr_monitors; i++)
+	for (size_t i = 0; i < nr_monitors; i++) {
 		add_tables(defs, monitors[i]->name, monitors[i]->columns, monitors[i]->views);
+		add_histograms(defs, monitors[i]);
+	}
 	add_tables(defs, "list", list_columns, list_views);
 	json_object_object_foreach(defs, name, def)
 	{
