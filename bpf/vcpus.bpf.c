@@ -30,4 +30,54 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
+static __noinline bool vcpu_lives(const struct vcpu_info *info)
+{
+	struct file *file = (void *)info->file;
+	u64 seen = *(volatile u64 *)&info->exits;
+
+	/* In this order: it grows. */
+	barrier();
+	if (BPF_CORE_READ((struct kvm_vcpu *)info->vcpu, stat.exits) < seen)
+		return false;
+	return !file ||
+	       (BPF_CORE_READ(file, private_data) == (void *)info->vcpu && file_is_open(file));
+}
+
+/*
+ * Marks the vCPU of slot args[0] as ended when it has: from now on its slot is
+ * found for nobody. Attached to nothing; core/vcpus.c runs it with
+ * BPF_PROG_TEST_RUN. What it reads may be freed: then it is not what it was.
+ * What a thread has loaded is left alone: it is in use, whoever it may be.
+ */
+SEC("?raw_tp")
+int find_end(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 slot = ctx->args[0];
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+	struct vcpu_key key = {};
+	struct task_struct *thread;
+
+	if (!info || info->state != VCPU_RUNS)
+		return 0;
+	thread = (void *)info->thread;
+	key.vcpu = info->vcpu;
+	key.tid = info->tid;
+	if (task_lives(thread, key.tid, info->since_ns)) {
+		if ((u64)task_vcpu(thread) == key.vcpu || vcpu_lives(info))
+			return 0;
+		info->exits = EXITS_ENDED;
+	}
+	if (table__find(&vcpu_slots, &key) == slot)
+		bpf_map_delete_elem(&vcpu_slots, &key);
+	info->state = VCPU_ENDED;
+	return 0;
+}
+
+/* 1: the task at args[0] is that of thread args[1], started at args[2], and has not ended. */
+SEC("?raw_tp")
+int ask_task(struct bpf_raw_tracepoint_args *ctx)
+{
+	return task_lives((void *)ctx->args[0], ctx->args[1], ctx->args[2]);
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -78,10 +78,24 @@ struct inode {
 	struct super_block *i_sb;
 };
 
+struct counter {
+	s64 counter;
+};
+
+struct file_ref {
+	struct counter refcnt;
+};
+
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
+	struct file_ref f_ref; /* since 6.13 */
+};
+
+/* up to 6.12 */
+struct file___count {
+	struct counter f_count;
 };
 
 struct fdtable {
@@ -101,6 +115,7 @@ struct thread_info {
 struct task_struct {
 	int pid;
 	int tgid;
+	int exit_state;
 	u64 start_boottime;
 	struct task_struct *group_leader;
 	char comm[16];

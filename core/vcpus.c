@@ -39,6 +39,7 @@ struct vcpus {
 	struct lister lister;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
+	bool asks_kernel; /* who has ended: find_end is loaded */
 	struct vm_ref *vms;
 	uint64_t nr_vms;    /* so far */
 	size_t forget_from; /* unused VMs */
@@ -125,10 +126,14 @@ static int on_new_vcpu(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-static int load(struct vcpus *v)
+static int try_load(struct vcpus *v, bool ask_kernel)
 {
 	int err;
 
+	vcpus_bpf__destroy(v->skel);
+	v->skel = open_vcpus();
+	if (!v->skel)
+		return -errno;
 	err = bpf_map__set_max_entries(v->skel->maps.vcpus, v->nr_slots);
 	if (!err)
 		err = bpf_map__set_max_entries(v->skel->maps.vcpu_slots, v->nr_slots);
@@ -136,11 +141,21 @@ static int load(struct vcpus *v)
 		err = bpf_map__set_max_entries(v->skel->maps.thread_slots, v->nr_slots);
 	if (!err)
 		err = bpf_map__set_max_entries(v->skel->maps.free_slots, v->nr_slots);
+	bpf_program__set_autoload(v->skel->progs.find_end, ask_kernel);
+	bpf_program__set_autoload(v->skel->progs.ask_task, ask_kernel);
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
+	v->asks_kernel = ask_kernel;
 	if (!err)
 		err = map__fill_queue(v->skel->maps.free_slots, 1, v->nr_slots - 1);
 	return err;
+}
+
+static int load(struct vcpus *v)
+{
+	int err = try_load(v, true);
+
+	return err ? try_load(v, false) : 0;
 }
 
 static int map_tables(struct vcpus *v)
@@ -170,11 +185,6 @@ int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
-	v->skel = open_vcpus();
-	if (!v->skel) {
-		err = -errno;
-		goto cleanup;
-	}
 	err = load(v);
 	if (!err)
 		err = map_tables(v);
@@ -338,7 +348,7 @@ static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *inf
 
 static bool is_later(const struct vcpu_info *now, uint64_t vcpu, uint64_t exits)
 {
-	return now->vcpu != vcpu || now->exits < exits;
+	return now->vcpu != vcpu || now->exits == EXITS_ENDED || now->exits < exits;
 }
 
 /*
@@ -362,7 +372,7 @@ static bool is_another_vm(const struct vcpus *v, const struct vm_ref *vm,
 	       is_later(info, vm->past[info->vcpu_id].vcpu, vm->past[info->vcpu_id].exits);
 }
 
-/* A vCPU's thread has ended: what it was stays known to its VM. */
+/* A vCPU has ended: what it was stays known to its VM. */
 static void note_past(struct vm_ref *vm, const struct vcpu_info *info)
 {
 	size_t nr = info->vcpu_id + 1;
@@ -469,7 +479,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	struct vcpu_ref *ref = slot < v->nr_slots ? &v->refs[slot] : NULL;
 	struct vm_ref *vm;
 
-	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].ready, __ATOMIC_ACQUIRE))
+	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].state, __ATOMIC_ACQUIRE))
 		return;
 	ref->info = v->infos[slot];
 	vm = get_or_add_vm(v, &ref->info);
@@ -484,10 +494,18 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	v->nr_known++;
 }
 
-/* The thread exists: sends it no signal, only asks. */
-static bool thread_lives(const struct vcpu_info *info)
+/* Nothing more will come of slot: its descriptor is gone, or the thread that has run it. */
+static bool has_ended(const struct vcpus *v, uint32_t slot)
 {
-	return !syscall(SYS_tgkill, info->tgid, info->tid, 0) || errno != ESRCH;
+	const struct vcpu_info *info = &v->infos[slot];
+	uint64_t args[] = { slot };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+	if (v->asks_kernel)
+		bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.find_end), &opts);
+	else if (syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
+		return true;
+	return __atomic_load_n(&info->state, __ATOMIC_ACQUIRE) == VCPU_ENDED;
 }
 
 void vcpus__learn(struct vcpus *v)
@@ -495,20 +513,24 @@ void vcpus__learn(struct vcpus *v)
 	ring_buffer__consume(v->news);
 }
 
-void vcpus__refresh(struct vcpus *v)
+bool vcpus__refresh(struct vcpus *v)
 {
+	bool ended = false;
+
 	vcpus__learn(v);
 	for (size_t slot = 1; slot < v->nr_slots; slot++) {
 		struct vcpu_ref *ref = &v->refs[slot];
 
-		if (ref->known)
-			ref->ended = !thread_lives(&ref->info);
-		else if (v->infos[slot].ready)
+		if (!ref->known && v->infos[slot].state)
 			resolve(v, slot);
+		if (ref->known)
+			ref->ended = has_ended(v, slot);
+		ended |= ref->ended;
 	}
+	return ended;
 }
 
-/* Slot's thread is gone, so nobody else writes what is cleared here. */
+/* Slot's vCPU is gone, or its thread: nobody else writes what is cleared here. */
 static void release(struct vcpus *v, uint32_t slot)
 {
 	struct vcpu_ref *ref = &v->refs[slot];
@@ -599,6 +621,11 @@ void vcpus__release_ended(struct vcpus *v)
 bool vcpus__is_crowded(const struct vcpus *v)
 {
 	return v->nr_known > v->nr_slots / 2;
+}
+
+bool vcpus__is_full(const struct vcpus *v)
+{
+	return v->nr_known == v->nr_slots - 1;
 }
 
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm)

@@ -30,7 +30,7 @@ struct vm_ref {
 	unsigned int nth;   /* of its process */
 	struct past_vcpu {
 		uint64_t vcpu, exits;
-	} * past; /* by number: vCPUs whose thread has ended */
+	} * past; /* by number: vCPUs that have ended */
 	size_t nr_past;
 	bool chosen;   /* by -p and --vm */
 	char name[64]; /* of the process: all its VMs have it */
@@ -42,7 +42,7 @@ struct vcpu_ref {
 	const struct vm_ref *vm;
 	struct vcpu_info info;
 	bool known;
-	bool ended;  /* its thread is gone: nothing more will come */
+	bool ended;  /* its descriptor is gone, or its thread: nothing more will come */
 	bool chosen; /* by -p, --vm and --vcpu */
 };
 
@@ -62,11 +62,15 @@ int vcpus__fd(const struct vcpus *vcpus);
 /* Takes in the vCPUs that were announced: cheap, before every batch of events. */
 void vcpus__learn(struct vcpus *vcpus);
 
-/* Looks for new and for ended vCPUs, also those that no announcement told of. */
-void vcpus__refresh(struct vcpus *vcpus);
+/*
+ * Looks for new and for ended vCPUs, also those that no announcement told of.
+ * True when some have ended: vcpus__release_ended() makes room.
+ */
+bool vcpus__refresh(struct vcpus *vcpus);
 
-/* True when little room is left for new ones: a look makes some, if vCPUs have ended. */
+/* True when little room is left for new ones, or none at all. */
 bool vcpus__is_crowded(const struct vcpus *vcpus);
+bool vcpus__is_full(const struct vcpus *vcpus);
 
 /* After all monitors have let go of the ended ones: their slots are free again. */
 void vcpus__release_ended(struct vcpus *vcpus);

@@ -63,6 +63,20 @@ else
 	fail "kvm_watcher starts"
 fi
 
+# The thread lives on, and so do not their slots: 24 vCPUs through 6.
+guest_at_gate 1 --same-thread --repeat=24 --pause-ms=40 out=3
+if watch -e -p "$gated" --max-vcpus=6; then
+	open_gate
+	wait "$gated"
+	watch_end
+	is "24 VMs one after the other in one thread, with 6 slots" "24 times 4" \
+		"$(jq -rs 'map(select(.scope == "total" and ('"$io"')) | .count) | "\(length) times \(unique | join(" "))"' \
+		"$TMP/watch.json")"
+	no_loss "no slot was missing for them"
+else
+	fail "kvm_watcher starts"
+fi
+
 # Two at once, one is chosen.
 guest_at_gate 2 --vcpus=2 --name=right out=53
 right=$gated
