@@ -73,11 +73,11 @@ int find_end(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* 1: the task at args[0] is that of thread args[1], started at args[2], and has not ended. */
+/* 1: the task at args[0] leads the process args[1], started at args[2], which has not ended. */
 SEC("?raw_tp")
-int ask_task(struct bpf_raw_tracepoint_args *ctx)
+int ask_process(struct bpf_raw_tracepoint_args *ctx)
 {
-	return task_lives((void *)ctx->args[0], ctx->args[1], ctx->args[2]);
+	return process_lives((void *)ctx->args[0], ctx->args[1], ctx->args[2]);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

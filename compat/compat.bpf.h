@@ -468,6 +468,15 @@ static __always_inline bool task_lives(struct task_struct *task, u32 tid, u64 st
 	       BPF_CORE_READ(task, start_boottime) == start_ns && !BPF_CORE_READ(task, exit_state);
 }
 
+/* The same for a process. Its main thread may have ended before the others. */
+static __always_inline bool process_lives(struct task_struct *leader, u32 tgid, u64 start_ns)
+{
+	return (u32)BPF_CORE_READ(leader, pid) == tgid &&
+	       BPF_CORE_READ(leader, start_boottime) == start_ns &&
+	       (!BPF_CORE_READ(leader, exit_state) ||
+		BPF_CORE_READ(leader, signal, nr_threads) > 1);
+}
+
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define S_IFMT 0170000
 #define S_IFCHR 0020000

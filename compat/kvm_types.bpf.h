@@ -107,6 +107,10 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct signal_struct {
+	int nr_threads;
+};
+
 struct thread_info {
 	u32 status;
 	u32 cpu; /* since 5.16 */
@@ -120,6 +124,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	char comm[16];
 	struct hlist_head preempt_notifiers;
+	struct signal_struct *signal;
 	struct files_struct *files;
 	void *stack;
 	struct thread_info thread_info;

@@ -3,11 +3,21 @@
 #define KVM_WATCHER_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 enum { NSEC_PER_MSEC = 1000000, NSEC_PER_SEC = 1000000000 };
 
-/* CLOCK_MONOTONIC, as bpf_ktime_get_ns(). */
+/*
+ * CLOCK_MONOTONIC, as bpf_ktime_get_ns(): that of the initial time namespace,
+ * whichever this process is in.
+ */
 uint64_t clock__ns(void);
+
+/* Such a time as timers of this process have it. */
+struct timespec clock__timer(uint64_t ns);
+
+/* What CLOCK_BOOTTIME of this process is ahead of the initial time namespace's. */
+int64_t clock__boot_offset_ns(void);
 
 /* What CLOCK_REALTIME is ahead of it now. */
 int64_t clock__real_offset_ns(void);

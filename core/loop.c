@@ -57,9 +57,7 @@ struct loop {
 
 static int set_timer(int fd, uint64_t at_ns)
 {
-	const struct itimerspec when = {
-		.it_value = { at_ns / NSEC_PER_SEC, at_ns % NSEC_PER_SEC },
-	};
+	const struct itimerspec when = { .it_value = clock__timer(at_ns) };
 
 	return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
 }

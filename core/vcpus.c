@@ -142,7 +142,7 @@ static int try_load(struct vcpus *v, bool ask_kernel)
 	if (!err)
 		err = bpf_map__set_max_entries(v->skel->maps.free_slots, v->nr_slots);
 	bpf_program__set_autoload(v->skel->progs.find_end, ask_kernel);
-	bpf_program__set_autoload(v->skel->progs.ask_task, ask_kernel);
+	bpf_program__set_autoload(v->skel->progs.ask_process, ask_kernel);
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
 	v->asks_kernel = ask_kernel;
@@ -288,7 +288,8 @@ static void name_process(struct vm_ref *vm, const struct vcpu_info *info)
 	struct vm found;
 	int err;
 
-	err = vm__probe("/proc", info->tgid, &found);
+	/* In another PID namespace /proc has other processes with these pids. */
+	err = host__initial_pid_namespace() ? vm__probe("/proc", info->tgid, &found) : -ESRCH;
 	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
 		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
@@ -330,6 +331,7 @@ static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->kvm = info->kvm;
 	vm->tgid = info->tgid;
 	vm->start_ns = info->start_ns;
+	vm->leader = info->leader;
 	vm->next = v->vms;
 	name_vm(vm, info);
 	v->vms = vm;
@@ -487,6 +489,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 		vm = new_vm(v, &ref->info);
 	if (!vm)
 		return;
+	vm->leader = ref->info.leader;
 	ref->vm = vcpus__get_vm(vm);
 	ref->chosen = vm->chosen && filter__has_vcpu(v->filter, ref->info.vcpu_id);
 	ref->ended = false;
@@ -504,7 +507,7 @@ static bool has_ended(const struct vcpus *v, uint32_t slot)
 	if (v->asks_kernel)
 		bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.find_end), &opts);
 	else if (syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
-		return true;
+		return host__initial_pid_namespace();
 	return __atomic_load_n(&info->state, __ATOMIC_ACQUIRE) == VCPU_ENDED;
 }
 
@@ -548,6 +551,34 @@ static void release(struct vcpus *v, uint32_t slot)
 	map__give_back(v->skel->maps.free_slots, slot);
 }
 
+static bool has_process_ended(const struct vcpus *v, uint32_t tgid)
+{
+	const struct vm_ref *vm = v->vms;
+
+	while (vm && (vm->tgid != tgid || !vm->leader))
+		vm = vm->next;
+	if (vm && v->asks_kernel) {
+		uint64_t args[] = { vm->leader, tgid, vm->start_ns };
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+		return !bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.ask_process),
+					       &opts) &&
+		       !opts.retval;
+	}
+	return kill(tgid, 0) && errno == ESRCH && host__initial_pid_namespace();
+}
+
+bool vcpus__process_ended(const struct vcpus *v, struct ended_asked *asked, uint32_t tgid)
+{
+	size_t place = tgid % (sizeof(asked->list) / sizeof(asked->list[0]));
+
+	if (asked->list[place].tgid != tgid) {
+		asked->list[place].tgid = tgid;
+		asked->list[place].ended = has_process_ended(v, tgid);
+	}
+	return asked->list[place].ended;
+}
+
 /* Of a process the latest VM stays: the next one's number goes on from it. */
 static bool has_later(const struct vcpus *v, const struct vm_ref *vm)
 {
@@ -584,6 +615,7 @@ static void forget_vms(struct vcpus *v)
 	enum { LEAST_UNUSED = 64 };
 	struct vcpu_entry *entries = NULL;
 	struct vm_ref **at = &v->vms;
+	struct ended_asked asked = {};
 	bool knows = false;
 	size_t nr = 0;
 
@@ -591,11 +623,11 @@ static void forget_vms(struct vcpus *v)
 		v->forget_from = LEAST_UNUSED;
 	if (count_unused(v) < v->forget_from)
 		return;
-	if (v->lister.link || !lister__open(&v->lister))
+	if (host__initial_pid_namespace() && (v->lister.link || !lister__open(&v->lister)))
 		knows = !lister__read(&v->lister, &entries, &nr);
 	while (*at) {
 		struct vm_ref *vm = *at;
-		bool gone = kill(vm->tgid, 0) && errno == ESRCH;
+		bool gone = vcpus__process_ended(v, &asked, vm->tgid);
 
 		if (!gone && knows && has_later(v, vm))
 			gone = !is_listed(vm, entries, nr);

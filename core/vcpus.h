@@ -25,6 +25,7 @@ struct vm_ref {
 	uint32_t tgid;
 	uint64_t start_ns;
 	uint64_t kvm;
+	uint64_t leader;    /* the process's task_struct *; 0: not known */
 	uint64_t nr;	    /* no other VM's in this run */
 	unsigned int users; /* who refers to it */
 	unsigned int nth;   /* of its process */
@@ -93,6 +94,23 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
  * like its first VM. NULL when out of memory.
  */
 const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *info);
+
+/*
+ * Processes that were asked about in one look, by their ids' last bits: many
+ * records are of few processes. Begins with zeros.
+ */
+struct ended_asked {
+	struct {
+		uint32_t tgid; /* 0: none */
+		bool ended;
+	} list[256];
+};
+
+/*
+ * True when the process has ended: as the kernel says of VMs, in whatever PID
+ * namespace. False where it is not known.
+ */
+bool vcpus__process_ended(const struct vcpus *vcpus, struct ended_asked *asked, uint32_t tgid);
 
 /* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include <linux/kcmp.h>
 
 #include "../output/text.h"
+#include "clock.h"
 #include "vm.h"
 
 enum { MAX_CMDLINE = 256 * 1024 };
@@ -126,6 +126,14 @@ static int read_stat(int dir, const char *name, char *comm, size_t comm_size, ui
 cleanup:
 	free(data);
 	return err;
+}
+
+/* A start time as the initial time namespace has it; a recorded tree is of that one. */
+static uint64_t to_initial(const char *procfs, uint64_t start)
+{
+	enum { NSEC_PER_TICK = 10000000 };
+
+	return strcmp(procfs, "/proc") ? start : start - clock__boot_offset_ns() / NSEC_PER_TICK;
 }
 
 static const char *next_arg(const struct args *args, const char *arg)
@@ -518,6 +526,7 @@ static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 		err = err == -ENOENT ? -ESRCH : err;
 		goto cleanup;
 	}
+	vm->start_time = to_initial(procfs, vm->start_time);
 	err = count_descriptors(dir, vm, kcmp_pid);
 	if (!err || name_any)
 		read_name(dir, comm, vm);
@@ -586,7 +595,7 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
 	uint64_t start = 0;
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/stat", procfs, pid, tid);
-	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : start;
+	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : to_initial(procfs, start);
 }
 
 void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned int nth)
@@ -597,15 +606,4 @@ void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned i
 bool vm__match(const char *pattern, const char *name)
 {
 	return !pattern || !fnmatch(pattern, name, 0);
-}
-
-bool vm__has_ended(struct vm_asked *asked, pid_t pid)
-{
-	size_t place = (unsigned int)pid % (sizeof(asked->list) / sizeof(asked->list[0]));
-
-	if (asked->list[place].pid != pid) {
-		asked->list[place].pid = pid;
-		asked->list[place].ended = kill(pid, 0) && errno == ESRCH;
-	}
-	return asked->list[place].ended;
 }

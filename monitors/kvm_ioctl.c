@@ -292,6 +292,8 @@ static bool process_lives(const struct ioctl_owner *owner)
 	enum { NSEC_PER_TICK = 10000000 };
 	uint64_t start = vm__task_start("/proc", owner->tgid, owner->tgid);
 
+	if (!host__initial_pid_namespace())
+		return true; /* not known: /proc has other processes */
 	return start && start + 1 >= owner->start_ns / NSEC_PER_TICK &&
 	       start <= owner->start_ns / NSEC_PER_TICK + 1;
 }
@@ -299,7 +301,7 @@ static bool process_lives(const struct ioctl_owner *owner)
 static bool thread_lives(const struct ioctl_key *key)
 {
 	/* The caller need not be of the VM's own process, so its process is not known here. */
-	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH;
+	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH || !host__initial_pid_namespace();
 }
 
 static void forget(struct attachment *at, uint32_t index)

@@ -118,6 +118,40 @@ else
 	fail "kvm_watcher starts with --vm"
 fi
 
+# watch_in NAMESPACE...: from within it, while a guest outside runs through several intervals
+watch_in()
+{
+	rm -f "$TMP/watch.err"
+	unshare --fork "$@" kvm_watcher -e --format=json --interval=0.2 -t 3 >"$TMP/watch.json" 2>"$TMP/watch.err" &
+	unshared=$!
+	while ! grep -qs watching "$TMP/watch.err" && kill -0 $unshared 2>/dev/null; do
+		sleep 0.05
+	done
+	guest --vcpus=2 out=40 sleep=300 out=40 sleep=300 out=40
+	wait $unshared
+	ours
+	totals_are "in another namespace ($1): exits"
+	no_loss "nothing lost there ($1)"
+}
+
+now_ns()
+{
+	kvm_watcher --list --format=json 2>/dev/null | jq -s '.[-1].ts_ns // 0'
+}
+
+if planned namespaces && has_tool "other namespaces" unshare; then
+	watch_in --pid --mount-proc
+	is "another PID namespace is said" 1 "$(grep -c "host's PID namespace" "$TMP/watch.err")"
+	guest_at_gate 1 out=3
+	before=$(now_ns)
+	watch_in --time --monotonic=1000 --boottime=2000
+	after=$(now_ns)
+	open_gate
+	wait "$gated"
+	is "another time namespace: times are the host's" true "$(jq -s "map(.ts_ns // empty) |
+		length > 0 and min >= $before and max <= $after" "$TMP/watch.json")"
+fi
+
 part_ends
 # -p ends with its VM, with what was measured and exit status 0.
 guest_at_gate 1 out=61
