@@ -122,7 +122,10 @@ struct event {
 	char comm[16];
 };
 
-/* What the iterator over /proc/PID/fd tells of one vCPU descriptor. */
+/* vcpu_entry.vcpu_id of a VM's own entry. */
+#define ENTRY_OF_VM 0xffffffffU
+
+/* What the iterator over descriptors tells of a vCPU, or of a VM, which may have none. */
 struct vcpu_entry {
 	__u64 kvm;
 	__u64 start_ns;	 /* task start_boottime of the process */
@@ -131,7 +134,7 @@ struct vcpu_entry {
 	__u32 tgid;
 	__u32 tid; /* the thread that last ran it, 0: none yet */
 	__u32 vcpu_id;
-	__u32 pad;
+	__u32 nth; /* user space's: in the order of the iterator */
 };
 
 #endif

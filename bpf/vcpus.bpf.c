@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Owner of the maps that all monitors share, and the list of the vCPUs that
- * exist now: one struct vcpu_entry per vCPU descriptor of every process.
+ * exist now: a struct vcpu_entry per descriptor of a VM or vCPU that its process holds.
  */
 #include "existing.bpf.h"
 #include "../compat/memslots.bpf.h"
@@ -15,17 +15,20 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 	struct kvm *kvm;
 	u64 memory;
 
-	if (!vcpu || !task)
+	kvm = vcpu ? BPF_CORE_READ(vcpu, kvm) : existing_vm(ctx);
+	if (!kvm || !task)
 		return 0;
-	kvm = BPF_CORE_READ(vcpu, kvm);
 	entry.kvm = (u64)kvm;
-	entry.exits = BPF_CORE_READ(vcpu, stat.exits);
 	memory = memslots_sum(kvm);
 	entry.mem_pages = memory & MEMSLOTS_MORE ? 0 : memory & MEMSLOTS_PAGES;
-	entry.start_ns = BPF_CORE_READ(task, start_boottime);
+	entry.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	entry.tgid = task->tgid;
-	entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);
-	entry.vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
+	entry.vcpu_id = ENTRY_OF_VM;
+	if (vcpu) {
+		entry.exits = BPF_CORE_READ(vcpu, stat.exits);
+		entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);
+		entry.vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
+	}
 	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
 	return 0;
 }

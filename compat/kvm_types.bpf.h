@@ -107,6 +107,8 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct mm_struct;
+
 struct signal_struct {
 	int nr_threads;
 };
@@ -124,6 +126,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	char comm[16];
 	struct hlist_head preempt_notifiers;
+	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct files_struct *files;
 	void *stack;
@@ -181,6 +184,7 @@ struct kvm_ioapic {
 };
 
 struct kvm {
+	struct mm_struct *mm; /* of the process that has made it: nobody else may use it */
 	struct kvm_arch arch;
 	struct kvm_memslots *memslots[2]; /* by address space: 0 normal, 1 SMM */
 	int userspace_pid;

@@ -422,15 +422,52 @@ static int lister__open(struct lister *lister)
 	return err;
 }
 
+static int by_place(const void *a, const void *b)
+{
+	const struct vcpu_entry *x = a, *y = b;
+
+	if (x->kvm != y->kvm)
+		return x->kvm < y->kvm ? -1 : 1;
+	if (x->vcpu_id != y->vcpu_id)
+		return x->vcpu_id < y->vcpu_id ? -1 : 1;
+	return x->nth < y->nth ? -1 : x->nth > y->nth;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	const struct vcpu_entry *x = a, *y = b;
+
+	return x->nth < y->nth ? -1 : x->nth > y->nth;
+}
+
+/* Of descriptors that were duplicated the first one stays. How many are left, in the same order. */
+static size_t drop_same(struct vcpu_entry *entries, size_t nr)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		entries[i].nth = i;
+	if (nr)
+		qsort(entries, nr, sizeof(*entries), by_place);
+	for (size_t i = 0; i < nr; i++)
+		if (!kept || entries[kept - 1].kvm != entries[i].kvm ||
+		    entries[kept - 1].vcpu_id != entries[i].vcpu_id)
+			entries[kept++] = entries[i];
+	if (kept)
+		qsort(entries, kept, sizeof(*entries), by_order);
+	return kept;
+}
+
 static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
 {
 	size_t size = 0;
 	int err;
 
 	err = iter__read(lister->link, (void **)entries, &size);
-	if (!err)
-		*nr = size / sizeof(**entries);
-	return err;
+	if (err)
+		return err;
+	*nr = drop_same(*entries, size / sizeof(**entries));
+	return 0;
 }
 
 int vcpus__list(struct vcpu_entry **entries, size_t *nr)

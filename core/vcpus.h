@@ -124,7 +124,11 @@ const char *lost__help(enum lost what);
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row);
 void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row);
 
-/* The vCPUs that exist now, by the BPF iterator. *entries is to be freed. 0 or -errno. */
+/*
+ * The vCPUs and VMs that exist now, by the BPF iterator, in the order of their
+ * descriptors: of the process whose they are, whoever else holds them.
+ * *entries is to be freed. 0 or -errno.
+ */
 int vcpus__list(struct vcpu_entry **entries, size_t *nr);
 
 #endif

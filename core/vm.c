@@ -509,6 +509,45 @@ static int count_descriptors(int dir, struct vm *vm, pid_t kcmp_pid)
 	return err;
 }
 
+/* The thread has a table of descriptors that is not the main thread's. */
+static bool has_own_table(pid_t pid, pid_t tid)
+{
+	return tid != pid && syscall(SYS_kcmp, pid, tid, KCMP_FILES, 0, 0) > 0;
+}
+
+/*
+ * The main thread has no VM. It may have ended, and then shows nothing any more,
+ * or a thread may have unshared its descriptors. dir is closed and that of a
+ * thread with a VM takes its place, and *err is 0; else all stays as it is.
+ */
+static int look_at_threads(int dir, pid_t pid, struct vm *vm, int *err)
+{
+	int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
+	DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!tasks && fd >= 0)
+		close(fd);
+	while (tasks && found < 0 && (entry = readdir(tasks))) {
+		pid_t tid = atoi(entry->d_name);
+
+		if (!tid || !has_own_table(pid, tid))
+			continue;
+		found = openat(dirfd(tasks), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (found < 0 || !count_descriptors(found, vm, tid))
+			continue;
+		close(found);
+		found = -1;
+	}
+	if (tasks)
+		closedir(tasks);
+	if (found < 0)
+		return dir;
+	close(dir);
+	*err = 0;
+	return found;
+}
+
 /* Processes that aren't VMs get their name only when it's wanted. */
 static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 {
@@ -528,6 +567,8 @@ static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 	}
 	vm->start_time = to_initial(procfs, vm->start_time);
 	err = count_descriptors(dir, vm, kcmp_pid);
+	if (err == -ENXIO || err == -ESRCH)
+		dir = look_at_threads(dir, pid, vm, &err);
 	if (!err || name_any)
 		read_name(dir, comm, vm);
 	if (!err)
