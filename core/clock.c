@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "clock.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
 /* What this process's clocks are ahead of the initial time namespace's; it never changes. */
 struct offsets {
@@ -68,11 +71,14 @@ uint64_t clock__ns(void)
 	return to_ns(&now) - own_offsets()->monotonic_ns;
 }
 
-struct timespec clock__timer(uint64_t ns)
+int clock__set_timer(int fd, uint64_t at_ns)
 {
-	uint64_t own = ns + own_offsets()->monotonic_ns;
+	uint64_t own_ns = at_ns + own_offsets()->monotonic_ns;
+	const struct itimerspec when = {
+		.it_value = { own_ns / NSEC_PER_SEC, own_ns % NSEC_PER_SEC },
+	};
 
-	return (struct timespec){ own / NSEC_PER_SEC, own % NSEC_PER_SEC };
+	return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL) ? -errno : 0;
 }
 
 int64_t clock__real_offset_ns(void)

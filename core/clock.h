@@ -3,7 +3,6 @@
 #define KVM_WATCHER_CLOCK_H
 
 #include <stdint.h>
-#include <time.h>
 
 enum { NSEC_PER_MSEC = 1000000, NSEC_PER_SEC = 1000000000 };
 
@@ -13,8 +12,8 @@ enum { NSEC_PER_MSEC = 1000000, NSEC_PER_SEC = 1000000000 };
  */
 uint64_t clock__ns(void);
 
-/* Such a time as timers of this process have it. */
-struct timespec clock__timer(uint64_t ns);
+/* Has a timerfd of CLOCK_MONOTONIC expire at such a time, once. 0 or -errno. */
+int clock__set_timer(int fd, uint64_t at_ns);
 
 /* What CLOCK_BOOTTIME of this process is ahead of the initial time namespace's. */
 int64_t clock__boot_offset_ns(void);

@@ -44,8 +44,8 @@ struct run {
 	struct attachment attachments[MAX_MONITORS];
 	struct attachments attached; /* those that run */
 	uint64_t now_ns;	     /* of the last look */
-	int vmm;		     /* pidfd of -p's process, from before anything is loaded; or -1 */
-	uint64_t room_ns;	     /* not to be made before then */
+	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
+	uint64_t room_ns; /* not to be made before then */
 	struct summary summary;
 };
 
@@ -55,18 +55,11 @@ struct loop {
 	bool pausing;
 };
 
-static int set_timer(int fd, uint64_t at_ns)
-{
-	const struct itimerspec when = { .it_value = clock__timer(at_ns) };
-
-	return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
 static int open_timer(uint64_t at_ns)
 {
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	if (fd >= 0 && set_timer(fd, at_ns)) {
+	if (fd >= 0 && clock__set_timer(fd, at_ns)) {
 		close(fd);
 		return -1;
 	}
@@ -145,7 +138,7 @@ static void loop__set_timer(const struct loop *loop, const struct run *run)
 			due_ns = run->now_ns + look_ns;
 	}
 	if (due_ns != UINT64_MAX)
-		set_timer(loop->fds[SOURCE_INTERVAL], due_ns);
+		clock__set_timer(loop->fds[SOURCE_INTERVAL], due_ns);
 }
 
 static int loop__open(struct loop *loop, const struct run *run)
@@ -232,13 +225,13 @@ static int flush(const struct attach_env *env)
  * VMs come and go faster than sinks have their intervals: a look lets go of what
  * has ended. Nobody is shown anything but single events now; sinks see it all in
  * their time. While no slot is left nobody new is announced: it is tried again.
- * This takes a tenth of a CPU's time at most. 0 or an errno.
+ * This takes a tenth of the time, or is done ten times a second. 0 or an errno.
  */
 static int make_room(struct loop *loop, struct run *run)
 {
-	uint64_t now = clock__ns();
+	enum { MOST_PAUSE_NS = 100 * NSEC_PER_MSEC };
+	uint64_t now = clock__ns(), pause_ns, expired;
 	bool early = now < run->room_ns;
-	uint64_t expired;
 
 	if (read(loop->fds[SOURCE_ROOM], &expired, sizeof(expired)) < 0 && errno != EAGAIN)
 		return errno;
@@ -247,10 +240,11 @@ static int make_room(struct loop *loop, struct run *run)
 	if (!early) {
 		if (vcpus__refresh(run->env->vcpus))
 			run->now_ns = report__look(run->env, &run->attached);
-		run->room_ns = clock__ns() + 9 * (clock__ns() - now) + NSEC_PER_MSEC;
+		pause_ns = 9 * (clock__ns() - now) + NSEC_PER_MSEC;
+		run->room_ns = clock__ns() + (pause_ns < MOST_PAUSE_NS ? pause_ns : MOST_PAUSE_NS);
 	}
 	if (early || vcpus__is_full(run->env->vcpus))
-		set_timer(loop->fds[SOURCE_ROOM], run->room_ns);
+		clock__set_timer(loop->fds[SOURCE_ROOM], run->room_ns);
 	return flush(run->env);
 }
 

@@ -216,10 +216,10 @@ owner()
 	shift 2
 	guest_at_gate $((2 * owner_vms)) --vcpus=2 --vms="$owner_vms" "$@" out=5
 	owner_pid=$gated
-	# Its holders have pids of their own, and no VM.
-	holders=" $(cat /proc/"$owner_pid"/task/*/children 2>/dev/null) "
+	# Its holders are processes of their own.
+	holders=$(grep -ls "^PPid:[[:space:]]*$owner_pid\$" /proc/[0-9]*/status | jq -Rsc '[scan("[0-9]+") | tonumber]')
 	kvm_watcher --list --format=json 2>/dev/null |
-		jq -c --arg holders "$holders" "select(.pid == $owner_pid or (.pid as \$p | \$holders | contains(\" \(\$p) \")))" \
+		jq -c --argjson pids "$holders" "select(.pid | IN($owner_pid, \$pids[]))" \
 		>"$TMP/list.json"
 	is "$owner_name: --list has each VM once, with 2 vCPUs" "$owner_vms of 2, $((2 * owner_vms))" \
 		"$(jq -rs 'map(select(.kind == "vm") | .vcpus) as $vms | "\($vms | length) of \($vms | unique | join(" ")), \(
