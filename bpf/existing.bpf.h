@@ -9,16 +9,43 @@
 
 #include "vcpus.bpf.h"
 
-/* The vCPU behind this descriptor, or NULL. */
+/*
+ * kvm is a VM of the task's process. Others may hold descriptors of it, from
+ * fork() or by a socket; KVM refuses them with EIO.
+ */
+static __always_inline bool owns_vm(struct task_struct *task, struct kvm *kvm)
+{
+	return BPF_CORE_READ(kvm, mm) == BPF_CORE_READ(task, mm);
+}
+
+/*
+ * The vCPU behind this descriptor of its VM's process, or NULL. The kernel shows
+ * the table that threads share once, and that of a thread that has its own. So
+ * a vCPU may come more than once, and also when the main thread has ended.
+ */
 static __always_inline struct kvm_vcpu *existing_vcpu(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
+	struct kvm_vcpu *vcpu;
 
-	/* Threads share the table: the leader's is enough. */
-	if (!file || !task || task->pid != task->tgid)
+	if (!file || !task || file_kind(file) != FD_VCPU)
 		return NULL;
-	return file_kind(file) == FD_VCPU ? BPF_CORE_READ(file, private_data) : NULL;
+	vcpu = BPF_CORE_READ(file, private_data);
+	return owns_vm(task, BPF_CORE_READ(vcpu, kvm)) ? vcpu : NULL;
+}
+
+/* The same of a VM. */
+static __always_inline struct kvm *existing_vm(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct kvm *kvm;
+
+	if (!file || !task || file_kind(file) != FD_VM)
+		return NULL;
+	kvm = BPF_CORE_READ(file, private_data);
+	return owns_vm(task, kvm) ? kvm : NULL;
 }
 
 #endif

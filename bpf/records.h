@@ -47,10 +47,23 @@ struct vcpu_info {
 	__u32 tgid;
 	__u32 tid;
 	__u32 vcpu_id;
-	__u32 ready;   /* written last: the slot is in use */
-	__u64 exits;   /* KVM's own count when last seen: one that falls means a new vCPU */
-	char comm[16]; /* of the VMM's process: a name when /proc is too late */
+	__u32 state;	/* enum vcpu_state; written last */
+	__u64 exits;	/* KVM's own count when last seen: one that falls means a new vCPU */
+	char comm[16];	/* of the VMM's process: a name when /proc is too late */
+	__u64 file;	/* struct file * of the vCPU's descriptor; 0: not seen yet */
+	__u64 thread;	/* struct task_struct * */
+	__u64 leader;	/* the process's */
+	__u64 since_ns; /* start_boottime of the thread */
+} __attribute__((aligned(64)));
+
+enum vcpu_state {
+	VCPU_NONE,
+	VCPU_RUNS,  /* the slot is in use */
+	VCPU_ENDED, /* nothing more will come: its descriptor is gone, or its thread */
 };
+
+/* In place of vcpu_info.exits: the vCPU has ended, and what has its address is another one. */
+#define EXITS_ENDED (~0ULL)
 
 /* Slots at most, slot 0 included. User space chooses no more; arrays by slot count on it. */
 enum { MAX_VCPU_SLOTS = 1 << 14 };
@@ -109,7 +122,10 @@ struct event {
 	char comm[16];
 };
 
-/* What the iterator over /proc/PID/fd tells of one vCPU descriptor. */
+/* vcpu_entry.vcpu_id of a VM's own entry. */
+#define ENTRY_OF_VM 0xffffffffU
+
+/* What the iterator over descriptors tells of a vCPU, or of a VM, which may have none. */
 struct vcpu_entry {
 	__u64 kvm;
 	__u64 start_ns;	 /* task start_boottime of the process */
@@ -118,7 +134,7 @@ struct vcpu_entry {
 	__u32 tgid;
 	__u32 tid; /* the thread that last ran it, 0: none yet */
 	__u32 vcpu_id;
-	__u32 pad;
+	__u32 nth; /* user space's: in the order of the iterator */
 };
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Owner of the maps that all monitors share, and the list of the vCPUs that
- * exist now: one struct vcpu_entry per vCPU descriptor of every process.
+ * exist now: a struct vcpu_entry per descriptor of a VM or vCPU that its process holds.
  */
 #include "existing.bpf.h"
 #include "../compat/memslots.bpf.h"
@@ -15,19 +15,72 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 	struct kvm *kvm;
 	u64 memory;
 
-	if (!vcpu || !task)
+	kvm = vcpu ? BPF_CORE_READ(vcpu, kvm) : existing_vm(ctx);
+	if (!kvm || !task)
 		return 0;
-	kvm = BPF_CORE_READ(vcpu, kvm);
 	entry.kvm = (u64)kvm;
-	entry.exits = BPF_CORE_READ(vcpu, stat.exits);
 	memory = memslots_sum(kvm);
 	entry.mem_pages = memory & MEMSLOTS_MORE ? 0 : memory & MEMSLOTS_PAGES;
-	entry.start_ns = BPF_CORE_READ(task, start_boottime);
+	entry.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	entry.tgid = task->tgid;
-	entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);
-	entry.vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
+	entry.vcpu_id = ENTRY_OF_VM;
+	if (vcpu) {
+		entry.exits = BPF_CORE_READ(vcpu, stat.exits);
+		entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);
+		entry.vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
+	}
 	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
 	return 0;
+}
+
+static __noinline bool vcpu_lives(const struct vcpu_info *info)
+{
+	struct file *file = (void *)info->file;
+	u64 seen = *(volatile u64 *)&info->exits;
+
+	/* In this order: it grows. */
+	barrier();
+	if (BPF_CORE_READ((struct kvm_vcpu *)info->vcpu, stat.exits) < seen)
+		return false;
+	return !file ||
+	       (BPF_CORE_READ(file, private_data) == (void *)info->vcpu && file_is_open(file));
+}
+
+/*
+ * Marks the vCPU of slot args[0] as ended when it has: from now on its slot is
+ * found for nobody. Attached to nothing; core/vcpus.c runs it with
+ * BPF_PROG_TEST_RUN. What it reads may be freed: then it is not what it was.
+ * What a thread has loaded is left alone: it is in use, whoever it may be.
+ */
+SEC("?raw_tp")
+int find_end(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 slot = ctx->args[0];
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+	struct vcpu_key key = {};
+	struct task_struct *thread;
+
+	if (!info || info->state != VCPU_RUNS)
+		return 0;
+	thread = (void *)info->thread;
+	key.vcpu = info->vcpu;
+	key.tid = info->tid;
+	if (task_lives(thread, key.tid, info->since_ns)) {
+		if ((u64)task_vcpu(thread) == key.vcpu || vcpu_lives(info))
+			return 0;
+		info->exits = EXITS_ENDED;
+	}
+	if (table__find(&vcpu_slots, &key) == slot)
+		bpf_map_delete_elem(&vcpu_slots, &key);
+	info->state = VCPU_ENDED;
+	return 0;
+}
+
+/* 1: the task at args[0] leads the process args[1], started at args[2], which has not ended. */
+SEC("?raw_tp")
+int ask_process(struct bpf_raw_tracepoint_args *ctx)
+{
+	return process_lives((void *)ctx->args[0], ctx->args[1], ctx->args[2]);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -7,6 +7,10 @@
  * Identity. A struct kvm_vcpu is freed and its address used again, so a
  * pointer alone names nobody; {pointer, thread} does. The pair is checked once
  * per KVM_RUN (kvm_fpu), which every new vCPU passes, and not at every exit.
+ *
+ * End. A vCPU has one struct file, for as long as anybody has a descriptor of it
+ * (create_vcpu_fd() in virt/kvm/kvm_main.c), and only through it can it run. At
+ * every look bpf/vcpus.bpf.c's find_end looks at that file, and at the thread.
  */
 #ifndef KVM_WATCHER_VCPUS_BPF_H
 #define KVM_WATCHER_VCPUS_BPF_H
@@ -70,45 +74,26 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	info->tgid = pid_tgid >> 32;
 	info->tid = key.tid;
 	info->start_ns = BPF_CORE_READ(leader, start_boottime);
+	info->thread = (u64)task;
+	info->since_ns = BPF_CORE_READ(task, start_boottime);
+	info->leader = (u64)leader;
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
 		return slot;
-	info->ready = 1;
+	info->state = VCPU_RUNS;
 	bpf_ringbuf_output(&new_vcpus, &slot, sizeof(slot), 0);
 	return slot;
 }
 
-/*
- * The slow way: slot of {vcpu, current thread}, given out now if create is
- * set, and remembered in the cache. 0: none, or not chosen by -p.
- */
-static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *vcpu, bool create)
+/* The vCPU's descriptor, when the current thread is in an ioctl() on it; else 0. */
+static __noinline u64 vcpus__file(struct kvm_vcpu *vcpu)
 {
-	u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
-	u32 index = slot_cache__index((u64)vcpu);
-	u32 slot;
+	struct pt_regs *regs = user_regs();
+	struct file *file = file_of(BPF_CORE_READ(regs, di));
 
-	if (only_tgid && pid_tgid >> 32 != only_tgid)
+	if (!file || BPF_CORE_READ(file, private_data) != vcpu || named_kind(file) != FD_VCPU)
 		return 0;
-	slot = table__find(&vcpu_slots, &key);
-	if (!slot && create)
-		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
-	if (slot)
-		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
-	return slot;
-}
-
-/* The same for a thread that is not the current one; the cache is left alone. */
-static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vcpu,
-							     struct task_struct *task)
-{
-	u32 tid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
-	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = tid };
-
-	if (only_tgid && tgid != only_tgid)
-		return 0;
-	return table__find(&vcpu_slots, &key) ?: vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
+	return (u64)file;
 }
 
 /*
@@ -128,8 +113,52 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 		info->exits = exits;
 		return false;
 	}
+	info->exits = EXITS_ENDED;
+	info->state = VCPU_ENDED;
 	bpf_map_delete_elem(&vcpu_slots, &key);
 	return true;
+}
+
+/*
+ * The slow way: slot of {vcpu, current thread}, given out now if create is
+ * set, and remembered in the cache. 0: none, or not chosen by -p.
+ */
+static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *vcpu, bool create)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
+	u32 index = slot_cache__index((u64)vcpu);
+	struct vcpu_info *info;
+	u32 slot;
+
+	if (only_tgid && pid_tgid >> 32 != only_tgid)
+		return 0;
+	slot = table__find(&vcpu_slots, &key);
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (slot && info && vcpus__stale(info, vcpu))
+		slot = 0;
+	if (!slot && create) {
+		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
+		info = bpf_map_lookup_elem(&vcpus, &slot);
+	}
+	/* Without a slot for the new vCPU at an old address it must not be taken for the old one. */
+	if (slot || create)
+		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
+	if (slot && info && !info->file)
+		info->file = vcpus__file(vcpu);
+	return slot;
+}
+
+/* The same for a thread that is not the current one; the cache is left alone. */
+static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vcpu,
+							     struct task_struct *task)
+{
+	u32 tid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = tid };
+
+	if (only_tgid && tgid != only_tgid)
+		return 0;
+	return table__find(&vcpu_slots, &key) ?: vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
 }
 
 /* What the cache has for vcpu. It may be another's, who may enter it at any time: read once. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../compat/host.h"
 #include "../core/clock.h"
 #include "../core/log.h"
 #include "../core/summary.h"
@@ -88,8 +89,11 @@ static struct listed_vm *add_vm(struct listed *list, const struct vm *process, u
 	return vm;
 }
 
-/* The VMs of one process, told apart by the kernel's struct kvm. */
-static int list_process(struct listed *list, const struct vm *process,
+/*
+ * The VMs of one process, told apart by the kernel's struct kvm. Where the kernel
+ * was asked (knows), a process without any holds descriptors of another one's.
+ */
+static int list_process(struct listed *list, const struct vm *process, bool knows,
 			const struct vcpu_entry *entries, size_t nr)
 {
 	size_t first = list->nr;
@@ -108,9 +112,9 @@ static int list_process(struct listed *list, const struct vm *process,
 			return -ENOMEM;
 		vm->kvm = entries[i].kvm;
 		vm->mem_pages = entries[i].mem_pages;
-		vm->vcpus++;
+		vm->vcpus += entries[i].vcpu_id != ENTRY_OF_VM;
 	}
-	if (list->nr > first)
+	if (list->nr > first || knows)
 		return 0;
 	vm = add_vm(list, process, 1);
 	if (!vm)
@@ -188,7 +192,8 @@ static void write_vcpus(struct output *out, const struct filter *filter, const s
 				.exits = e->exits,
 			};
 
-			if (e->kvm == list->vms[i].kvm && filter__has_vcpu(filter, e->vcpu_id))
+			if (e->kvm == list->vms[i].kvm && e->vcpu_id != ENTRY_OF_VM &&
+			    filter__has_vcpu(filter, e->vcpu_id))
 				output__row(out, &row.row, 0);
 		}
 	output__end(out);
@@ -224,6 +229,7 @@ int list__run(const struct options *opts)
 	size_t nr_vms = 0, nr = 0;
 	struct listed list = {};
 	struct vm *vms = NULL;
+	bool knows;
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -237,9 +243,11 @@ int list__run(const struct options *opts)
 		say("threads and memory of the vCPUs are not known: BPF iterators are refused "
 		    "(%s)%s",
 		    strerror(-err), geteuid() ? "; run it as root" : "");
+	/* Entries have the host's pids. */
+	knows = !err && host__initial_pid_namespace();
 	err = 0;
 	for (size_t i = 0; i < nr_vms && !err; i++)
-		err = list_process(&list, &vms[i], entries, nr);
+		err = list_process(&list, &vms[i], knows, entries, knows ? nr : 0);
 	if (!err)
 		err = write_list(opts, &list, entries, nr);
 	if (err && err != -ECANCELED)

@@ -325,6 +325,9 @@ static int run(const struct options *opts)
 		say("-p needs the host's PID namespace; this is another one");
 		return EXIT_NOT_MEASURED;
 	}
+	if (!host__initial_pid_namespace())
+		say("this is not the host's PID namespace: pids are the host's, and VMs are named "
+		    "after their threads (--list shows those of this namespace)");
 	return watch(opts);
 }
 

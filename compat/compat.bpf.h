@@ -455,6 +455,36 @@ static __always_inline u32 named_kind(struct file *file)
 	return FD_DEVICE;
 }
 
+/*
+ * A struct file that somebody has seen in use still is: that memory stays one of
+ * files. The last fput() leaves f_count at 0, and f_ref below 0 (FILE_REF_DEAD of
+ * include/linux/file_ref.h).
+ */
+static __always_inline bool file_is_open(struct file *file)
+{
+	struct file___count *old = (void *)file;
+
+	if (bpf_core_field_exists(file->f_ref))
+		return BPF_CORE_READ(file, f_ref.refcnt.counter) >= 0;
+	return BPF_CORE_READ(old, f_count.counter) > 0;
+}
+
+/* Behind a pointer to a task, which may be of the past, still is that task, and not at its end. */
+static __always_inline bool task_lives(struct task_struct *task, u32 tid, u64 start_ns)
+{
+	return (u32)BPF_CORE_READ(task, pid) == tid &&
+	       BPF_CORE_READ(task, start_boottime) == start_ns && !BPF_CORE_READ(task, exit_state);
+}
+
+/* The same for a process. Its main thread may have ended before the others. */
+static __always_inline bool process_lives(struct task_struct *leader, u32 tgid, u64 start_ns)
+{
+	return (u32)BPF_CORE_READ(leader, pid) == tgid &&
+	       BPF_CORE_READ(leader, start_boottime) == start_ns &&
+	       (!BPF_CORE_READ(leader, exit_state) ||
+		BPF_CORE_READ(leader, signal, nr_threads) > 1);
+}
+
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define S_IFMT 0170000
 #define S_IFCHR 0020000

@@ -78,10 +78,24 @@ struct inode {
 	struct super_block *i_sb;
 };
 
+struct counter {
+	s64 counter;
+};
+
+struct file_ref {
+	struct counter refcnt;
+};
+
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
+	struct file_ref f_ref; /* since 6.13 */
+};
+
+/* up to 6.12 */
+struct file___count {
+	struct counter f_count;
 };
 
 struct fdtable {
@@ -93,6 +107,12 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct mm_struct;
+
+struct signal_struct {
+	int nr_threads;
+};
+
 struct thread_info {
 	u32 status;
 	u32 cpu; /* since 5.16 */
@@ -101,10 +121,13 @@ struct thread_info {
 struct task_struct {
 	int pid;
 	int tgid;
+	int exit_state;
 	u64 start_boottime;
 	struct task_struct *group_leader;
 	char comm[16];
 	struct hlist_head preempt_notifiers;
+	struct mm_struct *mm;
+	struct signal_struct *signal;
 	struct files_struct *files;
 	void *stack;
 	struct thread_info thread_info;
@@ -161,6 +184,7 @@ struct kvm_ioapic {
 };
 
 struct kvm {
+	struct mm_struct *mm; /* of the process that has made it: nobody else may use it */
 	struct kvm_arch arch;
 	struct kvm_memslots *memslots[2]; /* by address space: 0 normal, 1 SMM */
 	int userspace_pid;

@@ -6,8 +6,17 @@
 
 enum { NSEC_PER_MSEC = 1000000, NSEC_PER_SEC = 1000000000 };
 
-/* CLOCK_MONOTONIC, as bpf_ktime_get_ns(). */
+/*
+ * CLOCK_MONOTONIC, as bpf_ktime_get_ns(): that of the initial time namespace,
+ * whichever this process is in.
+ */
 uint64_t clock__ns(void);
+
+/* Has a timerfd of CLOCK_MONOTONIC expire at such a time, once. 0 or -errno. */
+int clock__set_timer(int fd, uint64_t at_ns);
+
+/* What CLOCK_BOOTTIME of this process is ahead of the initial time namespace's. */
+int64_t clock__boot_offset_ns(void);
 
 /* What CLOCK_REALTIME is ahead of it now. */
 int64_t clock__real_offset_ns(void);

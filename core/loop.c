@@ -32,6 +32,7 @@ enum loop_source {
 	SOURCE_END,
 	SOURCE_VMM,
 	SOURCE_PAUSE, /* of the events */
+	SOURCE_ROOM,  /* for new vCPUs */
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
 	SOURCE_EVENTS, /* of attached[0], and so on */
@@ -43,7 +44,8 @@ struct run {
 	struct attachment attachments[MAX_MONITORS];
 	struct attachments attached; /* those that run */
 	uint64_t now_ns;	     /* of the last look */
-	int vmm; /* pidfd of -p's process, from before anything is loaded; or -1 */
+	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
+	uint64_t room_ns; /* not to be made before then */
 	struct summary summary;
 };
 
@@ -55,12 +57,9 @@ struct loop {
 
 static int open_timer(uint64_t at_ns)
 {
-	struct itimerspec when = {
-		.it_value = { at_ns / NSEC_PER_SEC, at_ns % NSEC_PER_SEC },
-	};
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	if (fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL)) {
+	if (fd >= 0 && clock__set_timer(fd, at_ns)) {
 		close(fd);
 		return -1;
 	}
@@ -127,7 +126,6 @@ static void loop__close(struct loop *loop)
 static void loop__set_timer(const struct loop *loop, const struct run *run)
 {
 	const struct attach_env *env = run->env;
-	struct itimerspec when = {};
 	uint64_t due_ns = UINT64_MAX;
 
 	for (size_t i = 0; i < env->nr_sinks; i++)
@@ -139,11 +137,8 @@ static void loop__set_timer(const struct loop *loop, const struct run *run)
 		if (look_ns && run->now_ns + look_ns < due_ns)
 			due_ns = run->now_ns + look_ns;
 	}
-	if (due_ns == UINT64_MAX)
-		return;
-	when.it_value.tv_sec = due_ns / NSEC_PER_SEC;
-	when.it_value.tv_nsec = due_ns % NSEC_PER_SEC;
-	timerfd_settime(loop->fds[SOURCE_INTERVAL], TFD_TIMER_ABSTIME, &when, NULL);
+	if (due_ns != UINT64_MAX)
+		clock__set_timer(loop->fds[SOURCE_INTERVAL], due_ns);
 }
 
 static int loop__open(struct loop *loop, const struct run *run)
@@ -163,6 +158,9 @@ static int loop__open(struct loop *loop, const struct run *run)
 		err = loop__add(loop, SOURCE_END, open_timer(start_ns + run->opts->time_ns));
 	if (!err)
 		err = loop__add(loop, SOURCE_PAUSE,
+				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (!err)
+		err = loop__add(loop, SOURCE_ROOM,
 				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (!err)
 		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->env->vcpus));
@@ -225,15 +223,27 @@ static int flush(const struct attach_env *env)
 /*
  * VMs come and go faster than sinks have their intervals: a look lets go of what
  * has ended. Nobody is shown anything but single events now; sinks see it all in
- * their time. 0 or an errno.
+ * their time. While no slot is left nobody new is announced: it is tried again.
+ * This takes a tenth of the time, or is done ten times a second. 0 or an errno.
  */
-static int make_room(struct run *run)
+static int make_room(struct loop *loop, struct run *run)
 {
-	enum { LEAST_NS = 100 * NSEC_PER_MSEC };
+	enum { MOST_PAUSE_NS = 100 * NSEC_PER_MSEC };
+	uint64_t now = clock__ns(), pause_ns, expired;
+	bool early = now < run->room_ns;
 
-	if (!vcpus__is_crowded(run->env->vcpus) || clock__ns() - run->now_ns < LEAST_NS)
+	if (read(loop->fds[SOURCE_ROOM], &expired, sizeof(expired)) < 0 && errno != EAGAIN)
+		return errno;
+	if (!vcpus__is_crowded(run->env->vcpus))
 		return 0;
-	run->now_ns = report__look(run->env, &run->attached);
+	if (!early) {
+		if (vcpus__refresh(run->env->vcpus))
+			run->now_ns = report__look(run->env, &run->attached);
+		pause_ns = 9 * (clock__ns() - now) + NSEC_PER_MSEC;
+		run->room_ns = clock__ns() + (pause_ns < MOST_PAUSE_NS ? pause_ns : MOST_PAUSE_NS);
+	}
+	if (early || vcpus__is_full(run->env->vcpus))
+		clock__set_timer(loop->fds[SOURCE_ROOM], run->room_ns);
 	return flush(run->env);
 }
 
@@ -279,7 +289,9 @@ static int loop__run(struct loop *loop, struct run *run)
 			return 0;
 		case SOURCE_VCPUS:
 			vcpus__learn(run->env->vcpus);
-			err = make_room(run);
+			/* fallthrough */
+		case SOURCE_ROOM:
+			err = make_room(loop, run);
 			if (err)
 				return -err;
 			continue;

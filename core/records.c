@@ -14,7 +14,6 @@
 #include "samples.h"
 #include "skeleton.h"
 #include "vcpus.h"
-#include "vm.h"
 
 /* Records that are shared out on demand: few vCPUs may need as many as these have. */
 enum { LEAST_SLOTS = 256 };
@@ -228,7 +227,7 @@ void records__retire(struct attachment *at, uint32_t index)
 static void retire_ended_vms(struct attachment *at)
 {
 	struct record_set *set = &at->records;
-	struct vm_asked asked = {};
+	struct ended_asked asked = {};
 
 	for (size_t i = 1; i < set->nr; i++) {
 		struct record_owner *owner = &set->owners[i];
@@ -236,7 +235,7 @@ static void retire_ended_vms(struct attachment *at)
 		if (owner->ended)
 			records__retire(at, i);
 		else if (owner->tgid && owner->tgid != UINT32_MAX)
-			owner->ended = vm__has_ended(&asked, owner->tgid);
+			owner->ended = vcpus__process_ended(at->env->vcpus, &asked, owner->tgid);
 	}
 }
 

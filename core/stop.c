@@ -166,12 +166,7 @@ bool stop__is_wanted(void)
 
 void stop__due(uint64_t at_ns)
 {
-	uint64_t end_ns = at_ns + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC;
-	const struct itimerspec when = {
-		.it_value = { end_ns / NSEC_PER_SEC, end_ns % NSEC_PER_SEC },
-	};
-
-	timerfd_settime(stop.fds[WAIT_DEADLINE], TFD_TIMER_ABSTIME, &when, NULL);
+	clock__set_timer(stop.fds[WAIT_DEADLINE], at_ns + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC);
 }
 
 void stop__set_last_words(void (*write)(void *ctx, char *text, size_t size), void *ctx)

@@ -39,6 +39,7 @@ struct vcpus {
 	struct lister lister;
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
+	bool asks_kernel; /* who has ended: find_end is loaded */
 	struct vm_ref *vms;
 	uint64_t nr_vms;    /* so far */
 	size_t forget_from; /* unused VMs */
@@ -125,10 +126,14 @@ static int on_new_vcpu(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-static int load(struct vcpus *v)
+static int try_load(struct vcpus *v, bool ask_kernel)
 {
 	int err;
 
+	vcpus_bpf__destroy(v->skel);
+	v->skel = open_vcpus();
+	if (!v->skel)
+		return -errno;
 	err = bpf_map__set_max_entries(v->skel->maps.vcpus, v->nr_slots);
 	if (!err)
 		err = bpf_map__set_max_entries(v->skel->maps.vcpu_slots, v->nr_slots);
@@ -136,11 +141,21 @@ static int load(struct vcpus *v)
 		err = bpf_map__set_max_entries(v->skel->maps.thread_slots, v->nr_slots);
 	if (!err)
 		err = bpf_map__set_max_entries(v->skel->maps.free_slots, v->nr_slots);
+	bpf_program__set_autoload(v->skel->progs.find_end, ask_kernel);
+	bpf_program__set_autoload(v->skel->progs.ask_process, ask_kernel);
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
+	v->asks_kernel = ask_kernel;
 	if (!err)
 		err = map__fill_queue(v->skel->maps.free_slots, 1, v->nr_slots - 1);
 	return err;
+}
+
+static int load(struct vcpus *v)
+{
+	int err = try_load(v, true);
+
+	return err ? try_load(v, false) : 0;
 }
 
 static int map_tables(struct vcpus *v)
@@ -170,11 +185,6 @@ int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **
 	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
 	if (!v->refs)
 		goto cleanup;
-	v->skel = open_vcpus();
-	if (!v->skel) {
-		err = -errno;
-		goto cleanup;
-	}
 	err = load(v);
 	if (!err)
 		err = map_tables(v);
@@ -278,7 +288,8 @@ static void name_process(struct vm_ref *vm, const struct vcpu_info *info)
 	struct vm found;
 	int err;
 
-	err = vm__probe("/proc", info->tgid, &found);
+	/* In another PID namespace /proc has other processes with these pids. */
+	err = host__initial_pid_namespace() ? vm__probe("/proc", info->tgid, &found) : -ESRCH;
 	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
 		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
@@ -320,6 +331,7 @@ static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->kvm = info->kvm;
 	vm->tgid = info->tgid;
 	vm->start_ns = info->start_ns;
+	vm->leader = info->leader;
 	vm->next = v->vms;
 	name_vm(vm, info);
 	v->vms = vm;
@@ -338,7 +350,7 @@ static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *inf
 
 static bool is_later(const struct vcpu_info *now, uint64_t vcpu, uint64_t exits)
 {
-	return now->vcpu != vcpu || now->exits < exits;
+	return now->vcpu != vcpu || now->exits == EXITS_ENDED || now->exits < exits;
 }
 
 /*
@@ -362,7 +374,7 @@ static bool is_another_vm(const struct vcpus *v, const struct vm_ref *vm,
 	       is_later(info, vm->past[info->vcpu_id].vcpu, vm->past[info->vcpu_id].exits);
 }
 
-/* A vCPU's thread has ended: what it was stays known to its VM. */
+/* A vCPU has ended: what it was stays known to its VM. */
 static void note_past(struct vm_ref *vm, const struct vcpu_info *info)
 {
 	size_t nr = info->vcpu_id + 1;
@@ -410,15 +422,52 @@ static int lister__open(struct lister *lister)
 	return err;
 }
 
+static int by_place(const void *a, const void *b)
+{
+	const struct vcpu_entry *x = a, *y = b;
+
+	if (x->kvm != y->kvm)
+		return x->kvm < y->kvm ? -1 : 1;
+	if (x->vcpu_id != y->vcpu_id)
+		return x->vcpu_id < y->vcpu_id ? -1 : 1;
+	return x->nth < y->nth ? -1 : x->nth > y->nth;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	const struct vcpu_entry *x = a, *y = b;
+
+	return x->nth < y->nth ? -1 : x->nth > y->nth;
+}
+
+/* Of descriptors that were duplicated the first one stays. How many are left, in the same order. */
+static size_t drop_same(struct vcpu_entry *entries, size_t nr)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		entries[i].nth = i;
+	if (nr)
+		qsort(entries, nr, sizeof(*entries), by_place);
+	for (size_t i = 0; i < nr; i++)
+		if (!kept || entries[kept - 1].kvm != entries[i].kvm ||
+		    entries[kept - 1].vcpu_id != entries[i].vcpu_id)
+			entries[kept++] = entries[i];
+	if (kept)
+		qsort(entries, kept, sizeof(*entries), by_order);
+	return kept;
+}
+
 static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
 {
 	size_t size = 0;
 	int err;
 
 	err = iter__read(lister->link, (void **)entries, &size);
-	if (!err)
-		*nr = size / sizeof(**entries);
-	return err;
+	if (err)
+		return err;
+	*nr = drop_same(*entries, size / sizeof(**entries));
+	return 0;
 }
 
 int vcpus__list(struct vcpu_entry **entries, size_t *nr)
@@ -469,7 +518,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	struct vcpu_ref *ref = slot < v->nr_slots ? &v->refs[slot] : NULL;
 	struct vm_ref *vm;
 
-	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].ready, __ATOMIC_ACQUIRE))
+	if (!ref || ref->known || !__atomic_load_n(&v->infos[slot].state, __ATOMIC_ACQUIRE))
 		return;
 	ref->info = v->infos[slot];
 	vm = get_or_add_vm(v, &ref->info);
@@ -477,6 +526,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 		vm = new_vm(v, &ref->info);
 	if (!vm)
 		return;
+	vm->leader = ref->info.leader;
 	ref->vm = vcpus__get_vm(vm);
 	ref->chosen = vm->chosen && filter__has_vcpu(v->filter, ref->info.vcpu_id);
 	ref->ended = false;
@@ -484,10 +534,18 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	v->nr_known++;
 }
 
-/* The thread exists: sends it no signal, only asks. */
-static bool thread_lives(const struct vcpu_info *info)
+/* Nothing more will come of slot: its descriptor is gone, or the thread that has run it. */
+static bool has_ended(const struct vcpus *v, uint32_t slot)
 {
-	return !syscall(SYS_tgkill, info->tgid, info->tid, 0) || errno != ESRCH;
+	const struct vcpu_info *info = &v->infos[slot];
+	uint64_t args[] = { slot };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+	if (v->asks_kernel)
+		bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.find_end), &opts);
+	else if (syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
+		return host__initial_pid_namespace();
+	return __atomic_load_n(&info->state, __ATOMIC_ACQUIRE) == VCPU_ENDED;
 }
 
 void vcpus__learn(struct vcpus *v)
@@ -495,20 +553,24 @@ void vcpus__learn(struct vcpus *v)
 	ring_buffer__consume(v->news);
 }
 
-void vcpus__refresh(struct vcpus *v)
+bool vcpus__refresh(struct vcpus *v)
 {
+	bool ended = false;
+
 	vcpus__learn(v);
 	for (size_t slot = 1; slot < v->nr_slots; slot++) {
 		struct vcpu_ref *ref = &v->refs[slot];
 
-		if (ref->known)
-			ref->ended = !thread_lives(&ref->info);
-		else if (v->infos[slot].ready)
+		if (!ref->known && v->infos[slot].state)
 			resolve(v, slot);
+		if (ref->known)
+			ref->ended = has_ended(v, slot);
+		ended |= ref->ended;
 	}
+	return ended;
 }
 
-/* Slot's thread is gone, so nobody else writes what is cleared here. */
+/* Slot's vCPU is gone, or its thread: nobody else writes what is cleared here. */
 static void release(struct vcpus *v, uint32_t slot)
 {
 	struct vcpu_ref *ref = &v->refs[slot];
@@ -524,6 +586,34 @@ static void release(struct vcpus *v, uint32_t slot)
 	memset(ref, 0, sizeof(*ref));
 	v->nr_known--;
 	map__give_back(v->skel->maps.free_slots, slot);
+}
+
+static bool has_process_ended(const struct vcpus *v, uint32_t tgid)
+{
+	const struct vm_ref *vm = v->vms;
+
+	while (vm && (vm->tgid != tgid || !vm->leader))
+		vm = vm->next;
+	if (vm && v->asks_kernel) {
+		uint64_t args[] = { vm->leader, tgid, vm->start_ns };
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+		return !bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.ask_process),
+					       &opts) &&
+		       !opts.retval;
+	}
+	return kill(tgid, 0) && errno == ESRCH && host__initial_pid_namespace();
+}
+
+bool vcpus__process_ended(const struct vcpus *v, struct ended_asked *asked, uint32_t tgid)
+{
+	size_t place = tgid % (sizeof(asked->list) / sizeof(asked->list[0]));
+
+	if (asked->list[place].tgid != tgid) {
+		asked->list[place].tgid = tgid;
+		asked->list[place].ended = has_process_ended(v, tgid);
+	}
+	return asked->list[place].ended;
 }
 
 /* Of a process the latest VM stays: the next one's number goes on from it. */
@@ -562,6 +652,7 @@ static void forget_vms(struct vcpus *v)
 	enum { LEAST_UNUSED = 64 };
 	struct vcpu_entry *entries = NULL;
 	struct vm_ref **at = &v->vms;
+	struct ended_asked asked = {};
 	bool knows = false;
 	size_t nr = 0;
 
@@ -569,11 +660,11 @@ static void forget_vms(struct vcpus *v)
 		v->forget_from = LEAST_UNUSED;
 	if (count_unused(v) < v->forget_from)
 		return;
-	if (v->lister.link || !lister__open(&v->lister))
+	if (host__initial_pid_namespace() && (v->lister.link || !lister__open(&v->lister)))
 		knows = !lister__read(&v->lister, &entries, &nr);
 	while (*at) {
 		struct vm_ref *vm = *at;
-		bool gone = kill(vm->tgid, 0) && errno == ESRCH;
+		bool gone = vcpus__process_ended(v, &asked, vm->tgid);
 
 		if (!gone && knows && has_later(v, vm))
 			gone = !is_listed(vm, entries, nr);
@@ -599,6 +690,11 @@ void vcpus__release_ended(struct vcpus *v)
 bool vcpus__is_crowded(const struct vcpus *v)
 {
 	return v->nr_known > v->nr_slots / 2;
+}
+
+bool vcpus__is_full(const struct vcpus *v)
+{
+	return v->nr_known == v->nr_slots - 1;
 }
 
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm)

@@ -25,12 +25,13 @@ struct vm_ref {
 	uint32_t tgid;
 	uint64_t start_ns;
 	uint64_t kvm;
+	uint64_t leader;    /* the process's task_struct *; 0: not known */
 	uint64_t nr;	    /* no other VM's in this run */
 	unsigned int users; /* who refers to it */
 	unsigned int nth;   /* of its process */
 	struct past_vcpu {
 		uint64_t vcpu, exits;
-	} * past; /* by number: vCPUs whose thread has ended */
+	} * past; /* by number: vCPUs that have ended */
 	size_t nr_past;
 	bool chosen;   /* by -p and --vm */
 	char name[64]; /* of the process: all its VMs have it */
@@ -42,7 +43,7 @@ struct vcpu_ref {
 	const struct vm_ref *vm;
 	struct vcpu_info info;
 	bool known;
-	bool ended;  /* its thread is gone: nothing more will come */
+	bool ended;  /* its descriptor is gone, or its thread: nothing more will come */
 	bool chosen; /* by -p, --vm and --vcpu */
 };
 
@@ -62,11 +63,15 @@ int vcpus__fd(const struct vcpus *vcpus);
 /* Takes in the vCPUs that were announced: cheap, before every batch of events. */
 void vcpus__learn(struct vcpus *vcpus);
 
-/* Looks for new and for ended vCPUs, also those that no announcement told of. */
-void vcpus__refresh(struct vcpus *vcpus);
+/*
+ * Looks for new and for ended vCPUs, also those that no announcement told of.
+ * True when some have ended: vcpus__release_ended() makes room.
+ */
+bool vcpus__refresh(struct vcpus *vcpus);
 
-/* True when little room is left for new ones: a look makes some, if vCPUs have ended. */
+/* True when little room is left for new ones, or none at all. */
 bool vcpus__is_crowded(const struct vcpus *vcpus);
+bool vcpus__is_full(const struct vcpus *vcpus);
 
 /* After all monitors have let go of the ended ones: their slots are free again. */
 void vcpus__release_ended(struct vcpus *vcpus);
@@ -90,6 +95,23 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
  */
 const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *info);
 
+/*
+ * Processes that were asked about in one look, by their ids' last bits: many
+ * records are of few processes. Begins with zeros.
+ */
+struct ended_asked {
+	struct {
+		uint32_t tgid; /* 0: none */
+		bool ended;
+	} list[256];
+};
+
+/*
+ * True when the process has ended: as the kernel says of VMs, in whatever PID
+ * namespace. False where it is not known.
+ */
+bool vcpus__process_ended(const struct vcpus *vcpus, struct ended_asked *asked, uint32_t tgid);
+
 /* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);
 void vcpus__put_vm(const struct vm_ref *vm);
@@ -102,7 +124,11 @@ const char *lost__help(enum lost what);
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row);
 void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row);
 
-/* The vCPUs that exist now, by the BPF iterator. *entries is to be freed. 0 or -errno. */
+/*
+ * The vCPUs and VMs that exist now, by the BPF iterator, in the order of their
+ * descriptors: of the process whose they are, whoever else holds them.
+ * *entries is to be freed. 0 or -errno.
+ */
 int vcpus__list(struct vcpu_entry **entries, size_t *nr);
 
 #endif

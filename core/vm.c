@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include <linux/kcmp.h>
 
 #include "../output/text.h"
+#include "clock.h"
 #include "vm.h"
 
 enum { MAX_CMDLINE = 256 * 1024 };
@@ -126,6 +126,14 @@ static int read_stat(int dir, const char *name, char *comm, size_t comm_size, ui
 cleanup:
 	free(data);
 	return err;
+}
+
+/* A start time as the initial time namespace has it; a recorded tree is of that one. */
+static uint64_t to_initial(const char *procfs, uint64_t start)
+{
+	enum { NSEC_PER_TICK = 10000000 };
+
+	return strcmp(procfs, "/proc") ? start : start - clock__boot_offset_ns() / NSEC_PER_TICK;
 }
 
 static const char *next_arg(const struct args *args, const char *arg)
@@ -501,6 +509,45 @@ static int count_descriptors(int dir, struct vm *vm, pid_t kcmp_pid)
 	return err;
 }
 
+/* The thread has a table of descriptors that is not the main thread's. */
+static bool has_own_table(pid_t pid, pid_t tid)
+{
+	return tid != pid && syscall(SYS_kcmp, pid, tid, KCMP_FILES, 0, 0) > 0;
+}
+
+/*
+ * The main thread has no VM. It may have ended, and then shows nothing any more,
+ * or a thread may have unshared its descriptors. dir is closed and that of a
+ * thread with a VM takes its place, and *err is 0; else all stays as it is.
+ */
+static int look_at_threads(int dir, pid_t pid, struct vm *vm, int *err)
+{
+	int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
+	DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!tasks && fd >= 0)
+		close(fd);
+	while (tasks && found < 0 && (entry = readdir(tasks))) {
+		pid_t tid = atoi(entry->d_name);
+
+		if (!tid || !has_own_table(pid, tid))
+			continue;
+		found = openat(dirfd(tasks), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (found < 0 || !count_descriptors(found, vm, tid))
+			continue;
+		close(found);
+		found = -1;
+	}
+	if (tasks)
+		closedir(tasks);
+	if (found < 0)
+		return dir;
+	close(dir);
+	*err = 0;
+	return found;
+}
+
 /* Processes that aren't VMs get their name only when it's wanted. */
 static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 {
@@ -518,7 +565,10 @@ static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 		err = err == -ENOENT ? -ESRCH : err;
 		goto cleanup;
 	}
+	vm->start_time = to_initial(procfs, vm->start_time);
 	err = count_descriptors(dir, vm, kcmp_pid);
+	if (err == -ENXIO || err == -ESRCH)
+		dir = look_at_threads(dir, pid, vm, &err);
 	if (!err || name_any)
 		read_name(dir, comm, vm);
 	if (!err)
@@ -586,7 +636,7 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
 	uint64_t start = 0;
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/stat", procfs, pid, tid);
-	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : start;
+	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : to_initial(procfs, start);
 }
 
 void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned int nth)
@@ -597,15 +647,4 @@ void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned i
 bool vm__match(const char *pattern, const char *name)
 {
 	return !pattern || !fnmatch(pattern, name, 0);
-}
-
-bool vm__has_ended(struct vm_asked *asked, pid_t pid)
-{
-	size_t place = (unsigned int)pid % (sizeof(asked->list) / sizeof(asked->list[0]));
-
-	if (asked->list[place].pid != pid) {
-		asked->list[place].pid = pid;
-		asked->list[place].ended = kill(pid, 0) && errno == ESRCH;
-	}
-	return asked->list[place].ended;
 }

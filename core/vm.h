@@ -16,7 +16,8 @@ enum { VM_NAME_LEN = 64, VM_ID_LEN = 48 };
 
 struct vm {
 	pid_t pid;
-	uint64_t start_time;	/* /proc/PID/stat field 22: with pid, an identity */
+	uint64_t
+		start_time; /* /proc/PID/stat field 22, of the initial time namespace: with pid, an identity */
 	char name[VM_NAME_LEN]; /* what the VMM was told to call it, else comm */
 	char vmm[24];		/* "qemu", "cloud-hypervisor", "firecracker", ... or comm */
 	unsigned int nr_vms;	/* kvm-vm descriptors held */
@@ -43,20 +44,6 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid);
  * started (field 22 of its stat), and which of its VMs it is, from 1 on.
  */
 void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned int nth);
-
-/*
- * Processes that were asked about in one look, by their ids' last bits: many
- * records are of few processes. Begins with zeros.
- */
-struct vm_asked {
-	struct {
-		pid_t pid; /* 0: none */
-		bool ended;
-	} list[256];
-};
-
-/* True when there is no such process any more. */
-bool vm__has_ended(struct vm_asked *asked, pid_t pid);
 
 /* True when name matches the shell pattern, or when pattern is NULL. */
 bool vm__match(const char *pattern, const char *name);

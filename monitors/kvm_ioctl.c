@@ -270,7 +270,7 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 static bool thread_lives(const struct ioctl_key *key)
 {
 	/* The caller need not be of the VM's own process, so its process is not known here. */
-	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH;
+	return !syscall(SYS_tkill, key->tid, 0) || errno != ESRCH || !host__initial_pid_namespace();
 }
 
 /* In this order: what has failed or was timed is counted, and none is open that is. */
@@ -309,6 +309,8 @@ static bool process_lives(const struct ioctl_owner *owner)
 	enum { NSEC_PER_TICK = 10000000 };
 	uint64_t start = vm__task_start("/proc", owner->tgid, owner->tgid);
 
+	if (!host__initial_pid_namespace())
+		return true; /* not known: /proc has other processes */
 	return start && start + 1 >= owner->start_ns / NSEC_PER_TICK &&
 	       start <= owner->start_ns / NSEC_PER_TICK + 1;
 }

@@ -451,7 +451,7 @@ static __noinline int on_run(struct kvm_vcpu *vcpu)
 
 	if (!vcpu || !task_chosen())
 		return 0;
-	slot = vcpus__find_slot(vcpu, true);
+	slot = vcpus__slot(vcpu);
 	state = bpf_map_lookup_elem(&fault_states, &slot);
 	if (!state || !slot)
 		return 0;

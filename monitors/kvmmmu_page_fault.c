@@ -627,16 +627,18 @@ static void look(struct attachment *at)
 static void looked(struct attachment *at)
 {
 	struct watched *watched = at->state;
-	struct vm_asked asked = {};
+	const struct vcpus *vcpus = at->env->vcpus;
+	struct ended_asked asked = {};
 
 	for (size_t i = 0; i < watched->nr_vms; i++)
 		if (!watched->vms[i].ended)
-			watched->vms[i].ended = vm__has_ended(&asked, watched->vms[i].tgid);
+			watched->vms[i].ended =
+				vcpus__process_ended(vcpus, &asked, watched->vms[i].tgid);
 	for (size_t i = 1; i < watched->pages.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&watched->pages, i);
 		struct hot_vm *vm;
 
-		if (!chunk || !vm__has_ended(&asked, chunk->key.owner))
+		if (!chunk || !vcpus__process_ended(vcpus, &asked, chunk->key.owner))
 			continue;
 		vm = vm_of(watched, chunk);
 		if (vm && !vm->ended)

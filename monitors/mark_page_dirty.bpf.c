@@ -9,6 +9,7 @@
  * writes, and vhost's. The VM is the function's, not the current task's.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/existing.bpf.h"
 #include "../bpf/hooks.bpf.h"
 #include "../bpf/pages.bpf.h"
 #include "../compat/memslots.bpf.h"
@@ -199,15 +200,12 @@ int push_tracepoint(void *ctx)
 SEC("?iter/task_file")
 int list_logging(struct bpf_iter__task_file *ctx)
 {
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
+	struct kvm *kvm = existing_vm(ctx);
 	struct logging_entry entry = {};
-	struct kvm *kvm;
 	u64 memory;
 
-	if (!file || !task || task->pid != task->tgid || file_kind(file) != FD_VM)
+	if (!kvm)
 		return 0;
-	kvm = BPF_CORE_READ(file, private_data);
 	memory = memslots_sum(kvm);
 	entry.pages = memory & MEMSLOTS_PAGES;
 	/* Nothing is said of a VM of which not all is known. */

@@ -211,7 +211,7 @@ struct dirty_state {
 	struct bpf_link *list;
 	struct logging_entry *vms; /* as the iterator saw them last, each once, by address */
 	size_t nr_vms;
-	bool is_listed; /* these are all */
+	bool is_listed; /* these are all, in every PID namespace */
 	uint64_t *told; /* of them, VMs said to be without a log, in the same order */
 	size_t nr_told;
 	unsigned int nr_named; /* VMs said to be without a log, in the whole run */
@@ -261,7 +261,7 @@ static int list_vms(struct dirty_state *state)
 	state->nr_vms = size / sizeof(*state->vms);
 	qsort(state->vms, state->nr_vms, sizeof(*state->vms), by_kvm);
 	state->nr_vms = drop_same(state->vms, state->nr_vms);
-	state->is_listed = true;
+	state->is_listed = host__initial_pid_namespace();
 	return 0;
 }
 
@@ -532,21 +532,26 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 }
 
 /* Of a VM that is not known, its descriptor tells. */
-static bool is_gone(const struct dirty_state *state, const struct dirty_region *region)
+static bool is_gone(const struct attachment *at, struct ended_asked *asked,
+		    const struct dirty_region *region)
 {
+	const struct dirty_state *state = at->state;
+
 	if (region->vm)
-		return kill(region->vm->tgid, 0) && errno == ESRCH;
+		return vcpus__process_ended(at->env->vcpus, asked, region->vm->tgid);
 	return state->is_listed && !listed_vm(state, region->key.kvm);
 }
 
 /* A look after the VM has ended: by now all that it did is shown, and counted. */
-static bool note_retired(const struct dirty_state *state)
+static bool note_retired(const struct attachment *at)
 {
+	const struct dirty_state *state = at->state;
+	struct ended_asked asked = {};
 	bool any = false;
 
 	for (size_t i = 1; i < state->nr_records; i++) {
 		struct dirty_region *region = state->by_record[i];
-		bool gone = region && is_gone(state, region);
+		bool gone = region && is_gone(at, &asked, region);
 
 		if (!region)
 			continue;
@@ -561,7 +566,7 @@ static void retire(struct attachment *at)
 {
 	struct dirty_state *state = at->state;
 
-	if (!note_retired(state))
+	if (!note_retired(at))
 		return;
 	/* First: a record that is free may be another slot's at once. */
 	dirty_pages__retire(&state->pages, state->by_record);

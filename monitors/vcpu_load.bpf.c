@@ -169,9 +169,9 @@ static __noinline struct load_record *find_record(struct kvm_vcpu *vcpu)
 	u64 now = bpf_ktime_get_ns();
 	struct load_record *r;
 
+	load_slots[slot_cache__index((u64)vcpu)] = slot;
 	if (!slot)
 		return NULL;
-	load_slots[slot_cache__index((u64)vcpu)] = slot;
 	known = bpf_map_lookup_elem(&thread_slots, &tid);
 	if (!known || *known != slot)
 		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
@@ -206,16 +206,18 @@ static __always_inline struct load_record *record_of(struct kvm_vcpu *vcpu)
 /* KVM_RUN begins. Whose thread this is, is made sure of here, once per KVM_RUN. */
 static __noinline int on_run(void)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), *known;
+	u32 tid = (u32)bpf_get_current_pid_tgid(), slot, *known;
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct load_record *r;
 	u64 now;
 
 	if (!vcpu || !task_chosen())
 		return 0;
-	r = cached_record(vcpu);
+	slot = vcpus__slot(vcpu);
+	r = bpf_map_lookup_elem(&load_records, &slot);
 	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	if (!r || r->tid != tid || !known || *known != load_slots[slot_cache__index((u64)vcpu)])
+	if (!r || r->vcpu != (u64)vcpu || !known || *known != slot ||
+	    load_slots[slot_cache__index((u64)vcpu)] != slot)
 		r = find_record(vcpu);
 	if (!r)
 		return 0;

@@ -216,6 +216,16 @@ static __noinline int bind_thread(u32 slot)
 	return 0;
 }
 
+/* A vCPU found no slot: what has been of another one at its address is not its. */
+static __noinline int forget_old(struct kvm_vcpu *vcpu)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+
+	exit_places[slot_cache__index((u64)vcpu)] = 0;
+	bpf_map_delete_elem(&thread_slots, &tid);
+	return 0;
+}
+
 /* KVM_RUN begins: which vCPU this thread runs, and the end of a user-space exit. */
 static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 {
@@ -227,7 +237,7 @@ static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 		return 0;
 	slot = vcpus__slot(vcpu);
 	if (!slot)
-		return 0;
+		return forget_old(vcpu);
 	state = take_state(vcpu, slot);
 	bind_thread(slot);
 	state->run_ns = now;

@@ -58,7 +58,7 @@ static uint32_t ready_slots(const struct vcpu_slots_bpf *skel)
 	uint32_t slots = 0;
 
 	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
-		if (!bpf_map_lookup_elem(bpf_map__fd(skel->maps.vcpus), &slot, &info) && info.ready)
+		if (!bpf_map_lookup_elem(bpf_map__fd(skel->maps.vcpus), &slot, &info) && info.state)
 			slots |= 1U << slot;
 	return slots;
 }
@@ -79,8 +79,16 @@ static int two_new_slots(void)
 		      skel->bss->second == first);
 		holds("who looks later finds that one", skel->bss->known == first);
 		holds("one slot is in use", ready_slots(skel) == 1U << first);
+		err = run(skel->progs.old_address, 0xffff888000000000, 0);
+	}
+	if (!err) {
+		holds("a new vCPU at an old address does not find the old one's slot",
+		      !skel->bss->old);
+		holds("and is given one of its own",
+		      skel->bss->later && skel->bss->later != skel->bss->first);
 		holds("all other slots are free",
-		      free_slots(skel) == (((1U << NR_SLOTS) - 2) & ~(1U << first)));
+		      free_slots(skel) ==
+			      (((1U << NR_SLOTS) - 2) & ~(1U << first | 1U << skel->bss->later)));
 	}
 	vcpu_slots_bpf__destroy(skel);
 	return err;

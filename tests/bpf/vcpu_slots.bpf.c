@@ -5,7 +5,7 @@
  */
 #include "../../bpf/vcpus.bpf.h"
 
-volatile __u32 first, second, known;
+volatile __u32 first, second, known, old, later;
 
 SEC("raw_tp")
 int two_new_slots(struct bpf_raw_tracepoint_args *ctx)
@@ -17,6 +17,21 @@ int two_new_slots(struct bpf_raw_tracepoint_args *ctx)
 	first = vcpus__new_slot(vcpu, pid_tgid, task);
 	second = vcpus__new_slot(vcpu, pid_tgid, task);
 	known = vcpus__find_slot(vcpu, false);
+	return 0;
+}
+
+/* The same address again, and the count of exits has fallen from 5: the vCPU is another one. */
+SEC("raw_tp")
+int old_address(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct vcpu_info *info;
+	u32 slot = first;
+
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (info)
+		info->exits = 5;
+	old = vcpus__find_slot((void *)ctx->args[0], false);
+	later = vcpus__find_slot((void *)ctx->args[0], true);
 	return 0;
 }
 

@@ -209,6 +209,43 @@ is "events of one monitor" vcpu_wakeup "$(shown -w)"
 is "events of several" "none " "none $(shown -w -l -e)"
 is "events of several, as asked" "kvm_ioctl vcpu_wakeup" "$(shown -w -l -e --events)"
 
+# owner NAME VMS GUEST_OPTION...: the VMs are listed once, and -p finds them
+owner()
+{
+	owner_name=$1 owner_vms=$2
+	shift 2
+	guest_at_gate $((2 * owner_vms)) --vcpus=2 --vms="$owner_vms" "$@" out=5
+	owner_pid=$gated
+	# Its holders are processes of their own.
+	holders=$(grep -ls "^PPid:[[:space:]]*$owner_pid\$" /proc/[0-9]*/status | jq -Rsc '[scan("[0-9]+") | tonumber]')
+	kvm_watcher --list --format=json 2>/dev/null |
+		jq -c --argjson pids "$holders" "select(.pid | IN($owner_pid, \$pids[]))" \
+		>"$TMP/list.json"
+	is "$owner_name: --list has each VM once, with 2 vCPUs" "$owner_vms of 2, $((2 * owner_vms))" \
+		"$(jq -rs 'map(select(.kind == "vm") | .vcpus) as $vms | "\($vms | length) of \($vms | unique | join(" ")), \(
+		map(select(.kind == "vcpu")) | length)"' "$TMP/list.json")"
+	is "$owner_name: --list has its process's name and memory" true \
+		"$(jq -s 'map(select(.kind == "vm")) | all((.vm | startswith("kvm_guest")) and .rss_bytes > 0)' "$TMP/list.json")"
+	if watch -e -p "$owner_pid"; then
+		open_gate
+		wait "$owner_pid"
+		watch_end
+		is "$owner_name: -p has their exits" $((12 * owner_vms)) "$(jq -s "map(select(.scope == \"total\" and
+			.kind == \"userspace\" and .reason == \"IO\") | .count) | add" "$TMP/watch.json")"
+	else
+		fail "$owner_name: kvm_watcher starts"
+		open_gate
+		wait "$owner_pid"
+	fi
+}
+
+if planned owners; then
+	owner "descriptors shared by fork" 2 --holders=3
+	owner "a VMM whose main thread has ended" 1 --main=exits
+	owner "a VMM whose descriptors are a thread's own" 1 --main=unshared
+fi
+part_ends
+
 # memory SLOTS: bytes of a VM with so many further memory slots
 memory()
 {

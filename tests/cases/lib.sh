@@ -290,7 +290,7 @@ guest_at_gate()
 	kvm_guest --start-on="$TMP/gate" "$@" >"$TMP/gated.json" &
 	gated=$!
 	# shellcheck disable=SC2010
-	while test "$(ls -l /proc/$gated/fd 2>/dev/null | grep -c kvm-vcpu)" -lt "$gate_vcpus" &&
+	while test "$(ls -l /proc/$gated/task/*/fd 2>/dev/null | grep -c kvm-vcpu)" -lt "$gate_vcpus" &&
 	      kill -0 $gated 2>/dev/null; do
 		sleep 0.05
 	done

@@ -63,6 +63,20 @@ else
 	fail "kvm_watcher starts"
 fi
 
+# The thread lives on, and so do not their slots: 24 vCPUs through 6.
+guest_at_gate 1 --same-thread --repeat=24 --pause-ms=40 out=3
+if watch -e -p "$gated" --max-vcpus=6; then
+	open_gate
+	wait "$gated"
+	watch_end
+	is "24 VMs one after the other in one thread, with 6 slots" "24 times 4" \
+		"$(jq -rs 'map(select(.scope == "total" and ('"$io"')) | .count) | "\(length) times \(unique | join(" "))"' \
+		"$TMP/watch.json")"
+	no_loss "no slot was missing for them"
+else
+	fail "kvm_watcher starts"
+fi
+
 # Two at once, one is chosen.
 guest_at_gate 2 --vcpus=2 --name=right out=53
 right=$gated
@@ -102,6 +116,40 @@ elif watch -e --vm='no such*'; then
 		"$(jq -s 'map(select(.scope == "total")) | length' "$TMP/watch.json")"
 else
 	fail "kvm_watcher starts with --vm"
+fi
+
+# watch_in NAMESPACE...: from within it, while a guest outside runs through several intervals
+watch_in()
+{
+	rm -f "$TMP/watch.err"
+	unshare --fork "$@" kvm_watcher -e --format=json --interval=0.2 -t 3 >"$TMP/watch.json" 2>"$TMP/watch.err" &
+	unshared=$!
+	while ! grep -qs watching "$TMP/watch.err" && kill -0 $unshared 2>/dev/null; do
+		sleep 0.05
+	done
+	guest --vcpus=2 out=40 sleep=300 out=40 sleep=300 out=40
+	wait $unshared
+	ours
+	totals_are "in another namespace ($1): exits"
+	no_loss "nothing lost there ($1)"
+}
+
+now_ns()
+{
+	kvm_watcher --list --format=json 2>/dev/null | jq -s '.[-1].ts_ns // 0'
+}
+
+if planned namespaces && has_tool "other namespaces" unshare; then
+	watch_in --pid --mount-proc
+	is "another PID namespace is said" 1 "$(grep -c "host's PID namespace" "$TMP/watch.err")"
+	guest_at_gate 1 out=3
+	before=$(now_ns)
+	watch_in --time --monotonic=1000 --boottime=2000
+	after=$(now_ns)
+	open_gate
+	wait "$gated"
+	is "another time namespace: times are the host's" true "$(jq -s "map(.ts_ns // empty) |
+		length > 0 and min >= $before and max <= $after" "$TMP/watch.json")"
 fi
 
 part_ends

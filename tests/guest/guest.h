@@ -29,6 +29,9 @@ enum mode { MODE_LONG, MODE_REAL };
 /* How the dirty log is read: KVM_GET_DIRTY_LOG, with KVM_CLEAR_DIRTY_LOG, or the rings. */
 enum log_kind { LOG_BITMAP, LOG_CLEAR, LOG_RING };
 
+/* What the main thread does: all, or nothing and ends, or nothing, with other descriptors. */
+enum main_thread { MAIN_RUNS, MAIN_EXITS, MAIN_UNSHARED };
+
 enum {
 	MAX_OPS = 64,
 	MAX_VMS = 256,
@@ -155,8 +158,10 @@ struct plan {
 	unsigned int pause_ms;
 	unsigned int timeout;  /* seconds */
 	unsigned int nr_slots; /* besides those that the guest uses */
-	int halt_poll_us;      /* -1: as the host has it */
-	int cpu;	       /* where all vCPUs' threads are to run; -1: anywhere */
+	unsigned int nr_holders;
+	enum main_thread main;
+	int halt_poll_us; /* -1: as the host has it */
+	int cpu;	  /* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	enum log_kind log;
 	bool separate;

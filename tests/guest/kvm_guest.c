@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,9 @@ enum {
 	OPT_CPU,
 	OPT_HALT_POLL,
 	OPT_TIME,
-	OPT_SLOTS
+	OPT_SLOTS,
+	OPT_MAIN,
+	OPT_HOLDERS
 };
 
 static const struct option options[] = {
@@ -49,6 +52,8 @@ static const struct option options[] = {
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "time", no_argument, NULL, OPT_TIME },
 	{ "slots", required_argument, NULL, OPT_SLOTS },
+	{ "main", required_argument, NULL, OPT_MAIN },
+	{ "holders", required_argument, NULL, OPT_HOLDERS },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -73,6 +78,9 @@ static const char help_head[] =
 	"  --halt-poll=US  the VM's limit of halt-polling (KVM_CAP_HALT_POLL)\n"
 	"  --time          the guest takes the time of each single OP, in ticks of its TSC\n"
 	"  --slots=N       further memory slots of a page each, which KVM keeps in one place (0)\n"
+	"  --main=WHAT     another thread does it all; the main thread ends before (exits), or\n"
+	"                  has descriptors of its own (unshared)\n"
+	"  --holders=N     as many processes that have the descriptors by fork() (0)\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -147,6 +155,15 @@ static enum log_kind option_log(void)
 	usage_error("--log must be bitmap, clear or ring, not '%s'", optarg);
 }
 
+static enum main_thread option_main(void)
+{
+	if (!strcmp(optarg, "exits"))
+		return MAIN_EXITS;
+	if (!strcmp(optarg, "unshared"))
+		return MAIN_UNSHARED;
+	usage_error("--main must be exits or unshared, not '%s'", optarg);
+}
+
 static void parse_option(int opt, char **argv, struct plan *plan)
 {
 	switch (opt) {
@@ -193,6 +210,12 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_SLOTS:
 		plan->nr_slots = option_number("slots", 0, MAX_SLOTS);
+		break;
+	case OPT_MAIN:
+		plan->main = option_main();
+		break;
+	case OPT_HOLDERS:
+		plan->nr_holders = option_number("holders", 0, 64);
 		break;
 	case OPT_TIME:
 		plan->time = true;
@@ -330,25 +353,46 @@ static void parse(int argc, char **argv, struct plan *plan)
 	check_plan(plan);
 }
 
-int main(int argc, char **argv)
+static int run(const struct plan *plan)
 {
-	struct plan plan = { .nr_vms = 1,
-			     .nr_vcpus = 1,
-			     .repeat = 1,
-			     .timeout = 60,
-			     .cpu = -1,
-			     .halt_poll_us = -1 };
 	struct timespec begin, end;
 	int err;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	err = run__all(plan);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	printf("{\"what\":\"done\",\"vms\":%llu,\"seconds\":%.3f}\n",
+	       (unsigned long long)plan->nr_vms * plan->repeat,
+	       end.tv_sec - begin.tv_sec + (end.tv_nsec - begin.tv_nsec) / 1e9);
+	return err ? EXIT_GUEST_FAILED : EXIT_AS_EXPECTED;
+}
+
+static void *run_beside(void *plan)
+{
+	if (((const struct plan *)plan)->main == MAIN_UNSHARED && unshare(CLONE_FILES))
+		usage_error("unshare: %s", strerror(errno));
+	exit(run(plan));
+}
+
+int main(int argc, char **argv)
+{
+	static struct plan plan = { .nr_vms = 1,
+				    .nr_vcpus = 1,
+				    .repeat = 1,
+				    .timeout = 60,
+				    .cpu = -1,
+				    .halt_poll_us = -1 };
+	pthread_t thread;
 
 	parse(argc, argv, &plan);
 	if (plan.probe)
 		return probe(&plan) ? EXIT_GUEST_FAILED : EXIT_AS_EXPECTED;
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	err = run__all(&plan);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	printf("{\"what\":\"done\",\"vms\":%llu,\"seconds\":%.3f}\n",
-	       (unsigned long long)plan.nr_vms * plan.repeat,
-	       end.tv_sec - begin.tv_sec + (end.tv_nsec - begin.tv_nsec) / 1e9);
-	return err ? EXIT_GUEST_FAILED : EXIT_AS_EXPECTED;
+	if (plan.main == MAIN_RUNS)
+		return run(&plan);
+	if (pthread_create(&thread, NULL, run_beside, &plan))
+		usage_error("no thread can be made");
+	if (plan.main == MAIN_EXITS)
+		pthread_exit(NULL);
+	pthread_join(thread, NULL);
+	return EXIT_GUEST_FAILED;
 }

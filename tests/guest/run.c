@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -404,6 +405,18 @@ int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
 	return err;
 }
 
+/* Processes that do nothing but hold what is open now, until this one ends. */
+static void hold(unsigned int nr)
+{
+	while (nr--) {
+		if (fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+}
+
 /* One process's share of a round: opens nr VMs, says so, and runs them. */
 static int run_process(const struct plan *plan, unsigned int first, unsigned int nr,
 		       unsigned int round, const int go[2])
@@ -423,6 +436,7 @@ static int run_process(const struct plan *plan, unsigned int first, unsigned int
 		while (!err && read(go[0], &byte, 1) < 0 && errno == EINTR)
 			;
 	}
+	hold(plan->nr_holders);
 	if (!err)
 		err = run__vms(vms, nr, plan);
 	while (opened)
