@@ -424,8 +424,6 @@ static int measure(struct run *run)
 	stop__due(clock__ns());
 	run->now_ns = report__end(run->env, &run->attached);
 	summary__take(&run->summary);
-	for (size_t i = 0; i < run->attached.nr; i++)
-		attach__detach(run->attached.list[i]);
 	summary__settle(&run->summary);
 	/* Those that were still being written. */
 	report__events(&run->attached);
@@ -438,6 +436,10 @@ static int measure(struct run *run)
 		err = -flush(run->env);
 	if (err && err != -EPIPE)
 		say("can't write the output: %s", strerror(-err));
+	/* Nothing more can be lost; but the kernel may take its time to detach. */
+	stop__is_safe();
+	for (size_t i = 0; i < run->attached.nr; i++)
+		attach__detach(run->attached.list[i]);
 cleanup:
 	stop__set_last_words(NULL, NULL);
 	loop__close(&loop);

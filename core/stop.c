@@ -60,16 +60,16 @@ _Noreturn static void give_up(void)
 {
 	static const char head[] = "kvm_watcher: given up: what was to be written is not taken, or "
 				   "the kernel does not answer";
+	size_t len = strlen(head);
 	char text[PIPE_BUF];
-	size_t len;
 
 	memcpy(text, head, sizeof(head));
-	len = strlen(text);
 	/* Who sets the words may hang with the lock. */
 	if (!pthread_mutex_trylock(&stop.words_lock) && stop.write)
 		stop.write(stop.ctx, text + len, sizeof(text) - len - 1);
-	strcat(text, "\n");
-	write_words(text, strlen(text));
+	len = strlen(text);
+	text[len] = '\n';
+	write_words(text, len + 1);
 	_exit(EXIT_GIVEN_UP);
 }
 
@@ -167,6 +167,11 @@ bool stop__is_wanted(void)
 void stop__due(uint64_t at_ns)
 {
 	clock__set_timer(stop.fds[WAIT_DEADLINE], at_ns + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC);
+}
+
+void stop__is_safe(void)
+{
+	timerfd_settime(stop.fds[WAIT_DEADLINE], 0, &(struct itimerspec){}, NULL);
 }
 
 void stop__set_last_words(void (*write)(void *ctx, char *text, size_t size), void *ctx)

@@ -35,6 +35,9 @@ bool stop__is_wanted(void);
  */
 void stop__due(uint64_t at_ns);
 
+/* All that was measured is out: the end may take its time. */
+void stop__is_safe(void);
+
 /*
  * What the thread says on stderr before it gives up: the rest of a sentence,
  * written into text. It runs in the thread, while anything may hang: it takes

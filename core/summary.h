@@ -42,10 +42,10 @@ void summary__begin(struct summary *s, uint64_t start_ns);
 /* The first object of the output. */
 void summary__write_start(const struct summary *s, const struct about *about);
 
-/* The hooks are about to be detached: until now they are complete, and half a pair is a loss. */
+/* The window has ended: until now the hooks were complete, and half a pair is a loss. */
 void summary__take(struct summary *s);
 
-/* The hooks are detached: what found no room until now is final. */
+/* After that: what found no room is final. */
 void summary__settle(struct summary *s);
 
 /* The last object of the output, and its sentences on stderr. */
