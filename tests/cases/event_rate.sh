@@ -117,7 +117,7 @@ ends_while_flooded()
 	kvm_guest --timeout=60 --repeat=1000 $many >/dev/null 2>&1 &
 	flood=$!
 	mkfifo "$TMP/pipe"
-	while dd bs=32768 count=1 2>/dev/null; do sleep 0.02; done <"$TMP/pipe" >"$TMP/slow.json" &
+	while dd bs=131072 count=1 2>/dev/null; do sleep 0.02; done <"$TMP/pipe" >"$TMP/slow.json" &
 	reader=$!
 	rm -f "$TMP/watch.err"
 	# shellcheck disable=SC2086

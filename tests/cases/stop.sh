@@ -44,7 +44,7 @@ stalled()
 		kill -0 "$watcher" 2>/dev/null || break
 		sleep 0.02
 	done
-	kvm_guest out=3000 >/dev/null
+	kvm_guest --vms=4 msi=1000 >/dev/null
 	rm "$TMP/pipe"
 }
 
