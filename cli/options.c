@@ -226,7 +226,7 @@ static int parse_hooks(struct options *opts, const char *arg)
 }
 
 const struct option_row filter_options[] = {
-	{ "vm_pid", 'p', "PID", "only the VM of this process", GROUP_SELECTION, parse_pid },
+	{ "vm_pid", 'p', "PID", "only the VMs of this process", GROUP_SELECTION, parse_pid },
 	{ "vm", 0, "NAME", "only VMs whose name matches this shell pattern", GROUP_SELECTION,
 	  parse_pattern },
 	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION,
