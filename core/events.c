@@ -12,6 +12,7 @@
 #include "map.h"
 #include "monitor.h"
 #include "sink.h"
+#include "stop.h"
 #include "window.h"
 
 uint32_t events__ring_mib(uint32_t asked_mib)
@@ -53,8 +54,12 @@ static int on_event(void *ctx, void *data, size_t size)
 	struct attachment *at = ctx;
 	const struct event *event = data;
 	bool is_note = !event->ts_ns;
+	bool is_wanted = event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns;
 
-	if (is_note || (event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns))
+	/* The run has to end soon: the totals go first. */
+	if (!is_note && is_wanted && stop__is_late())
+		at->nr_left_out++;
+	else if (is_note || is_wanted)
 		at->monitor->event(at, data, size);
 	/* Negative: enough for now. */
 	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;

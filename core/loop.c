@@ -427,6 +427,7 @@ static int measure(struct run *run)
 	summary__settle(&run->summary);
 	/* Those that were still being written. */
 	report__events(&run->attached);
+	summary__count_left_out(&run->summary);
 	if (err != -EPIPE) {
 		report_intervals(run, true);
 		report_totals(run);

@@ -26,7 +26,8 @@ static struct {
 	sigset_t old;
 	int fds[NR_WAITS];
 	int wanted_fd;
-	bool wanted; /* written by the thread */
+	bool wanted;	 /* written by the thread */
+	uint64_t due_ns; /* 0: not known */
 	pthread_mutex_t words_lock;
 	void (*write)(void *ctx, char *text, size_t size);
 	void *ctx;
@@ -115,6 +116,7 @@ int stop__open(void)
 	pthread_sigmask(SIG_BLOCK, &set, &stop.old);
 	stop.open = true;
 	stop.wanted = false;
+	stop.due_ns = 0;
 	stop.fds[WAIT_SIGNAL] = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	stop.fds[WAIT_DEADLINE] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	stop.fds[WAIT_CLOSE] = eventfd(0, EFD_CLOEXEC);
@@ -166,7 +168,20 @@ bool stop__is_wanted(void)
 
 void stop__due(uint64_t at_ns)
 {
+	uint64_t due_ns = __atomic_load_n(&stop.due_ns, __ATOMIC_RELAXED);
+
+	/* The first reason to end is the one that counts. */
+	if (due_ns && due_ns <= at_ns)
+		return;
+	__atomic_store_n(&stop.due_ns, at_ns, __ATOMIC_RELAXED);
 	clock__set_timer(stop.fds[WAIT_DEADLINE], at_ns + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC);
+}
+
+bool stop__is_late(void)
+{
+	uint64_t due_ns = __atomic_load_n(&stop.due_ns, __ATOMIC_RELAXED);
+
+	return due_ns && clock__ns() > due_ns + (uint64_t)STOP_GRACE_MS / 2 * NSEC_PER_MSEC;
 }
 
 void stop__is_safe(void)

@@ -35,6 +35,12 @@ bool stop__is_wanted(void);
  */
 void stop__due(uint64_t at_ns);
 
+/*
+ * Half of that grace is over: what takes long and is not needed is left out
+ * now, and counted.
+ */
+bool stop__is_late(void);
+
 /* All that was measured is out: the end may take its time. */
 void stop__is_safe(void);
 

@@ -290,6 +290,12 @@ static void say_losses(const struct summary *s)
 	}
 }
 
+void summary__count_left_out(struct summary *s)
+{
+	for (size_t i = 0; i < s->nr_attached; i++)
+		s->lost[LOST_EVENTS] += s->attached[i]->nr_left_out;
+}
+
 void summary__write(const struct summary *s, uint64_t now_ns)
 {
 	uint64_t cpu_ns = self_cpu_ns() - s->start_cpu_ns;

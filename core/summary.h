@@ -48,6 +48,9 @@ void summary__take(struct summary *s);
 /* After that: what found no room is final. */
 void summary__settle(struct summary *s);
 
+/* All rings have been read: events that the end left no time for are losses. */
+void summary__count_left_out(struct summary *s);
+
 /* The last object of the output, and its sentences on stderr. */
 void summary__write(const struct summary *s, uint64_t now_ns);
 
