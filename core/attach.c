@@ -32,13 +32,6 @@ const char *need_state__word(const struct need_state *need)
 	return "replaced";
 }
 
-struct bpf_object *attach__object(const struct attachment *at)
-{
-	const struct skeleton *skel = at->skel;
-
-	return skel ? skel->obj : NULL;
-}
-
 bool attach__has(const struct attachment *at, const char *need)
 {
 	for (size_t i = 0; i < at->nr_needs; i++)
@@ -302,8 +295,8 @@ static int attach_chosen(struct attachment *at)
 static int map_words(struct attachment *at)
 {
 	struct bpf_map *map;
-	long epoch = map__find_variable(attach__object(at), ".data", "epoch", &map);
-	long go = map__find_variable(attach__object(at), ".data", "go_ns", &map);
+	long epoch = map__find_variable(skeleton__object(at->skel), ".data", "epoch", &map);
+	long go = map__find_variable(skeleton__object(at->skel), ".data", "go_ns", &map);
 
 	if (epoch < 0)
 		return 0;

@@ -148,9 +148,6 @@ void attach__look(struct attachment *at, uint64_t now_ns);
 /* The window ends at now_ns: the last look, while the hooks are complete. */
 void attach__end(struct attachment *at, uint64_t now_ns);
 
-/* What is loaded, for what the shared headers in bpf/ declare; NULL: nothing. */
-struct bpf_object *attach__object(const struct attachment *at);
-
 /* True when the need of that name is attached. */
 bool attach__has(const struct attachment *at, const char *need);
 

@@ -12,6 +12,7 @@
 #include "map.h"
 #include "monitor.h"
 #include "sink.h"
+#include "skeleton.h"
 #include "stop.h"
 #include "window.h"
 
@@ -67,7 +68,7 @@ static int on_event(void *ctx, void *data, size_t size)
 
 int events__open(struct attachment *at)
 {
-	int fd = bpf_object__find_map_fd_by_name(attach__object(at), "events");
+	int fd = bpf_object__find_map_fd_by_name(skeleton__object(at->skel), "events");
 
 	if (fd < 0 || !at->monitor->event)
 		return 0;

@@ -38,6 +38,12 @@ int skeleton__load(struct skeleton *skel);
 /* NULL is accepted. */
 void skeleton__destroy(struct skeleton *skel);
 
+/* For what the shared headers declare. */
+static inline struct bpf_object *skeleton__object(const struct skeleton *skel)
+{
+	return skel->obj;
+}
+
 static inline struct bpf_map *skeleton__map(const struct skeleton *skel, size_t member)
 {
 	return *(struct bpf_map *const *)((const char *)skel + member);
