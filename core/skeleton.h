@@ -38,6 +38,15 @@ int skeleton__load(struct skeleton *skel);
 /* NULL is accepted. */
 void skeleton__destroy(struct skeleton *skel);
 
+/*
+ * For a process that has opened the same skeleton and does not load it: the descriptors
+ * of the maps, in the object's order, -1 where there is none. Returns how many.
+ */
+size_t skeleton__map_fds(const struct skeleton *skel, int *fds, size_t max);
+
+/* That process: these maps become the skeleton's, its variables too. 0 or -errno. */
+int skeleton__take_maps(struct skeleton *skel, const int *fds, size_t nr);
+
 static inline struct bpf_map *skeleton__map(const struct skeleton *skel, size_t member)
 {
 	return *(struct bpf_map *const *)((const char *)skel + member);
