@@ -35,15 +35,16 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 
 static __noinline bool vcpu_lives(const struct vcpu_info *info)
 {
+	/* Outside of the macros: these would look for our own struct in the kernel's types. */
+	const struct kvm_vcpu *vcpu = (void *)info->vcpu;
 	struct file *file = (void *)info->file;
 	u64 seen = *(volatile u64 *)&info->exits;
 
 	/* In this order: it grows. */
 	barrier();
-	if (BPF_CORE_READ((struct kvm_vcpu *)info->vcpu, stat.exits) < seen)
+	if (BPF_CORE_READ(vcpu, stat.exits) < seen)
 		return false;
-	return !file ||
-	       (BPF_CORE_READ(file, private_data) == (void *)info->vcpu && file_is_open(file));
+	return !file || (BPF_CORE_READ(file, private_data) == (void *)vcpu && file_is_open(file));
 }
 
 /*

@@ -10,7 +10,7 @@
 #include "../compat/host.h"
 #include "../compat/probes.h"
 #include "../core/attach.h"
-#include "../core/entry.h"
+#include "../core/broker.h"
 #include "../core/log.h"
 #include "../core/vcpus.h"
 #include "../monitors/monitors.h"
@@ -117,18 +117,25 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 	};
 	struct chosen chosen[MAX_MONITORS];
 	size_t nr = options__chosen(opts, chosen);
+	const struct broker_options privileged = {
+		.env = &env,
+		.chosen = chosen,
+		.nr_chosen = nr,
+		.max_vcpus = opts->max_vcpus,
+	};
 	const char *why = NULL;
 
 	if (!host__has_kvm())
 		why = "this kernel has no KVM now";
-	else if (vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus))
+	else if (!(env.broker = broker__start(&privileged)) ||
+		 vcpus__open(&opts->filter, env.broker, &env.vcpus))
 		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
 	for (size_t i = 0; i < nr; i++)
 		json_object_object_add(all, chosen[i].monitor->name,
 				       why ? no_monitor(why) :
 					     check_monitor(&env, &chosen[i], works));
-	entry__close(env.entry);
 	vcpus__close(env.vcpus);
+	broker__close(env.broker);
 	return all;
 }
 
@@ -198,7 +205,7 @@ static void print_monitors(struct json_object *all)
 			if (state && !strcmp(state, "missing"))
 				text__print(stdout, "", "  %-20s missing: %s", "",
 					    text_of(need, "gives"));
-			if (*why)
+			if (why && *why)
 				text__print(stdout, "", "  %-20s because %s", "", why);
 		}
 	}

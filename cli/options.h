@@ -42,6 +42,7 @@ struct options {
 	bool events;	      /* --events */
 	bool summary;	      /* --summary: no single events */
 	bool self_cost;
+	bool no_sandbox;
 	bool verbose;
 	bool check;
 	bool list;

@@ -8,11 +8,12 @@
 #include "../bpf/records.h"
 #include "../compat/host.h"
 #include "../core/attach.h"
+#include "../core/broker.h"
 #include "../core/clock.h"
-#include "../core/entry.h"
 #include "../core/log.h"
 #include "../core/loop.h"
 #include "../core/report.h"
+#include "../core/sandbox.h"
 #include "../core/stop.h"
 #include "../core/tempfile.h"
 #include "../core/vcpus.h"
@@ -92,6 +93,8 @@ static const struct option_row watch_options[] = {
 	  FLAG(self_cost) },
 	{ "temp-dir", 0, "DIR", "where monitors put files of their own (default temp)",
 	  GROUP_OUTPUT, parse_dir },
+	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
+	  GROUP_OUTPUT, FLAG(no_sandbox) },
 	{ "check", 0, NULL, "say what can be measured on this host, with these monitors or all",
 	  GROUP_INSTEAD, FLAG(check) },
 	{ "list", 0, NULL, "list the VMs that run now", GROUP_INSTEAD, FLAG(list) },
@@ -253,6 +256,22 @@ static int check_pid(pid_t pid)
 	return err;
 }
 
+/* From here on this process has no rights, and a thread that has the signals. 0 or -errno. */
+static int settle_in(const struct options *opts)
+{
+	char rights[128] = "keeps all rights (--no-sandbox)";
+	int err = opts->no_sandbox ? 0 : sandbox__enter(rights, sizeof(rights));
+
+	if (err)
+		return err;
+	if (opts->verbose)
+		say("the process that reads, names and prints %s", rights);
+	err = stop__open();
+	if (err)
+		say("can't wait for signals: %s", strerror(-err));
+	return err;
+}
+
 static int watch(const struct options *opts)
 {
 	struct sink sink = {
@@ -279,7 +298,13 @@ static int watch(const struct options *opts)
 		.self_cost = opts->self_cost,
 		.about = { program_version, opts->given },
 	};
-	int err;
+	const struct broker_options privileged = {
+		.env = &env,
+		.chosen = chosen,
+		.nr_chosen = watched.nr_chosen,
+		.max_vcpus = opts->max_vcpus,
+	};
+	int err = -EPERM;
 
 	env.alone = watched.nr_chosen == 1;
 	if (check_temp_dir(opts, &watched))
@@ -289,16 +314,20 @@ static int watch(const struct options *opts)
 	sink.out = options__open_output(opts);
 	if (!sink.out)
 		return EXIT_NOT_MEASURED;
-	err = vcpus__open(&opts->filter, opts->max_vcpus, &env.vcpus);
-	if (!err) {
+	env.broker = broker__start(&privileged);
+	if (env.broker) {
 		check_events(opts, &watched);
 		presence__say(&opts->filter);
 		selection__explain(&opts->selection, chosen, watched.nr_chosen);
-		err = loop__watch(&env, &watched);
+		err = settle_in(opts);
 	}
+	if (!err)
+		err = vcpus__open(&opts->filter, env.broker, &env.vcpus);
+	if (!err)
+		err = loop__watch(&env, &watched);
 	output__free(sink.out);
-	entry__close(env.entry);
 	vcpus__close(env.vcpus);
+	broker__close(env.broker);
 	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
@@ -310,10 +339,6 @@ static int run(const struct options *opts)
 		return check__run(opts);
 	if (opts->list)
 		return list__run(opts);
-	if (stop__open()) {
-		say("can't wait for signals: %s", strerror(errno));
-		return EXIT_NOT_MEASURED;
-	}
 	err = check_pid(opts->filter.pid);
 	if (err)
 		return err == -ESRCH || err == -ENXIO ? EXIT_USAGE : EXIT_NOT_MEASURED;

@@ -15,6 +15,8 @@
 
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
+/* And its first user namespace (PROC_USER_INIT_INO). */
+#define INITIAL_USER_NAMESPACE 0xEFFFFFFDUL
 
 static bool has_module(const char *name)
 {
@@ -166,6 +168,13 @@ bool host__initial_pid_namespace(void)
 	struct stat st;
 
 	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NAMESPACE;
+}
+
+bool host__initial_user_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/user", &st) || st.st_ino == INITIAL_USER_NAMESPACE;
 }
 
 bool host__has_btf(const char *module)

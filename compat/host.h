@@ -47,6 +47,9 @@ int host__field_offset(const char *event, const char *field);
 /* True in the PID namespace whose numbers the kernel's events carry. */
 bool host__initial_pid_namespace(void);
 
+/* True in the user namespace whose root has the host's capabilities. */
+bool host__initial_user_namespace(void);
+
 /*
  * True where kretprobe.multi remembers its calls on the task's shadow stack
  * (Linux 6.14, fprobe on function graph): no call is missed because others wait.

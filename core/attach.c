@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/probes.h"
+#include "broker.h"
 #include "entry.h"
 #include "events.h"
 #include "iter.h"
@@ -171,10 +172,14 @@ static void choose_hooks(struct attachment *at)
 	}
 }
 
-static int share_entry(struct attachment *at, struct bpf_object *obj)
+/* The maps that are not the object's own. */
+static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
 {
 	struct attach_env *env = at->env;
+	int err = vcpus__share(env->vcpus, obj);
 
+	if (err || !at_entry)
+		return err;
 	if (!env->entry)
 		env->entry = entry__open();
 	return env->entry ? entry__share(env->entry, obj, &at->entry_place) : -errno;
@@ -199,10 +204,8 @@ static struct skeleton *open_skeleton(struct attachment *at, const struct hook *
 		at_entry |= hook->at_entry;
 	}
 	map__set_const(skel->obj, "no_events", !at->shows_events && !events__are_kept(at));
-	if (!err)
-		err = vcpus__share(at->env->vcpus, skel->obj);
-	if (!err && at_entry)
-		err = share_entry(at, skel->obj);
+	if (!err && !at->env->broker)
+		err = share(at, skel->obj, at_entry);
 	if (!err)
 		err = events__prepare(skel->obj, at->env->ring_mib);
 	if (!err && at->monitor->records)
@@ -260,11 +263,23 @@ static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 {
 	if (hook->at_entry)
 		return entry__attach(at->env->entry, prog, at->entry_place);
-	*link = attach_program(prog, hook);
+	if (!*link)
+		*link = attach_program(prog, hook);
 	if (!*link)
 		return -errno;
 	/* An iterator runs once, when the hooks before it in the table are attached. */
-	return hook->kind == HOOK_ITER ? iter__read(*link, NULL, NULL) : 0;
+	return hook->kind == HOOK_ITER ? iter__read(bpf_link__fd(*link), NULL, NULL) : 0;
+}
+
+/* They run when they are read. One that is refused is so again when all are attached. */
+static void attach_iterators(struct attachment *at)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct hook *hook = at->needs[i].hook;
+
+		if (hook && hook->kind == HOOK_ITER)
+			at->links[i] = attach_program(skeleton__prog(at->skel, hook->prog), hook);
+	}
 }
 
 /* Attaches what was loaded; marks those that are refused. -EAGAIN then. */
@@ -382,6 +397,21 @@ static int start(struct attachment *at)
 	return err;
 }
 
+/* Those of free indices; nothing else is in a queue. */
+static int fill_queues(const struct attachment *at)
+{
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map(map, skeleton__object(at->skel))
+	{
+		if (!err && bpf_map__type(map) == BPF_MAP_TYPE_QUEUE &&
+		    !vcpus__has_map(at->env->vcpus, map))
+			err = map__fill_queue(map, at->first_free ?: 1);
+	}
+	return err;
+}
+
 /* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
 static int try_load(struct attachment *at)
 {
@@ -411,11 +441,24 @@ static int try_load(struct attachment *at)
 		err = find_refused(at, err);
 		return err ? err : -EAGAIN;
 	}
-	return start(at);
+	attach_iterators(at);
+	return fill_queues(at);
+}
+
+void attach__init(struct attachment *at, struct attach_env *env, const struct chosen *chosen)
+{
+	memset(at, 0, sizeof(*at));
+	at->env = env;
+	at->monitor = chosen->monitor;
+	at->config = chosen->config;
+	at->shows_events = events__are_shown(at);
+	at->since_ns = UINT64_MAX;
+	for (size_t i = 0; i < MAX_NEEDS; i++)
+		at->progs[i] = at->link_fds[i] = -1;
 }
 
 /* Until nothing more is refused. */
-static int load(struct attachment *at)
+int attach__load_hooks(struct attachment *at)
 {
 	int err;
 
@@ -427,31 +470,123 @@ static int load(struct attachment *at)
 			snprintf(at->needs[i].why, WHY_LEN, "%s is not among --hooks",
 				 hook_kind__name(at->needs[i].first->kind));
 	if (err)
-		attach__close(at);
+		attach__unload_hooks(at);
+	return err;
+}
+
+int attach__attach_hooks(struct attachment *at)
+{
+	int err = attach_chosen(at);
+
+	/* What is refused only now takes another object. */
+	if (err)
+		attach__unload_hooks(at);
+	return err;
+}
+
+void attach__detach_hooks(struct attachment *at)
+{
+	/* Backwards: tables list first what later hooks lean on. */
+	for (size_t i = at->nr_needs; i-- > 0;) {
+		const struct hook *hook = at->needs[i].hook;
+
+		if (hook && hook->at_entry)
+			entry__detach(at->env->entry, at->entry_place);
+		bpf_link__destroy(at->links[i]);
+		at->links[i] = NULL;
+	}
+}
+
+void attach__unload_hooks(struct attachment *at)
+{
+	attach__detach_hooks(at);
+	skeleton__destroy(at->skel);
+	free(at->state);
+	at->skel = NULL;
+	at->state = NULL;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* What the needs are met by: descriptors that are handed over take the place of those before. */
+static void take_hooks(struct attachment *at, struct handed *handed)
+{
+	at->nr_needs = handed->nr_needs;
+	memcpy(at->needs, handed->needs, sizeof(at->needs));
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		int prog = handed__take(handed, FDS_PROGS + i);
+		int link = handed__take(handed, FDS_LINKS + i);
+
+		if (prog >= 0) {
+			close_fd(&at->progs[i]);
+			at->progs[i] = prog;
+		}
+		if (link >= 0) {
+			close_fd(&at->link_fds[i]);
+			at->link_fds[i] = link;
+		}
+	}
+	if (handed->fds[FDS_OTHER] >= 0 && !at->env->entry_prog)
+		at->env->entry_prog = handed__take(handed, FDS_OTHER);
+}
+
+/* The hooks are the broker's work, what they write to is read here. */
+static int load(struct attachment *at, bool again)
+{
+	struct handed handed;
+	int err = broker__load(at->env->broker, at->monitor, again, &handed);
+
+	take_hooks(at, &handed);
+	if (!err) {
+		at->state = calloc(1, at->monitor->state_size + 1);
+		err = at->state ? 0 : -ENOMEM;
+	}
+	if (!err) {
+		at->skel = open_skeleton(at, NULL);
+		err = at->skel ? 0 : -errno;
+	}
+	if (!err)
+		err = skeleton__take_maps(at->skel, &handed.fds[FDS_MAPS], MAX_MAPS);
+	if (!err)
+		err = start(at);
+	handed__close(&handed);
 	return err;
 }
 
 int attach__load(struct attach_env *env, const struct chosen *chosen, struct attachment *at)
 {
-	memset(at, 0, sizeof(*at));
-	at->env = env;
-	at->monitor = chosen->monitor;
-	at->config = chosen->config;
-	at->shows_events = events__are_shown(at);
-	at->since_ns = UINT64_MAX;
-	return load(at);
+	int err;
+
+	attach__init(at, env, chosen);
+	err = load(at, false);
+	if (err)
+		attach__close(at);
+	return err;
 }
+
+static void end(struct attachment *at);
 
 int attach__attach(struct attachment *at)
 {
+	struct handed handed;
 	int err;
 
-	/* What is refused only now takes another object. */
-	while ((err = attach_chosen(at)) == -EAGAIN) {
-		attach__close(at);
-		err = load(at);
+	for (;;) {
+		err = broker__attach(at->env->broker, at->monitor, &handed);
+		if (err != -EPIPE)
+			take_hooks(at, &handed);
+		handed__close(&handed);
+		if (err != -EAGAIN)
+			break;
+		end(at);
+		err = load(at, true);
 		if (err)
-			return err;
+			break;
 	}
 	if (err)
 		attach__close(at);
@@ -460,19 +595,35 @@ int attach__attach(struct attachment *at)
 	return err;
 }
 
-/* What the kernel says of the program of a need; false when there is none. */
-static bool program_info(const struct attachment *at, const struct need_state *need,
-			 struct bpf_prog_info *info)
+int attach__open_file(const struct attachment *at, struct tempfile *file)
+{
+	return broker__open_file(at->env->broker, at->monitor, file);
+}
+
+int attach__iterator(const struct attachment *at, const char *need)
+{
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (!strcmp(at->needs[i].first->need, need))
+			return at->link_fds[i];
+	return -1;
+}
+
+bool attach__entry_info(const struct attach_env *env, struct bpf_prog_info *info)
 {
 	__u32 size = sizeof(*info);
-	struct bpf_program *prog;
+
+	memset(info, 0, sizeof(*info));
+	return env->entry_prog > 0 && !bpf_obj_get_info_by_fd(env->entry_prog, info, &size);
+}
+
+/* What the kernel says of the program of a need; false when there is none. */
+static bool program_info(const struct attachment *at, size_t need, struct bpf_prog_info *info)
+{
+	__u32 size = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
 	/* The kernel counts runs of the program that calls others. */
-	if (!need->hook || need->hook->at_entry)
-		return false;
-	prog = skeleton__prog(at->skel, need->hook->prog);
-	return !bpf_obj_get_info_by_fd(bpf_program__fd(prog), info, &size);
+	return at->progs[need] >= 0 && !bpf_obj_get_info_by_fd(at->progs[need], info, &size);
 }
 
 void attach__read_runs(struct attachment *at)
@@ -480,7 +631,7 @@ void attach__read_runs(struct attachment *at)
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		struct bpf_prog_info info;
 
-		if (!program_info(at, &at->needs[i], &info))
+		if (!program_info(at, i, &info))
 			continue;
 		at->needs[i].runs = info.run_cnt;
 		at->needs[i].run_ns = info.run_time_ns;
@@ -494,7 +645,7 @@ uint64_t attach__skipped(const struct attachment *at)
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		struct bpf_prog_info info;
 
-		if (!program_info(at, &at->needs[i], &info))
+		if (!program_info(at, i, &info))
 			continue;
 		skipped += info.recursion_misses;
 		if (at->env->verbose && info.recursion_misses)
@@ -507,21 +658,22 @@ uint64_t attach__skipped(const struct attachment *at)
 
 void attach__detach(struct attachment *at)
 {
-	/* Backwards: tables list first what later hooks lean on. */
+	/* Each process has a descriptor of a link: it is attached as long as one is open. */
+	if (at->env->broker)
+		broker__detach(at->env->broker, at->monitor);
 	for (size_t i = at->nr_needs; i-- > 0;) {
 		const struct hook *hook = at->needs[i].hook;
 
-		if (hook && hook->at_entry)
-			entry__detach(at->env->entry, at->entry_place);
-		bpf_link__destroy(at->links[i]);
-		at->links[i] = NULL;
+		/* An iterator does nothing by itself. */
+		if (hook && hook->kind != HOOK_ITER)
+			close_fd(&at->link_fds[i]);
 	}
 }
 
-void attach__close(struct attachment *at)
+/* The hooks are the broker's still. */
+static void end(struct attachment *at)
 {
 	if (at->skel) {
-		attach__detach(at);
 		if (at->monitor->stop)
 			at->monitor->stop(at);
 		records__close(&at->records, at->samples);
@@ -530,6 +682,10 @@ void attach__close(struct attachment *at)
 			munmap(at->data, at->data_size);
 	}
 	histogram__free(at);
+	for (size_t i = at->nr_needs; i-- > 0;) {
+		close_fd(&at->link_fds[i]);
+		close_fd(&at->progs[i]);
+	}
 	samples__free(at->samples);
 	skeleton__destroy(at->skel);
 	free(at->state);
@@ -539,4 +695,12 @@ void attach__close(struct attachment *at)
 	at->data = NULL;
 	at->epoch = NULL;
 	at->go = NULL;
+}
+
+void attach__close(struct attachment *at)
+{
+	if (!at->env)
+		return;
+	broker__unload(at->env->broker, at->monitor);
+	end(at);
 }

@@ -20,6 +20,8 @@
 struct attachment;
 struct bpf_link;
 struct bpf_object;
+struct bpf_prog_info;
+struct broker;
 struct chosen;
 struct entry;
 struct filter;
@@ -28,6 +30,7 @@ struct monitor;
 struct ring_buffer;
 struct samples;
 struct sink;
+struct tempfile;
 struct vcpus;
 
 struct hook {
@@ -53,8 +56,10 @@ struct hook {
 
 /* What all attachments of a run share. */
 struct attach_env {
+	struct broker *broker; /* who loads and attaches; NULL in that process itself */
 	struct vcpus *vcpus;
-	struct entry *entry; /* made when the first monitor needs it */
+	struct entry *entry; /* the broker's: made when the first monitor needs it */
+	int entry_prog;	     /* a descriptor of its program while it is attached; 0: none */
 	struct sink *sinks;  /* who is shown what is measured */
 	size_t nr_sinks;
 	const struct filter *filter;
@@ -84,10 +89,14 @@ struct attachment {
 	const void *config; /* the monitor's own options, as its table fills them */
 	void *skel;	    /* the monitor's skeleton; NULL: nothing is loaded */
 	struct need_state needs[MAX_NEEDS];
+	size_t nr_needs;
+	/* What the broker has handed over: descriptors, by need; -1: none. */
+	int progs[MAX_NEEDS], link_fds[MAX_NEEDS];
+	/* In the broker. */
 	struct bpf_link *links[MAX_NEEDS];
 	unsigned int entry_place; /* of the program at entries; 0: none has been given yet */
-	size_t nr_needs;
-	bool refused[MAX_HOOKS]; /* by index in the monitor's table: what this host refused */
+	uint32_t first_free;	  /* index in its queues of free ones, set by prepare(); 0: 1 */
+	bool refused[MAX_HOOKS];  /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
 	bool shows_events;	     /* the user sees its single events */
 	struct ring_buffer *events;  /* of an object that has a map "events" */
@@ -112,11 +121,30 @@ struct attachment {
  * Loads what a monitor needs as far as this host lets it, and starts its user
  * space: nothing is counted yet. 0 when at least one primary need is met, else
  * -errno; at->needs tells why in both cases.
+ *
+ * This and the next ones may be called at any time, also while others are attached,
+ * and again after attach__close().
  */
 int attach__load(struct attach_env *env, const struct chosen *chosen, struct attachment *at);
 
 /* Attaches what was loaded, which takes little time. As attach__load(); on errors at is closed. */
 int attach__attach(struct attachment *at);
+
+/* In the broker: the same, of the hooks alone. -EAGAIN: what was attached is unloaded, load again. */
+void attach__init(struct attachment *at, struct attach_env *env, const struct chosen *chosen);
+int attach__load_hooks(struct attachment *at);
+int attach__attach_hooks(struct attachment *at);
+void attach__detach_hooks(struct attachment *at);
+void attach__unload_hooks(struct attachment *at);
+
+/* A file of the monitor's own, beside the output. 0, or -errno after a message. */
+int attach__open_file(const struct attachment *at, struct tempfile *file);
+
+/* A descriptor of the iterator that meets the need of that name, from loading on; or -1. */
+int attach__iterator(const struct attachment *at, const char *need);
+
+/* What the kernel says of the program on kvm_entry; false where there is none. */
+bool attach__entry_info(const struct attach_env *env, struct bpf_prog_info *info);
 
 /* Fills in the needs' runs and run_ns, which begin when the statistics are enabled. */
 void attach__read_runs(struct attachment *at);

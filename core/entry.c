@@ -94,12 +94,8 @@ void entry__detach(struct entry *e, unsigned int place)
 	bpf_map_delete_elem(bpf_map__fd(e->skel->maps.entry_programs), &index);
 }
 
-int entry__info(const struct entry *e, struct bpf_prog_info *info)
+void entry__fds(const struct entry *e, int *prog, int *link)
 {
-	__u32 size = sizeof(*info);
-
-	memset(info, 0, sizeof(*info));
-	if (!e || !e->link)
-		return -1;
-	return bpf_obj_get_info_by_fd(bpf_program__fd(e->skel->progs.vcpu_entry), info, &size);
+	*prog = e && e->link ? bpf_program__fd(e->skel->progs.vcpu_entry) : -1;
+	*link = e && e->link ? bpf_link__fd(e->link) : -1;
 }

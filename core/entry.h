@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 struct bpf_object;
-struct bpf_prog_info;
 struct bpf_program;
 struct entry;
 
@@ -29,7 +28,7 @@ int entry__attach(struct entry *e, const struct bpf_program *prog, unsigned int 
 /* With the last one the hook is detached. Nothing happens when it was not attached. */
 void entry__detach(struct entry *e, unsigned int place);
 
-/* What the kernel says of the program on kvm_entry; -1 where there is none. */
-int entry__info(const struct entry *e, struct bpf_prog_info *info);
+/* Of the program on kvm_entry while it is attached, else -1; they stay e's. */
+void entry__fds(const struct entry *e, int *prog, int *link);
 
 #endif

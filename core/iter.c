@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 enum { LEAST_ROOM = 4096 };
 
@@ -51,9 +50,9 @@ int iter__read_fd(int fd, void **data, size_t *size)
 	return 0;
 }
 
-int iter__read(const struct bpf_link *link, void **data, size_t *size)
+int iter__read(int link, void **data, size_t *size)
 {
-	int fd = bpf_iter_create(bpf_link__fd(link)), err;
+	int fd = bpf_iter_create(link), err;
 
 	if (fd < 0)
 		return -errno;

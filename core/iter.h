@@ -5,13 +5,11 @@
 
 #include <stddef.h>
 
-struct bpf_link;
-
 /*
- * Runs it once over everything. *data is to be freed; NULL for data: what it
- * writes is of no interest. 0 or -errno.
+ * Runs that of a link's descriptor once over everything. *data is to be freed; NULL for
+ * data: what it writes is of no interest. 0 or -errno.
  */
-int iter__read(const struct bpf_link *link, void **data, size_t *size);
+int iter__read(int link, void **data, size_t *size);
 
 /* The same from an open iterator, to its end. */
 int iter__read_fd(int fd, void **data, size_t *size);

@@ -52,16 +52,17 @@ static int fill_by_program(int fd, uint32_t first, uint32_t last)
 	return err;
 }
 
-int map__fill_queue(const struct bpf_map *queue, uint32_t first, uint32_t nr)
+int map__fill_queue(const struct bpf_map *queue, uint32_t first)
 {
+	uint32_t last = bpf_map__max_entries(queue) - 1;
 	int fd = bpf_map__fd(queue), err;
 
-	if (nr >= FILL_LEAST) {
-		err = fill_by_program(fd, first, first + nr - 1);
+	if (last - first >= FILL_LEAST) {
+		err = fill_by_program(fd, first, last);
 		if (!err || err == -E2BIG)
 			return err;
 	}
-	for (uint32_t i = first; i < first + nr; i++)
+	for (uint32_t i = first; i <= last; i++)
 		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
 			return -errno;
 	return 0;

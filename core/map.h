@@ -12,8 +12,8 @@ struct bpf_object;
 /* Maps a BPF_F_MMAPABLE array for reading and writing; NULL and errno on error. */
 void *map__mmap(const struct bpf_map *map, size_t *size);
 
-/* Pushes first .. first + nr - 1 into a queue of free indices. */
-int map__fill_queue(const struct bpf_map *queue, uint32_t first, uint32_t nr);
+/* A queue of free indices has first to its size - 1. 0 or -errno. */
+int map__fill_queue(const struct bpf_map *queue, uint32_t first);
 
 /*
  * While programs run: removes a key, if its value (a u32) still is this one, and

@@ -45,9 +45,7 @@ int pages__open(struct pages *pages, const struct page_maps *maps)
 {
 	pages->maps = *maps;
 	pages->chunks = map__mmap(maps->chunks, &pages->size);
-	if (!pages->chunks)
-		return -errno;
-	return map__fill_queue(maps->free_chunks, 1, pages->nr_chunks - 1);
+	return pages->chunks ? 0 : -errno;
 }
 
 void pages__close(struct pages *pages)

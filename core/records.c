@@ -61,11 +61,7 @@ int records__open(struct record_set *set, struct skeleton *skel, size_t row_size
 	}
 	set->owners = calloc(set->nr, sizeof(*set->owners));
 	set->row = calloc(1, row_size);
-	if (!set->owners || !set->row)
-		return -ENOMEM;
-	return kind->index ?
-		       map__fill_queue(skeleton__map(skel, kind->free_records), 1, set->nr - 1) :
-		       0;
+	return set->owners && set->row ? 0 : -ENOMEM;
 }
 
 void records__close(struct record_set *set, struct samples *samples)

@@ -43,6 +43,14 @@ static inline struct bpf_object *skeleton__object(const struct skeleton *skel)
 {
 	return skel->obj;
 }
+/*
+ * For a process that has opened the same skeleton and does not load it: the descriptors
+ * of the maps, in the object's order, -1 where there is none. Returns how many.
+ */
+size_t skeleton__map_fds(const struct skeleton *skel, int *fds, size_t max);
+
+/* That process: these maps become the skeleton's, its variables too. 0 or -errno. */
+int skeleton__take_maps(struct skeleton *skel, const int *fds, size_t nr);
 
 static inline struct bpf_map *skeleton__map(const struct skeleton *skel, size_t member)
 {

@@ -16,8 +16,8 @@
 
 #include "../compat/host.h"
 #include "attach.h"
+#include "broker.h"
 #include "clock.h"
-#include "entry.h"
 #include "grace.h"
 #include "events.h"
 #include "log.h"
@@ -163,7 +163,7 @@ static uint64_t read_entry(struct summary *s)
 {
 	struct bpf_prog_info info;
 
-	if (entry__info(s->env->entry, &info))
+	if (!attach__entry_info(s->env, &info))
 		return 0;
 	s->entry_attached = true;
 	s->entry_runs = info.run_cnt;
@@ -189,11 +189,11 @@ static bool lasts(enum lost what)
 void summary__begin(struct summary *s, uint64_t start_ns)
 {
 	/* From now on the kernel takes the time of every run of a BPF program. */
-	s->stats_fd = s->self_cost ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
+	s->stats_fd = s->self_cost ? broker__enable_stats(s->env->broker) : -1;
 	if (s->self_cost && s->stats_fd < 0)
 		say("--self-cost: the times of the BPF programs are missing, because the kernel's "
 		    "statistics of them can't be enabled: %s",
-		    strerror(errno));
+		    strerror(-s->stats_fd));
 	s->start_cpu_ns = self_cpu_ns();
 	s->start_ns = start_ns;
 	read_losses(s, s->early);
@@ -218,8 +218,10 @@ void summary__take(struct summary *s)
 void summary__settle(struct summary *s)
 {
 	uint64_t lost[NR_LOST];
-	int err = grace__wait(grace_ways);
+	int err = broker__settle(s->env->broker, &s->broker_cpu_ns);
 
+	if (err)
+		err = grace__wait(grace_ways);
 	if (err)
 		say("the kernel refuses to wait for the BPF programs (%s): the last events may be "
 		    "missing",
@@ -313,7 +315,8 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 	json_object_object_add(obj, "duration_ns", json_object_new_uint64(now_ns - s->start_ns));
 	json_object_object_add(obj, "lost", lost);
 	json_object_object_add(obj, "hooks", hooks);
-	json_object_object_add(obj, "self_cpu_ns", json_object_new_uint64(self_cpu_ns()));
+	json_object_object_add(obj, "self_cpu_ns",
+			       json_object_new_uint64(self_cpu_ns() + s->broker_cpu_ns));
 	json_object_object_add(obj, "watching_cpu_ns", json_object_new_uint64(cpu_ns));
 	for (size_t i = 0; i < s->env->nr_sinks; i++)
 		output__object(s->env->sinks[i].out, json_object_get(obj));

@@ -65,7 +65,8 @@ static int open_dir(const char *path, bool make)
 }
 
 /* A name that nothing has yet; O_EXCL refuses files and links alike. */
-static int create(int dir, const char *monitor, enum format format, char *name, size_t size)
+static int create(int dir, const char *monitor, enum format format, pid_t pid, char *name,
+		  size_t size)
 {
 	time_t now = time(NULL);
 	char stamp[32], nth[8];
@@ -76,7 +77,7 @@ static int create(int dir, const char *monitor, enum format format, char *name, 
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
 	for (int i = 1; fd < 0 && i <= MAX_TRIES; i++) {
 		snprintf(nth, sizeof(nth), i > 1 ? "-%d" : "", i);
-		snprintf(name, size, "%s-%s-%d%s.%s", monitor, stamp, getpid(), nth,
+		snprintf(name, size, "%s-%s-%d%s.%s", monitor, stamp, pid, nth,
 			 format__suffix(format));
 		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0 && errno != EEXIST)
@@ -97,28 +98,34 @@ static int refuse(const char *monitor, const char *dir, int err)
 	return err;
 }
 
-int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, enum format format)
+int tempfile__create(const char *dir, const char *monitor, enum format format, pid_t pid,
+		     char *path, size_t size)
 {
 	char name[256];
-	int at, fd, err;
+	int at, fd;
 
-	memset(file, 0, sizeof(*file));
 	dir = dir ? dir : "temp";
 	at = open_dir(dir, true);
 	if (at < 0)
 		return refuse(monitor, dir, at);
-	fd = create(at, monitor, format, name, sizeof(name));
+	fd = create(at, monitor, format, pid, name, sizeof(name));
 	close(at);
 	if (fd < 0)
 		return refuse(monitor, dir, fd);
+	snprintf(path, size, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", name);
+	return fd;
+}
+
+int tempfile__open(struct tempfile *file, const char *monitor, int fd)
+{
 	file->stream = fdopen(fd, "w");
 	if (!file->stream) {
-		err = -errno;
+		int err = -errno;
+
 		close(fd);
-		return refuse(monitor, dir, err);
+		say("%s: can't write to %s: %s", monitor, file->path, strerror(-err));
+		return err;
 	}
-	snprintf(file->path, sizeof(file->path), "%s%s%s", dir,
-		 dir[strlen(dir) - 1] == '/' ? "" : "/", name);
 	say("%s: writing to %s", monitor, file->path);
 	return 0;
 }

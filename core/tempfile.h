@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "../output/output.h"
 
@@ -18,14 +19,18 @@ struct tempfile {
 };
 
 /*
- * Opens a new file for a monitor; its name is made of the monitor's, the time
+ * Makes a new file for a monitor; its name is made of the monitor's, the time
  * and the pid, and ends as the format suggests. dir: --temp-dir, or NULL for
  * "temp". The directory is made (0700) when it is not there; its parent has to
  * be. Nothing is written through a symbolic link, at no place of the path, and
- * no file that exists is touched. 0 or -errno; says what is wrong itself, and
- * says the path.
+ * no file that exists is touched. Returns a descriptor and the path, or -errno after
+ * a message. Done by the broker (attach__open_file()), with the rights of who started it.
  */
-int tempfile__open(struct tempfile *file, const char *dir, const char *monitor, enum format format);
+int tempfile__create(const char *dir, const char *monitor, enum format format, pid_t pid,
+		     char *path, size_t size);
+
+/* Opens what was made for writing: file->path and fd, which is the file's now. Says the path. */
+int tempfile__open(struct tempfile *file, const char *monitor, int fd);
 
 /*
  * Could a file be opened there? Makes nothing. 0, or -errno: -ENOTDIR when a part of the path is

@@ -2,6 +2,7 @@
 #include "vcpus.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +15,12 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "broker.h"
 #include "filter.h"
 #include "iter.h"
 #include "log.h"
 #include "map.h"
+#include "skeleton.h"
 #include "vcpus.skel.h"
 #include "vm.h"
 
@@ -28,18 +31,13 @@ enum {
 	NSEC_PER_TICK = 10000000, /* /proc counts in USER_HZ, 100 on x86 */
 };
 
-/* The iterator over all vCPUs' descriptors. */
-struct lister {
-	struct vcpus_bpf *skel;
-	struct bpf_link *link;
-};
-
 struct vcpus {
 	const struct filter *filter;
-	struct lister lister;
+	struct broker *broker;
+	int lister; /* the iterator over all vCPUs' descriptors, once it was needed; or -1 */
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
-	bool asks_kernel; /* who has ended: find_end is loaded */
+	int find_end, ask_process; /* these programs, where they are loaded; or -1 */
 	struct vm_ref *vms;
 	uint64_t nr_vms;    /* so far */
 	size_t forget_from; /* unused VMs */
@@ -113,7 +111,6 @@ static struct vcpus_bpf *open_vcpus(void)
 }
 
 static void resolve(struct vcpus *v, uint32_t slot);
-static void lister__close(struct lister *lister);
 
 static int on_new_vcpu(void *ctx, void *data, size_t size)
 {
@@ -145,9 +142,8 @@ static int try_load(struct vcpus *v, bool ask_kernel)
 	bpf_program__set_autoload(v->skel->progs.ask_process, ask_kernel);
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
-	v->asks_kernel = ask_kernel;
 	if (!err)
-		err = map__fill_queue(v->skel->maps.free_slots, 1, v->nr_slots - 1);
+		err = map__fill_queue(v->skel->maps.free_slots, 1);
 	return err;
 }
 
@@ -173,31 +169,96 @@ static int map_tables(struct vcpus *v)
 	return v->news ? 0 : -errno;
 }
 
-int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus)
+static struct vcpus *new_vcpus(const struct filter *filter)
 {
 	struct vcpus *v = calloc(1, sizeof(*v));
-	int err = -ENOMEM;
 
 	if (!v)
-		goto cleanup;
+		return NULL;
 	v->filter = filter;
-	v->nr_slots = choose_slots(max_vcpus);
-	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
-	if (!v->refs)
-		goto cleanup;
-	err = load(v);
-	if (!err)
-		err = map_tables(v);
-	if (!err) {
-		*vcpus = v;
-		return 0;
-	}
-cleanup:
-	if (err == -EPERM && geteuid())
+	v->lister = v->find_end = v->ask_process = -1;
+	v->skel = open_vcpus();
+	if (v->skel)
+		return v;
+	free(v);
+	return NULL;
+}
+
+static void say_refused(int err)
+{
+	if (err == -EPERM && !host__initial_user_namespace())
+		say("BPF is for the root of the host, and this is a user namespace: run it "
+		    "outside");
+	else if (err == -EPERM && geteuid())
 		say("BPF is for root only here: run it as root");
 	else
 		say("the kernel does not let BPF maps in: %s (-v shows libbpf's messages)",
 		    strerror(-err));
+}
+
+int vcpus__load(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus)
+{
+	struct vcpus *v = new_vcpus(filter);
+	int err = v ? 0 : -errno;
+
+	if (!err) {
+		v->nr_slots = choose_slots(max_vcpus);
+		err = load(v);
+	}
+	if (!err) {
+		*vcpus = v;
+		return 0;
+	}
+	say_refused(err);
+	vcpus__close(v);
+	return err;
+}
+
+struct skeleton *vcpus__skeleton(const struct vcpus *v)
+{
+	return (struct skeleton *)v->skel;
+}
+
+void vcpus__progs(const struct vcpus *v, int progs[NR_VCPUS_PROGS])
+{
+	progs[0] = bpf_program__fd(v->skel->progs.find_end);
+	progs[1] = bpf_program__fd(v->skel->progs.ask_process);
+	for (int i = 0; i < NR_VCPUS_PROGS; i++)
+		if (progs[i] < 0)
+			progs[i] = -1;
+}
+
+static int take_loaded(struct vcpus *v)
+{
+	struct handed handed;
+	int err = broker__vcpus(v->broker, &handed);
+
+	if (!err)
+		err = skeleton__take_maps(vcpus__skeleton(v), &handed.fds[FDS_MAPS], MAX_MAPS);
+	v->find_end = handed__take(&handed, FDS_OTHER);
+	v->ask_process = handed__take(&handed, FDS_OTHER + 1);
+	handed__close(&handed);
+	if (err)
+		return err;
+	v->nr_slots = bpf_map__max_entries(v->skel->maps.vcpus);
+	v->refs = calloc(v->nr_slots, sizeof(*v->refs));
+	return v->refs ? map_tables(v) : -ENOMEM;
+}
+
+int vcpus__open(const struct filter *filter, struct broker *broker, struct vcpus **vcpus)
+{
+	struct vcpus *v = new_vcpus(filter);
+	int err = v ? 0 : -errno;
+
+	if (!err) {
+		v->broker = broker;
+		err = take_loaded(v);
+	}
+	if (!err) {
+		*vcpus = v;
+		return 0;
+	}
+	say("the tables of vCPUs can't be read: %s", strerror(-err));
 	vcpus__close(v);
 	return err;
 }
@@ -218,7 +279,12 @@ void vcpus__close(struct vcpus *v)
 		v->vms = vm->next;
 		free_vm(vm);
 	}
-	lister__close(&v->lister);
+	if (v->lister >= 0)
+		close(v->lister);
+	if (v->find_end >= 0)
+		close(v->find_end);
+	if (v->ask_process >= 0)
+		close(v->ask_process);
 	ring_buffer__free(v->news);
 	if (v->infos)
 		munmap(v->infos, v->infos_size);
@@ -248,6 +314,11 @@ int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
 			return err;
 	}
 	return map__set_const(obj, "only_tgid", v->filter->pid);
+}
+
+bool vcpus__has_map(const struct vcpus *v, const struct bpf_map *map)
+{
+	return bpf_object__find_map_by_name(v->skel->obj, bpf_map__name(map));
 }
 
 int vcpus__fd(const struct vcpus *v)
@@ -283,21 +354,25 @@ void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
 }
 
 /* The process's name if it still is the process that the kernel saw, else its comm. */
-static void name_process(struct vm_ref *vm, const struct vcpu_info *info)
+static void name_process(struct broker *broker, struct vm_ref *vm, const struct vcpu_info *info)
 {
+	struct process_files files;
 	struct vm found;
 	int err;
 
 	/* In another PID namespace /proc has other processes with these pids. */
-	err = host__initial_pid_namespace() ? vm__probe("/proc", info->tgid, &found) : -ESRCH;
-	if (err == -ESRCH || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
+	err = host__initial_pid_namespace() ? broker__open_process(broker, info->tgid, &files) :
+					      -ESRCH;
+	if (!err)
+		err = vm__name_process(&files, info->tgid, &found);
+	if (err || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
 	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
 		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
 	else
 		snprintf(vm->name, sizeof(vm->name), "%s", found.name);
 }
 
-static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
+static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_info *info)
 {
 	const struct vm_ref *sibling = NULL;
 
@@ -313,7 +388,7 @@ static void name_vm(struct vm_ref *vm, const struct vcpu_info *info)
 	if (sibling)
 		memcpy(vm->name, sibling->name, sizeof(vm->name));
 	else
-		name_process(vm, info);
+		name_process(broker, vm, info);
 	if (vm->nth == 1)
 		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
 	else
@@ -333,7 +408,7 @@ static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->start_ns = info->start_ns;
 	vm->leader = info->leader;
 	vm->next = v->vms;
-	name_vm(vm, info);
+	name_vm(v->broker, vm, info);
 	v->vms = vm;
 	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label);
 	return vm;
@@ -397,29 +472,27 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return get_or_add_vm(v, info);
 }
 
-static void lister__close(struct lister *lister)
+int vcpus__open_lister(void)
 {
-	bpf_link__destroy(lister->link);
-	vcpus_bpf__destroy(lister->skel);
-	memset(lister, 0, sizeof(*lister));
-}
+	struct vcpus_bpf *skel = open_vcpus();
+	struct bpf_link *link = NULL;
+	int fd = -1, err;
 
-static int lister__open(struct lister *lister)
-{
-	int err;
-
-	lister->skel = open_vcpus();
-	if (!lister->skel)
+	if (!skel)
 		return -errno;
-	bpf_program__set_autoload(lister->skel->progs.list_vcpus, true);
-	err = vcpus_bpf__load(lister->skel);
+	bpf_program__set_autoload(skel->progs.list_vcpus, true);
+	err = vcpus_bpf__load(skel);
 	if (!err) {
-		lister->link = bpf_program__attach_iter(lister->skel->progs.list_vcpus, NULL);
-		err = lister->link ? 0 : -errno;
+		link = bpf_program__attach_iter(skel->progs.list_vcpus, NULL);
+		err = link ? 0 : -errno;
 	}
-	if (err)
-		lister__close(lister);
-	return err;
+	if (!err) {
+		fd = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 0);
+		err = fd < 0 ? -errno : 0;
+	}
+	bpf_link__destroy(link);
+	vcpus_bpf__destroy(skel);
+	return err ? err : fd;
 }
 
 static int by_place(const void *a, const void *b)
@@ -458,12 +531,11 @@ static size_t drop_same(struct vcpu_entry *entries, size_t nr)
 	return kept;
 }
 
-static int lister__read(const struct lister *lister, struct vcpu_entry **entries, size_t *nr)
+static int read_lister(int lister, struct vcpu_entry **entries, size_t *nr)
 {
 	size_t size = 0;
-	int err;
+	int err = iter__read(lister, (void **)entries, &size);
 
-	err = iter__read(lister->link, (void **)entries, &size);
 	if (err)
 		return err;
 	*nr = drop_same(*entries, size / sizeof(**entries));
@@ -472,14 +544,21 @@ static int lister__read(const struct lister *lister, struct vcpu_entry **entries
 
 int vcpus__list(struct vcpu_entry **entries, size_t *nr)
 {
-	struct lister lister = {};
-	int err = lister__open(&lister);
+	int lister = vcpus__open_lister(), err;
 
-	if (err)
-		return err;
-	err = lister__read(&lister, entries, nr);
-	lister__close(&lister);
+	if (lister < 0)
+		return lister;
+	err = read_lister(lister, entries, nr);
+	close(lister);
 	return err;
+}
+
+/* Made when it is needed first: a VM may not live long enough for another time. */
+static bool has_lister(struct vcpus *v)
+{
+	if (v->lister < 0)
+		v->lister = broker__lister(v->broker);
+	return v->lister >= 0;
 }
 
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
@@ -492,10 +571,7 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 	for (vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == kvm)
 			return vm;
-	/* Loaded when it is needed first: a VM may not live long enough for another time. */
-	if (!v->lister.link && lister__open(&v->lister))
-		return NULL;
-	if (lister__read(&v->lister, &entries, &nr))
+	if (!has_lister(v) || read_lister(v->lister, &entries, &nr))
 		return NULL;
 	/* All that there are: looking through the descriptors takes long where there are many. */
 	for (size_t i = 0; i < nr; i++) {
@@ -541,8 +617,8 @@ static bool has_ended(const struct vcpus *v, uint32_t slot)
 	uint64_t args[] = { slot };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
 
-	if (v->asks_kernel)
-		bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.find_end), &opts);
+	if (v->find_end >= 0)
+		bpf_prog_test_run_opts(v->find_end, &opts);
 	else if (syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
 		return host__initial_pid_namespace();
 	return __atomic_load_n(&info->state, __ATOMIC_ACQUIRE) == VCPU_ENDED;
@@ -594,13 +670,11 @@ static bool has_process_ended(const struct vcpus *v, uint32_t tgid)
 
 	while (vm && (vm->tgid != tgid || !vm->leader))
 		vm = vm->next;
-	if (vm && v->asks_kernel) {
+	if (vm && v->ask_process >= 0) {
 		uint64_t args[] = { vm->leader, tgid, vm->start_ns };
 		LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
 
-		return !bpf_prog_test_run_opts(bpf_program__fd(v->skel->progs.ask_process),
-					       &opts) &&
-		       !opts.retval;
+		return !bpf_prog_test_run_opts(v->ask_process, &opts) && !opts.retval;
 	}
 	return kill(tgid, 0) && errno == ESRCH && host__initial_pid_namespace();
 }
@@ -660,8 +734,8 @@ static void forget_vms(struct vcpus *v)
 		v->forget_from = LEAST_UNUSED;
 	if (count_unused(v) < v->forget_from)
 		return;
-	if (host__initial_pid_namespace() && (v->lister.link || !lister__open(&v->lister)))
-		knows = !lister__read(&v->lister, &entries, &nr);
+	if (host__initial_pid_namespace() && has_lister(v))
+		knows = !read_lister(v->lister, &entries, &nr);
 	while (*at) {
 		struct vm_ref *vm = *at;
 		bool gone = vcpus__process_ended(v, &asked, vm->tgid);

@@ -15,8 +15,11 @@
 #include "../output/column.h"
 #include "vm.h"
 
+struct bpf_map;
 struct bpf_object;
+struct broker;
 struct filter;
+struct skeleton;
 struct vcpus;
 
 /* A VM that was seen. It is there as long as somebody refers to it, and some time longer. */
@@ -48,14 +51,27 @@ struct vcpu_ref {
 };
 
 /*
- * Loads the shared maps, with room for max_vcpus, or for as many as the host
- * suggests (0). 0 or -errno; says what is wrong itself.
+ * In the broker: loads the shared maps, with room for max_vcpus, or for as many as the
+ * host suggests (0). What it makes is for vcpus__share(). 0 or -errno; says what is
+ * wrong itself.
  */
-int vcpus__open(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus);
+int vcpus__load(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus);
+struct skeleton *vcpus__skeleton(const struct vcpus *vcpus);
+/* What it runs by hand, for vcpus__open(); -1 where the kernel refused it. */
+enum { NR_VCPUS_PROGS = 2 };
+void vcpus__progs(const struct vcpus *vcpus, int progs[NR_VCPUS_PROGS]);
+
+/* A descriptor of the BPF iterator over vCPUs, or -errno. */
+int vcpus__open_lister(void);
+
+/* The directory of what the broker has loaded. 0 or -errno; says what is wrong itself. */
+int vcpus__open(const struct filter *filter, struct broker *broker, struct vcpus **vcpus);
 void vcpus__close(struct vcpus *vcpus);
 
 /* Before obj is loaded: it gets the shared maps and the filter. 0 or -errno. */
 int vcpus__share(const struct vcpus *vcpus, struct bpf_object *obj);
+/* That map of an object is one of these. */
+bool vcpus__has_map(const struct vcpus *vcpus, const struct bpf_map *map);
 
 /* A descriptor to poll: readable when a vCPU appeared. */
 int vcpus__fd(const struct vcpus *vcpus);

@@ -41,16 +41,13 @@ struct held {
 };
 
 /* At most max bytes of a file, NUL-terminated, to be freed; NULL: errno says why. */
-static char *read_file(int dir, const char *name, size_t max, size_t *len)
+static char *read_fd(int fd, size_t max, size_t *len)
 {
 	size_t size = 0, used = 0;
 	char *buf = NULL, *bigger;
 	ssize_t n;
-	int fd, err;
+	int err;
 
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return NULL;
 	do {
 		if (used == size) {
 			size = size ? 2 * size : 4096;
@@ -64,16 +61,28 @@ static char *read_file(int dir, const char *name, size_t max, size_t *len)
 			goto failed;
 		used += n;
 	} while (n && used < max);
-	close(fd);
 	buf[used] = '\0';
 	*len = used;
 	return buf;
 failed:
 	err = errno;
 	free(buf);
-	close(fd);
 	errno = err;
 	return NULL;
+}
+
+static char *read_file(int dir, const char *name, size_t max, size_t *len)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), err;
+	char *data;
+
+	if (fd < 0)
+		return NULL;
+	data = read_fd(fd, max, len);
+	err = errno;
+	close(fd);
+	errno = err;
+	return data;
 }
 
 static void copy_name(char *dst, size_t size, const char *src)
@@ -97,13 +106,13 @@ static const char *base_name(const char *path)
 }
 
 /* stat: "PID (COMM) STATE ..."; COMM may hold spaces, newlines and brackets. */
-static int read_stat(int dir, const char *name, char *comm, size_t comm_size, uint64_t *start)
+static int read_stat(int fd, char *comm, size_t comm_size, uint64_t *start)
 {
 	char *data, *open, *close;
 	int err, field;
 	size_t len;
 
-	data = read_file(dir, name, 4096, &len);
+	data = read_fd(fd, 4096, &len);
 	if (!data)
 		return -errno;
 	err = -ESRCH;
@@ -320,36 +329,33 @@ static const struct vmm *find_vmm(const char *path)
 }
 
 /* By the executable, else by what it was called. */
-static const struct vmm *identify(int dir, const struct args *args)
+static const struct vmm *identify(char *exe, const struct args *args)
 {
 	static const char deleted[] = " (deleted)";
 	const size_t deleted_len = strlen(deleted);
 	const struct vmm *vmm = NULL;
-	char exe[PATH_MAX];
-	ssize_t len;
+	size_t len = strlen(exe);
 
-	len = readlinkat(dir, "exe", exe, sizeof(exe) - 1);
-	if (len > 0) {
-		exe[len] = '\0';
-		if ((size_t)len > deleted_len && !strcmp(exe + len - deleted_len, deleted))
-			exe[len - deleted_len] = '\0';
+	if (len > deleted_len && !strcmp(exe + len - deleted_len, deleted))
+		exe[len - deleted_len] = '\0';
+	if (*exe)
 		vmm = find_vmm(exe);
-	}
 	if (!vmm && args->len)
 		vmm = find_vmm(args->data);
 	return vmm;
 }
 
-/* vm->name and vm->vmm, which hold comm until here. */
-static void read_name(int dir, const char *comm, struct vm *vm)
+/* vm->name and vm->vmm. */
+static void read_name(struct process_files *files, const char *comm, struct vm *vm)
 {
 	struct args args = {};
 	const struct vmm *vmm;
 
 	copy_name(vm->vmm, sizeof(vm->vmm), comm);
 	copy_name(vm->name, sizeof(vm->name), comm);
-	args.data = read_file(dir, "cmdline", MAX_CMDLINE, &args.len);
-	vmm = identify(dir, &args);
+	if (files->cmdline >= 0)
+		args.data = read_fd(files->cmdline, MAX_CMDLINE, &args.len);
+	vmm = identify(files->exe, &args);
 	if (vmm) {
 		copy_name(vm->vmm, sizeof(vm->vmm), vmm->name);
 		if (args.len)
@@ -548,31 +554,134 @@ static int look_at_threads(int dir, pid_t pid, struct vm *vm, int *err)
 	return found;
 }
 
-/* Processes that aren't VMs get their name only when it's wanted. */
-static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
+static int open_dir(const char *procfs, pid_t pid)
 {
-	char path[PATH_MAX], comm[VM_NAME_LEN] = "";
-	pid_t kcmp_pid = strcmp(procfs, "/proc") ? 0 : pid;
-	int dir, err;
+	char path[PATH_MAX];
+	int dir;
 
-	*vm = (struct vm){ .pid = pid };
 	snprintf(path, sizeof(path), "%s/%d", procfs, pid);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	err = read_stat(dir, "stat", comm, sizeof(comm), &vm->start_time);
-	if (err) {
-		err = err == -ENOENT ? -ESRCH : err;
-		goto cleanup;
+	return dir;
+}
+
+/* False when the thread has ended: then it has neither. */
+static bool open_names(int dir, struct process_files *files)
+{
+	ssize_t len = readlinkat(dir, "exe", files->exe, sizeof(files->exe) - 1);
+	bool ended = len < 0 && errno == ENOENT;
+
+	files->exe[len > 0 ? len : 0] = '\0';
+	files->cmdline = openat(dir, "cmdline", O_RDONLY | O_CLOEXEC);
+	return !ended;
+}
+
+static void close_files(struct process_files *files)
+{
+	if (files->stat >= 0)
+		close(files->stat);
+	if (files->cmdline >= 0)
+		close(files->cmdline);
+	files->stat = files->cmdline = -1;
+}
+
+static void reopen_names(int dir, struct process_files *files)
+{
+	if (files->cmdline >= 0)
+		close(files->cmdline);
+	open_names(dir, files);
+}
+
+/* The main thread has ended: another one has the names. */
+static void open_names_of_thread(int dir, struct process_files *files)
+{
+	int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), task;
+	DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!tasks && fd >= 0)
+		close(fd);
+	while (tasks && !files->exe[0] && (entry = readdir(tasks))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		task = openat(dirfd(tasks), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (task < 0)
+			continue;
+		reopen_names(task, files);
+		close(task);
 	}
-	vm->start_time = to_initial(procfs, vm->start_time);
-	err = count_descriptors(dir, vm, kcmp_pid);
-	if (err == -ENXIO || err == -ESRCH)
-		dir = look_at_threads(dir, pid, vm, &err);
-	if (!err || name_any)
-		read_name(dir, comm, vm);
+	if (tasks)
+		closedir(tasks);
+}
+
+static int open_files(int dir, struct process_files *files)
+{
+	memset(files, 0, sizeof(*files));
+	files->cmdline = -1;
+	files->stat = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+	if (files->stat < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	if (!open_names(dir, files))
+		open_names_of_thread(dir, files);
+	return 0;
+}
+
+int vm__open_process(const char *procfs, pid_t pid, struct process_files *files)
+{
+	int dir = open_dir(procfs, pid), err;
+
+	if (dir < 0)
+		return dir;
+	err = open_files(dir, files);
+	close(dir);
+	return err;
+}
+
+int vm__name_process(struct process_files *files, pid_t pid, struct vm *vm)
+{
+	char comm[VM_NAME_LEN] = "";
+	int err;
+
+	*vm = (struct vm){ .pid = pid };
+	err = read_stat(files->stat, comm, sizeof(comm), &vm->start_time);
+	vm->start_time = to_initial("/proc", vm->start_time);
 	if (!err)
-		vm->rss_bytes = read_rss(dir);
+		read_name(files, comm, vm);
+	close_files(files);
+	return err;
+}
+
+/* Processes that aren't VMs get their name only when it's wanted. */
+static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
+{
+	pid_t kcmp_pid = strcmp(procfs, "/proc") ? 0 : pid;
+	int dir = open_dir(procfs, pid), err;
+	char comm[VM_NAME_LEN] = "";
+	struct process_files files;
+
+	*vm = (struct vm){ .pid = pid };
+	if (dir < 0)
+		return dir;
+	err = open_files(dir, &files);
+	if (err)
+		goto cleanup;
+	err = read_stat(files.stat, comm, sizeof(comm), &vm->start_time);
+	if (!err) {
+		int first = dir;
+
+		vm->start_time = to_initial(procfs, vm->start_time);
+		err = count_descriptors(dir, vm, kcmp_pid);
+		if (err == -ENXIO || err == -ESRCH)
+			dir = look_at_threads(dir, pid, vm, &err);
+		if (dir != first)
+			reopen_names(dir, &files);
+		if (!err || name_any)
+			read_name(&files, comm, vm);
+		if (!err)
+			vm->rss_bytes = read_rss(dir);
+	}
+	close_files(&files);
 cleanup:
 	close(dir);
 	return err;
@@ -634,9 +743,15 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
 {
 	char path[PATH_MAX];
 	uint64_t start = 0;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/stat", procfs, pid, tid);
-	return read_stat(AT_FDCWD, path, NULL, 0, &start) ? 0 : to_initial(procfs, start);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	start = read_stat(fd, NULL, 0, &start) ? 0 : to_initial(procfs, start);
+	close(fd);
+	return start;
 }
 
 void vm__write_id(char id[VM_ID_LEN], pid_t pid, uint64_t start_time, unsigned int nth)

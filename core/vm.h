@@ -33,6 +33,21 @@ struct vm {
  */
 int vm__probe(const char *procfs, pid_t pid, struct vm *vm);
 
+/*
+ * What tells a process's name, and who may read it: opening takes rights, as does
+ * the link of the executable; reading, and making sense of it, takes none.
+ */
+struct process_files {
+	int stat, cmdline; /* cmdline may be -1 */
+	char exe[4096];	   /* "": not known */
+};
+
+/* 0, or -ESRCH, -EACCES... and nothing is open. */
+int vm__open_process(const char *procfs, pid_t pid, struct process_files *files);
+
+/* Sets vm->pid, name, vmm and start_time, and closes the files. 0, or -ESRCH. */
+int vm__name_process(struct process_files *files, pid_t pid, struct vm *vm);
+
 /* All VMs, sorted by pid; *vms is to be freed. 0 or -errno. */
 int vm__scan(const char *procfs, struct vm **vms, size_t *nr);
 

@@ -222,7 +222,7 @@ void dirty_pages__write(struct dirty_pages *pages, const struct attachment *at,
 
 	all.columns = columns;
 	qsort(pages->list, pages->nr, sizeof(*pages->list), by_count);
-	if (tempfile__open(&file, at->env->temp_dir, at->monitor->name, at->env->format))
+	if (attach__open_file(at, &file))
 		return;
 	out = output__new(at->env->format, file.stream, 0);
 	if (out) {

@@ -204,7 +204,7 @@ static bool open_file(struct attachment *at)
 
 	if (calls->out || calls->failed)
 		return calls->out;
-	if (!tempfile__open(&calls->file, at->env->temp_dir, at->monitor->name, at->env->format))
+	if (!attach__open_file(at, &calls->file))
 		calls->out = output__new(at->env->format, calls->file.stream, 0);
 	calls->failed = !calls->out;
 	if (calls->out) {

@@ -177,9 +177,7 @@ static int start(struct attachment *at)
 		return -errno;
 	state->vms = calloc(state->nr_owners, sizeof(*state->vms));
 	state->seen = calloc(at->records.nr, sizeof(*state->seen));
-	if (!state->vms || !state->seen)
-		return -ENOMEM;
-	return map__fill_queue(skel->maps.free_owners, 1, state->nr_owners - 1);
+	return state->vms && state->seen ? 0 : -ENOMEM;
 }
 
 static void stop(struct attachment *at)

@@ -704,7 +704,7 @@ static void lists(struct attachment *at, const struct window *window)
 	if (watched->vms)
 		qsort(watched->vms, watched->nr_vms, sizeof(*watched->vms), by_vm);
 	window__begin(window, at->monitor, VIEW_HOT);
-	for (size_t i = 0; i < watched->nr_vms; i++)
+	for (size_t i = 0; watched->vms && i < watched->nr_vms; i++)
 		write_hottest(&watched->vms[i], window);
 	output__end(window->out);
 }

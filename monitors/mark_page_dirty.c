@@ -207,8 +207,7 @@ struct dirty_state {
 	size_t nr_records;
 	struct dirty_region **regions; /* those that were asked for, as rows name them */
 	size_t nr_regions;
-	bool written; /* the file of pages is */
-	struct bpf_link *list;
+	bool written;		   /* the file of pages is */
 	struct logging_entry *vms; /* as the iterator saw them last, each once, by address */
 	size_t nr_vms;
 	bool is_listed; /* these are all, in every PID namespace */
@@ -244,16 +243,18 @@ static size_t drop_same(struct logging_entry *vms, size_t nr)
 }
 
 /* Reads the VMs with the iterator into state->vms, again each time. */
-static int list_vms(struct dirty_state *state)
+static int list_vms(const struct attachment *at)
 {
+	int iterator = attach__iterator(at, "memory_slots");
+	struct dirty_state *state = at->state;
 	void *list = NULL;
 	size_t size = 0;
 	int err;
 
 	state->is_listed = false;
-	if (!state->list)
+	if (iterator < 0)
 		return -ENOENT;
-	err = iter__read(state->list, &list, &size);
+	err = iter__read(iterator, &list, &size);
 	if (err)
 		return err;
 	free(state->vms);
@@ -301,7 +302,7 @@ static void say_what_is_off(const struct attachment *at)
 	uint64_t *told;
 	size_t nr = 0;
 
-	if (list_vms(state))
+	if (list_vms(at))
 		return;
 	told = calloc(state->nr_vms + 1, sizeof(*told));
 	if (!told)
@@ -336,7 +337,6 @@ static void say_what_is_partial(const struct attachment *at)
 static int start(struct attachment *at)
 {
 	const struct mark_page_dirty_bpf *skel = at->skel;
-	const struct bpf_program *list = skel->progs.list_logging;
 	struct dirty_state *state = at->state;
 	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel));
 
@@ -346,8 +346,6 @@ static int start(struct attachment *at)
 	state->by_record = calloc(state->nr_records, sizeof(*state->by_record));
 	if (!state->by_record)
 		return -ENOMEM;
-	if (bpf_program__fd(list) >= 0)
-		state->list = bpf_program__attach_iter(list, NULL);
 	return 0;
 }
 
@@ -362,7 +360,6 @@ static void stop(struct attachment *at)
 {
 	struct dirty_state *state = at->state;
 
-	bpf_link__destroy(state->list);
 	dirty_pages__close(&state->pages);
 	for (size_t i = 0; state->by_record && i < state->nr_records; i++) {
 		struct dirty_region *region = state->by_record[i];

@@ -220,6 +220,7 @@ static int prepare(struct attachment *at, void *opened)
 	int err;
 
 	state->nr_thieves = (vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT;
+	at->first_free = at->records.nr;
 	err = bpf_map__set_max_entries(skel->maps.thieves, state->nr_thieves);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.thief_index, state->nr_thieves);
@@ -263,8 +264,7 @@ static int start(struct attachment *at)
 	if (!state->queues)
 		return -errno;
 	read_nodes(state->queues);
-	return map__fill_queue(skel->maps.free_thieves, at->records.nr,
-			       state->nr_thieves - at->records.nr);
+	return 0;
 }
 
 /* Where no iterator could do it. */

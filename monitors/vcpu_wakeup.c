@@ -145,7 +145,7 @@ static void look(struct attachment *at)
 {
 	for (size_t i = 0; !attach__has(at, "kvm_vcpu_halt") && i < at->nr_needs; i++)
 		if (at->needs[i].hook && at->needs[i].hook->kind == HOOK_ITER)
-			iter__read(at->links[i], NULL, NULL);
+			iter__read(at->link_fds[i], NULL, NULL);
 }
 
 static int label(struct attachment *at, uint32_t slot, struct row *row)

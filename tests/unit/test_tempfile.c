@@ -46,8 +46,11 @@ static void opens(const char *dir, enum format format, const char *prefix, const
 {
 	struct tempfile file;
 	size_t len;
+	int fd;
 
-	assert_int_equal(tempfile__open(&file, dir, "hypercall", format), 0);
+	fd = tempfile__create(dir, "hypercall", format, getpid(), file.path, sizeof(file.path));
+	assert_true(fd >= 0);
+	assert_int_equal(tempfile__open(&file, "hypercall", fd), 0);
 	len = strlen(file.path);
 	assert_memory_equal(file.path, prefix, strlen(prefix));
 	assert_string_equal(file.path + len - strlen(suffix), suffix);
@@ -58,11 +61,11 @@ static void opens(const char *dir, enum format format, const char *prefix, const
 
 static void refuses(const char *dir, int err)
 {
-	struct tempfile file;
+	char path[4096];
 
-	assert_int_equal(tempfile__open(&file, dir, "hypercall", FORMAT_TABLE), err);
-	assert_null(file.stream);
-	assert_int_equal(tempfile__close(&file), 0);
+	assert_int_equal(
+		tempfile__create(dir, "hypercall", FORMAT_TABLE, getpid(), path, sizeof(path)),
+		err);
 	assert_int_equal(tempfile__probe(dir), err);
 }
 

@@ -19,7 +19,7 @@
 
 #include "../../core/attach.h"
 #include "../../core/clock.h"
-#include "../../core/entry.h"
+#include "../../core/broker.h"
 #include "../../core/filter.h"
 #include "../../core/monitor.h"
 #include "../../core/report.h"
@@ -35,6 +35,8 @@ struct run {
 	struct sink sinks[SINKS];
 	struct attach_env env;
 	struct attachment at;
+	struct chosen chosen;
+	struct broker_options privileged;
 	struct attachments attached;
 	char *text[SINKS];
 	size_t size[SINKS];
@@ -44,21 +46,27 @@ struct run {
 
 static bool open_run(struct run *run)
 {
-	const struct chosen chosen = { .monitor = monitors[0] };
 
 	run->env = (struct attach_env){
 		.sinks = run->sinks,
 		.nr_sinks = SINKS,
 		.filter = &run->filter,
 	};
-	if (vcpus__open(&run->filter, 0, &run->env.vcpus))
+	run->chosen.monitor = monitors[0];
+	run->privileged = (struct broker_options){
+		.env = &run->env,
+		.chosen = &run->chosen,
+		.nr_chosen = 1,
+	};
+	run->env.broker = broker__start(&run->privileged);
+	if (!run->env.broker || vcpus__open(&run->filter, run->env.broker, &run->env.vcpus))
 		return false;
 	for (int i = 0; i < SINKS; i++) {
 		run->stream[i] = open_memstream(&run->text[i], &run->size[i]);
 		run->sinks[i].out = output__new(FORMAT_JSON, run->stream[i], 0);
 		run->sinks[i].interval_ns = NSEC_PER_SEC;
 	}
-	if (attach__load(&run->env, &chosen, &run->at) || attach__attach(&run->at))
+	if (attach__load(&run->env, &run->chosen, &run->at) || attach__attach(&run->at))
 		return false;
 	run->attached.list[run->attached.nr++] = &run->at;
 	run->start_ns = report__begin(&run->env, &run->attached);
@@ -76,8 +84,8 @@ static void close_run(struct run *run)
 			fclose(run->stream[i]);
 		free(run->text[i]);
 	}
-	entry__close(run->env.entry);
 	vcpus__close(run->env.vcpus);
+	broker__close(run->env.broker);
 }
 
 static pid_t run_guest(void)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Two processes: the one that reads and prints has no rights, and it measures what it did. What each may do, what
+# happens when one of them is killed, and with which rights it can be started at all.
+. "$(dirname "$0")/lib.sh"
+
+chmod 755 "$TMP"
+
+# field PID NAME...: what the kernel says of that process
+field()
+{
+	field_pid=$1
+	shift
+	for field_name; do
+		sed -n "s/^$field_name:[[:space:]]*//p" "/proc/$field_pid/status"
+	done | tr '\t\n' '  ' | sed 's/ $//'
+}
+
+# broker_of PID: the privileged process that works for it
+broker_of()
+{
+	for broker_dir in /proc/[0-9]*; do
+		test "$(field "${broker_dir#/proc/}" PPid 2>/dev/null)" != "$1" || echo "${broker_dir#/proc/}"
+	done
+}
+
+# exits PID: to user space, by the rows that were shown
+exits()
+{
+	jq -s --argjson pid "$1" 'map(select(.scope == "total" and .pid == $pid and .kind == "userspace" and
+		.reason == "IO") | .count) | add' "$TMP/watch.json"
+}
+
+# shellcheck disable=SC2317 # holds calls it
+# ended PID: the process is gone, at the latest in five seconds
+ended()
+{
+	for ended_try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.2
+	done
+	return "$((ended_try > 0))"
+}
+
+# The name of a QEMU whose command line does not say that it is one: that takes the link of its executable.
+cp "$(command -v kvm_guest)" "$TMP/qemu-system-x86_64"
+ln -s qemu-system-x86_64 "$TMP/renamed"
+watch -e -v
+broker=$(broker_of "$watch_pid")
+uid=$(sed -n 's/^kvm_watcher:[^:]*:\([0-9]*\):.*/\1/p' /etc/passwd)
+uid=${uid:-65534}
+keeps=0000000000000000
+grep -q 'CAP_BPF alone' "$TMP/watch.err" && keeps=0000008000000000
+is "who reads and prints: real, effective, saved user" "$uid $uid $uid $uid" "$(field "$watch_pid" Uid)"
+is "... has no further group" "[]" "[$(field "$watch_pid" Groups | tr -d ' ')]"
+is "... capabilities: inheritable, permitted, effective, ambient" \
+	"0000000000000000 $keeps $keeps 0000000000000000" "$(field "$watch_pid" CapInh CapPrm CapEff CapAmb)"
+is "... no_new_privs and seccomp" "1 2" "$(field "$watch_pid" NoNewPrivs Seccomp)"
+threads=0 filtered=0
+for task in "/proc/$watch_pid"/task/*; do
+	threads=$((threads + 1))
+	! grep -q '^Seccomp:.*2$' "$task/status" || ! grep -q "^CapEff:.*$keeps\$" "$task/status" || filtered=$((filtered + 1))
+done
+is "... all of its threads" "$threads" "$filtered"
+is "-v says it" 1 "$(grep -c "runs as uid $uid with .*, no_new_privs and a seccomp filter" "$TMP/watch.err")"
+is "who loads and attaches" "kvm_watcher-bpf 0 0 0 0" "$(field "$broker" Name Uid)"
+"$TMP/renamed" --name=web1 out=300 >"$TMP/guest.json" &
+guest=$!
+wait "$guest"
+watch_end
+is "what is measured" 301 "$(exits "$guest")"
+is "the name" web1 "$(jq -r 'select(.scope == "total") | .vm' "$TMP/watch.json" | sort -u)"
+holds "and nothing is left of either" ended "$broker"
+
+watch -e --no-sandbox -v
+is "--no-sandbox: user" "0 0 0 0" "$(field "$watch_pid" Uid)"
+is "--no-sandbox: -v says it" 1 "$(grep -c 'keeps all rights' "$TMP/watch.err")"
+watch_end
+
+# A file of its own, which the one without rights could not make.
+if kvm_guest --log=ring dirty=1 >"$TMP/out" 2>&1; then
+	watch -d --summary --temp-dir="$TMP/temp"
+	guest --log=ring dirty=40
+	watch_end
+	is "a file: whose, and how many" "0 1" "$(stat -c %u "$TMP"/temp/mark_page_dirty-*) $(find "$TMP/temp" -name 'mark_page_dirty-*' -size +0 | wc -l)"
+else
+	skip "a file" "$(head -n 1 "$TMP/out")"
+fi
+
+# The privileged one is gone: what is attached goes on.
+watch -e
+broker=$(broker_of "$watch_pid")
+kvm_guest out=100 >"$TMP/guest.json" &
+before=$!
+wait "$before"
+kill -KILL "$broker"
+"$TMP/renamed" --name=web2 out=200 >>"$TMP/guest.json" &
+after=$!
+wait "$after"
+watch_end
+is "the privileged process is killed: exit status" 0 "$watch_status"
+is "... a sentence" 1 "$(grep -c 'the privileged process is gone' "$TMP/watch.err")"
+is "... before and after it" "101 201" "$(exits "$before") $(exits "$after")"
+is "... a VM that came later has its thread's name" renamed \
+	"$(jq -r --argjson pid "$after" 'select(.scope == "total" and .pid == $pid) | .vm' "$TMP/watch.json" | sort -u)"
+
+# The other one is.
+watch -e
+broker=$(broker_of "$watch_pid")
+kill -KILL "$watch_pid"
+wait "$watch_pid" 2>/dev/null
+watch_pid=
+holds "who prints is killed: the privileged process ends" ended "$broker"
+
+# With which rights it can be started.
+real=$(command -v kvm_watcher)
+if unshare -r true 2>/dev/null; then
+	unshare -r "$real" -e -t 1 >"$TMP/out" 2>"$TMP/err"
+	is "root of a user namespace" "1 1" "$? $(grep -c 'BPF is for the root of the host' "$TMP/err")"
+else
+	skip "root of a user namespace" "unshare -r is refused here"
+fi
+if unshare -m true 2>/dev/null; then
+	for container in "-m -u -i -n" "-m -u -i -n -p -f"; do
+		# shellcheck disable=SC2086 # these are options
+		unshare $container "$real" -e -t 1 --format=json >"$TMP/out" 2>"$TMP/err"
+		is "namespaces $container: exit status" 0 $?
+		is "namespaces $container: it watches" 1 "$(grep -c 'watching vm_exit' "$TMP/err")"
+	done
+else
+	skip "containers" "unshare is refused here"
+fi
+if with_caps 38,39 "$real" --help >"$TMP/out" 2>&1; then
+	with_caps 38,39 "$real" -l -t 2 >"$TMP/out" 2>"$TMP/caps.err" &
+	watcher=$!
+	until grep -q watching "$TMP/caps.err" 2>/dev/null || ! kill -0 $watcher 2>/dev/null; do
+		sleep 0.05
+	done
+	if grep -q watching "$TMP/caps.err"; then
+		is "CAP_BPF and CAP_PERFMON: who prints keeps neither, or CAP_BPF" "$keeps 1 2" \
+			"$(field $watcher CapEff NoNewPrivs Seccomp)"
+	else
+		skip "CAP_BPF and CAP_PERFMON: -l" "$(head -n 1 "$TMP/caps.err")"
+	fi
+	wait $watcher
+fi
+if ! command -v setcap >"$TMP/out" || ! cp "$real" "$TMP/capable" || ! setcap cap_bpf,cap_perfmon+ep "$TMP/capable" 2>"$TMP/err"; then
+	skip "capabilities of the file" "setcap is not here, or $TMP keeps none"
+else
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/capable" -l -v -t 0.5 >"$TMP/out" 2>"$TMP/err"
+	is "capabilities of the file: it watches, and gives them up" "0 1 1" "$? $(grep -c 'watching kvm_ioctl' "$TMP/err") $(
+		grep -c 'runs as uid 65534 with \(no capability\|CAP_BPF alone\)' "$TMP/err")"
+fi
+done_testing
