@@ -141,7 +141,7 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
 		info = bpf_map_lookup_elem(&vcpus, &slot);
 	}
-	/* Without a slot for the new vCPU at an old address it must not be taken for the old one. */
+	/* Without a slot, a new vCPU at an old address must not be taken for the old one. */
 	if (slot || create)
 		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
 	if (slot && info && !info->file)

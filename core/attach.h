@@ -130,7 +130,7 @@ int attach__load(struct attach_env *env, const struct chosen *chosen, struct att
 /* Attaches what was loaded, which takes little time. As attach__load(); on errors at is closed. */
 int attach__attach(struct attachment *at);
 
-/* In the broker: the same, of the hooks alone. -EAGAIN: what was attached is unloaded, load again. */
+/* In the broker: the same, of the hooks alone. -EAGAIN: all is unloaded, load again. */
 void attach__init(struct attachment *at, struct attach_env *env, const struct chosen *chosen);
 int attach__load_hooks(struct attachment *at);
 int attach__attach_hooks(struct attachment *at);

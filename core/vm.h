@@ -16,8 +16,7 @@ enum { VM_NAME_LEN = 64, VM_ID_LEN = 48 };
 
 struct vm {
 	pid_t pid;
-	uint64_t
-		start_time; /* /proc/PID/stat field 22, of the initial time namespace: with pid, an identity */
+	uint64_t start_time;	/* stat field 22, initial time namespace: with pid, an identity */
 	char name[VM_NAME_LEN]; /* what the VMM was told to call it, else comm */
 	char vmm[24];		/* "qemu", "cloud-hypervisor", "firecracker", ... or comm */
 	unsigned int nr_vms;	/* kvm-vm descriptors held */

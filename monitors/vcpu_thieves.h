@@ -49,8 +49,8 @@ void thieves__note(struct thieves *t, const struct thief *thief, const struct vm
 
 /*
  * What was taken from the vCPU at the head of row, all in all, and the worst: one by one, and
- * summed by VM, or by name where they are no VM's. By SCOPE_INTERVAL since that sink asked last. Names are there
- * until the next thieves__note().
+ * summed by VM, or by name where they are no VM's. By SCOPE_INTERVAL since that sink asked last.
+ * Names are there until the next thieves__note().
  */
 uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
 		      struct loot tasks[TOP_THIEVES + 1], struct loot sums[TOP_THIEVES + 1]);

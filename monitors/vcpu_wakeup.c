@@ -103,7 +103,10 @@ static const struct column columns[] = {
 	{},
 };
 
-/* kvm_vcpu_halt() is all of a halt since 5.17, which brought the slots' trees; before, it has no part in it. */
+/*
+ * kvm_vcpu_halt() is all of a halt since 5.17, which brought trees of slots; before, x86 had
+ * another function of that name.
+ */
 static bool halts_in_halt(void)
 {
 	return !host__memslots_in_array();

@@ -187,7 +187,7 @@ static void test_begin(void **state)
 		assert_int_equal(got.max_ns, 1000);
 		assert_int_equal(tally__get(&got.errors, 14), 1);
 	}
-	/* A second source of the series, named late: what it had is not taken, what there is stays. */
+	/* A second source, named late: what it had is not taken, what there is stays. */
 	second = open_source(s, &other);
 	other.count = 100;
 	assert_true(samples__begin(s, second, &other.row));
