@@ -30,6 +30,9 @@ static const struct command *find_command(const char *word)
 	return &watch_command;
 }
 
+/* glibc has a size of its own for a buffer that it makes. */
+static char stdout_buffer[1 << 16];
+
 static bool stdout_is_open(void)
 {
 	int flags = fcntl(STDOUT_FILENO, F_GETFL);
@@ -59,6 +62,8 @@ int main(int argc, char **argv)
 	int code;
 
 	open_standard_files();
+	/* Tables and batches of events are flushed as a whole, and what is short only at the end. */
+	setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
 	code = options__parse(command, argc - skipped, argv + skipped, &opts);
 	if (code == EXIT_USAGE)
 		return code;

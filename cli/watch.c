@@ -22,7 +22,7 @@
 #include "commands.h"
 #include "presence.h"
 
-enum { MAX_RING_MIB = 1024, STDOUT_BUFFER = 1 << 16 };
+enum { MAX_RING_MIB = 1024 };
 
 static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
 			  "Choose one or more monitors; the order of options never matters.";
@@ -309,8 +309,6 @@ static int watch(const struct options *opts)
 	env.alone = watched.nr_chosen == 1;
 	if (check_temp_dir(opts, &watched))
 		return EXIT_USAGE;
-	/* Every table and every batch of events is flushed, and not each of many lines. */
-	setvbuf(stdout, NULL, _IOFBF, STDOUT_BUFFER);
 	sink.out = options__open_output(opts);
 	if (!sink.out)
 		return EXIT_NOT_MEASURED;

@@ -15,13 +15,20 @@ count_events()
 		($rest | map(select(.scope == "total" and .count != null))) as $totals | $rest[-1] as $end |
 		($totals | map('"$counts"') | add // 0),
 		($totals | map(select(.pid | IN($pids[]))) | map('"$compared"') | add // 0),
+		($totals | map(select(.pid | IN($pids[]) | not)) | length),
 		($guest | '"$truth"'), $end.lost.events,
 		($end.lost | del(.events) | map_values(select(. > 0)) | tojson),
 		($end.watching_cpu_ns / 1e6 | floor),
 		($guest | map(select(.what == "done") | .seconds) | add)' >"$TMP/numbers" || return
-	{ read -r made; read -r got; read -r expected; read -r lost; read -r others; read -r cpu_ms; read -r seconds; } \
+	{ read -r made; read -r got; read -r foreign; read -r expected; read -r lost; read -r others; read -r cpu_ms; read -r seconds; } \
 		<"$TMP/numbers"
-	is "$label: shown and lost are all events that were made" "$made" "$((shown + lost))"
+	# VMs that still run at the end: counters are read in the moments after it, of which events are not shown.
+	if test "$foreign" -gt 0 && test $((shown + lost)) -le "$made"; then
+		holds "$label: shown and lost are all events that were made, but for those of the last look: $made" \
+			test $((made - shown - lost)) -le $((made / 20))
+	else
+		is "$label: shown and lost are all events that were made" "$made" "$((shown + lost))"
+	fi
 	if test "$expected" = unknown; then
 		:
 	elif test "$expected" = null; then
