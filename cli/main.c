@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	int code;
 
 	open_standard_files();
-	/* Tables and batches of events are flushed as a whole, and what is short only at the end. */
+	/* Tables and batches of events are flushed as a whole, what is short only at the end. */
 	setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
 	code = options__parse(command, argc - skipped, argv + skipped, &opts);
 	if (code == EXIT_USAGE)

@@ -11,11 +11,15 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 
 enum { EXIT_GIVEN_UP = 1, EXIT_OF_SIGNAL = 128 };
+
+/* So long at most, whatever it computes. */
+#define MOST_NS (60ULL * NSEC_PER_SEC)
 
 enum { WAIT_SIGNAL, WAIT_DEADLINE, WAIT_CLOSE, NR_WAITS };
 
@@ -26,8 +30,10 @@ static struct {
 	sigset_t old;
 	int fds[NR_WAITS];
 	int wanted_fd;
-	bool wanted;	 /* written by the thread */
-	uint64_t due_ns; /* 0: not known */
+	bool safe;	     /* nothing can be lost any more */
+	bool wanted;	     /* written by the thread */
+	uint64_t due_ns;     /* 0: not known */
+	uint64_t due_cpu_ns; /* the process's CPU time then; 0: it is not due yet */
 	pthread_mutex_t words_lock;
 	void (*write)(void *ctx, char *text, size_t size);
 	void *ctx;
@@ -57,6 +63,32 @@ static void write_words(const char *text, size_t len)
 		(void)!write(STDERR_FILENO, text, len);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * NSEC_PER_SEC + used.tv_nsec;
+}
+
+/*
+ * How long it has not computed since the end was due: it waited for a reader or
+ * the kernel. On a slow machine, what the end takes it computes.
+ */
+static uint64_t waited_ns(void)
+{
+	uint64_t due_cpu_ns = __atomic_load_n(&stop.due_cpu_ns, __ATOMIC_ACQUIRE);
+	uint64_t since_ns, used_ns;
+
+	if (!due_cpu_ns)
+		return 0;
+	since_ns = clock__ns() - stop.due_ns;
+	used_ns = cpu_ns() - due_cpu_ns;
+	if (since_ns > MOST_NS)
+		return since_ns;
+	return since_ns > used_ns ? since_ns - used_ns : 0;
+}
+
 _Noreturn static void give_up(void)
 {
 	static const char head[] = "kvm_watcher: given up: what was to be written is not taken, or "
@@ -72,6 +104,24 @@ _Noreturn static void give_up(void)
 	text[len] = '\n';
 	write_words(text, len + 1);
 	_exit(EXIT_GIVEN_UP);
+}
+
+/* It is due now, or the grace may be over. */
+static void on_deadline(void)
+{
+	uint64_t expired, waited, grace_ns = (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC;
+
+	/* Set anew meanwhile. */
+	if (read(stop.fds[WAIT_DEADLINE], &expired, sizeof(expired)) != sizeof(expired))
+		return;
+	if (__atomic_load_n(&stop.safe, __ATOMIC_ACQUIRE))
+		return;
+	if (!stop.due_cpu_ns)
+		__atomic_store_n(&stop.due_cpu_ns, cpu_ns(), __ATOMIC_RELEASE);
+	waited = waited_ns();
+	if (waited >= grace_ns)
+		give_up();
+	clock__set_timer(stop.fds[WAIT_DEADLINE], clock__ns() + grace_ns - waited);
 }
 
 static void on_signal(void)
@@ -102,7 +152,7 @@ static void *wait_for_end(void *unused)
 		if (waits[WAIT_SIGNAL].revents)
 			on_signal();
 		else if (waits[WAIT_DEADLINE].revents)
-			give_up();
+			on_deadline();
 	}
 }
 
@@ -115,10 +165,10 @@ int stop__open(void)
 	signal(SIGPIPE, SIG_IGN);
 	pthread_sigmask(SIG_BLOCK, &set, &stop.old);
 	stop.open = true;
-	stop.wanted = false;
-	stop.due_ns = 0;
+	stop.wanted = stop.safe = false;
+	stop.due_ns = stop.due_cpu_ns = 0;
 	stop.fds[WAIT_SIGNAL] = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	stop.fds[WAIT_DEADLINE] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	stop.fds[WAIT_DEADLINE] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	stop.fds[WAIT_CLOSE] = eventfd(0, EFD_CLOEXEC);
 	stop.wanted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = -errno;
@@ -174,19 +224,17 @@ void stop__due(uint64_t at_ns)
 	if (due_ns && due_ns <= at_ns)
 		return;
 	__atomic_store_n(&stop.due_ns, at_ns, __ATOMIC_RELAXED);
-	clock__set_timer(stop.fds[WAIT_DEADLINE], at_ns + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC);
+	clock__set_timer(stop.fds[WAIT_DEADLINE], at_ns);
 }
 
 bool stop__is_late(void)
 {
-	uint64_t due_ns = __atomic_load_n(&stop.due_ns, __ATOMIC_RELAXED);
-
-	return due_ns && clock__ns() > due_ns + (uint64_t)STOP_GRACE_MS / 2 * NSEC_PER_MSEC;
+	return waited_ns() > (uint64_t)STOP_GRACE_MS / 2 * NSEC_PER_MSEC;
 }
 
 void stop__is_safe(void)
 {
-	timerfd_settime(stop.fds[WAIT_DEADLINE], 0, &(struct itimerspec){}, NULL);
+	__atomic_store_n(&stop.safe, true, __ATOMIC_RELEASE);
 }
 
 void stop__set_last_words(void (*write)(void *ctx, char *text, size_t size), void *ctx)

@@ -30,8 +30,10 @@ int stop__fd(void);
 bool stop__is_wanted(void);
 
 /*
- * The end is due at that time (CLOCK_MONOTONIC) at the latest: a grace after
- * it the process ends with exit code 1, even if it hangs. A signal sets this too.
+ * The end is due at that time (CLOCK_MONOTONIC) at the latest. When it has
+ * waited for a grace since then, for a reader or the kernel, the process ends
+ * with exit code 1. What it computes is not in the grace: on a slow machine
+ * that takes long. A signal sets this too.
  */
 void stop__due(uint64_t at_ns);
 
