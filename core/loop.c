@@ -425,6 +425,7 @@ static int measure(struct run *run)
 	run->now_ns = report__end(run->env, &run->attached);
 	summary__take(&run->summary);
 	summary__settle(&run->summary);
+	stop__goes_on();
 	/* Those that were still being written. */
 	report__events(&run->attached);
 	summary__count_left_out(&run->summary);

@@ -37,6 +37,9 @@ bool stop__is_wanted(void);
  */
 void stop__due(uint64_t at_ns);
 
+/* The kernel has answered; the grace begins anew, for the output. */
+void stop__goes_on(void);
+
 /*
  * Half of that grace is over: what takes long and is not needed is left out
  * now, and counted.
