@@ -100,6 +100,7 @@ struct attachment {
 	bool probed[NR_HOOK_KINDS];
 	bool shows_events;	     /* the user sees its single events */
 	struct ring_buffer *events;  /* of an object that has a map "events" */
+	uint64_t nr_at_end;	     /* events that were shown since the end was due, up to some */
 	uint64_t nr_left_out;	     /* events that the end of the run left no time for */
 	uint64_t read_until_ns;	     /* reading ends with the first event after that */
 	uint64_t since_ns, until_ns; /* the window: events are shown from .. to */

@@ -50,6 +50,8 @@ int events__prepare(struct bpf_object *obj, uint32_t asked_mib)
 	return ring ? bpf_map__set_max_entries(ring, events__ring_mib(asked_mib) << 20) : 0;
 }
 
+enum { ALWAYS_AT_END = 1000 };
+
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct attachment *at = ctx;
@@ -57,11 +59,14 @@ static int on_event(void *ctx, void *data, size_t size)
 	bool is_note = !event->ts_ns;
 	bool is_wanted = event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns;
 
-	/* The run has to end soon: the totals go first. */
-	if (!is_note && is_wanted && stop__is_late())
+	/* The run has to end soon: totals go first; for a few events there is always time. */
+	if (!is_note && is_wanted && at->nr_at_end >= ALWAYS_AT_END && stop__is_late()) {
 		at->nr_left_out++;
-	else if (is_note || is_wanted)
+	} else if (is_note || is_wanted) {
 		at->monitor->event(at, data, size);
+		if (at->nr_at_end < ALWAYS_AT_END && stop__goes_on())
+			at->nr_at_end++;
+	}
 	/* Negative: enough for now. */
 	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
 }

@@ -227,14 +227,15 @@ void stop__due(uint64_t at_ns)
 	clock__set_timer(stop.fds[WAIT_DEADLINE], at_ns);
 }
 
-void stop__goes_on(void)
+bool stop__goes_on(void)
 {
-	if (!__atomic_load_n(&stop.due_ns, __ATOMIC_RELAXED))
-		return;
+	if (!__atomic_load_n(&stop.due_cpu_ns, __ATOMIC_ACQUIRE))
+		return false;
 	__atomic_store_n(&stop.due_cpu_ns, cpu_ns(), __ATOMIC_RELEASE);
 	__atomic_store_n(&stop.due_ns, clock__ns(), __ATOMIC_RELEASE);
 	clock__set_timer(stop.fds[WAIT_DEADLINE],
 			 clock__ns() + (uint64_t)STOP_GRACE_MS * NSEC_PER_MSEC);
+	return true;
 }
 
 bool stop__is_late(void)

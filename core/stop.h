@@ -37,8 +37,8 @@ bool stop__is_wanted(void);
  */
 void stop__due(uint64_t at_ns);
 
-/* The kernel has answered; the grace begins anew, for the output. */
-void stop__goes_on(void);
+/* It does not hang: the grace begins anew. False: the end is not due yet. */
+bool stop__goes_on(void);
 
 /*
  * Half of that grace is over: what takes long and is not needed is left out
