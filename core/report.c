@@ -53,7 +53,9 @@ uint64_t report__begin(struct attach_env *env, const struct attachments *attache
 	return now;
 }
 
-uint64_t report__end(struct attach_env *env, const struct attachments *attached)
+/* New vCPUs first, then events, then what is counted. */
+static uint64_t look(struct attach_env *env, const struct attachments *attached,
+		     void (*look_at)(struct attachment *at, uint64_t now_ns))
 {
 	uint64_t now, read_ns;
 
@@ -61,24 +63,22 @@ uint64_t report__end(struct attach_env *env, const struct attachments *attached)
 	report__events(attached);
 	now = read_ns = clock__ns();
 	for (size_t i = 0; i < attached->nr; i++) {
-		attach__end(attached->list[i], now);
+		look_at(attached->list[i], now);
 		keep_up(attached, &read_ns);
 	}
 	return now;
 }
 
+uint64_t report__end(struct attach_env *env, const struct attachments *attached)
+{
+	return look(env, attached, attach__end);
+}
+
 uint64_t report__look(struct attach_env *env, const struct attachments *attached)
 {
-	uint64_t now, read_ns;
+	uint64_t now = look(env, attached, attach__look);
 
-	/* New vCPUs first, then events, then what is counted, then the slots of the ended. */
-	vcpus__refresh(env->vcpus);
-	report__events(attached);
-	now = read_ns = clock__ns();
-	for (size_t i = 0; i < attached->nr; i++) {
-		attach__look(attached->list[i], now);
-		keep_up(attached, &read_ns);
-	}
+	/* Last: their slots are given to others. */
 	vcpus__release_ended(env->vcpus);
 	return now;
 }
