@@ -10,6 +10,7 @@
 #include "../core/attach.h"
 #include "../core/broker.h"
 #include "../core/clock.h"
+#include "../core/events.h"
 #include "../core/log.h"
 #include "../core/loop.h"
 #include "../core/report.h"
@@ -125,13 +126,12 @@ static int no_monitor(const struct options *opts)
 }
 
 /* Single events go to the output; else, why not. */
-static const char *without_events(const struct options *opts, const struct monitor *m, bool alone)
+static const char *without_events(const struct attach_env *env, const struct monitor *m)
 {
-	if (opts->summary)
-		return "is of single events, and --summary leaves them out";
-	return opts->events || (alone && m->events_alone) ?
-		       NULL :
-		       "is of single events; add --events to have it";
+	if (events__are_shown(env, m))
+		return NULL;
+	return env->summary ? "is of single events, and --summary leaves them out" :
+			      "is of single events; add --events to have it";
 }
 
 static int choose_tables(struct options *opts)
@@ -139,6 +139,11 @@ static int choose_tables(struct options *opts)
 	struct chosen chosen[MAX_MONITORS];
 	struct table_ref refs[MAX_TABLES];
 	size_t nr = 0, nr_chosen = options__chosen(opts, chosen);
+	const struct attach_env env = {
+		.events = opts->events,
+		.summary = opts->summary,
+		.alone = nr_chosen == 1,
+	};
 
 	for (size_t i = 0; i < nr_chosen; i++) {
 		const struct monitor *m = chosen[i].monitor;
@@ -147,7 +152,7 @@ static int choose_tables(struct options *opts)
 		nr = tables__add(refs, nr, m->views, m->columns);
 		for (size_t j = first; m->event && j < nr; j++)
 			if (refs[j].view == &m->views[m->event_view])
-				refs[j].without = without_events(opts, m, nr_chosen == 1);
+				refs[j].without = without_events(&env, m);
 	}
 	return tables__choose(opts, refs, nr);
 }
@@ -197,43 +202,41 @@ static void check_events(const struct options *opts, const struct watch_options 
 	    watched->nr_chosen > 1 ? "have" : "has");
 }
 
-static bool writes_files(const struct options *opts, const struct watch_options *watched)
+static bool writes_files(const struct attach_env *env, const struct watch_options *watched)
 {
-	bool keeps_events = !opts->events && !opts->summary;
-
 	for (size_t i = 0; i < watched->nr_chosen; i++) {
 		const struct monitor *m = watched->chosen[i].monitor;
 
-		if (m->writes_files || (m->keeps_events && keeps_events))
+		if (m->writes_files || events__are_kept(env, m))
 			return true;
 	}
 	return false;
 }
 
 /* Files are opened when there is something to write, which may be the end of a long run. */
-static int check_temp_dir(const struct options *opts, const struct watch_options *watched)
+static int check_temp_dir(const struct attach_env *env, const struct watch_options *watched)
 {
 	char names[512];
 	int err;
 
-	if (!opts->temp_dir)
+	if (!env->temp_dir)
 		return 0;
-	if (!writes_files(opts, watched)) {
+	if (!writes_files(env, watched)) {
 		list_names(watched, names, sizeof(names));
 		say("--temp-dir: %s %s no file%s", names,
 		    watched->nr_chosen > 1 ? "write" : "writes",
-		    opts->events ? " with --events" : "");
+		    env->events ? " with --events" : "");
 		return 0;
 	}
-	err = tempfile__probe(opts->temp_dir);
+	err = tempfile__probe(env->temp_dir);
 	if (err == -ENOTDIR)
 		return usage_error("--temp-dir: \"%s\" or a part of it is a symbolic link or no "
 				   "directory; give a directory",
-				   opts->temp_dir);
+				   env->temp_dir);
 	if (err)
 		return usage_error("--temp-dir: no file can be made in \"%s\" (%s); give another "
 				   "directory",
-				   opts->temp_dir, strerror(-err));
+				   env->temp_dir, strerror(-err));
 	return 0;
 }
 
@@ -307,7 +310,7 @@ static int watch(const struct options *opts)
 	int err = -EPERM;
 
 	env.alone = watched.nr_chosen == 1;
-	if (check_temp_dir(opts, &watched))
+	if (check_temp_dir(&env, &watched))
 		return EXIT_USAGE;
 	sink.out = options__open_output(opts);
 	if (!sink.out)

@@ -203,7 +203,8 @@ static struct skeleton *open_skeleton(struct attachment *at, const struct hook *
 		err = bpf_program__set_autoload(skeleton__prog(skel, hook->prog), true);
 		at_entry |= hook->at_entry;
 	}
-	map__set_const(skel->obj, "no_events", !at->shows_events && !events__are_kept(at));
+	map__set_const(skel->obj, "no_events",
+		       !at->shows_events && !events__are_kept(at->env, at->monitor));
 	if (!err && !at->env->broker)
 		err = share(at, skel->obj, at_entry);
 	if (!err)
@@ -451,7 +452,7 @@ void attach__init(struct attachment *at, struct attach_env *env, const struct ch
 	at->env = env;
 	at->monitor = chosen->monitor;
 	at->config = chosen->config;
-	at->shows_events = events__are_shown(at);
+	at->shows_events = events__are_shown(env, at->monitor);
 	at->since_ns = UINT64_MAX;
 	for (size_t i = 0; i < MAX_NEEDS; i++)
 		at->progs[i] = at->link_fds[i] = -1;

@@ -30,17 +30,14 @@ uint32_t events__ring_mib(uint32_t asked_mib)
 	return mib;
 }
 
-bool events__are_shown(const struct attachment *at)
+bool events__are_shown(const struct attach_env *env, const struct monitor *m)
 {
-	const struct attach_env *env = at->env;
-
-	return at->monitor->event && !env->summary &&
-	       (env->events || (env->alone && at->monitor->events_alone));
+	return m->event && !env->summary && (env->events || (env->alone && m->events_alone));
 }
 
-bool events__are_kept(const struct attachment *at)
+bool events__are_kept(const struct attach_env *env, const struct monitor *m)
 {
-	return at->monitor->keeps_events && !at->env->events && !at->env->summary;
+	return m->keeps_events && !env->events && !env->summary;
 }
 
 int events__prepare(struct bpf_object *obj, uint32_t asked_mib)

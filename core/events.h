@@ -6,15 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct attach_env;
 struct attachment;
 struct bpf_object;
+struct monitor;
 struct row;
 
 /* The user sees them: of the only monitor where they are its rule, or as --events asks. */
-bool events__are_shown(const struct attachment *at);
+bool events__are_shown(const struct attach_env *env, const struct monitor *m);
 
 /* They go into a file of the monitor's instead. */
-bool events__are_kept(const struct attachment *at);
+bool events__are_kept(const struct attach_env *env, const struct monitor *m);
 
 /* Room in each ring, a power of 2: what was asked for at least; 0: what the host suggests. */
 uint32_t events__ring_mib(uint32_t asked_mib);

@@ -330,10 +330,9 @@ static void test_kinds(void **state)
 
 static bool shows_events(const struct monitor *m, bool alone, bool events, bool summary)
 {
-	struct attach_env env = { .alone = alone, .events = events, .summary = summary };
-	const struct attachment at = { .env = &env, .monitor = m };
+	const struct attach_env env = { .alone = alone, .events = events, .summary = summary };
 
-	return events__are_shown(&at);
+	return events__are_shown(&env, m);
 }
 
 /* The rule of the originals, which are -c, -d, -f, -i, -n and -w. */
