@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -27,8 +26,7 @@
 #include "../../core/report.h"
 #include "../../core/vcpus.h"
 #include "../../monitors/monitors.h"
-
-#define GUEST "build/tests/kvm_guest"
+#include "guest.h"
 
 enum { EXITS = 200, ROUNDS = 3 };
 
@@ -105,25 +103,6 @@ static void end(struct run *run)
 	report__total(&run->env, &(struct attachments){ .list = { at }, .nr = 1 }, 0, 0, now_ns);
 	output__flush(run->sink.out);
 	attach__close(at);
-}
-
-static pid_t run_guest(void)
-{
-	char ops[32];
-	int status;
-	pid_t pid;
-
-	snprintf(ops, sizeof(ops), "out=%d", EXITS);
-	pid = fork();
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stdout))
-			_exit(1);
-		execl(GUEST, GUEST, ops, NULL);
-		_exit(1);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	return pid;
 }
 
 static uint64_t number_of(struct json_object *row, const char *key)
@@ -226,7 +205,7 @@ static bool one_round(struct run *run, size_t monitor, pid_t *pid)
 
 	if (!begin(run, &run->comes, monitor))
 		return false;
-	*pid = run_guest();
+	*pid = run_guest(EXITS);
 	nr = program_ids(&run->comes, ids);
 	end(run);
 	/* The generator does one more for its end. */

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,8 +24,7 @@
 #include "../../core/report.h"
 #include "../../core/vcpus.h"
 #include "../../monitors/monitors.h"
-
-#define GUEST "build/tests/kvm_guest"
+#include "guest.h"
 
 enum { SINKS = 2, RUNS = 2, EXITS = 300, TIMES = 3 };
 
@@ -88,25 +86,6 @@ static void close_run(struct run *run)
 	broker__close(run->env.broker);
 }
 
-static pid_t run_guest(void)
-{
-	char ops[32];
-	int status;
-	pid_t pid;
-
-	snprintf(ops, sizeof(ops), "out=%d", EXITS);
-	pid = fork();
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stdout))
-			_exit(1);
-		execl(GUEST, GUEST, ops, NULL);
-		_exit(1);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	return pid;
-}
-
 /* Exits IO to user space of these processes in what a sink was shown. */
 static uint64_t count_exits(const char *text, const char *scope, const pid_t *pids)
 {
@@ -148,7 +127,7 @@ static void test_two_runs(void **state)
 	}
 	/* The first sink is shown each of three intervals, the second one all of them at once. */
 	for (int t = 0; t < TIMES; t++) {
-		pids[t] = run_guest();
+		pids[t] = run_guest(EXITS);
 		for (int i = 0; i < RUNS; i++) {
 			uint64_t now_ns = report__look(&runs[i].env, &runs[i].attached);
 
