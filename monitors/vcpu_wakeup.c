@@ -129,9 +129,10 @@ static const struct hook hooks[] = {
 	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
 
-	{ "kvm_vcpu_halt", HOOK_FENTRY, "kvm_vcpu_halt", PROG(halt_fentry),
-	  .gives = "the time of halts before they end", .applies = halts_in_halt },
+	/* The kprobe first: Debian's 6.12 attaches fentry to kvm_vcpu_halt() and never calls it. */
 	{ "kvm_vcpu_halt", HOOK_KPROBE, "kvm_vcpu_halt", PROG(halt_kprobe),
+	  .gives = "the time of halts before they end", .applies = halts_in_halt },
+	{ "kvm_vcpu_halt", HOOK_FENTRY, "kvm_vcpu_halt", PROG(halt_fentry),
 	  .applies = halts_in_halt },
 	{ "kvm_vcpu_halt", HOOK_FENTRY, "kvm_vcpu_block", PROG(halt_fentry_old),
 	  .gives = "the time of halts before they end", .applies = host__memslots_in_array },
