@@ -94,6 +94,19 @@ $(OUTPUT)/skel/%.skel.h: $(OUTPUT)/bpf/%.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q){ echo '/* NOLINTBEGIN */' && $(BPFTOOL) gen skeleton $< name $*_bpf && echo '/* NOLINTEND */'; } > $@
 
+# The types that any of the programs names, for compat/picked_types.c.
+CORE_TYPES := $(OUTPUT)/skel/core_types.h
+
+$(CORE_TYPES): $(patsubst %.bpf.c,$(OUTPUT)/bpf/%.bpf.o,$(notdir $(BPF_SOURCES)))
+	$(call say,TYPES,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q){ echo 'static const char *const core_types[] = {' && \
+		for object in $^; do $(BPFTOOL) btf dump file $$object format raw || exit; done | \
+		sed -nE "s/^\[[0-9]+\] (STRUCT|UNION|ENUM|ENUM64|TYPEDEF) '([A-Za-z0-9_]+)'.*/\2/p" | \
+		sed 's/\(.\)___.*/\1/' | LC_ALL=C sort -u | sed 's/.*/	"&",/' && echo '};'; } > $@
+
+$(OUTPUT)/compat/picked_types.o $(OUTPUT)/san/compat/picked_types.o $(OUTPUT)/lint/compat/picked_types.o: $(CORE_TYPES)
+
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)

@@ -13,6 +13,8 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
+#include "picked_types.h"
+
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
 /* And its first user namespace (PROC_USER_INIT_INO). */
@@ -63,8 +65,7 @@ const char *host__vendor_name(void)
 	return name;
 }
 
-/* The kernel's own types, read once; NULL when it has none. */
-static const struct btf *vmlinux(void)
+const struct btf *host__kernel_types(void)
 {
 	static struct btf *btf;
 
@@ -77,10 +78,11 @@ bool host__has_vendor_types(void)
 {
 	const char *type = host__vendors() & VENDOR_VMX ? "vcpu_vmx" : "vcpu_svm";
 
-	if (host__has_btf(host__vendor_name()) && host__sees_module_types())
+	if (host__has_btf(host__vendor_name()))
 		return true;
 	/* KVM is built in, or its modules have no BTF. */
-	return vmlinux() && btf__find_by_name_kind(vmlinux(), type, BTF_KIND_STRUCT) > 0;
+	return host__kernel_types() &&
+	       btf__find_by_name_kind(host__kernel_types(), type, BTF_KIND_STRUCT) > 0;
 }
 
 bool host__sees_module_types(void)
@@ -98,13 +100,16 @@ bool host__knows_target(const char *name)
 	char event[128];
 
 	snprintf(event, sizeof(event), "btf_trace_%s", name);
-	return vmlinux() && (btf__find_by_name_kind(vmlinux(), name, BTF_KIND_FUNC) > 0 ||
-			     btf__find_by_name_kind(vmlinux(), event, BTF_KIND_TYPEDEF) > 0);
+	return host__kernel_types() &&
+	       (btf__find_by_name_kind(host__kernel_types(), name, BTF_KIND_FUNC) > 0 ||
+		btf__find_by_name_kind(host__kernel_types(), event, BTF_KIND_TYPEDEF) > 0);
 }
 
 const char *host__btf_path(void)
 {
-	return host__sees_module_types() ? NULL : "/sys/kernel/btf/vmlinux";
+	const char *path = picked_types__path();
+
+	return path || host__sees_module_types() ? path : "/sys/kernel/btf/vmlinux";
 }
 
 bool host__has_kvm(void)
@@ -187,7 +192,7 @@ bool host__has_btf(const char *module)
 
 static bool btf_has_member(const char *type, const char *member)
 {
-	const struct btf *btf = vmlinux();
+	const struct btf *btf = host__kernel_types();
 	const struct btf_type *t;
 	bool found = false;
 	int id;
@@ -212,7 +217,8 @@ bool host__kretprobes_unlimited(void)
 
 bool host__can_cast(void)
 {
-	return vmlinux() && btf__find_by_name_kind(vmlinux(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	return host__kernel_types() &&
+	       btf__find_by_name_kind(host__kernel_types(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 }
 
 bool host__memslots_in_array(void)

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+struct btf;
+
 /* What hooks and monitors are for; 0: for all of them. */
 enum host_arch { ARCH_X86 = 1 << 0, ARCH_ARM64 = 1 << 1 };
 
@@ -71,11 +73,14 @@ bool host__sees_module_types(void);
 /* True when the kernel's own types, without those of modules, have that function or event. */
 bool host__knows_target(const char *name);
 
+/* The kernel's own types, read once; NULL when it has none. */
+const struct btf *host__kernel_types(void);
+
 /*
- * For .btf_custom_path, when an object is opened: the file that libbpf takes the
- * kernel's types from. Where it can't see those of modules, it gives up on a whole
- * object for one type that this kernel does not have, unless it is told the file.
- * NULL: it finds all by itself.
+ * For .btf_custom_path, when an object is opened that is to be loaded: the file that
+ * libbpf takes the kernel's types from (picked_types.h). Where that can't be made and
+ * libbpf can't see the types of modules, it gives up on a whole object for one type
+ * that this kernel does not have, unless it is told a file. NULL: it finds all by itself.
  */
 const char *host__btf_path(void);
 

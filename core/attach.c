@@ -188,7 +188,8 @@ static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
 /* only: the one program to load, or NULL for those of the chosen hooks. */
 static struct skeleton *open_skeleton(struct attachment *at, const struct hook *only)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = host__btf_path());
+	LIBBPF_OPTS(bpf_object_open_opts, opts,
+		    .btf_custom_path = at->env->broker ? NULL : host__btf_path());
 	struct skeleton *skel = at->monitor->open_skeleton(&opts);
 	bool at_entry = false;
 	int err = 0;

@@ -103,9 +103,10 @@ static size_t choose_slots(uint32_t max_vcpus)
 	return slots;
 }
 
-static struct vcpus_bpf *open_vcpus(void)
+static struct vcpus_bpf *open_vcpus(bool to_load)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = host__btf_path());
+	LIBBPF_OPTS(bpf_object_open_opts, opts,
+		    .btf_custom_path = to_load ? host__btf_path() : NULL);
 
 	return vcpus_bpf__open_opts(&opts);
 }
@@ -128,7 +129,7 @@ static int try_load(struct vcpus *v, bool ask_kernel)
 	int err;
 
 	vcpus_bpf__destroy(v->skel);
-	v->skel = open_vcpus();
+	v->skel = open_vcpus(true);
 	if (!v->skel)
 		return -errno;
 	err = bpf_map__set_max_entries(v->skel->maps.vcpus, v->nr_slots);
@@ -177,7 +178,7 @@ static struct vcpus *new_vcpus(const struct filter *filter)
 		return NULL;
 	v->filter = filter;
 	v->lister = v->find_end = v->ask_process = -1;
-	v->skel = open_vcpus();
+	v->skel = open_vcpus(false);
 	if (v->skel)
 		return v;
 	free(v);
@@ -474,7 +475,7 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 
 int vcpus__open_lister(void)
 {
-	struct vcpus_bpf *skel = open_vcpus();
+	struct vcpus_bpf *skel = open_vcpus(true);
 	struct bpf_link *link = NULL;
 	int fd = -1, err;
 

@@ -105,8 +105,14 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* stat: "PID (COMM) STATE ..."; COMM may hold spaces, newlines and brackets. */
-static int read_stat(int fd, char *comm, size_t comm_size, uint64_t *start)
+/* PF_KTHREAD in include/linux/sched.h. */
+enum { KERNEL_THREAD = 0x00200000 };
+
+/*
+ * stat: "PID (COMM) STATE ..."; COMM may hold spaces, newlines and brackets. in_kernel,
+ * which may be NULL: it is a thread of the kernel.
+ */
+static int read_stat(int fd, char *comm, size_t comm_size, uint64_t *start, bool *in_kernel)
 {
 	char *data, *open, *close;
 	int err, field;
@@ -127,6 +133,8 @@ static int read_stat(int fd, char *comm, size_t comm_size, uint64_t *start)
 	for (field = 2, close++; field < 22 && close; field++) {
 		close = strchr(close, ' ');
 		close = close ? close + 1 : NULL;
+		if (in_kernel && close && field == 8)
+			*in_kernel = strtoul(close, NULL, 10) & KERNEL_THREAD;
 	}
 	if (!close)
 		goto cleanup;
@@ -615,16 +623,18 @@ static void open_names_of_thread(int dir, struct process_files *files)
 		closedir(tasks);
 }
 
-static int open_files(int dir, struct process_files *files)
+static int open_stat(int dir, struct process_files *files)
 {
 	memset(files, 0, sizeof(*files));
 	files->cmdline = -1;
 	files->stat = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
-	if (files->stat < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+	return files->stat >= 0 ? 0 : errno == ENOENT ? -ESRCH : -errno;
+}
+
+static void open_all_names(int dir, struct process_files *files)
+{
 	if (!open_names(dir, files))
 		open_names_of_thread(dir, files);
-	return 0;
 }
 
 int vm__open_process(const char *procfs, pid_t pid, struct process_files *files)
@@ -633,7 +643,9 @@ int vm__open_process(const char *procfs, pid_t pid, struct process_files *files)
 
 	if (dir < 0)
 		return dir;
-	err = open_files(dir, files);
+	err = open_stat(dir, files);
+	if (!err)
+		open_all_names(dir, files);
 	close(dir);
 	return err;
 }
@@ -644,7 +656,7 @@ int vm__name_process(struct process_files *files, pid_t pid, struct vm *vm)
 	int err;
 
 	*vm = (struct vm){ .pid = pid };
-	err = read_stat(files->stat, comm, sizeof(comm), &vm->start_time);
+	err = read_stat(files->stat, comm, sizeof(comm), &vm->start_time, NULL);
 	vm->start_time = to_initial("/proc", vm->start_time);
 	if (!err)
 		read_name(files, comm, vm);
@@ -659,17 +671,22 @@ static int probe(const char *procfs, pid_t pid, struct vm *vm, bool name_any)
 	int dir = open_dir(procfs, pid), err;
 	char comm[VM_NAME_LEN] = "";
 	struct process_files files;
+	bool in_kernel = false;
 
 	*vm = (struct vm){ .pid = pid };
 	if (dir < 0)
 		return dir;
-	err = open_files(dir, &files);
+	err = open_stat(dir, &files);
 	if (err)
 		goto cleanup;
-	err = read_stat(files.stat, comm, sizeof(comm), &vm->start_time);
+	err = read_stat(files.stat, comm, sizeof(comm), &vm->start_time, &in_kernel);
+	/* They hold no descriptors, and are most processes of a small host. */
+	if (!err && in_kernel && !name_any)
+		err = -ENXIO;
 	if (!err) {
 		int first = dir;
 
+		open_all_names(dir, &files);
 		vm->start_time = to_initial(procfs, vm->start_time);
 		err = count_descriptors(dir, vm, kcmp_pid);
 		if (err == -ENXIO || err == -ESRCH)
@@ -749,7 +766,7 @@ uint64_t vm__task_start(const char *procfs, pid_t pid, pid_t tid)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	start = read_stat(fd, NULL, 0, &start) ? 0 : to_initial(procfs, start);
+	start = read_stat(fd, NULL, 0, &start, NULL) ? 0 : to_initial(procfs, start);
 	close(fd);
 	return start;
 }

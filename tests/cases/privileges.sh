@@ -63,7 +63,7 @@ done
 is "... all of its threads" "$threads" "$filtered"
 is "-v says it" 1 "$(grep -c "runs as uid $uid with .*, no_new_privs and a seccomp filter" "$TMP/watch.err")"
 is "who loads and attaches" "kvm_watcher-bpf 0 0 0 0" "$(field "$broker" Name Uid)"
-"$TMP/renamed" --name=web1 out=300 >"$TMP/guest.json" &
+"$TMP/renamed" --name=web1 out=299 sleep=500 >"$TMP/guest.json" &
 guest=$!
 wait "$guest"
 watch_end
