@@ -22,6 +22,13 @@ struct list_row {
 	struct row row;
 	const char *kind;
 	const char *vmm;
+	const char *vmm_version;
+	const char *uuid;
+	const char *libvirt_name;
+	const char *kube_namespace;
+	const char *kube_vmi;
+	const char *pod_uid;
+	const char *cgroup;
 	uint32_t vcpus;
 	uint64_t memory_bytes;
 	uint64_t rss_bytes;
@@ -52,6 +59,20 @@ const struct column list_columns[] = {
 	    .help = "resident memory of the VMM's process"),
 	COL(exits, "EXITS", COL_U64, ROLE_COUNTER, .views = IN_VCPUS,
 	    .help = "KVM's own count since the vCPU was made"),
+	COL(vmm_version, "VERSION", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "the VMM's, where the path of its executable has it"),
+	COL(uuid, "UUID", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "what the VMM was told to give the guest"),
+	COL(libvirt_name, "LIBVIRT", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "libvirt's name of the VM, by its scope in machine.slice"),
+	COL(kube_namespace, "NAMESPACE", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "Kubernetes' namespace of a VM of KubeVirt"),
+	COL(kube_vmi, "VMI", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "its VirtualMachineInstance"),
+	COL(pod_uid, "POD_UID", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "UID of the Kubernetes pod that the VMM runs in, by its cgroup"),
+	COL(cgroup, "CGROUP", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
+	    .help = "path of the VMM's cgroup"),
 	{},
 };
 
@@ -123,6 +144,11 @@ static int list_process(struct listed *list, const struct vm *process, bool know
 	return 0;
 }
 
+static const char *or_null(const char *text)
+{
+	return *text ? text : NULL;
+}
+
 static double to_mib(uint64_t bytes)
 {
 	return bytes == UINT64_MAX ? NAN : bytes / 1048576.0;
@@ -130,7 +156,7 @@ static double to_mib(uint64_t bytes)
 
 static bool chosen(const struct filter *filter, const struct listed_vm *vm)
 {
-	return filter__has_vm(filter, vm->process->pid, vm->label);
+	return filter__has_vm(filter, vm->process->pid, vm->label, &vm->process->who);
 }
 
 static void begin(struct output *out, int view)
@@ -151,6 +177,7 @@ static void write_vms(struct output *out, const struct filter *filter, const str
 	begin(out, VIEW_VMS);
 	for (size_t i = 0; i < list->nr; i++) {
 		const struct listed_vm *vm = &list->vms[i];
+		const struct identity *who = &vm->process->who;
 		uint64_t rss = vm->process->rss_bytes;
 		uint64_t memory =
 			vm->mem_pages ? vm->mem_pages * sysconf(_SC_PAGESIZE) : UINT64_MAX;
@@ -161,6 +188,13 @@ static void write_vms(struct output *out, const struct filter *filter, const str
 				 .pid = vm->process->pid },
 			.kind = "vm",
 			.vmm = vm->process->vmm,
+			.vmm_version = or_null(who->vmm_version),
+			.uuid = or_null(who->uuid),
+			.libvirt_name = or_null(who->libvirt_name),
+			.kube_namespace = or_null(who->kube_namespace),
+			.kube_vmi = or_null(who->kube_vmi),
+			.pod_uid = or_null(who->pod_uid),
+			.cgroup = or_null(who->cgroup),
 			.vcpus = vm->vcpus,
 			.memory_bytes = memory,
 			.memory_mib = to_mib(memory),

@@ -164,13 +164,55 @@ static int parse_tables(struct options *opts, const char *arg)
 	return 0;
 }
 
+static int parse_pod(struct filter *filter, const char *arg)
+{
+	const char *slash = strchr(filter->pattern, '/');
+
+	if (!slash || slash == filter->pattern || !slash[1] || strchr(slash + 1, '/'))
+		return usage_error("--vm: \"%s\" is not a pod; give pod:NAMESPACE/NAME, such as "
+				   "pod:default/web or 'pod:*/web*'",
+				   arg);
+	if (!strncmp(slash + 1, "virt-launcher-", strlen("virt-launcher-")))
+		return usage_error("--vm: \"%s\": names of pods are not known; give that of the "
+				   "VirtualMachineInstance, or the pod's UID, as in --list",
+				   arg);
+	return 0;
+}
+
+/* --vm: "uuid:", "pod:", "cgroup:", or a pattern of names. */
+static int parse_identity(struct filter *filter, const char *arg)
+{
+	static const char *const words[] = {
+		[VM_BY_UUID] = "uuid:",
+		[VM_BY_POD] = "pod:",
+		[VM_BY_CGROUP] = "cgroup:",
+	};
+
+	filter->vm = filter->pattern = arg;
+	filter->vm_by = VM_BY_NAME;
+	for (int i = VM_BY_UUID; i <= VM_BY_CGROUP; i++)
+		if (!strncmp(arg, words[i], strlen(words[i]))) {
+			filter->vm_by = i;
+			filter->pattern = arg + strlen(words[i]);
+		}
+	if (filter->vm_by == VM_BY_POD)
+		return parse_pod(filter, arg);
+	if (filter->vm_by == VM_BY_CGROUP && !*filter->pattern)
+		return usage_error("--vm: the cgroup is empty; give a shell pattern for its path, "
+				   "such as 'cgroup:*web*'");
+	if (filter->vm_by == VM_BY_UUID && !identity__copy_uuid(filter->uuid, filter->pattern))
+		return usage_error("--vm: \"%s\" is not a UUID; give all of it, such as "
+				   "uuid:2d1b1c5e-6a3f-4b0c-9d57-0c6f2d1e8a41, as in --list",
+				   filter->pattern);
+	return 0;
+}
+
 static int parse_pattern(struct options *opts, const char *arg)
 {
 	if (!*arg)
 		return usage_error("--vm: the pattern is empty; give a VM's name or a shell "
 				   "pattern such as 'web*'");
-	opts->filter.vm = arg;
-	return 0;
+	return parse_identity(&opts->filter, arg);
 }
 
 /* "N" or "N-M", up to a comma or the end. */
@@ -227,8 +269,10 @@ static int parse_hooks(struct options *opts, const char *arg)
 
 const struct option_row filter_options[] = {
 	{ "vm_pid", 'p', "PID", "only the VMs of this process", GROUP_SELECTION, parse_pid },
-	{ "vm", 0, "NAME", "only VMs whose name matches this shell pattern", GROUP_SELECTION,
-	  parse_pattern },
+	{ "vm", 0, "NAME",
+	  "only VMs of this name (a shell pattern), or uuid:UUID, pod:NAMESPACE/NAME, "
+	  "cgroup:PATTERN",
+	  GROUP_SELECTION, parse_pattern },
 	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION,
 	  parse_vcpus },
 	{},

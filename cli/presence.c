@@ -18,11 +18,11 @@ static bool is_chosen(const struct filter *filter, const struct vm *vm)
 {
 	char label[VM_NAME_LEN + 16];
 
-	if (filter__has_vm(filter, vm->pid, vm->name))
+	if (filter__has_vm(filter, vm->pid, vm->name, &vm->who))
 		return true;
 	for (unsigned int nth = 2; nth <= vm->nr_vms; nth++) {
 		snprintf(label, sizeof(label), "%s#%u", vm->name, nth);
-		if (filter__has_vm(filter, vm->pid, label))
+		if (filter__has_vm(filter, vm->pid, label, &vm->who))
 			return true;
 	}
 	return false;

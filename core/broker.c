@@ -228,6 +228,7 @@ static int open_process(pid_t pid, struct handed *handed)
 		return err;
 	handed->fds[FDS_OTHER] = files.stat;
 	handed->fds[FDS_OTHER + 1] = files.cmdline;
+	handed->fds[FDS_OTHER + 2] = files.cgroup;
 	memcpy(handed->text, files.exe, sizeof(files.exe));
 	return 0;
 }
@@ -504,6 +505,7 @@ int broker__open_process(struct broker *b, pid_t pid, struct process_files *file
 
 	files->stat = handed__take(&handed, FDS_OTHER);
 	files->cmdline = handed__take(&handed, FDS_OTHER + 1);
+	files->cgroup = handed__take(&handed, FDS_OTHER + 2);
 	memcpy(files->exe, handed.text, sizeof(files->exe));
 	handed__close(&handed);
 	return err;

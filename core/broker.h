@@ -34,7 +34,7 @@ enum {
 	FDS_PROGS = FDS_MAPS + MAX_MAPS, /* of needs[] */
 	FDS_LINKS = FDS_PROGS + MAX_NEEDS,
 	FDS_OTHER = FDS_LINKS + MAX_NEEDS, /* what the question was about */
-	MAX_FDS = FDS_OTHER + 2,
+	MAX_FDS = FDS_OTHER + 3,
 };
 
 /* What it answers. */

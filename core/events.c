@@ -14,6 +14,7 @@
 #include "sink.h"
 #include "skeleton.h"
 #include "stop.h"
+#include "summary.h"
 #include "window.h"
 
 uint32_t events__ring_mib(uint32_t asked_mib)
@@ -111,8 +112,10 @@ void events__row(const struct attachment *at, const struct row *row)
 {
 	const struct monitor *m = at->monitor;
 
-	for (size_t i = 0; i < at->env->nr_sinks; i++)
+	for (size_t i = 0; i < at->env->nr_sinks; i++) {
+		summary__write_vms(at->env, &at->env->sinks[i]);
 		if (selection__has(sink__selection(&at->env->sinks[i]), m->columns,
 				   1U << m->event_view, row))
 			output__row(at->env->sinks[i].out, row, 0);
+	}
 }

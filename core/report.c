@@ -13,6 +13,7 @@
 #include "monitor.h"
 #include "records.h"
 #include "samples.h"
+#include "summary.h"
 #include "vcpus.h"
 #include "window.h"
 
@@ -244,6 +245,7 @@ static void write_all(struct attach_env *env, const struct attachments *attached
 	unsigned int lines = lines_per_table(attached, &window);
 	uint64_t read_ns = clock__ns();
 
+	summary__write_vms(env, &env->sinks[sink]);
 	output__set_clock(window.out, clock__real_offset_ns());
 	output__begin_window(window.out, scope, since_ns, now_ns);
 	for (size_t i = 0; i < attached->nr; i++) {

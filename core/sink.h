@@ -14,6 +14,7 @@ struct sink {
 	uint64_t interval_ns;		   /* 0: it is shown totals only */
 	uint64_t since_ns;		   /* what its next interval begins with */
 	uint64_t due_ns;		   /* and when it ends */
+	uint64_t told_vms;		   /* VMs of this run that it was told who they are */
 };
 
 enum { MAX_SINKS = 8 };

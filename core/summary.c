@@ -139,6 +139,40 @@ void summary__write_start(const struct summary *s, const struct about *about)
 	json_object_put(hooks);
 }
 
+static void add_text(struct json_object *obj, const char *key, const char *text)
+{
+	json_object_object_add(obj, key, *text ? json_object_new_string(text) : NULL);
+}
+
+static void write_vm(void *ctx, const struct vm_ref *vm)
+{
+	struct json_object *obj = json_object_new_object();
+	uint64_t now_ns = clock__ns();
+	struct sink *sink = ctx;
+
+	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
+	json_object_object_add(obj, "scope", json_object_new_string("vm"));
+	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));
+	add_time(obj, "time", now_ns + clock__real_offset_ns());
+	json_object_object_add(obj, "vm", json_object_new_string(vm->label));
+	json_object_object_add(obj, "vm_id", json_object_new_string(vm->id));
+	json_object_object_add(obj, "pid", json_object_new_uint64(vm->tgid));
+	add_text(obj, "vmm", vm->vmm);
+	add_text(obj, "vmm_version", vm->who.vmm_version);
+	add_text(obj, "uuid", vm->who.uuid);
+	add_text(obj, "libvirt_name", vm->who.libvirt_name);
+	add_text(obj, "kube_namespace", vm->who.kube_namespace);
+	add_text(obj, "kube_vmi", vm->who.kube_vmi);
+	add_text(obj, "pod_uid", vm->who.pod_uid);
+	add_text(obj, "cgroup", vm->who.cgroup);
+	output__object(sink->out, obj);
+}
+
+void summary__write_vms(const struct attach_env *env, struct sink *sink)
+{
+	vcpus__tell_new(env->vcpus, &sink->told_vms, write_vm, sink);
+}
+
 /* The program at entries: what the hooks that it calls cost together. */
 static struct json_object *entry_object(const struct summary *s)
 {

@@ -12,6 +12,7 @@
 struct attach_env;
 struct attachment;
 struct json_object;
+struct sink;
 
 struct summary {
 	const struct attach_env *env;
@@ -42,6 +43,9 @@ void summary__begin(struct summary *s, uint64_t start_ns);
 
 /* The first object of the output. */
 void summary__write_start(const struct summary *s, const struct about *about);
+
+/* One object for each VM that the sink has not been told of: before rows of it. */
+void summary__write_vms(const struct attach_env *env, struct sink *sink);
 
 /* The window has ended: until now the hooks were complete, and half a pair is a loss. */
 void summary__take(struct summary *s);

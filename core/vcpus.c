@@ -367,10 +367,13 @@ static void name_process(struct broker *broker, struct vm_ref *vm, const struct 
 	if (!err)
 		err = vm__name_process(&files, info->tgid, &found);
 	if (err || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
-	    found.start_time > info->start_ns / NSEC_PER_TICK + 1)
+	    found.start_time > info->start_ns / NSEC_PER_TICK + 1) {
 		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
-	else
-		snprintf(vm->name, sizeof(vm->name), "%s", found.name);
+		return;
+	}
+	snprintf(vm->name, sizeof(vm->name), "%s", found.name);
+	snprintf(vm->vmm, sizeof(vm->vmm), "%s", found.vmm);
+	vm->who = found.who;
 }
 
 static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_info *info)
@@ -386,10 +389,13 @@ static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_
 	}
 	vm->nth++;
 	/* Looking at a process with hundreds of VMs takes long: once is enough. */
-	if (sibling)
+	if (sibling) {
 		memcpy(vm->name, sibling->name, sizeof(vm->name));
-	else
+		memcpy(vm->vmm, sibling->vmm, sizeof(vm->vmm));
+		vm->who = sibling->who;
+	} else {
 		name_process(broker, vm, info);
+	}
 	if (vm->nth == 1)
 		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
 	else
@@ -411,7 +417,7 @@ static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->next = v->vms;
 	name_vm(v->broker, vm, info);
 	v->vms = vm;
-	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label);
+	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label, &vm->who);
 	return vm;
 }
 
@@ -422,6 +428,25 @@ static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *inf
 		    vm->start_ns == info->start_ns)
 			return vm;
 	return new_vm(v, info);
+}
+
+/* A process and its first VM have one id. */
+static bool has_older_twin(const struct vm_ref *vm)
+{
+	for (const struct vm_ref *other = vm->next; other; other = other->next)
+		if (!strcmp(other->id, vm->id))
+			return true;
+	return false;
+}
+
+void vcpus__tell_new(const struct vcpus *v, uint64_t *told,
+		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx)
+{
+	/* The latest is the first of them. */
+	for (const struct vm_ref *vm = v->vms; vm && vm->nr > *told; vm = vm->next)
+		if (vm->chosen && !has_older_twin(vm))
+			tell(ctx, vm);
+	*told = v->nr_vms;
 }
 
 static bool is_later(const struct vcpu_info *now, uint64_t vcpu, uint64_t exits)

@@ -39,6 +39,8 @@ struct vm_ref {
 	bool chosen;   /* by -p and --vm */
 	char name[64]; /* of the process: all its VMs have it */
 	char id[VM_ID_LEN];
+	char vmm[24]; /* "": not known */
+	struct identity who;
 	char label[72]; /* the same, "#2" etc. behind it for a process's further VMs */
 };
 
@@ -127,6 +129,13 @@ struct ended_asked {
  * namespace. False where it is not known.
  */
 bool vcpus__process_ended(const struct vcpus *vcpus, struct ended_asked *asked, uint32_t tgid);
+
+/*
+ * Calls tell() once for each VM that -p and --vm choose and that came after the first
+ * *told of this run, and moves *told on. Cheap where none came.
+ */
+void vcpus__tell_new(const struct vcpus *vcpus, uint64_t *told,
+		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx);
 
 /* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);

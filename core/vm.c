@@ -21,16 +21,11 @@
 #include <linux/kcmp.h>
 
 #include "../output/text.h"
+#include "args.h"
 #include "clock.h"
 #include "vm.h"
 
-enum { MAX_CMDLINE = 256 * 1024 };
-
-/* A command line, cut into its NUL-terminated arguments. */
-struct args {
-	char *data;
-	size_t len;
-};
+enum { MAX_CMDLINE = 256 * 1024, MAX_CGROUPS = 64 * 1024 };
 
 /* Descriptors of KVM that a process holds. */
 struct held {
@@ -85,14 +80,6 @@ static char *read_file(int dir, const char *name, size_t max, size_t *len)
 	return data;
 }
 
-static void copy_name(char *dst, size_t size, const char *src)
-{
-	size_t len = text__cut(src, strnlen(src, size), size - 1);
-
-	memcpy(dst, src, len);
-	dst[len] = '\0';
-}
-
 static bool has_prefix(const char *s, const char *prefix)
 {
 	return !strncmp(s, prefix, strlen(prefix));
@@ -128,7 +115,7 @@ static int read_stat(int fd, char *comm, size_t comm_size, uint64_t *start, bool
 		goto cleanup;
 	*close = '\0';
 	if (comm)
-		copy_name(comm, comm_size, open + 1);
+		args__copy(comm, comm_size, open + 1);
 	/* The text after ")" is field 3 once its space is passed. */
 	for (field = 2, close++; field < 22 && close; field++) {
 		close = strchr(close, ' ');
@@ -151,65 +138,6 @@ static uint64_t to_initial(const char *procfs, uint64_t start)
 	enum { NSEC_PER_TICK = 10000000 };
 
 	return strcmp(procfs, "/proc") ? start : start - clock__boot_offset_ns() / NSEC_PER_TICK;
-}
-
-static const char *next_arg(const struct args *args, const char *arg)
-{
-	const char *end = args->data + args->len;
-
-	arg = arg ? arg + strlen(arg) + 1 : args->data;
-	return arg < end ? arg : NULL;
-}
-
-/* The value of the last "OPTION VALUE" or "OPTION=VALUE". */
-static const char *option_value(const struct args *args, const char *option)
-{
-	const char *arg, *value = NULL;
-	size_t len = strlen(option);
-
-	for (arg = next_arg(args, NULL); arg; arg = next_arg(args, arg)) {
-		if (strncmp(arg, option, len))
-			continue;
-		if (arg[len] == '=') {
-			value = arg + len + 1;
-		} else if (!arg[len]) {
-			arg = next_arg(args, arg);
-			if (!arg)
-				break;
-			value = arg;
-		}
-	}
-	return value;
-}
-
-/*
- * Copies the value of key from QEMU's "KEY=VALUE,KEY=VALUE", where ",," is a
- * comma and the first item may come without its key, which then is implied.
- */
-static void copy_item(char *dst, size_t size, const char *list, const char *key,
-		      const char *implied)
-{
-	size_t key_len = strlen(key);
-	bool first, wanted;
-	char *item, *to;
-
-	item = strdup(list);
-	if (!item)
-		return;
-	for (first = true; *list; first = false) {
-		for (to = item; *list && (*list != ',' || list[1] == ','); list++) {
-			list += *list == ',';
-			*to++ = *list;
-		}
-		*to = '\0';
-		list += *list == ',';
-		wanted = !strncmp(item, key, key_len) && item[key_len] == '=';
-		if (wanted)
-			copy_name(dst, size, item + key_len + 1);
-		else if (first && implied && !strchr(item, '='))
-			copy_name(dst, size, item);
-	}
-	free(item);
 }
 
 /*
@@ -236,10 +164,10 @@ static void copy_socket_name(char *dst, size_t size, const char *path)
 		*slash = '\0';
 		/* The system's own directories name no VM. */
 		if (strcmp(name, "/tmp") && strcmp(name, "/run") && strcmp(name, "/var/run"))
-			copy_name(dst, size, base_name(name));
+			args__copy(dst, size, base_name(name));
 		return;
 	}
-	copy_name(dst, size, base_name(name));
+	args__copy(dst, size, base_name(name));
 }
 
 /* How each VMM is told a name. They leave vm->name alone where there is none. */
@@ -247,12 +175,12 @@ static void copy_socket_name(char *dst, size_t size, const char *path)
 /* -name X, -name guest=X,debug-threads=on; libvirt writes the latter. */
 static void name_qemu(const struct args *args, struct vm *vm)
 {
-	const char *value = option_value(args, "-name");
+	const char *value = args__option(args, "-name");
 
 	if (!value)
-		value = option_value(args, "--name");
+		value = args__option(args, "--name");
 	if (value)
-		copy_item(vm->name, sizeof(vm->name), value, "guest", "guest");
+		args__copy_item(vm->name, sizeof(vm->name), value, "guest", "guest");
 }
 
 /*
@@ -261,14 +189,14 @@ static void name_qemu(const struct args *args, struct vm *vm)
  */
 static void name_cloud_hypervisor(const struct args *args, struct vm *vm)
 {
-	const char *socket = option_value(args, "--api-socket");
-	const char *platform = option_value(args, "--platform");
+	const char *socket = args__option(args, "--api-socket");
+	const char *platform = args__option(args, "--platform");
 	char path[PATH_MAX] = "";
 
 	if (platform)
-		copy_item(vm->name, sizeof(vm->name), platform, "uuid", NULL);
+		args__copy_item(vm->name, sizeof(vm->name), platform, "uuid", NULL);
 	if (socket)
-		copy_item(path, sizeof(path), socket, "path", "path");
+		args__copy_item(path, sizeof(path), socket, "path", "path");
 	if (path[0])
 		copy_socket_name(vm->name, sizeof(vm->name), path);
 }
@@ -276,11 +204,11 @@ static void name_cloud_hypervisor(const struct args *args, struct vm *vm)
 /* --id X, with and without the jailer, which passes it on. */
 static void name_firecracker(const struct args *args, struct vm *vm)
 {
-	const char *socket = option_value(args, "--api-sock");
-	const char *id = option_value(args, "--id");
+	const char *socket = args__option(args, "--api-sock");
+	const char *id = args__option(args, "--id");
 
 	if (id)
-		copy_name(vm->name, sizeof(vm->name), id);
+		args__copy(vm->name, sizeof(vm->name), id);
 	else if (socket)
 		copy_socket_name(vm->name, sizeof(vm->name), socket);
 }
@@ -288,13 +216,13 @@ static void name_firecracker(const struct args *args, struct vm *vm)
 /* --name X, else the control socket: -s PATH, --socket PATH. */
 static void name_crosvm(const struct args *args, struct vm *vm)
 {
-	const char *socket = option_value(args, "--socket");
-	const char *name = option_value(args, "--name");
+	const char *socket = args__option(args, "--socket");
+	const char *name = args__option(args, "--name");
 
 	if (!socket)
-		socket = option_value(args, "-s");
+		socket = args__option(args, "-s");
 	if (name)
-		copy_name(vm->name, sizeof(vm->name), name);
+		args__copy(vm->name, sizeof(vm->name), name);
 	else if (socket)
 		copy_socket_name(vm->name, sizeof(vm->name), socket);
 }
@@ -302,10 +230,10 @@ static void name_crosvm(const struct args *args, struct vm *vm)
 /* --name X; it calls a VM guest-PID otherwise. (-n is its network, not a name.) */
 static void name_kvmtool(const struct args *args, struct vm *vm)
 {
-	const char *name = option_value(args, "--name");
+	const char *name = args__option(args, "--name");
 
 	if (name)
-		copy_name(vm->name, sizeof(vm->name), name);
+		args__copy(vm->name, sizeof(vm->name), name);
 	else
 		snprintf(vm->name, sizeof(vm->name), "guest-%d", vm->pid);
 }
@@ -353,24 +281,38 @@ static const struct vmm *identify(char *exe, const struct args *args)
 	return vmm;
 }
 
-/* vm->name and vm->vmm. */
+/* Where its text is not known it is "". */
+static void read_identity(struct process_files *files, const struct args *args, struct vm *vm)
+{
+	const char *exe = !files->exe[0] && args->len ? args->data : files->exe;
+	char *cgroups = NULL;
+	size_t len;
+
+	if (files->cgroup >= 0)
+		cgroups = read_fd(files->cgroup, MAX_CGROUPS, &len);
+	identity__read(&vm->who, vm->vmm, exe, args, cgroups ? cgroups : "");
+	free(cgroups);
+}
+
+/* vm->name, vm->vmm and vm->who. */
 static void read_name(struct process_files *files, const char *comm, struct vm *vm)
 {
 	struct args args = {};
 	const struct vmm *vmm;
 
-	copy_name(vm->vmm, sizeof(vm->vmm), comm);
-	copy_name(vm->name, sizeof(vm->name), comm);
+	args__copy(vm->vmm, sizeof(vm->vmm), comm);
+	args__copy(vm->name, sizeof(vm->name), comm);
 	if (files->cmdline >= 0)
 		args.data = read_fd(files->cmdline, MAX_CMDLINE, &args.len);
 	vmm = identify(files->exe, &args);
 	if (vmm) {
-		copy_name(vm->vmm, sizeof(vm->vmm), vmm->name);
+		args__copy(vm->vmm, sizeof(vm->vmm), vmm->name);
 		if (args.len)
 			vmm->read_name(&args, vm);
 	}
 	if (!vm->name[0])
-		copy_name(vm->name, sizeof(vm->name), comm);
+		args__copy(vm->name, sizeof(vm->name), comm);
+	read_identity(files, &args, vm);
 	free(args.data);
 }
 
@@ -582,6 +524,7 @@ static bool open_names(int dir, struct process_files *files)
 
 	files->exe[len > 0 ? len : 0] = '\0';
 	files->cmdline = openat(dir, "cmdline", O_RDONLY | O_CLOEXEC);
+	files->cgroup = openat(dir, "cgroup", O_RDONLY | O_CLOEXEC);
 	return !ended;
 }
 
@@ -591,13 +534,17 @@ static void close_files(struct process_files *files)
 		close(files->stat);
 	if (files->cmdline >= 0)
 		close(files->cmdline);
-	files->stat = files->cmdline = -1;
+	if (files->cgroup >= 0)
+		close(files->cgroup);
+	files->stat = files->cmdline = files->cgroup = -1;
 }
 
 static void reopen_names(int dir, struct process_files *files)
 {
 	if (files->cmdline >= 0)
 		close(files->cmdline);
+	if (files->cgroup >= 0)
+		close(files->cgroup);
 	open_names(dir, files);
 }
 
@@ -626,7 +573,7 @@ static void open_names_of_thread(int dir, struct process_files *files)
 static int open_stat(int dir, struct process_files *files)
 {
 	memset(files, 0, sizeof(*files));
-	files->cmdline = -1;
+	files->cmdline = files->cgroup = -1;
 	files->stat = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
 	return files->stat >= 0 ? 0 : errno == ENOENT ? -ESRCH : -errno;
 }

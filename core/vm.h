@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "identity.h"
+
 enum { VM_NAME_LEN = 64, VM_ID_LEN = 48 };
 
 struct vm {
@@ -22,12 +24,13 @@ struct vm {
 	unsigned int nr_vms;	/* kvm-vm descriptors held */
 	unsigned int nr_vcpus;	/* kvm-vcpu:N descriptors held */
 	uint64_t rss_bytes;	/* VmRSS */
+	struct identity who;
 };
 
 /*
  * Looks at one process below procfs ("/proc", or a recorded tree in tests).
  * 0: a VM. -ESRCH: no such process. -ENXIO: it holds no KVM VM descriptor.
- * -EACCES: its descriptors can't be read. vm->pid, name, vmm and start_time
+ * -EACCES: its descriptors can't be read. vm->pid, name, vmm, who and start_time
  * are set whenever the process exists.
  */
 int vm__probe(const char *procfs, pid_t pid, struct vm *vm);
@@ -37,14 +40,14 @@ int vm__probe(const char *procfs, pid_t pid, struct vm *vm);
  * the link of the executable; reading, and making sense of it, takes none.
  */
 struct process_files {
-	int stat, cmdline; /* cmdline may be -1 */
-	char exe[4096];	   /* "": not known */
+	int stat, cmdline, cgroup; /* the latter two may be -1 */
+	char exe[4096];		   /* "": not known */
 };
 
 /* 0, or -ESRCH, -EACCES... and nothing is open. */
 int vm__open_process(const char *procfs, pid_t pid, struct process_files *files);
 
-/* Sets vm->pid, name, vmm and start_time, and closes the files. 0, or -ESRCH. */
+/* Sets vm->pid, name, vmm, who and start_time, and closes the files. 0, or -ESRCH. */
 int vm__name_process(struct process_files *files, pid_t pid, struct vm *vm);
 
 /* All VMs, sorted by pid; *vms is to be freed. 0 or -errno. */

@@ -102,7 +102,7 @@ is "--output=DIR/: a file for each table" "KVM_EXIT.csv KVM_TIMER.csv KVM_USERSP
 is "--output=DIR/: nothing on standard output" 0 "$(wc -c <"$TMP/out")"
 kvm_watcher -e -t 0.1 --format=json --output="$TMP/rows.json" >"$TMP/out" 2>"$TMP/err"
 is "--output=FILE: all of it" "start summary" \
-	"$(jq -r 'select(.monitor == "kvm_watcher") | .scope' "$TMP/rows.json" | paste -sd ' ' -)"
+	"$(jq -r 'select(.monitor == "kvm_watcher" and .scope != "vm") | .scope' "$TMP/rows.json" | paste -sd ' ' -)"
 for question in "-e -t 0.1" list; do
 	# shellcheck disable=SC2086
 	kvm_watcher $question --output=/dev/full >"$TMP/out" 2>"$TMP/err"
@@ -183,6 +183,39 @@ if kvm_watcher list 2>&1 | grep -q 'no VM runs now'; then
 	kvm_watcher -e -t 0.1 >"$TMP/out" 2>"$TMP/err"
 	is "no VM" 1 "$(grep -c 'no VM runs; waiting' "$TMP/err")"
 fi
+
+# Who a VM is: the generator takes names that look like QEMU's options; tests/unit/test_identity.c has real ones.
+cp "$(command -v kvm_guest)" "$TMP/qemu-kvm"
+uuid=5a9fc181-957e-5c32-9e5a-2de5e9673531
+rm -f "$TMP/gate"
+"$TMP/qemu-kvm" --start-on="$TMP/gate" --name -uuid=$uuid --name=/var/run/kubevirt-private/x --name=guest=shop_cart-0 \
+	--vms=2 out=3 >"$TMP/guest.json" &
+who_pid=$!
+until kvm_watcher list --vm=uuid:5A9FC181-957E-5C32-9E5A-2DE5E9673531 --format=json >"$TMP/list.json" 2>/dev/null &&
+      jq -es 'map(select(.kind == "vcpu")) | length == 2' "$TMP/list.json" >/dev/null || ! kill -0 $who_pid 2>/dev/null; do
+	sleep 0.1
+done
+who='[.vm, .pid, .vmm, .vmm_version, .uuid, .libvirt_name, .kube_namespace, .kube_vmi]'
+for nth in '' '#2'; do
+	echo "[\"shop_cart-0$nth\",$who_pid,\"qemu\",null,\"$uuid\",null,\"shop\",\"cart-0\"]"
+done >"$TMP/who"
+is "--list --vm=uuid:... has who they are" "$(cat "$TMP/who")" \
+	"$(jq -c "select(.kind == \"vm\") | $who" "$TMP/list.json")"
+cgroup=$(jq -rs 'map(select(.kind == "vm"))[0].cgroup' "$TMP/list.json")
+is "... and their cgroup" "$cgroup" "$(cut -d : -f 3- /proc/$who_pid/cgroup | grep -Fxm 1 -e "$cgroup")"
+watch -e --vm='pod:shop/cart*' --interval=0.2
+: >"$TMP/gate"
+wait $who_pid
+watch_end
+is "a run tells it once" "$(cat "$TMP/who")" \
+	"$(jq -c "select(.scope == \"vm\") | $who" "$TMP/watch.json" | sort)"
+is "... before the rows, which can be joined" '[8,0]' "$(jq -cs '. as $all | [range(length) | select($all[.].table)
+	| . as $i | $all[:$i] | any(.scope == "vm" and .vm_id == $all[$i].vm_id and .cgroup == "'"$cgroup"'")]
+	| [($all | map(select(.scope == "total" and .table == "KVM_USERSPACE_EXIT" and .reason == "IO") | .count) | add // 0),
+	(map(select(. | not)) | length)]' "$TMP/watch.json")"
+kvm_watcher -e -t 0.1 --vm=uuid:$uuid >"$TMP/out" 2>"$TMP/err"
+is "--vm=uuid:... that is not there" 1 "$(grep -c "no VM .*'uuid:$uuid'\|no VM runs" "$TMP/err")"
+refuses "--vm=uuid: that is none" 2 '"xyz" is not a UUID; give all of it' -e --vm=uuid:xyz
 
 # Its VM ends while programs are loaded.
 guest_at_gate 1 out=1

@@ -163,6 +163,8 @@ static void test_defaults(void **state)
 	assert_false(opts->verbose || opts->check || opts->list || opts->events || opts->self_cost);
 }
 
+#define POD_HINT "give pod:NAMESPACE/NAME, such as pod:default/web or 'pod:*/web*'"
+
 static void test_values(void **state)
 {
 	const struct options *opts;
@@ -188,6 +190,31 @@ static void test_values(void **state)
 	assert_string_equal(accepts("-e --vm --vcpu")->filter.vm, "--vcpu");
 	assert_string_equal(accepts("-e --temp-dir=/var/a")->temp_dir, "/var/a");
 	assert_true(accepts("-e --events")->events);
+	opts = accepts("-e --vm=uuid:8A7D3C1E-52F4-4F0B-9A4E-1F2D3C4B5A69");
+	assert_int_equal(opts->filter.vm_by, VM_BY_UUID);
+	assert_string_equal(opts->filter.uuid, "8a7d3c1e-52f4-4f0b-9a4e-1f2d3c4b5a69");
+	opts = accepts("-e --vm=pod:shop/cart*");
+	assert_int_equal(opts->filter.vm_by, VM_BY_POD);
+	assert_string_equal(opts->filter.pattern, "shop/cart*");
+	assert_string_equal(opts->filter.vm, "pod:shop/cart*");
+	opts = accepts("-e --vm=pod:shop/cart* --vm=cgroup:/machine.slice/*");
+	assert_int_equal(opts->filter.vm_by, VM_BY_CGROUP);
+	assert_string_equal(opts->filter.pattern, "/machine.slice/*");
+	assert_int_equal(accepts("-e --vm=cgroup:x --vm=uuid")->filter.vm_by, VM_BY_NAME);
+	assert_int_equal(accepts("-e --vm=[u]uid:x")->filter.vm_by, VM_BY_NAME);
+	refuses("-e --vm=uuid:xyz", "--vm: \"xyz\" is not a UUID; give all of it, such as "
+				    "uuid:2d1b1c5e-6a3f-4b0c-9d57-0c6f2d1e8a41, as in --list");
+	refuses("-e --vm=cgroup:", "--vm: the cgroup is empty; give a shell pattern "
+				   "for its path, such as 'cgroup:*web*'");
+	refuses("-e --vm=pod:", "--vm: \"pod:\" is not a pod; " POD_HINT);
+	refuses("-e --vm=pod:web", "--vm: \"pod:web\" is not a pod; " POD_HINT);
+	refuses("-e --vm=pod:/web", "--vm: \"pod:/web\" is not a pod; " POD_HINT);
+	refuses("-e --vm=pod:a/", "--vm: \"pod:a/\" is not a pod; " POD_HINT);
+	refuses("-e --vm=pod:a/b/c", "--vm: \"pod:a/b/c\" is not a pod; " POD_HINT);
+	refuses("-e --vm=pod:a/virt-launcher-w-x7k2p",
+		"--vm: \"pod:a/virt-launcher-w-x7k2p\": names of pods "
+		"are not known; give that of the VirtualMachineInstance, or the pod's UID, as in "
+		"--list");
 	refuses("-f --events --summary",
 		"--events asks for single events and --summary for none; give one of them");
 }
