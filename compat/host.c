@@ -221,6 +221,12 @@ bool host__can_cast(void)
 	       btf__find_by_name_kind(host__kernel_types(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 }
 
+bool host__locks_maps(void)
+{
+	return host__kernel_types() &&
+	       btf__find_by_name_kind(host__kernel_types(), "bpf_map_memory", BTF_KIND_STRUCT) > 0;
+}
+
 bool host__memslots_in_array(void)
 {
 	static int known = -1;

@@ -61,6 +61,9 @@ bool host__kretprobes_unlimited(void);
 /* True where BPF programs have bpf_rdonly_cast(): since 6.2. */
 bool host__can_cast(void);
 
+/* True where the memory of BPF maps counts as locked (RLIMIT_MEMLOCK): until 5.10. */
+bool host__locks_maps(void);
+
 /* True where KVM keeps memory slots in a sorted array (struct kvm_memslots until 5.16). */
 bool host__memslots_in_array(void);
 

@@ -16,6 +16,7 @@
 #include "entry.h"
 #include "events.h"
 #include "iter.h"
+#include "limits.h"
 #include "log.h"
 #include "histogram.h"
 #include "map.h"
@@ -59,6 +60,8 @@ static const char *refusal_text(const struct hook *hook, int err)
 	switch (-err) {
 	case EPERM:
 	case EACCES:
+		if (limits__is_shortage(err))
+			return limits__reason(err);
 		if (host__sees_module_types())
 			return "this kernel refuses it (EPERM)";
 		if ((hook->kind == HOOK_FENTRY || hook->kind == HOOK_TP_BTF) &&
@@ -74,7 +77,7 @@ static const char *refusal_text(const struct hook *hook, int err)
 	case EINVAL:
 		return "this kernel rejects it (EINVAL)";
 	default:
-		return strerror(-err);
+		return limits__reason(err);
 	}
 }
 
@@ -242,6 +245,8 @@ static int find_refused(struct attachment *at, int load_err)
 		skeleton__destroy(skel);
 		if (!err)
 			continue;
+		if (limits__is_shortage(err))
+			return err;
 		refuse_for(at, &at->needs[i], err);
 		found++;
 	}
@@ -302,6 +307,8 @@ static int attach_chosen(struct attachment *at)
 				      &at->links[i]);
 		if (!refused)
 			continue;
+		if (limits__is_shortage(refused))
+			return refused;
 		refuse_for(at, need, refused);
 		err = -EAGAIN;
 	}
@@ -433,6 +440,9 @@ static int try_load(struct attachment *at)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)
 		return -EOPNOTSUPP;
+	err = limits__check_memory();
+	if (err)
+		return err;
 	at->skel = open_skeleton(at, NULL);
 	if (!at->skel)
 		return -errno;
@@ -440,6 +450,9 @@ static int try_load(struct attachment *at)
 	if (err) {
 		skeleton__destroy(at->skel);
 		at->skel = NULL;
+		/* Others would be refused for the same reason, which is not theirs. */
+		if (limits__is_shortage(err))
+			return err;
 		err = find_refused(at, err);
 		return err ? err : -EAGAIN;
 	}
@@ -544,6 +557,8 @@ static int load(struct attachment *at, bool again)
 	int err = broker__load(at->env->broker, at->monitor, again, &handed);
 
 	take_hooks(at, &handed);
+	if (!err)
+		err = limits__check_memory();
 	if (!err) {
 		at->state = calloc(1, at->monitor->state_size + 1);
 		err = at->state ? 0 : -ENOMEM;
@@ -599,7 +614,12 @@ int attach__attach(struct attachment *at)
 
 int attach__open_file(const struct attachment *at, struct tempfile *file)
 {
-	return broker__open_file(at->env->broker, at->monitor, file);
+	int err = broker__open_file(at->env->broker, at->monitor, file);
+
+	/* The other process has said why. */
+	if (err)
+		log__fail();
+	return err;
 }
 
 int attach__iterator(const struct attachment *at, const char *need)

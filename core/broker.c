@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "entry.h"
 #include "grace.h"
+#include "limits.h"
 #include "log.h"
 #include "monitor.h"
 #include "skeleton.h"
@@ -381,7 +382,7 @@ struct broker *broker__start(const struct broker_options *opts)
 	int sockets[2];
 
 	if (!b || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets)) {
-		say("the privileged process can't be started: %s", strerror(errno));
+		say("the privileged process can't be started: %s", limits__reason(-errno));
 		free(b);
 		return NULL;
 	}
@@ -394,8 +395,10 @@ struct broker *broker__start(const struct broker_options *opts)
 	}
 	close(sockets[1]);
 	if (b->pid < 0)
-		say("the privileged process can't be started: %s", strerror(errno));
-	else if (!receive_handed(b->socket, &ready) && !ready.err)
+		say("the privileged process can't be started: %s", limits__reason(-errno));
+	else if (receive_handed(b->socket, &ready))
+		say("the privileged process has ended before it could load anything");
+	else if (!ready.err)
 		return b;
 	broker__close(b);
 	return NULL;

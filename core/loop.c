@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "events.h"
 #include "filter.h"
+#include "limits.h"
 #include "log.h"
 #include "monitor.h"
 #include "report.h"
@@ -319,13 +320,16 @@ static bool started(const struct attachment *at, int err)
 	if (err == -EOPNOTSUPP)
 		say("%s: nothing of it can be measured on this host (see --check)",
 		    at->monitor->name);
+	else if (limits__is_shortage(err))
+		say("%s: can't be started: %s", at->monitor->name, limits__reason(err));
 	else if (err)
-		say("%s: can't be started: %s (-v shows libbpf's messages)", at->monitor->name,
-		    strerror(-err));
+		say_failed("%s: can't be started: %s (-v shows libbpf's messages)",
+			   at->monitor->name, limits__reason(err));
 	return !err;
 }
 
-static void load_all(struct run *run)
+/* 0, or -errno of a shortage: what is missing is not the host's fault, and nothing is measured. */
+static int load_all(struct run *run)
 {
 	for (size_t i = 0; i < run->opts->nr_chosen && !stop__is_wanted(); i++) {
 		struct attachment *at = &run->attachments[i];
@@ -333,29 +337,36 @@ static void load_all(struct run *run)
 
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
+		else if (limits__is_shortage(err))
+			return err;
 	}
+	return 0;
 }
 
 /* Loads all before the first is attached: loading takes long, and all count from one moment on. */
 static int attach_all(struct run *run)
 {
+	int short_of = load_all(run);
 	size_t nr_loaded;
 
-	load_all(run);
 	nr_loaded = run->attached.nr;
 	run->attached.nr = 0;
 	for (size_t i = 0; i < nr_loaded; i++) {
 		struct attachment *at = run->attached.list[i];
 		int err;
 
-		if (stop__is_wanted()) {
+		if (short_of || stop__is_wanted()) {
 			attach__close(at);
 			continue;
 		}
 		err = attach__attach(at);
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
+		else if (limits__is_shortage(err))
+			short_of = err;
 	}
+	if (short_of)
+		return short_of;
 	if (stop__is_wanted()) {
 		say("stopped before anything was watched");
 		return -EINTR;
@@ -409,7 +420,7 @@ static int measure(struct run *run)
 	start_intervals(run->env, run->now_ns);
 	err = loop__open(&loop, run);
 	if (err) {
-		say("can't wait for events: %s", strerror(-err));
+		say("can't wait for events: %s", limits__reason(err));
 		goto cleanup;
 	}
 	summary__write_start(&run->summary, &run->opts->about);
@@ -437,7 +448,7 @@ static int measure(struct run *run)
 	if (!err)
 		err = -flush(run->env);
 	if (err && err != -EPIPE)
-		say("can't write the output: %s", strerror(-err));
+		say("can't write the output: %s", limits__reason(err));
 	/* Nothing more can be lost; but the kernel may take its time to detach. */
 	stop__is_safe();
 	for (size_t i = 0; i < run->attached.nr; i++)
