@@ -7,7 +7,6 @@
 
 #include "../core/attach.h"
 #include "../core/clock.h"
-#include "../core/log.h"
 #include "../core/monitor.h"
 #include "../core/tempfile.h"
 
@@ -234,6 +233,5 @@ void dirty_pages__write(struct dirty_pages *pages, const struct attachment *at,
 		err = output__flush(out);
 		output__free(out);
 	}
-	if (!tempfile__close(&file) && err)
-		say("%s: %s: %s", at->monitor->name, file.path, strerror(err));
+	tempfile__close(&file, err);
 }

@@ -226,9 +226,11 @@ int output__flush(struct output *out)
 
 	for (size_t i = 0; i < out->nr_files; i++) {
 		struct output *file = out->files[i];
+		bool failed = ferror(file->stream);
 
 		errno = 0;
-		if (fflush(file->stream) && !file->err)
+		failed |= fflush(file->stream) != 0;
+		if (failed && !file->err)
 			file->err = errno ? errno : EIO;
 		/* Who gets to know it decides. */
 		clearerr(file->stream);
