@@ -499,6 +499,59 @@ int attach__attach_hooks(struct attachment *at)
 	return err;
 }
 
+/* The module that a hook goes with, as 1 << enum host_module; 0: none. */
+static unsigned int module_of(const struct hook *hook)
+{
+	/* The kernel counts the users of what all others are attached to. */
+	if (hook->kind != HOOK_KPROBE || hook->at_entry || !strncmp(hook->target, "__x64_sys_", 10))
+		return 0;
+	if (hook->vendors)
+		return 1U << (hook->vendors & VENDOR_VMX ? MODULE_KVM_INTEL : MODULE_KVM_AMD);
+	return 1U << MODULE_KVM;
+}
+
+static bool goes_with(const struct need_state *need, unsigned int modules)
+{
+	return need->hook && module_of(need->hook) & modules;
+}
+
+size_t attach__count_in(const struct attachment *at, unsigned int modules)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++)
+		nr += goes_with(&at->needs[i], modules);
+	return nr;
+}
+
+void attach__reattach_hooks(struct attachment *at, unsigned int modules)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct need_state *need = &at->needs[i];
+		int err;
+
+		if (!goes_with(need, modules))
+			continue;
+		at->gone[i] = at->links[i];
+		at->links[i] = NULL;
+		err = attach_hook(at, skeleton__prog(at->skel, need->hook->prog), need->hook,
+				  &at->links[i]);
+		if (!err)
+			continue;
+		need->why[0] = '\0';
+		refuse(need, need->hook, err);
+		need->hook = NULL;
+	}
+}
+
+void attach__drop_gone(struct attachment *at)
+{
+	for (size_t i = 0; i < MAX_NEEDS; i++) {
+		bpf_link__destroy(at->gone[i]);
+		at->gone[i] = NULL;
+	}
+}
+
 void attach__detach_hooks(struct attachment *at)
 {
 	/* Backwards: tables list first what later hooks lean on. */
@@ -610,6 +663,22 @@ int attach__attach(struct attachment *at)
 	else if (at->monitor->attached)
 		at->monitor->attached(at);
 	return err;
+}
+
+size_t attach__again(struct attachment *at, unsigned int modules)
+{
+	struct handed handed;
+
+	if (!attach__count_in(at, modules))
+		return 0;
+	/* Whoever closes the last descriptor waits for the kernel: not this process. */
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (goes_with(&at->needs[i], modules))
+			close_fd(&at->link_fds[i]);
+	if (broker__reattach(at->env->broker, at->monitor, modules, &handed) != -EPIPE)
+		take_hooks(at, &handed);
+	handed__close(&handed);
+	return attach__count_in(at, modules);
 }
 
 int attach__open_file(const struct attachment *at, struct tempfile *file)

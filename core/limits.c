@@ -34,8 +34,7 @@ static bool locks_maps(void)
 	struct __user_cap_data_struct data[2];
 
 	return host__locks_maps() && !syscall(SYS_capget, &head, data) &&
-	       (data[0].effective >> CAP_SYS_ADMIN & 1 ||
-		data[1].effective >> (CAP_BPF - 32) & 1);
+	       (data[0].effective >> CAP_SYS_ADMIN & 1 || data[1].effective >> (CAP_BPF - 32) & 1);
 }
 
 static const struct limit {

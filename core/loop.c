@@ -18,13 +18,17 @@
 #include "filter.h"
 #include "limits.h"
 #include "log.h"
+#include "modules.h"
 #include "monitor.h"
 #include "report.h"
 #include "stop.h"
 #include "summary.h"
 #include "vcpus.h"
 
-enum { PAUSE_NS = 5 * NSEC_PER_MSEC };
+enum {
+	PAUSE_NS = 5 * NSEC_PER_MSEC,
+	MODULES_NS = 500 * NSEC_PER_MSEC, /* hooks that have gone with a module are noticed */
+};
 
 /* What the loop waits for; epoll's data. */
 enum loop_source {
@@ -34,6 +38,7 @@ enum loop_source {
 	SOURCE_VMM,
 	SOURCE_PAUSE, /* of the events */
 	SOURCE_ROOM,  /* for new vCPUs */
+	SOURCE_MODULES,
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
 	SOURCE_EVENTS, /* of attached[0], and so on */
@@ -47,6 +52,7 @@ struct run {
 	uint64_t now_ns;	     /* of the last look */
 	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
 	uint64_t room_ns; /* not to be made before then */
+	struct modules modules;
 	struct summary summary;
 };
 
@@ -61,6 +67,23 @@ static int open_timer(uint64_t at_ns)
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	if (fd >= 0 && clock__set_timer(fd, at_ns)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Time and again; or -1. */
+static int open_ticks(uint64_t every_ns)
+{
+	const struct timespec every = {
+		.tv_sec = every_ns / NSEC_PER_SEC,
+		.tv_nsec = every_ns % NSEC_PER_SEC,
+	};
+	const struct itimerspec when = { .it_interval = every, .it_value = every };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0 && timerfd_settime(fd, 0, &when, NULL)) {
 		close(fd);
 		return -1;
 	}
@@ -169,6 +192,8 @@ static int loop__open(struct loop *loop, const struct run *run)
 		if (run->attached.list[i]->events)
 			err = loop__add(loop, SOURCE_EVENTS + i,
 					ring_buffer__epoll_fd(run->attached.list[i]->events));
+	if (!err && modules__matter(&run->attached))
+		err = loop__add(loop, SOURCE_MODULES, open_ticks(MODULES_NS));
 	if (!err && run->vmm >= 0)
 		err = loop__add(loop, SOURCE_VMM, run->vmm);
 	if (!err)
@@ -296,6 +321,10 @@ static int loop__run(struct loop *loop, struct run *run)
 			if (err)
 				return -err;
 			continue;
+		case SOURCE_MODULES:
+			if (read(loop->fds[SOURCE_MODULES], &expired, sizeof(expired)) > 0)
+				modules__look(&run->modules, &run->attached);
+			continue;
 		case SOURCE_PAUSE:
 			loop__resume_events(loop, run);
 			continue;
@@ -346,9 +375,11 @@ static int load_all(struct run *run)
 /* Loads all before the first is attached: loading takes long, and all count from one moment on. */
 static int attach_all(struct run *run)
 {
-	int short_of = load_all(run);
 	size_t nr_loaded;
+	int short_of;
 
+	modules__init(&run->modules);
+	short_of = load_all(run);
 	nr_loaded = run->attached.nr;
 	run->attached.nr = 0;
 	for (size_t i = 0; i < nr_loaded; i++) {
@@ -433,6 +464,8 @@ static int measure(struct run *run)
 		err = loop__run(&loop, run);
 	}
 	stop__due(clock__ns());
+	if (loop.fds[SOURCE_MODULES] > 0)
+		modules__look(&run->modules, &run->attached);
 	run->now_ns = report__end(run->env, &run->attached);
 	summary__take(&run->summary);
 	summary__settle(&run->summary);

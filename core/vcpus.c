@@ -69,6 +69,9 @@ static const struct {
 					       "preempted the same program on that CPU" },
 	[LOST_EVENTS] = { "events",
 			  "single events for which the ring had no room; counters have them" },
+	[LOST_HOOKS_GONE] = { "hooks_gone",
+			      "hooks that went with a module that was unloaded; what happened "
+			      "until they were attached again is missing" },
 };
 
 const char *lost__name(enum lost what)

@@ -130,4 +130,191 @@ if planned disk && has_tool "a full disk" unshare; then
 	fi
 	part_ends
 fi
+# A VMM exits, execs or forks while its vCPU is in KVM_RUN. The generator that exits has no time to report.
+amid()
+{
+	kvm_guest --amid="$1" out=40 spin=200 >"$TMP/amid.$1" 2>"$TMP/guest.err" &
+	amid_pid=$!
+	wait $amid_pid
+}
+
+# of PID FILTER: what is counted in the whole run, by VM
+of()
+{
+	jq -rs "[.[] | select(.scope == \"total\" and .pid == $1 and ($2))] | group_by(.vm_id) |
+		map(map(.count) | add) | join(\" \")" "$TMP/watch.json"
+}
+
+io='.monitor == "vm_exit" and .kind == "userspace" and .reason == "IO"'
+if planned vmm; then
+	: >"$TMP/guest.json"
+	if watch -e -l -o --interval=0.2; then
+		amid exit
+		exits=$amid_pid
+		amid exec
+		execs=$amid_pid
+		amid fork
+		forks=$amid_pid
+		# What a VMM that has ended holds no more is seen at the next look.
+		sleep 0.5
+		guest out=3
+		printf '{"pid":%s}\n' "$exits" "$execs" "$forks" >>"$TMP/guest.json"
+		watch_end
+		is "exit in KVM_RUN: exits" 40 "$(of "$exits" "$io")"
+		is "exit in KVM_RUN: the KVM_RUN that it ended, too" 41 "$(of "$exits" '.name == "KVM_RUN"')"
+		is "exec in KVM_RUN: exits of the VM before and the one after" "40 8" "$(of "$execs" "$io")"
+		is "exec in KVM_RUN: KVM_RUNs, of the process" 49 "$(of "$execs" '.name == "KVM_RUN"' | tr ' ' '\n' |
+			awk '{ sum += $1 } END { print sum }')"
+		is "fork in KVM_RUN: exits" 41 "$(of "$forks" "$io")"
+		is "no VM of the process that was forked" "$(printf '%s\n' "$exits" "$execs" "$forks" | sort -n | tr '\n' ' ')" \
+			"$(jq -rs --argjson other "$(jq -s '.[0].pid' "$TMP/guest.json")" '[.[] |
+				select(.monitor == "vm_exit" and .pid != null and .pid != $other) | .pid] | unique |
+				map("\(.) ") | add' "$TMP/watch.json")"
+		is "nothing stays open" 0 "$(jq -s 'map(select(.scope == "total") | .open // 0) | add' "$TMP/watch.json")"
+		# The last one had ended half a second before the end of the run.
+		is "no time goes on" 0 "$(jq -s '.[-1].duration_ns as $all | map(select(.scope == "total" and
+			.name == "KVM_RUN" and .total_ns > $all - 5e8)) | length' "$TMP/watch.json")"
+		no_loss "nothing is lost"
+	else
+		fail "kvm_watcher starts beside VMMs that end"
+	fi
+	# Of slots that were not freed there would be none left.
+	if watch -e --max-vcpus=24 --interval=0.2; then
+		: >"$TMP/guest.json"
+		for round in 1 2 3 4 5 6 7 8 9; do
+			pids=
+			for what in exit exec fork; do
+				kvm_guest --amid=$what out=5 spin=50 >"$TMP/amid.$what.$round" 2>/dev/null &
+				echo "{\"pid\":$!}" >>"$TMP/guest.json"
+				pids="$pids $!"
+			done
+			# shellcheck disable=SC2086 # these are several
+			wait $pids
+		done
+		watch_end
+		is "27 VMMs that end while they run, in 24 slots: exits" $((9 * (5 + 5 + 8 + 6))) \
+			"$(jq -s "[.[] | select(.scope == \"total\" and ($io)) | .count] | add" "$TMP/watch.json")"
+		no_loss "27 VMMs that end while they run, in 24 slots: nothing is lost"
+	fi
+	part_ends
+fi
+
+# unload MODULE...: of those, last first; their messages in $TMP/rmmod
+unload()
+{
+	: >"$TMP/rmmod"
+	for module; do
+		rmmod "$module" >>"$TMP/rmmod" 2>&1 || echo "$module stays" >>"$TMP/rmmod"
+	done
+}
+
+load_again()
+{
+	while read -r module; do
+		insmod "/modules/$module" 2>/dev/null
+	done </modules/order
+}
+
+# says TEXT: within some seconds, on stderr; so often
+times=1
+says()
+{
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+		test "$(grep -c "$1" "$TMP/watch.err")" -ge $times && return
+		sleep 0.2
+	done
+	return 1
+}
+
+dirtied()
+{
+	jq -s '[.[] | select(.scope == "total" and .table == "DIRTY_SLOTS") | .count] | add' "$TMP/watch.json"
+}
+
+if planned reload; then
+	vendor=kvm_amd
+	everyone=1
+	# Hooks that let the module go: kprobes. Here it is unloaded and loaded while no VM runs.
+	if watch -d --temp-dir="$TMP"; then
+		guest dirty=40
+		unload $vendor kvm
+		is "-d: the modules can be unloaded" 0 "$(wc -l <"$TMP/rmmod")"
+		holds "-d: that hooks are gone is said" says 'kvm: unloaded, and [1-9] hooks\|kvm, kvm_amd: unloaded'
+		load_again
+		holds "-d: that they are there again, too" says 'loaded again; of \([1-9]\) hooks that had gone \1 are'
+		guest dirty=50
+		# Faster than it is looked at.
+		unload $vendor kvm
+		load_again
+		times=2
+		says "loaded again; of"
+		times=1
+		guest dirty=60
+		watch_end
+		is "-d: exit status" 0 $?
+		is "-d: pages before and after" 150 "$(dirtied)"
+		holds "-d: what had gone is counted" test "$(summary .lost.hooks_gone)" -ge 2
+		is "-d: nothing else is lost" 0 "$(summary '.lost | del(.hooks_gone) | add')"
+		is "-d: both times" 2 "$(grep -c 'loaded again; of' "$TMP/watch.err")"
+		grep 'loaded' "$TMP/watch.err" | sed 's/^/# /'
+	else
+		fail "-d starts"
+	fi
+	if lacks vm_exit kprobe,iter 'kvm_exit|kvm_entry' >"$TMP/lacks"; then
+		skip "-e by kprobes" "$(cat "$TMP/lacks")"
+	elif watch -e --hooks=kprobe,iter; then
+		guest cpuid=40
+		unload $vendor kvm
+		load_again
+		holds "-e by kprobes: they are there again" says 'loaded again; of'
+		guest cpuid=50
+		watch_end
+		is "-e by kprobes: exits before and after" 90 \
+			"$(jq -s '[.[] | select(.scope == "total" and .class == "cpuid") | .count] | add' "$TMP/watch.json")"
+	else
+		fail "-e by kprobes starts"
+	fi
+	# The kernel counts who uses an event: the vendor's module may go, where nothing is in it.
+	if watch -e; then
+		guest cpuid=40
+		unload $vendor kvm
+		is "-e: kvm stays, and says so; the vendor's module goes" "kvm stays" "$(grep stays "$TMP/rmmod")"
+		load_again
+		guest cpuid=50
+		watch_end
+		is "-e: exits before and after" 90 \
+			"$(jq -s '[.[] | select(.scope == "total" and .class == "cpuid") | .count] | add' "$TMP/watch.json")"
+		is "-e: nothing is lost" 0 "$(summary '.lost | add')"
+	else
+		fail "-e starts"
+	fi
+	# Where maps count as locked memory, and the limit can't be raised.
+	if kvm_watcher --check --format=json 2>/dev/null | jq -e '.host.kernel | startswith("5.10.")' >/dev/null; then
+		# shellcheck disable=SC2016,SC3045
+		with_caps 38,39 sh -c 'ulimit -l 64; exec kvm_watcher -l -t 0.1' >"$TMP/out" 2>"$TMP/err"
+		refused "64 KiB of locked memory" "ulimit -l is 64, raise it" $?
+		begin=$(date +%s%N)
+		kvm_watcher -d -t 0.01 --temp-dir="$TMP" >"$TMP/out" 2>&1
+		echo "# -d takes $((($(date +%s%N) - begin) / 1000000)) ms to start and end"
+	fi
+	unload $vendor kvm
+	kvm_watcher -e -t 1 >"$TMP/out" 2>"$TMP/err"
+	is "without KVM: exit status" 1 $?
+	is "without KVM: why" 1 "$(grep -c 'has no KVM now: load kvm_intel or kvm_amd' "$TMP/err")"
+	insmod /modules/kvm.ko
+	kvm_watcher -e -t 1 >"$TMP/out" 2>"$TMP/err"
+	is "without the vendor's module: exit status" 1 $?
+	is "without the vendor's module: why" 1 "$(grep -c 'load kvm_intel or kvm_amd' "$TMP/err")"
+	load_again
+	if watch -e; then
+		guest cpuid=10
+		watch_end
+		is "loaded then: exits" 10 \
+			"$(jq -s '[.[] | select(.scope == "total" and .class == "cpuid") | .count] | add' "$TMP/watch.json")"
+	else
+		fail "loaded then: it starts"
+	fi
+	everyone=
+	part_ends
+fi
 done_testing
