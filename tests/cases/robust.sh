@@ -130,6 +130,51 @@ if planned disk && has_tool "a full disk" unshare; then
 	fi
 	part_ends
 fi
+# beside NAME: one more kvm_watcher, its rows in $TMP/NAME.out; its pid in $watcher
+beside()
+{
+	rm -f "$TMP/$1.err"
+	kvm_watcher -e -l --format=json --interval=0.1 >"$TMP/$1.out" 2>"$TMP/$1.err" &
+	watcher=$!
+	until_watching "$TMP/$1.err"
+}
+
+# saw NAME EXITS: in the whole run, of our guests
+saw()
+{
+	cp "$TMP/$1.out" "$TMP/out"
+	saw_pids=$(cat "$TMP"/guest.[123] | jq -s 'map(.pid // empty) | unique')
+	is "$1 of three kvm_watchers: exits, KVM_RUNs" "$2 $2" "$(jq -rs --argjson pids "$saw_pids" '
+		map(select(.scope == "total" and (.pid | IN($pids[]))) |
+			select(.name == "KVM_RUN" or (.monitor == "vm_exit" and .kind == "userspace" and .reason == "IO"))) |
+		[(map(select(.name == "KVM_RUN") | .count) | add), (map(select(.monitor == "vm_exit") | .count) | add)] |
+		join(" ")' "$TMP/out")"
+}
+
+if planned several; then
+	beside first
+	first=$watcher
+	guest out=30 && cp "$TMP/guest.json" "$TMP/guest.1"
+	beside second
+	second=$watcher
+	beside third
+	third=$watcher
+	guest --vcpus=2 out=40 && cp "$TMP/guest.json" "$TMP/guest.2"
+	# One ends as it should, another one as it should not.
+	kill -INT "$second"
+	wait "$second"
+	is "second of three kvm_watchers: exit status" 0 $?
+	kill -KILL "$third"
+	wait "$third" 2>/dev/null
+	guest out=50 && cp "$TMP/guest.json" "$TMP/guest.3"
+	kill -INT "$first"
+	wait "$first"
+	is "first of three kvm_watchers: exit status" 0 $?
+	saw first $((31 + 2 * 41 + 51))
+	saw second $((2 * 41))
+	part_ends
+fi
+
 # A VMM exits, execs or forks while its vCPU is in KVM_RUN. The generator that exits has no time to report.
 amid()
 {
