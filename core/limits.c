@@ -113,7 +113,12 @@ bool limits__is_shortage(int err)
 const char *limits__reason(int err)
 {
 	static char text[512];
-	size_t len = snprintf(text, sizeof(text), "%s", strerror(-err));
+	size_t len;
+
+	/* A thread that finds no room for its stack is refused with EAGAIN, too. */
+	if (err == -EAGAIN && limits__check_memory())
+		err = -ENOMEM;
+	len = snprintf(text, sizeof(text), "%s", strerror(-err));
 
 	for (size_t i = 0; i < NR_LIMITS; i++) {
 		const struct limit *l = &limits[i];

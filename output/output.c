@@ -476,7 +476,11 @@ void buf__add(struct buf *buf, const void *data, size_t len)
 
 void buf__puts(struct buf *buf, const char *s)
 {
-	buf__add(buf, s, strlen(s));
+	/* json-c had no memory for the text. */
+	if (s)
+		buf__add(buf, s, strlen(s));
+	else
+		buf->failed = true;
 }
 
 void buf__neutralise(struct buf *buf, size_t from)

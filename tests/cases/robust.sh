@@ -130,6 +130,24 @@ if planned disk && has_tool "a full disk" unshare; then
 	fi
 	part_ends
 fi
+# Both processes may have no more memory than they have when they begin to watch.
+if planned memory && has_tool "memory that ends" prlimit; then
+	for format in json table; do
+		rm -f "$TMP/err"
+		kvm_watcher --no-sandbox -e -l -o -i -c --events --histogram --interval=0.1 --format=$format \
+			>"$TMP/out" 2>"$TMP/err" &
+		watcher=$!
+		until_watching "$TMP/err"
+		size=$(awk '/VmSize/ { print $2 * 1024 }' /proc/$watcher/status)
+		prlimit --pid $watcher --as="$size" --data="$size"
+		guest --vms=8 --vcpus=8 ioctls out=20 msi=5
+		guest --vms=8 --vcpus=8 ioctls out=20 msi=5
+		stopped "memory that ends, $format" 1
+		holds "memory that ends, $format: why" grep -q "Cannot allocate memory: ulimit -v is $((size / 1024)), raise it" "$TMP/err"
+	done
+	part_ends
+fi
+
 # beside NAME: one more kvm_watcher, its rows in $TMP/NAME.out; its pid in $watcher
 beside()
 {
@@ -335,8 +353,11 @@ if planned reload; then
 	fi
 	# Where maps count as locked memory, and the limit can't be raised.
 	if kvm_watcher --check --format=json 2>/dev/null | jq -e '.host.kernel | startswith("5.10.")' >/dev/null; then
-		# shellcheck disable=SC2016,SC3045
-		with_caps 38,39 sh -c 'ulimit -l 64; exec kvm_watcher -l -t 0.1' >"$TMP/out" 2>"$TMP/err"
+		# shellcheck disable=SC3045
+		(
+			ulimit -l 64
+			with_caps 38,39 "$(command -v kvm_watcher)" -l -t 0.1 >"$TMP/out" 2>"$TMP/err"
+		)
 		refused "64 KiB of locked memory" "ulimit -l is 64, raise it" $?
 		begin=$(date +%s%N)
 		kvm_watcher -d -t 0.01 --temp-dir="$TMP" >"$TMP/out" 2>&1
