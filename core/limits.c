@@ -18,7 +18,7 @@
 
 /* What all monitors together take in one process, and as much again. */
 enum { NEED_FILES = 512 };
-#define NEED_STACK (1UL << 20)
+#define NEED_STACK (1024UL << 10)
 /* The kernel's types are read whole to load an object: twice some MiB. */
 #define NEED_MEMORY (48UL << 20)
 
@@ -68,13 +68,22 @@ static int raise_to(int resource, rlim_t need)
 	return setrlimit(resource, &limit) ? -errno : 0;
 }
 
+/* As say() would, but for what that takes of a stack. */
+static void say_stack(void)
+{
+	static const char text[] = "kvm_watcher: the stack is too small: raise ulimit -s to 1024 or "
+				   "more\n";
+
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+}
+
 int limits__raise(void)
 {
 	int err = raise_to(RLIMIT_STACK, NEED_STACK);
 
 	signal(SIGXFSZ, SIG_IGN);
 	if (err) {
-		say("the stack is too small: raise ulimit -s to %lu or more", NEED_STACK >> 10);
+		say_stack();
 		return err;
 	}
 	err = raise_to(RLIMIT_NOFILE, NEED_FILES);
