@@ -668,6 +668,7 @@ int attach__attach(struct attachment *at)
 size_t attach__again(struct attachment *at, unsigned int modules)
 {
 	struct handed handed;
+	int err;
 
 	if (!attach__count_in(at, modules))
 		return 0;
@@ -675,10 +676,11 @@ size_t attach__again(struct attachment *at, unsigned int modules)
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (goes_with(&at->needs[i], modules))
 			close_fd(&at->link_fds[i]);
-	if (broker__reattach(at->env->broker, at->monitor, modules, &handed) != -EPIPE)
+	err = broker__reattach(at->env->broker, at->monitor, modules, &handed);
+	if (!err)
 		take_hooks(at, &handed);
 	handed__close(&handed);
-	return attach__count_in(at, modules);
+	return err ? 0 : attach__count_in(at, modules);
 }
 
 int attach__open_file(const struct attachment *at, struct tempfile *file)
