@@ -71,8 +71,9 @@ static int raise_to(int resource, rlim_t need)
 /* As say() would, but for what that takes of a stack. */
 static void say_stack(void)
 {
-	static const char text[] = "kvm_watcher: the stack is too small: raise ulimit -s to 1024 or "
-				   "more\n";
+	static const char text[] =
+		"kvm_watcher: the stack is too small: raise ulimit -s to 1024 or "
+		"more\n";
 
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
 }

@@ -47,6 +47,11 @@ static const char *names_of(unsigned int modules, char text[64])
 	return text;
 }
 
+static const char *plural(size_t nr)
+{
+	return nr == 1 ? "" : "s";
+}
+
 static void attach_again(const struct attachments *attached, unsigned int modules)
 {
 	size_t nr_gone = count_hooks(attached, modules), nr = 0;
@@ -57,9 +62,9 @@ static void attach_again(const struct attachments *attached, unsigned int module
 		return;
 	for (size_t i = 0; i < attached->nr; i++)
 		nr += attach__again(attached->list[i], modules);
-	say("%s: loaded again; of %zu hooks that had gone %zu are attached again, in %.0f ms: what "
+	say("%s: loaded again; of %zu hook%s gone with it %zu attached again, in %.0f ms: what "
 	    "happened in between is not counted",
-	    names_of(modules, names), nr_gone, nr,
+	    names_of(modules, names), nr_gone, plural(nr_gone), nr,
 	    (double)(clock__ns() - begin_ns) / NSEC_PER_MSEC);
 }
 
@@ -68,6 +73,7 @@ void modules__look(struct modules *m, const struct attachments *attached)
 	unsigned int changed = 0, gone = 0, again = 0;
 	bool waits = false;
 	char names[64];
+	size_t nr_gone;
 
 	for (int i = 0; i < NR_HOST_MODULES; i++) {
 		uint64_t id = host__module_id(i);
@@ -84,10 +90,10 @@ void modules__look(struct modules *m, const struct attachments *attached)
 	}
 	for (size_t i = 0; changed && i < attached->nr; i++)
 		attached->list[i]->nr_gone += attach__count_in(attached->list[i], changed);
-	if (gone && count_hooks(attached, gone))
-		say("%s: unloaded, and %zu hooks with it; they are attached again when it is "
-		    "loaded again",
-		    names_of(gone, names), count_hooks(attached, gone));
+	nr_gone = count_hooks(attached, gone);
+	if (nr_gone)
+		say("%s: unloaded, and %zu hook%s with it, attached again when it is loaded again",
+		    names_of(gone, names), nr_gone, plural(nr_gone));
 	/* One is loaded after the other. */
 	if (waits || !again)
 		return;

@@ -294,7 +294,8 @@ dirtied()
 	jq -s '[.[] | select(.scope == "total" and .table == "DIRTY_SLOTS") | .count] | add' "$TMP/watch.json"
 }
 
-if planned reload; then
+# Other VMs may need the modules of a host.
+if test -n "$KVM_WATCHER_MACHINE" && planned reload; then
 	vendor=kvm_amd
 	everyone=1
 	# Hooks that let the module go: kprobes. Here it is unloaded and loaded while no VM runs.
@@ -302,9 +303,9 @@ if planned reload; then
 		guest dirty=40
 		unload $vendor kvm
 		is "-d: the modules can be unloaded" 0 "$(wc -l <"$TMP/rmmod")"
-		holds "-d: that hooks are gone is said" says 'kvm: unloaded, and [1-9] hooks\|kvm, kvm_amd: unloaded'
+		holds "-d: that hooks are gone is said" says 'unloaded, and [1-9] hook'
 		load_again
-		holds "-d: that they are there again, too" says 'loaded again; of \([1-9]\) hooks that had gone \1 are'
+		holds "-d: that they are there again, too" says 'loaded again; of \([1-9]\) hooks* gone with it \1 att'
 		guest dirty=50
 		# Faster than it is looked at.
 		unload $vendor kvm
@@ -359,9 +360,6 @@ if planned reload; then
 			with_caps 38,39 "$(command -v kvm_watcher)" -l -t 0.1 >"$TMP/out" 2>"$TMP/err"
 		)
 		refused "64 KiB of locked memory" "ulimit -l is 64, raise it" $?
-		begin=$(date +%s%N)
-		kvm_watcher -d -t 0.01 --temp-dir="$TMP" >"$TMP/out" 2>&1
-		echo "# -d takes $((($(date +%s%N) - begin) / 1000000)) ms to start and end"
 	fi
 	unload $vendor kvm
 	kvm_watcher -e -t 1 >"$TMP/out" 2>"$TMP/err"
