@@ -420,7 +420,7 @@ static void hold(unsigned int nr)
 /* The guest has done what shows outside, and spins. */
 static void *act_amid(void *arg)
 {
-	enum { MANY_MS = 20, OUTLIVES_MS = 300 };
+	enum { SPINS_US = 20000, OUTLIVES_US = 300000 };
 	const struct vm *vm = arg;
 	const volatile uint64_t *done = &vm->vcpus[0].user_exits[KVM_EXIT_IO];
 	uint64_t expect[NR_USER_EXITS] = {};
@@ -430,7 +430,7 @@ static void *act_amid(void *arg)
 	/* All but the one that ends it. */
 	while (*done + 1 < expect[KVM_EXIT_IO])
 		sleep_us(1000);
-	sleep_us(MANY_MS * 1000);
+	sleep_us(SPINS_US);
 	if (vm->plan->amid == AMID_EXIT)
 		_exit(EXIT_AS_EXPECTED);
 	if (vm->plan->amid == AMID_EXEC)
@@ -438,7 +438,7 @@ static void *act_amid(void *arg)
 	if (!fork()) {
 		while (getppid() == parent)
 			sleep_us(10000);
-		sleep_us(OUTLIVES_MS * 1000);
+		sleep_us(OUTLIVES_US);
 		_exit(EXIT_AS_EXPECTED);
 	}
 	return NULL;
