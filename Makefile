@@ -29,8 +29,9 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp)
 LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp) -lm
-# compat/vmlinux.c stands before these functions of libbpf.
-WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free
+# compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
+WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
+	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 

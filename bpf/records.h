@@ -109,6 +109,7 @@ enum lost {
 	LOST_PAGES_FULL,     /* dirty pages that found no counter of their own */
 	LOST_SKIPPED,	     /* program runs that the kernel skipped; user space reads them */
 	LOST_EVENTS,	     /* events that found no room in a ring; counters have them */
+	LOST_HOOKS_GONE,     /* hooks that went with a module; user space counts them */
 	NR_LOST,
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../core/limits.h"
 #include "../core/log.h"
 #include "commands.h"
 
@@ -54,7 +55,8 @@ static int end_output(int code)
 	return EXIT_NOT_MEASURED;
 }
 
-int main(int argc, char **argv)
+/* Not inlined: what it keeps is not on a stack that has no room for it. */
+__attribute__((noinline)) static int run(int argc, char **argv)
 {
 	const struct command *command = find_command(argc > 1 ? argv[1] : NULL);
 	int skipped = command->name ? 1 : 0;
@@ -76,4 +78,9 @@ int main(int argc, char **argv)
 		code = command->run(&opts);
 	}
 	return end_output(code);
+}
+
+int main(int argc, char **argv)
+{
+	return limits__raise() ? EXIT_NOT_MEASURED : run(argc, argv);
 }

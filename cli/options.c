@@ -16,6 +16,7 @@
 
 #include "../compat/hook_kind.h"
 #include "../core/clock.h"
+#include "../core/limits.h"
 #include "../core/log.h"
 
 #define PROGRAM "kvm_watcher"
@@ -679,7 +680,7 @@ struct output *options__open_output(const struct options *opts)
 	int err = output__open(&target, &out, failed);
 
 	if (err)
-		say("--output: %s can't be written: %s%s", failed, strerror(-err),
+		say("--output: %s can't be written: %s%s", failed, limits__reason(err),
 		    err == -EISDIR ? "; with a slash at its end it gets a file per table" : "");
 	else if (opts->width)
 		output__set_width(out, opts->width);

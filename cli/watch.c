@@ -11,6 +11,7 @@
 #include "../core/broker.h"
 #include "../core/clock.h"
 #include "../core/events.h"
+#include "../core/limits.h"
 #include "../core/log.h"
 #include "../core/loop.h"
 #include "../core/report.h"
@@ -271,7 +272,7 @@ static int settle_in(const struct options *opts)
 		say("the process that reads, names and prints %s", rights);
 	err = stop__open();
 	if (err)
-		say("can't wait for signals: %s", strerror(-err));
+		say("can't wait for signals: %s", limits__reason(err));
 	return err;
 }
 
@@ -329,7 +330,7 @@ static int watch(const struct options *opts)
 	output__free(sink.out);
 	vcpus__close(env.vcpus);
 	broker__close(env.broker);
-	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
+	return err || log__has_failed() ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
 static int run(const struct options *opts)

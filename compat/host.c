@@ -28,6 +28,32 @@ static bool has_module(const char *name)
 	return !access(path, F_OK);
 }
 
+static const char *const module_names[NR_HOST_MODULES] = { "kvm", "kvm_intel", "kvm_amd" };
+
+const char *host__module_name(enum host_module module)
+{
+	return module_names[module];
+}
+
+/* Sysfs numbers what it makes, and begins anew after 2^32 at the earliest. */
+uint64_t host__module_id(enum host_module module)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/sys/module/%s", module_names[module]);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+bool host__is_loadable(enum host_module module)
+{
+	char path[128];
+
+	/* What is built in has no state. */
+	snprintf(path, sizeof(path), "/sys/module/%s/initstate", module_names[module]);
+	return !access(path, F_OK);
+}
+
 /* Both modules are there when both are built in: the CPU tells which one works then. */
 static bool cpu_has_svm(void)
 {
@@ -114,7 +140,9 @@ const char *host__btf_path(void)
 
 bool host__has_kvm(void)
 {
-	return has_module("kvm");
+	/* On x86 it makes no VM without one of its vendors' modules. */
+	return has_module("kvm") &&
+	       (host__arch() != ARCH_X86 || strcmp(host__vendor_name(), "none"));
 }
 
 const char *host__tracefs(void)
@@ -219,6 +247,12 @@ bool host__can_cast(void)
 {
 	return host__kernel_types() &&
 	       btf__find_by_name_kind(host__kernel_types(), "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+}
+
+bool host__locks_maps(void)
+{
+	return host__kernel_types() &&
+	       btf__find_by_name_kind(host__kernel_types(), "bpf_map_memory", BTF_KIND_STRUCT) > 0;
 }
 
 bool host__memslots_in_array(void)

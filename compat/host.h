@@ -4,6 +4,7 @@
 #define KVM_WATCHER_HOST_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct btf;
 
@@ -60,6 +61,20 @@ bool host__kretprobes_unlimited(void);
 
 /* True where BPF programs have bpf_rdonly_cast(): since 6.2. */
 bool host__can_cast(void);
+
+/* KVM's modules. */
+enum host_module { MODULE_KVM, MODULE_KVM_INTEL, MODULE_KVM_AMD, NR_HOST_MODULES };
+const char *host__module_name(enum host_module module);
+/*
+ * A number that it has as long as it is loaded, and not again when it is loaded again; 0:
+ * it is not there. What is built in has one, too. Cheap.
+ */
+uint64_t host__module_id(enum host_module module);
+/* It can be unloaded. */
+bool host__is_loadable(enum host_module module);
+
+/* True where the memory of BPF maps counts as locked (RLIMIT_MEMLOCK): until 5.10. */
+bool host__locks_maps(void);
 
 /* True where KVM keeps memory slots in a sorted array (struct kvm_memslots until 5.16). */
 bool host__memslots_in_array(void);

@@ -16,6 +16,7 @@
 #include "entry.h"
 #include "events.h"
 #include "iter.h"
+#include "limits.h"
 #include "log.h"
 #include "histogram.h"
 #include "map.h"
@@ -59,6 +60,8 @@ static const char *refusal_text(const struct hook *hook, int err)
 	switch (-err) {
 	case EPERM:
 	case EACCES:
+		if (limits__is_shortage(err))
+			return limits__reason(err);
 		if (host__sees_module_types())
 			return "this kernel refuses it (EPERM)";
 		if ((hook->kind == HOOK_FENTRY || hook->kind == HOOK_TP_BTF) &&
@@ -74,7 +77,7 @@ static const char *refusal_text(const struct hook *hook, int err)
 	case EINVAL:
 		return "this kernel rejects it (EINVAL)";
 	default:
-		return strerror(-err);
+		return limits__reason(err);
 	}
 }
 
@@ -242,6 +245,8 @@ static int find_refused(struct attachment *at, int load_err)
 		skeleton__destroy(skel);
 		if (!err)
 			continue;
+		if (limits__is_shortage(err))
+			return err;
 		refuse_for(at, &at->needs[i], err);
 		found++;
 	}
@@ -302,6 +307,8 @@ static int attach_chosen(struct attachment *at)
 				      &at->links[i]);
 		if (!refused)
 			continue;
+		if (limits__is_shortage(refused))
+			return refused;
 		refuse_for(at, need, refused);
 		err = -EAGAIN;
 	}
@@ -433,6 +440,9 @@ static int try_load(struct attachment *at)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)
 		return -EOPNOTSUPP;
+	err = limits__check_memory();
+	if (err)
+		return err;
 	at->skel = open_skeleton(at, NULL);
 	if (!at->skel)
 		return -errno;
@@ -440,6 +450,9 @@ static int try_load(struct attachment *at)
 	if (err) {
 		skeleton__destroy(at->skel);
 		at->skel = NULL;
+		/* Others would be refused for the same reason, which is not theirs. */
+		if (limits__is_shortage(err))
+			return err;
 		err = find_refused(at, err);
 		return err ? err : -EAGAIN;
 	}
@@ -484,6 +497,59 @@ int attach__attach_hooks(struct attachment *at)
 	if (err)
 		attach__unload_hooks(at);
 	return err;
+}
+
+/* The module that a hook goes with, as 1 << enum host_module; 0: none. */
+static unsigned int module_of(const struct hook *hook)
+{
+	/* The kernel counts the users of what all others are attached to. */
+	if (hook->kind != HOOK_KPROBE || hook->at_entry || !strncmp(hook->target, "__x64_sys_", 10))
+		return 0;
+	if (hook->vendors)
+		return 1U << (hook->vendors & VENDOR_VMX ? MODULE_KVM_INTEL : MODULE_KVM_AMD);
+	return 1U << MODULE_KVM;
+}
+
+static bool goes_with(const struct need_state *need, unsigned int modules)
+{
+	return need->hook && module_of(need->hook) & modules;
+}
+
+size_t attach__count_in(const struct attachment *at, unsigned int modules)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++)
+		nr += goes_with(&at->needs[i], modules);
+	return nr;
+}
+
+void attach__reattach_hooks(struct attachment *at, unsigned int modules)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct need_state *need = &at->needs[i];
+		int err;
+
+		if (!goes_with(need, modules))
+			continue;
+		at->gone[i] = at->links[i];
+		at->links[i] = NULL;
+		err = attach_hook(at, skeleton__prog(at->skel, need->hook->prog), need->hook,
+				  &at->links[i]);
+		if (!err)
+			continue;
+		need->why[0] = '\0';
+		refuse(need, need->hook, err);
+		need->hook = NULL;
+	}
+}
+
+void attach__drop_gone(struct attachment *at)
+{
+	for (size_t i = 0; i < MAX_NEEDS; i++) {
+		bpf_link__destroy(at->gone[i]);
+		at->gone[i] = NULL;
+	}
 }
 
 void attach__detach_hooks(struct attachment *at)
@@ -544,6 +610,8 @@ static int load(struct attachment *at, bool again)
 	int err = broker__load(at->env->broker, at->monitor, again, &handed);
 
 	take_hooks(at, &handed);
+	if (!err)
+		err = limits__check_memory();
 	if (!err) {
 		at->state = calloc(1, at->monitor->state_size + 1);
 		err = at->state ? 0 : -ENOMEM;
@@ -597,9 +665,32 @@ int attach__attach(struct attachment *at)
 	return err;
 }
 
+size_t attach__again(struct attachment *at, unsigned int modules)
+{
+	struct handed handed;
+	int err;
+
+	if (!attach__count_in(at, modules))
+		return 0;
+	/* Whoever closes the last descriptor waits for the kernel: not this process. */
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (goes_with(&at->needs[i], modules))
+			close_fd(&at->link_fds[i]);
+	err = broker__reattach(at->env->broker, at->monitor, modules, &handed);
+	if (!err)
+		take_hooks(at, &handed);
+	handed__close(&handed);
+	return err ? 0 : attach__count_in(at, modules);
+}
+
 int attach__open_file(const struct attachment *at, struct tempfile *file)
 {
-	return broker__open_file(at->env->broker, at->monitor, file);
+	int err = broker__open_file(at->env->broker, at->monitor, file);
+
+	/* The other process has said why. */
+	if (err)
+		log__fail();
+	return err;
 }
 
 int attach__iterator(const struct attachment *at, const char *need)

@@ -94,6 +94,7 @@ struct attachment {
 	int progs[MAX_NEEDS], link_fds[MAX_NEEDS];
 	/* In the broker. */
 	struct bpf_link *links[MAX_NEEDS];
+	struct bpf_link *gone[MAX_NEEDS]; /* before these: they went with a module */
 	unsigned int entry_place; /* of the program at entries; 0: none has been given yet */
 	uint32_t first_free;	  /* index in its queues of free ones, set by prepare(); 0: 1 */
 	bool refused[MAX_HOOKS];  /* by index in the monitor's table: what this host refused */
@@ -102,6 +103,7 @@ struct attachment {
 	struct ring_buffer *events;  /* of an object that has a map "events" */
 	uint64_t nr_at_end;	     /* events that were shown since the end was due, up to some */
 	uint64_t nr_left_out;	     /* events that the end of the run left no time for */
+	uint64_t nr_gone;	     /* hooks that went with a module */
 	uint64_t read_until_ns;	     /* reading ends with the first event after that */
 	uint64_t since_ns, until_ns; /* the window: events are shown from .. to */
 	uint64_t now_ns, before_ns;  /* the moment of this look, and of the one before */
@@ -135,8 +137,20 @@ int attach__attach(struct attachment *at);
 void attach__init(struct attachment *at, struct attach_env *env, const struct chosen *chosen);
 int attach__load_hooks(struct attachment *at);
 int attach__attach_hooks(struct attachment *at);
+void attach__reattach_hooks(struct attachment *at, unsigned int modules);
+/* Destroys what that has replaced, which takes an old kernel a second each. */
+void attach__drop_gone(struct attachment *at);
 void attach__detach_hooks(struct attachment *at);
 void attach__unload_hooks(struct attachment *at);
+
+/*
+ * Modules (a mask of 1 << enum host_module) were unloaded and are there again: attaches anew the
+ * hooks that went with them, whose programs and maps are as they were. The kernel lets no module
+ * go that another kind of hook than a kprobe is in. Returns how many are attached again.
+ */
+size_t attach__again(struct attachment *at, unsigned int modules);
+/* How many of the attached hooks go with one of these modules. */
+size_t attach__count_in(const struct attachment *at, unsigned int modules);
 
 /* A file of the monitor's own, beside the output. 0, or -errno after a message. */
 int attach__open_file(const struct attachment *at, struct tempfile *file);

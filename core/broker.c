@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "entry.h"
 #include "grace.h"
+#include "limits.h"
 #include "log.h"
 #include "monitor.h"
 #include "skeleton.h"
@@ -39,6 +40,7 @@ enum question {
 	ASK_LOAD,
 	ASK_LOAD_AGAIN,
 	ASK_ATTACH,
+	ASK_REATTACH,
 	ASK_DETACH,
 	ASK_UNLOAD,
 	ASK_PROCESS,
@@ -50,7 +52,7 @@ enum question {
 struct request {
 	uint32_t question;
 	uint32_t index; /* of the monitor in chosen[] */
-	int32_t pid;
+	int32_t number; /* a pid, or a mask of modules */
 };
 
 /* In the broker. */
@@ -219,6 +221,19 @@ static int attach_hooks(struct server *s, size_t index, struct handed *handed)
 	return err;
 }
 
+static int reattach_hooks(struct server *s, size_t index, unsigned int modules,
+			  struct handed *handed)
+{
+	struct attachment *at = &s->attachments[index];
+
+	if (!at->skel)
+		return -EINVAL;
+	attach__reattach_hooks(at, modules);
+	hand_needs(at, handed);
+	hand_hooks(s, at, handed);
+	return 0;
+}
+
 static int open_process(pid_t pid, struct handed *handed)
 {
 	struct process_files files;
@@ -272,6 +287,8 @@ static int answer(struct server *s, const struct request *r, struct handed *hand
 		return load_hooks(s, r->index, r->question == ASK_LOAD_AGAIN, handed);
 	case ASK_ATTACH:
 		return attach_hooks(s, r->index, handed);
+	case ASK_REATTACH:
+		return reattach_hooks(s, r->index, r->number, handed);
 	case ASK_DETACH:
 		attach__detach_hooks(at);
 		return 0;
@@ -289,7 +306,7 @@ static int answer(struct server *s, const struct request *r, struct handed *hand
 	case ASK_LISTER:
 		return hand_fd(handed, vcpus__open_lister());
 	case ASK_PROCESS:
-		return open_process(r->pid, handed);
+		return open_process(r->number, handed);
 	case ASK_FILE:
 		return open_file(s, r->index, handed);
 	case ASK_STATS:
@@ -311,6 +328,8 @@ static int serve_one(struct server *s, const struct request *r)
 	else
 		handed.err = -EINVAL;
 	err = send_handed(s->socket, &handed);
+	if (r->question == ASK_REATTACH && !handed.err)
+		attach__drop_gone(&s->attachments[r->index]);
 	for (size_t i = FDS_OTHER; given && i < MAX_FDS; i++)
 		if (handed.fds[i] >= 0)
 			close(handed.fds[i]);
@@ -381,7 +400,7 @@ struct broker *broker__start(const struct broker_options *opts)
 	int sockets[2];
 
 	if (!b || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets)) {
-		say("the privileged process can't be started: %s", strerror(errno));
+		say("the privileged process can't be started: %s", limits__reason(-errno));
 		free(b);
 		return NULL;
 	}
@@ -394,8 +413,10 @@ struct broker *broker__start(const struct broker_options *opts)
 	}
 	close(sockets[1]);
 	if (b->pid < 0)
-		say("the privileged process can't be started: %s", strerror(errno));
-	else if (!receive_handed(b->socket, &ready) && !ready.err)
+		say("the privileged process can't be started: %s", limits__reason(-errno));
+	else if (receive_handed(b->socket, &ready))
+		say("the privileged process has ended before it could load anything");
+	else if (!ready.err)
 		return b;
 	broker__close(b);
 	return NULL;
@@ -416,10 +437,10 @@ void broker__close(struct broker *b)
 }
 
 /* 0 or -errno: what it answers, or -EPIPE when it is gone. */
-static int ask(struct broker *b, enum question question, uint32_t index, pid_t pid,
+static int ask(struct broker *b, enum question question, uint32_t index, int32_t number,
 	       struct handed *handed)
 {
-	const struct request r = { .question = question, .index = index, .pid = pid };
+	const struct request r = { .question = question, .index = index, .number = number };
 
 	handed__init(handed);
 	if (b->socket < 0)
@@ -471,6 +492,12 @@ int broker__load(struct broker *b, const struct monitor *m, bool again, struct h
 int broker__attach(struct broker *b, const struct monitor *m, struct handed *handed)
 {
 	return ask(b, ASK_ATTACH, index_of(b, m), 0, handed);
+}
+
+int broker__reattach(struct broker *b, const struct monitor *m, unsigned int modules,
+		     struct handed *handed)
+{
+	return ask(b, ASK_REATTACH, index_of(b, m), modules, handed);
 }
 
 int broker__detach(struct broker *b, const struct monitor *m)

@@ -69,6 +69,9 @@ void broker__close(struct broker *b);
  */
 int broker__load(struct broker *b, const struct monitor *m, bool again, struct handed *handed);
 int broker__attach(struct broker *b, const struct monitor *m, struct handed *handed);
+/* Those that have gone with modules (attach__again()). */
+int broker__reattach(struct broker *b, const struct monitor *m, unsigned int modules,
+		     struct handed *handed);
 int broker__detach(struct broker *b, const struct monitor *m);
 void broker__unload(struct broker *b, const struct monitor *m);
 

@@ -8,7 +8,7 @@
 
 #include "../output/text.h"
 
-static bool verbose_output;
+static bool verbose_output, has_failed;
 
 void say(const char *format, ...)
 {
@@ -17,6 +17,26 @@ void say(const char *format, ...)
 	va_start(args, format);
 	say_args(format, args);
 	va_end(args);
+}
+
+void say_failed(const char *format, ...)
+{
+	va_list args;
+
+	log__fail();
+	va_start(args, format);
+	say_args(format, args);
+	va_end(args);
+}
+
+void log__fail(void)
+{
+	has_failed = true;
+}
+
+bool log__has_failed(void)
+{
+	return has_failed;
 }
 
 void say_args(const char *format, va_list args)

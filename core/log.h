@@ -7,6 +7,11 @@
 #include <stdbool.h>
 
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
+/* The same where something that was asked for is not there: the exit code will be 1. */
+__attribute__((format(printf, 1, 2))) void say_failed(const char *format, ...);
+/* The same after a message. */
+void log__fail(void);
+bool log__has_failed(void);
 void say_args(const char *format, va_list args);
 
 /* libbpf's own messages reach the user only with -v. */

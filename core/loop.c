@@ -16,14 +16,19 @@
 #include "clock.h"
 #include "events.h"
 #include "filter.h"
+#include "limits.h"
 #include "log.h"
+#include "modules.h"
 #include "monitor.h"
 #include "report.h"
 #include "stop.h"
 #include "summary.h"
 #include "vcpus.h"
 
-enum { PAUSE_NS = 5 * NSEC_PER_MSEC };
+enum {
+	PAUSE_NS = 5 * NSEC_PER_MSEC,
+	MODULES_NS = 500 * NSEC_PER_MSEC, /* hooks that have gone with a module are noticed */
+};
 
 /* What the loop waits for; epoll's data. */
 enum loop_source {
@@ -33,6 +38,7 @@ enum loop_source {
 	SOURCE_VMM,
 	SOURCE_PAUSE, /* of the events */
 	SOURCE_ROOM,  /* for new vCPUs */
+	SOURCE_MODULES,
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
 	SOURCE_EVENTS, /* of attached[0], and so on */
@@ -46,6 +52,7 @@ struct run {
 	uint64_t now_ns;	     /* of the last look */
 	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
 	uint64_t room_ns; /* not to be made before then */
+	struct modules modules;
 	struct summary summary;
 };
 
@@ -60,6 +67,23 @@ static int open_timer(uint64_t at_ns)
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	if (fd >= 0 && clock__set_timer(fd, at_ns)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Time and again; or -1. */
+static int open_ticks(uint64_t every_ns)
+{
+	const struct timespec every = {
+		.tv_sec = every_ns / NSEC_PER_SEC,
+		.tv_nsec = every_ns % NSEC_PER_SEC,
+	};
+	const struct itimerspec when = { .it_interval = every, .it_value = every };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0 && timerfd_settime(fd, 0, &when, NULL)) {
 		close(fd);
 		return -1;
 	}
@@ -168,6 +192,8 @@ static int loop__open(struct loop *loop, const struct run *run)
 		if (run->attached.list[i]->events)
 			err = loop__add(loop, SOURCE_EVENTS + i,
 					ring_buffer__epoll_fd(run->attached.list[i]->events));
+	if (!err && modules__matter(&run->attached))
+		err = loop__add(loop, SOURCE_MODULES, open_ticks(MODULES_NS));
 	if (!err && run->vmm >= 0)
 		err = loop__add(loop, SOURCE_VMM, run->vmm);
 	if (!err)
@@ -295,6 +321,10 @@ static int loop__run(struct loop *loop, struct run *run)
 			if (err)
 				return -err;
 			continue;
+		case SOURCE_MODULES:
+			if (read(loop->fds[SOURCE_MODULES], &expired, sizeof(expired)) > 0)
+				modules__look(&run->modules, &run->attached);
+			continue;
 		case SOURCE_PAUSE:
 			loop__resume_events(loop, run);
 			continue;
@@ -319,13 +349,16 @@ static bool started(const struct attachment *at, int err)
 	if (err == -EOPNOTSUPP)
 		say("%s: nothing of it can be measured on this host (see --check)",
 		    at->monitor->name);
+	else if (limits__is_shortage(err))
+		say("%s: can't be started: %s", at->monitor->name, limits__reason(err));
 	else if (err)
-		say("%s: can't be started: %s (-v shows libbpf's messages)", at->monitor->name,
-		    strerror(-err));
+		say_failed("%s: can't be started: %s (-v shows libbpf's messages)",
+			   at->monitor->name, limits__reason(err));
 	return !err;
 }
 
-static void load_all(struct run *run)
+/* 0, or -errno of a shortage: what is missing is not the host's fault, and nothing is measured. */
+static int load_all(struct run *run)
 {
 	for (size_t i = 0; i < run->opts->nr_chosen && !stop__is_wanted(); i++) {
 		struct attachment *at = &run->attachments[i];
@@ -333,29 +366,38 @@ static void load_all(struct run *run)
 
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
+		else if (limits__is_shortage(err))
+			return err;
 	}
+	return 0;
 }
 
 /* Loads all before the first is attached: loading takes long, and all count from one moment on. */
 static int attach_all(struct run *run)
 {
 	size_t nr_loaded;
+	int short_of;
 
-	load_all(run);
+	modules__init(&run->modules);
+	short_of = load_all(run);
 	nr_loaded = run->attached.nr;
 	run->attached.nr = 0;
 	for (size_t i = 0; i < nr_loaded; i++) {
 		struct attachment *at = run->attached.list[i];
 		int err;
 
-		if (stop__is_wanted()) {
+		if (short_of || stop__is_wanted()) {
 			attach__close(at);
 			continue;
 		}
 		err = attach__attach(at);
 		if (started(at, err))
 			run->attached.list[run->attached.nr++] = at;
+		else if (limits__is_shortage(err))
+			short_of = err;
 	}
+	if (short_of)
+		return short_of;
 	if (stop__is_wanted()) {
 		say("stopped before anything was watched");
 		return -EINTR;
@@ -409,7 +451,7 @@ static int measure(struct run *run)
 	start_intervals(run->env, run->now_ns);
 	err = loop__open(&loop, run);
 	if (err) {
-		say("can't wait for events: %s", strerror(-err));
+		say("can't wait for events: %s", limits__reason(err));
 		goto cleanup;
 	}
 	summary__write_start(&run->summary, &run->opts->about);
@@ -422,6 +464,8 @@ static int measure(struct run *run)
 		err = loop__run(&loop, run);
 	}
 	stop__due(clock__ns());
+	if (loop.fds[SOURCE_MODULES] > 0)
+		modules__look(&run->modules, &run->attached);
 	run->now_ns = report__end(run->env, &run->attached);
 	summary__take(&run->summary);
 	summary__settle(&run->summary);
@@ -437,7 +481,7 @@ static int measure(struct run *run)
 	if (!err)
 		err = -flush(run->env);
 	if (err && err != -EPIPE)
-		say("can't write the output: %s", strerror(-err));
+		say("can't write the output: %s", limits__reason(err));
 	/* Nothing more can be lost; but the kernel may take its time to detach. */
 	stop__is_safe();
 	for (size_t i = 0; i < run->attached.nr; i++)

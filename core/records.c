@@ -10,6 +10,7 @@
 
 #include "attach.h"
 #include "map.h"
+#include "memory.h"
 #include "monitor.h"
 #include "samples.h"
 #include "skeleton.h"
@@ -115,8 +116,11 @@ static struct source *source_of(struct attachment *at, uint32_t index)
 		view = set->kind->label(at, index, set->row);
 	owner->unwanted = view == -ENOENT;
 	owner->tgid = set->row->pid;
-	if (view >= 0)
+	if (view >= 0) {
 		owner->source = samples__open(at->samples, view, set->row);
+		if (!owner->source)
+			memory__is_short();
+	}
 	return owner->source;
 }
 

@@ -9,7 +9,7 @@
 #include "clock.h"
 #include "events.h"
 #include "histogram.h"
-#include "log.h"
+#include "memory.h"
 #include "monitor.h"
 #include "records.h"
 #include "samples.h"
@@ -193,7 +193,7 @@ static void write_views(struct attachment *at, size_t sink, unsigned int of,
 		select__free(&s);
 	}
 	if (err)
-		say("%s: out of memory: rows are missing", m->name);
+		memory__is_short();
 }
 
 static void write_attachment(struct attachment *at, size_t sink, const struct window *window,

@@ -156,6 +156,22 @@ static void *wait_for_end(void *unused)
 	}
 }
 
+/* With a stack of its own size, whatever others have. */
+static int start_thread(void)
+{
+	enum { STACK_SIZE = 256 << 10 };
+	pthread_attr_t attr;
+	int err = pthread_attr_init(&attr);
+
+	if (err)
+		return err;
+	err = pthread_attr_setstacksize(&attr, STACK_SIZE);
+	if (!err)
+		err = pthread_create(&stop.thread, &attr, wait_for_end, NULL);
+	pthread_attr_destroy(&attr);
+	return err;
+}
+
 int stop__open(void)
 {
 	const sigset_t set = signals();
@@ -174,7 +190,7 @@ int stop__open(void)
 	err = -errno;
 	if (stop.fds[WAIT_SIGNAL] >= 0 && stop.fds[WAIT_DEADLINE] >= 0 &&
 	    stop.fds[WAIT_CLOSE] >= 0 && stop.wanted_fd >= 0)
-		err = -pthread_create(&stop.thread, NULL, wait_for_end, NULL);
+		err = -start_thread();
 	if (!err)
 		return 0;
 	stop.thread = 0;

@@ -211,6 +211,8 @@ static void read_losses(struct summary *s, uint64_t lost[NR_LOST])
 	vcpus__losses(s->env->vcpus, lost);
 	for (size_t i = 0; i < s->nr_attached; i++)
 		lost[LOST_SKIPPED] += attach__skipped(s->attached[i]);
+	for (size_t i = 0; i < s->nr_attached; i++)
+		lost[LOST_HOOKS_GONE] += s->attached[i]->nr_gone;
 	lost[LOST_SKIPPED] += read_entry(s);
 }
 

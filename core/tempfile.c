@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "limits.h"
 #include "log.h"
 
 enum { MAX_TRIES = 100 };
@@ -94,7 +95,7 @@ static int refuse(const char *monitor, const char *dir, int err)
 		    monitor, dir);
 	else
 		say("%s: can't write into \"%s\": %s (--temp-dir=DIR names another)", monitor, dir,
-		    strerror(-err));
+		    limits__reason(err));
 	return err;
 }
 
@@ -123,7 +124,7 @@ int tempfile__open(struct tempfile *file, const char *monitor, int fd)
 		int err = -errno;
 
 		close(fd);
-		say("%s: can't write to %s: %s", monitor, file->path, strerror(-err));
+		say_failed("%s: can't write to %s: %s", monitor, file->path, limits__reason(err));
 		return err;
 	}
 	say("%s: writing to %s", monitor, file->path);
@@ -142,7 +143,7 @@ int tempfile__probe(const char *dir)
 	return err;
 }
 
-int tempfile__close(struct tempfile *file)
+int tempfile__close(struct tempfile *file, int err)
 {
 	bool failed;
 
@@ -152,8 +153,10 @@ int tempfile__close(struct tempfile *file)
 	failed = ferror(file->stream);
 	failed |= fclose(file->stream) != 0;
 	file->stream = NULL;
-	if (!failed)
-		return 0;
-	say("%s is not complete: %s", file->path, strerror(errno ? errno : EIO));
-	return -(errno ? errno : EIO);
+	if (failed && !err)
+		err = errno ? errno : EIO;
+	if (err)
+		say_failed("%s is not complete: %s (--temp-dir=DIR names another directory)",
+			   file->path, limits__reason(-err));
+	return -err;
 }

@@ -38,7 +38,10 @@ int tempfile__open(struct tempfile *file, const char *monitor, int fd);
  */
 int tempfile__probe(const char *dir);
 
-/* Writes out what is buffered. 0 or -errno, after a message. */
-int tempfile__close(struct tempfile *file);
+/*
+ * Writes out what is buffered. err: the errno of what could not be written before, or 0.
+ * 0 or -errno, after a message.
+ */
+int tempfile__close(struct tempfile *file, int err);
 
 #endif

@@ -18,6 +18,7 @@
 #include "broker.h"
 #include "filter.h"
 #include "iter.h"
+#include "limits.h"
 #include "log.h"
 #include "map.h"
 #include "skeleton.h"
@@ -68,6 +69,9 @@ static const struct {
 					       "preempted the same program on that CPU" },
 	[LOST_EVENTS] = { "events",
 			  "single events for which the ring had no room; counters have them" },
+	[LOST_HOOKS_GONE] = { "hooks_gone",
+			      "hooks that went with a module that was unloaded; what happened "
+			      "until they were attached again is missing" },
 };
 
 const char *lost__name(enum lost what)
@@ -190,18 +194,22 @@ static void say_refused(int err)
 	if (err == -EPERM && !host__initial_user_namespace())
 		say("BPF is for the root of the host, and this is a user namespace: run it "
 		    "outside");
+	else if (limits__is_shortage(err))
+		say("there is no room for the tables of vCPUs: %s", limits__reason(err));
 	else if (err == -EPERM && geteuid())
 		say("BPF is for root only here: run it as root");
 	else
 		say("the kernel does not let BPF maps in: %s (-v shows libbpf's messages)",
-		    strerror(-err));
+		    limits__reason(err));
 }
 
 int vcpus__load(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus)
 {
-	struct vcpus *v = new_vcpus(filter);
-	int err = v ? 0 : -errno;
+	int err = limits__check_memory();
+	struct vcpus *v = err ? NULL : new_vcpus(filter);
 
+	if (!err && !v)
+		err = -errno;
 	if (!err) {
 		v->nr_slots = choose_slots(max_vcpus);
 		err = load(v);
@@ -259,7 +267,7 @@ int vcpus__open(const struct filter *filter, struct broker *broker, struct vcpus
 		*vcpus = v;
 		return 0;
 	}
-	say("the tables of vCPUs can't be read: %s", strerror(-err));
+	say("the tables of vCPUs can't be read: %s", limits__reason(err));
 	vcpus__close(v);
 	return err;
 }

@@ -7,7 +7,7 @@
 
 #include "../core/attach.h"
 #include "../core/clock.h"
-#include "../core/log.h"
+#include "../core/memory.h"
 #include "../core/monitor.h"
 #include "../core/tempfile.h"
 
@@ -135,8 +135,10 @@ static void add_chunk(struct dirty_pages *pages, const struct dirty_region *regi
 	const struct page_past *past = pages->past[index];
 	uint64_t first = chunk->key.number << CHUNK_BITS;
 
-	if (!make_room(pages))
+	if (!make_room(pages)) {
+		memory__is_short();
 		return;
+	}
 	for (int i = 0; i < CHUNK_PAGES; i++)
 		if (past[i].count)
 			pages->list[pages->nr++] =
@@ -234,6 +236,5 @@ void dirty_pages__write(struct dirty_pages *pages, const struct attachment *at,
 		err = output__flush(out);
 		output__free(out);
 	}
-	if (!tempfile__close(&file) && err)
-		say("%s: %s: %s", at->monitor->name, file.path, strerror(err));
+	tempfile__close(&file, err);
 }

@@ -2,6 +2,8 @@
 /* -h: hypercalls. The kernel half is hypercall.bpf.c. */
 #include "hypercall.h"
 
+#include <errno.h>
+
 #include <json-c/json.h>
 
 #include "../compat/host.h"
@@ -134,12 +136,14 @@ static int prepare(struct attachment *at, void *opened)
 static void stop(struct attachment *at)
 {
 	struct call_file *calls = at->state;
+	int err = calls->failed ? ENOMEM : 0;
 
 	if (calls->out) {
 		output__end(calls->out);
+		err = output__flush(calls->out);
 		output__free(calls->out);
 	}
-	tempfile__close(&calls->file);
+	tempfile__close(&calls->file, err);
 }
 
 static int label(struct attachment *at, uint32_t index, struct row *to)

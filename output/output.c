@@ -226,9 +226,11 @@ int output__flush(struct output *out)
 
 	for (size_t i = 0; i < out->nr_files; i++) {
 		struct output *file = out->files[i];
+		bool failed = ferror(file->stream);
 
 		errno = 0;
-		if (fflush(file->stream) && !file->err)
+		failed |= fflush(file->stream) != 0;
+		if (failed && !file->err)
 			file->err = errno ? errno : EIO;
 		/* Who gets to know it decides. */
 		clearerr(file->stream);
@@ -474,7 +476,11 @@ void buf__add(struct buf *buf, const void *data, size_t len)
 
 void buf__puts(struct buf *buf, const char *s)
 {
-	buf__add(buf, s, strlen(s));
+	/* json-c had no memory for the text. */
+	if (s)
+		buf__add(buf, s, strlen(s));
+	else
+		buf->failed = true;
 }
 
 void buf__neutralise(struct buf *buf, size_t from)

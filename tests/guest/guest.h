@@ -32,6 +32,9 @@ enum log_kind { LOG_BITMAP, LOG_CLEAR, LOG_RING };
 /* What the main thread does: all, or nothing and ends, or nothing, with other descriptors. */
 enum main_thread { MAIN_RUNS, MAIN_EXITS, MAIN_UNSHARED };
 
+/* What another thread does to the process while vCPU 0 runs, when all else is done. */
+enum amid { AMID_NOTHING, AMID_EXIT, AMID_EXEC, AMID_FORK };
+
 enum {
 	MAX_OPS = 64,
 	MAX_VMS = 256,
@@ -160,6 +163,7 @@ struct plan {
 	unsigned int nr_slots; /* besides those that the guest uses */
 	unsigned int nr_holders;
 	enum main_thread main;
+	enum amid amid;
 	int halt_poll_us; /* -1: as the host has it */
 	int cpu;	  /* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;

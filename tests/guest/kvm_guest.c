@@ -31,7 +31,8 @@ enum {
 	OPT_TIME,
 	OPT_SLOTS,
 	OPT_MAIN,
-	OPT_HOLDERS
+	OPT_HOLDERS,
+	OPT_AMID
 };
 
 static const struct option options[] = {
@@ -54,6 +55,7 @@ static const struct option options[] = {
 	{ "slots", required_argument, NULL, OPT_SLOTS },
 	{ "main", required_argument, NULL, OPT_MAIN },
 	{ "holders", required_argument, NULL, OPT_HOLDERS },
+	{ "amid", required_argument, NULL, OPT_AMID },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -81,6 +83,8 @@ static const char help_head[] =
 	"  --main=WHAT     another thread does it all; the main thread ends before (exits), or\n"
 	"                  has descriptors of its own (unshared)\n"
 	"  --holders=N     as many processes that have the descriptors by fork() (0)\n"
+	"  --amid=WHAT     when vCPU 0 has only to spin, its process exits, execs (with out=7),\n"
+	"                  or forks a process that outlives it\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -164,6 +168,17 @@ static enum main_thread option_main(void)
 	usage_error("--main must be exits or unshared, not '%s'", optarg);
 }
 
+static enum amid option_amid(void)
+{
+	if (!strcmp(optarg, "exit"))
+		return AMID_EXIT;
+	if (!strcmp(optarg, "exec"))
+		return AMID_EXEC;
+	if (!strcmp(optarg, "fork"))
+		return AMID_FORK;
+	usage_error("--amid must be exit, exec or fork, not '%s'", optarg);
+}
+
 static void parse_option(int opt, char **argv, struct plan *plan)
 {
 	switch (opt) {
@@ -216,6 +231,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_HOLDERS:
 		plan->nr_holders = option_number("holders", 0, 64);
+		break;
+	case OPT_AMID:
+		plan->amid = option_amid();
 		break;
 	case OPT_TIME:
 		plan->time = true;

@@ -417,6 +417,33 @@ static void hold(unsigned int nr)
 	}
 }
 
+/* The guest has done what shows outside, and spins. */
+static void *act_amid(void *arg)
+{
+	enum { SPINS_US = 20000, OUTLIVES_US = 300000 };
+	const struct vm *vm = arg;
+	const volatile uint64_t *done = &vm->vcpus[0].user_exits[KVM_EXIT_IO];
+	uint64_t expect[NR_USER_EXITS] = {};
+	pid_t parent = getpid();
+
+	plan__expect(vm->plan, expect);
+	/* All but the one that ends it. */
+	while (*done + 1 < expect[KVM_EXIT_IO])
+		sleep_us(1000);
+	sleep_us(SPINS_US);
+	if (vm->plan->amid == AMID_EXIT)
+		_exit(EXIT_AS_EXPECTED);
+	if (vm->plan->amid == AMID_EXEC)
+		execl("/proc/self/exe", "kvm_guest", "out=7", NULL);
+	if (!fork()) {
+		while (getppid() == parent)
+			sleep_us(10000);
+		sleep_us(OUTLIVES_US);
+		_exit(EXIT_AS_EXPECTED);
+	}
+	return NULL;
+}
+
 /* One process's share of a round: opens nr VMs, says so, and runs them. */
 static int run_process(const struct plan *plan, unsigned int first, unsigned int nr,
 		       unsigned int round, const int go[2])
@@ -424,6 +451,7 @@ static int run_process(const struct plan *plan, unsigned int first, unsigned int
 	struct vm *vms = calloc(nr, sizeof(*vms));
 	unsigned int opened = 0;
 	int err = vms ? 0 : -1;
+	pthread_t amid;
 	char byte;
 
 	while (!err && opened < nr) {
@@ -437,6 +465,8 @@ static int run_process(const struct plan *plan, unsigned int first, unsigned int
 			;
 	}
 	hold(plan->nr_holders);
+	if (!err && plan->amid && pthread_create(&amid, NULL, act_amid, vms))
+		err = -1;
 	if (!err)
 		err = run__vms(vms, nr, plan);
 	while (opened)

@@ -56,7 +56,7 @@ static void opens(const char *dir, enum format format, const char *prefix, const
 	assert_string_equal(file.path + len - strlen(suffix), suffix);
 	assert_int_equal(mode_of(file.path), S_IFREG | 0600);
 	fputs("x", file.stream);
-	assert_int_equal(tempfile__close(&file), 0);
+	assert_int_equal(tempfile__close(&file, 0), 0);
 }
 
 static void refuses(const char *dir, int err)
@@ -131,7 +131,7 @@ static void test_full(void **state)
 	(void)state;
 	assert_non_null(file.stream);
 	fputs("x", file.stream);
-	assert_int_equal(tempfile__close(&file), -ENOSPC);
+	assert_int_equal(tempfile__close(&file, 0), -ENOSPC);
 }
 
 int main(void)
