@@ -372,6 +372,7 @@ void attach__look(struct attachment *at, uint64_t now_ns)
 	}
 	if (m->looked)
 		m->looked(at);
+	losses__learn(&at->losses, at->env->vcpus);
 }
 
 void attach__end(struct attachment *at, uint64_t now_ns)
@@ -390,6 +391,8 @@ static int start(struct attachment *at)
 	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_ENDED_VMS);
 	if (!err && !at->samples)
 		err = -ENOMEM;
+	if (!err)
+		err = losses__open(&at->losses, skeleton__object(at->skel));
 	if (!err)
 		err = events__open(at);
 	if (!err && m->records)
@@ -680,6 +683,7 @@ static void end(struct attachment *at)
 			at->monitor->stop(at);
 		records__close(&at->records, at->samples);
 		events__close(at);
+		losses__close(&at->losses);
 		if (at->data)
 			munmap(at->data, at->data_size);
 	}

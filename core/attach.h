@@ -15,6 +15,7 @@
 #include "../compat/hook_kind.h"
 #include "../compat/host.h"
 #include "../output/output.h"
+#include "losses.h"
 #include "records.h"
 
 struct attachment;
@@ -114,6 +115,7 @@ struct attachment {
 	void *state;	      /* the monitor's own */
 	struct samples *samples;
 	struct record_set records;
+	struct losses losses;
 	bool is_last;			 /* this look, or the one that was, is the window's end */
 	struct histogram *histograms[8]; /* by view, of those that were shown */
 };

@@ -137,13 +137,12 @@ bool vcpus__process_ended(const struct vcpus *vcpus, struct ended_asked *asked, 
 void vcpus__tell_new(const struct vcpus *vcpus, uint64_t *told,
 		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx);
 
+/* The first VM of a process, or the process itself. NULL: it is not known and has ended. */
+const struct vm_ref *vcpus__vm_of_process(struct vcpus *vcpus, uint32_t tgid);
+
 /* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);
 void vcpus__put_vm(const struct vm_ref *vm);
-
-void vcpus__losses(const struct vcpus *vcpus, uint64_t lost[NR_LOST]);
-const char *lost__name(enum lost what);
-const char *lost__help(enum lost what);
 
 /* Fills the head of a row; the second one of a VM's, which may be NULL: not known. */
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row);
