@@ -109,10 +109,11 @@ struct attachment {
 	bool begins;		     /* this look is the window's begin */
 	char *data;		     /* the object's .data, live */
 	size_t data_size;
-	uint64_t *epoch;      /* in it: the interval that is being written */
-	uint64_t *go;	      /* in it: the window's begin; NULL: its programs do not ask */
-	uint64_t ended_epoch; /* the one before it */
-	void *state;	      /* the monitor's own */
+	uint64_t *epoch;	/* in it: the interval that is being written */
+	uint64_t *go;		/* in it: the window's begin; NULL: its programs do not ask */
+	uint64_t *events_until; /* in it: the window's end, for those */
+	uint64_t ended_epoch;	/* the one before it */
+	void *state;		/* the monitor's own */
 	struct samples *samples;
 	struct record_set records;
 	struct losses losses;
