@@ -23,8 +23,8 @@ static __noinline u32 pages__chunk(struct page_key *key)
 		lose_of(LOST_PAGES_FULL, tgid);
 		return 0;
 	}
-	return TABLE_ADD_FOR(tgid, page_shares, page_chunks, struct page_chunk, page_index,
-			     free_chunks, key, LOST_PAGES_FULL);
+	return TABLE_ADD(tgid, page_shares, page_chunks, struct page_chunk, page_index, free_chunks,
+			 key, LOST_PAGES_FULL);
 }
 
 /* One more for the page; its count so far, 0 when there was no room. */

@@ -100,18 +100,12 @@ static __always_inline u32 table__find(void *hash, const void *key)
 }
 
 /* A free record, to be filled in, then for table__enter(). NULL: none is left, tgid's loss. */
-static __always_inline void *table__take_for(u32 tgid, void *records, void *free, u32 *index,
-					     u32 loss)
+static __always_inline void *table__take(u32 tgid, void *records, void *free, u32 *index, u32 loss)
 {
 	if (!bpf_map_pop_elem(free, index))
 		return bpf_map_lookup_elem(records, index);
 	lose_of(loss, tgid);
 	return NULL;
-}
-
-static __always_inline void *table__take(void *records, void *free, u32 *index, u32 loss)
-{
-	return table__take_for(bpf_get_current_pid_tgid() >> 32, records, free, index, loss);
 }
 
 /*
@@ -132,34 +126,23 @@ static __always_inline bool table__enter(void *hash, const void *key, void *free
 	return false;
 }
 
-/* A record for a key that has none, and needs nothing but the key. Its index; 0: none is left. */
-#define TABLE_ADD(_records, _record, _index, _free, _key, _loss)              \
-	({                                                                    \
-		u32 _at = 0;                                                  \
-		_record *_new = table__take(&_records, &_free, &_at, _loss);  \
-                                                                              \
-		if (_new) {                                                   \
-			_new->key = *(_key);                                  \
-			if (table__enter(&_index, _key, &_free, &_at, _loss)) \
-				_new->in_use = 1;                             \
-		}                                                             \
-		_new ? _at : 0;                                               \
-	})
-
-/* The same of a table with shares: tgid takes it. */
-#define TABLE_ADD_FOR(_tgid, _shares, _records, _record, _index, _free, _key, _loss)    \
-	({                                                                              \
-		u32 _at = 0;                                                            \
-		_record *_new = table__take_for(_tgid, &_records, &_free, &_at, _loss); \
-                                                                                        \
-		if (_new) {                                                             \
-			_new->key = *(_key);                                            \
-			if (table__enter(&_index, _key, &_free, &_at, _loss)) {         \
-				share__take(&_shares, _at, _tgid);                      \
-				_new->in_use = 1;                                       \
-			}                                                               \
-		}                                                                       \
-		_new ? _at : 0;                                                         \
+/*
+ * A record for a key that has none, and needs nothing but the key: tgid takes it. Its
+ * index; 0: none is left.
+ */
+#define TABLE_ADD(_tgid, _shares, _records, _record, _index, _free, _key, _loss)    \
+	({                                                                          \
+		u32 _at = 0;                                                        \
+		_record *_new = table__take(_tgid, &_records, &_free, &_at, _loss); \
+                                                                                    \
+		if (_new) {                                                         \
+			_new->key = *(_key);                                        \
+			if (table__enter(&_index, _key, &_free, &_at, _loss)) {     \
+				share__take(&_shares, _at, _tgid);                  \
+				_new->in_use = 1;                                   \
+			}                                                           \
+		}                                                                   \
+		_new ? _at : 0;                                                     \
 	})
 
 #endif

@@ -95,7 +95,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 		lose_of(LOST_VCPUS_FULL, tgid);
 		return 0;
 	}
-	info = table__take_for(tgid, &vcpus, &free_slots, &slot, LOST_VCPUS_FULL);
+	info = table__take(tgid, &vcpus, &free_slots, &slot, LOST_VCPUS_FULL);
 	if (!info)
 		return 0;
 	info->vcpu = (u64)vcpu;

@@ -582,6 +582,11 @@ static bool has_lister(struct vcpus *v)
 	return v->lister >= 0;
 }
 
+void vcpus__prepare_finding(struct vcpus *v)
+{
+	has_lister(v);
+}
+
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 {
 	struct vcpu_entry *entries = NULL;

@@ -105,6 +105,8 @@ const struct vcpu_ref *vcpus__get_new(struct vcpus *vcpus, uint32_t slot);
  * all descriptors when it is not known yet. NULL: there is none.
  */
 const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
+/* What takes longest of that, a second on slow hosts: not to be done while the window begins. */
+void vcpus__prepare_finding(struct vcpus *vcpus);
 
 /*
  * The VM of info's kvm, tgid and start_ns; added when it is not known yet, for

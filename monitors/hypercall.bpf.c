@@ -46,9 +46,8 @@ static __noinline u32 find_record(struct hypercall_key *key)
 		index = table__find(&hypercall_index, key);
 	}
 	return index ?:
-		       TABLE_ADD_FOR(tgid, hypercall_shares, hypercall_records,
-				     struct hypercall_record, hypercall_index, free_records, key,
-				     LOST_RECORDS_FULL);
+		       TABLE_ADD(tgid, hypercall_shares, hypercall_records, struct hypercall_record,
+				 hypercall_index, free_records, key, LOST_RECORDS_FULL);
 }
 
 static __noinline int emit(const struct hypercall_event *seen, u32 slot)

@@ -51,8 +51,8 @@ static __noinline struct irq_record *irq_record(u32 slot, u32 vector)
 	if (!index && share__is_used_up(&irq_shares, vcpus__tgid(slot)))
 		lose_of(LOST_RECORDS_FULL, vcpus__tgid(slot));
 	else if (!index)
-		index = TABLE_ADD_FOR(vcpus__tgid(slot), irq_shares, irq_records, struct irq_record,
-				      irq_index, free_records, &key, LOST_RECORDS_FULL);
+		index = TABLE_ADD(vcpus__tgid(slot), irq_shares, irq_records, struct irq_record,
+				  irq_index, free_records, &key, LOST_RECORDS_FULL);
 	return index ? bpf_map_lookup_elem(&irq_records, &index) : NULL;
 }
 

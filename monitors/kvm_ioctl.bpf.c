@@ -92,7 +92,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 		if (index)
 			return index;
 	}
-	owner = table__take(&owners, &free_owners, &index, LOST_RECORDS_FULL);
+	owner = table__take(tgid, &owners, &free_owners, &index, LOST_RECORDS_FULL);
 	if (!owner)
 		return 0;
 	owner->kvm = key->kvm;
@@ -151,8 +151,8 @@ static __noinline u32 new_record(struct ioctl_key *key)
 		if (index)
 			return index;
 	}
-	return TABLE_ADD_FOR(tgid, ioctl_shares, ioctl_records, struct ioctl_record, ioctl_index,
-			     free_records, key, LOST_RECORDS_FULL);
+	return TABLE_ADD(tgid, ioctl_shares, ioctl_records, struct ioctl_record, ioctl_index,
+			 free_records, key, LOST_RECORDS_FULL);
 }
 
 static __noinline int count_error(struct ioctl_record *record, u32 error)

@@ -176,6 +176,7 @@ static int start(struct attachment *at)
 	const struct kvm_ioctl_bpf *skel = at->skel;
 	struct ioctl_state *state = at->state;
 
+	vcpus__prepare_finding(at->env->vcpus);
 	state->owners = map__mmap(skel->maps.owners, &state->owners_size);
 	if (!state->owners)
 		return -errno;

@@ -77,9 +77,8 @@ static __noinline u32 find_record(struct irqchip_key *key)
 		index = table__find(&irqchip_index, key);
 	}
 	return index ?:
-		       TABLE_ADD_FOR(key->owner, irqchip_shares, irqchip_records,
-				     struct irqchip_record, irqchip_index, free_records, key,
-				     LOST_RECORDS_FULL);
+		       TABLE_ADD(key->owner, irqchip_shares, irqchip_records, struct irqchip_record,
+				 irqchip_index, free_records, key, LOST_RECORDS_FULL);
 }
 
 /* One interrupt, complete. kvm is 0 when its VM is not known. */

@@ -206,6 +206,7 @@ static int start(struct attachment *at)
 {
 	struct chip_state *state = at->state;
 
+	vcpus__prepare_finding(at->env->vcpus);
 	state->owners = calloc(at->records.nr, sizeof(*state->owners));
 	return state->owners ? 0 : -ENOMEM;
 }

@@ -116,7 +116,7 @@ static __noinline u32 find_record(struct fault_key *key, u64 kvm)
 		if (index)
 			return index;
 	}
-	record = table__take_for(tgid, &fault_records, &free_records, &index, LOST_RECORDS_FULL);
+	record = table__take(tgid, &fault_records, &free_records, &index, LOST_RECORDS_FULL);
 	if (!record)
 		return 0;
 	record->key = *key;

@@ -46,8 +46,8 @@ static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 		lose_of(LOST_RECORDS_FULL, mark->key.creator);
 		return 0;
 	}
-	slot = table__take_for(mark->key.creator, &dirty_slots, &free_dirty_slots, &index,
-			       LOST_RECORDS_FULL);
+	slot = table__take(mark->key.creator, &dirty_slots, &free_dirty_slots, &index,
+			   LOST_RECORDS_FULL);
 	if (!slot)
 		return 0;
 	slot->key = mark->key;

@@ -97,8 +97,8 @@ static __noinline u32 find_record(struct exit_key *key)
 		index = table__find(&exit_index, key);
 	}
 	return index ?:
-		       TABLE_ADD_FOR(tgid, exit_shares, exit_records, struct exit_record,
-				     exit_index, free_records, key, LOST_RECORDS_FULL);
+		       TABLE_ADD(tgid, exit_shares, exit_records, struct exit_record, exit_index,
+				 free_records, key, LOST_RECORDS_FULL);
 }
 
 /* The record of code: the slow way, and for the cache. */
