@@ -126,7 +126,7 @@ enum { SHARE_BITS = 12, SHARE_PLACES = (1 << SHARE_BITS) + 1 };
 
 struct share {
 	__u32 taken; /* by the processes of this place; in the first one: by all */
-	__u32 taker; /* the place that has the record of this index; in the first one: all there is */
+	__u32 taker; /* the place that has this record; in the first one: how many there are */
 };
 
 /* How every event in a ring begins. */

@@ -502,7 +502,7 @@ static void test_merge(void **state)
 	samples__free(s);
 }
 
-/* One VM has too many series that have ended: they are its others, and no other VM's are touched. */
+/* A VM has too many series that have ended: they are its others, and no other VM has changed. */
 static void test_one_vm_is_bounded(void **state)
 {
 	enum { LABELS = 2 * MOST_ENDED_OF_VM, EVERY = 1000 };
