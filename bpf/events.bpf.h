@@ -2,6 +2,10 @@
 /*
  * Events one by one: a ring per monitor, which core/attach.c reads because of
  * its name. What does not fit is counted; counters must not depend on it.
+ *
+ * Three quarters of the ring are for whoever comes. The last one is divided: each
+ * time that as much has been read, every process may fill a part of it. So who
+ * makes more events than are shown loses some, and who makes few loses none.
  */
 #ifndef KVM_WATCHER_EVENTS_BPF_H
 #define KVM_WATCHER_EVENTS_BPF_H
@@ -16,6 +20,36 @@ struct {
 /* Counters only. */
 const volatile __u32 no_events;
 
+/* The window's end: core/attach.c. Who finds no room after it has lost nothing that is wanted. */
+volatile __u64 events_until_ns = ~0ULL;
+
+enum { RING_SHARES = 8 };
+
+/* By place: how much had been read, in quarters of the ring, and what it has put in since. */
+static struct ring_share {
+	u64 quarters;
+	u64 bytes;
+} ring_shares[SHARE_PLACES];
+
+/* Three quarters of the ring wait, and the current process has had its share of the last. */
+static __noinline bool ring__is_used_up(u64 size)
+{
+	u64 quarter = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4, quarters;
+	u32 place = share__place(bpf_get_current_pid_tgid() >> 32);
+	struct ring_share *share;
+
+	if (place >= SHARE_PLACES || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < 3 * quarter)
+		return false;
+	share = &ring_shares[place];
+	quarters = bpf_ringbuf_query(&events, BPF_RB_CONS_POS) / quarter;
+	if (share->quarters != quarters) {
+		share->quarters = quarters;
+		share->bytes = 0;
+	}
+	share->bytes += size;
+	return share->bytes > quarter / RING_SHARES;
+}
+
 /*
  * Room for one event, to be filled and given to bpf_ringbuf_submit(). NULL: lost
  * and counted, or not wanted.
@@ -26,8 +60,8 @@ static __always_inline void *event__reserve(u64 size)
 
 	if (no_events)
 		return NULL;
-	event = bpf_ringbuf_reserve(&events, size, 0);
-	if (!event)
+	event = ring__is_used_up(size) ? NULL : bpf_ringbuf_reserve(&events, size, 0);
+	if (!event && bpf_ktime_get_ns() <= events_until_ns)
 		lose(LOST_EVENTS);
 	return event;
 }

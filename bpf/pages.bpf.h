@@ -10,14 +10,21 @@
 #include "vcpus.bpf.h"
 
 TABLE(page_chunks, struct page_chunk, page_index, struct page_key, free_chunks);
+SHARES(page_shares);
 
 static __noinline u32 pages__chunk(struct page_key *key)
 {
-	u32 index = table__find(&page_index, key);
+	u32 index = table__find(&page_index, key), tgid = bpf_get_current_pid_tgid() >> 32;
 
-	return index ?:
-		       TABLE_ADD(page_chunks, struct page_chunk, page_index, free_chunks, key,
-				 LOST_PAGES_FULL);
+	if (index)
+		return index;
+	/* Most of a host's memory may be one VM's. */
+	if (!only_tgid && share__is_beyond(&page_shares, tgid, SURE_RECORDS, 7)) {
+		lose_of(LOST_PAGES_FULL, tgid);
+		return 0;
+	}
+	return TABLE_ADD(tgid, page_shares, page_chunks, struct page_chunk, page_index, free_chunks,
+			 key, LOST_PAGES_FULL);
 }
 
 /* One more for the page; its count so far, 0 when there was no room. */

@@ -113,6 +113,23 @@ enum lost {
 	NR_LOST,
 };
 
+/* A process that has lost something. */
+struct loser {
+	__u32 tgid;
+	__u32 what; /* enum lost */
+};
+
+/*
+ * What is taken of a table that VMs share: by whom, and by all. Processes have
+ * places, by a hash that nobody can foresee; two in one place share its limit.
+ */
+enum { SHARE_BITS = 12, SHARE_PLACES = (1 << SHARE_BITS) + 1 };
+
+struct share {
+	__u32 taken; /* by the processes of this place; in the first one: by all */
+	__u32 taker; /* the place that has this record; in the first one: how many there are */
+};
+
 /* How every event in a ring begins. */
 struct event {
 	__u64 ts_ns; /* CLOCK_MONOTONIC */

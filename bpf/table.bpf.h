@@ -7,6 +7,10 @@
  * Two CPUs may give the same key a record at the same moment, and so may an
  * interrupt on the same CPU. The hash takes one of them, and that one counts. The
  * other one's index is free again.
+ *
+ * Guests and VMMs choose many keys. A table with shares therefore limits what one
+ * process takes (share__is_used_up()): the others always find room. What is beyond
+ * the limit is counted under one key, "other", or is a loss.
  */
 #ifndef KVM_WATCHER_TABLE_BPF_H
 #define KVM_WATCHER_TABLE_BPF_H
@@ -34,6 +38,59 @@
 		__type(value, u32);                   \
 	} _free SEC(".maps")
 
+/* Who has how much of a table, and which record is whose: core/shares.h. */
+#define SHARES(_name)                              \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1);            \
+		__type(key, u32);                  \
+		__type(value, struct share);       \
+	} _name SEC(".maps")
+
+/* Chosen anew for each run. */
+const volatile __u32 share_seed;
+
+static __always_inline u32 share__place(u32 tgid)
+{
+	return 1 + (tgid * (share_seed | 1) >> (32 - SHARE_BITS));
+}
+
+static __always_inline struct share *share__at(void *shares, u32 index)
+{
+	return bpf_map_lookup_elem(shares, &index);
+}
+
+/*
+ * The process has all that it may have: what is sure, and beyond that no more than
+ * times as much as it leaves for all others. The last eighth is for those who have
+ * little: many that have much do not take it one after the other.
+ */
+static __always_inline bool share__is_beyond(void *shares, u32 tgid, u32 sure, u32 times)
+{
+	struct share *all = share__at(shares, 0), *mine = share__at(shares, share__place(tgid));
+	s32 left;
+
+	if (!all || !mine || mine->taken < sure)
+		return false;
+	left = all->taker - all->taken - all->taker / 8;
+	return left <= 0 || mine->taken >= times * left;
+}
+
+/* The process has taken the record at index. */
+static __always_inline void share__take(void *shares, u32 index, u32 tgid)
+{
+	u32 place = share__place(tgid);
+	struct share *all = share__at(shares, 0), *mine = share__at(shares, place);
+	struct share *record = share__at(shares, index);
+
+	if (!all || !mine || !record)
+		return;
+	record->taker = place;
+	__sync_fetch_and_add(&mine->taken, 1);
+	__sync_fetch_and_add(&all->taken, 1);
+}
+
 /* The index of key's record. 0: it has none. */
 static __always_inline u32 table__find(void *hash, const void *key)
 {
@@ -42,12 +99,12 @@ static __always_inline u32 table__find(void *hash, const void *key)
 	return known ? *known : 0;
 }
 
-/* A free record, to be filled in, then for table__enter(). NULL: none is left, which is a loss. */
-static __always_inline void *table__take(void *records, void *free, u32 *index, u32 loss)
+/* A free record, to be filled in, then for table__enter(). NULL: none is left, tgid's loss. */
+static __always_inline void *table__take(u32 tgid, void *records, void *free, u32 *index, u32 loss)
 {
 	if (!bpf_map_pop_elem(free, index))
 		return bpf_map_lookup_elem(records, index);
-	lose(loss);
+	lose_of(loss, tgid);
 	return NULL;
 }
 
@@ -69,18 +126,23 @@ static __always_inline bool table__enter(void *hash, const void *key, void *free
 	return false;
 }
 
-/* A record for a key that has none, and needs nothing but the key. Its index; 0: none is left. */
-#define TABLE_ADD(_records, _record, _index, _free, _key, _loss)              \
-	({                                                                    \
-		u32 _at = 0;                                                  \
-		_record *_new = table__take(&_records, &_free, &_at, _loss);  \
-                                                                              \
-		if (_new) {                                                   \
-			_new->key = *(_key);                                  \
-			if (table__enter(&_index, _key, &_free, &_at, _loss)) \
-				_new->in_use = 1;                             \
-		}                                                             \
-		_new ? _at : 0;                                               \
+/*
+ * A record for a key that has none, and needs nothing but the key: tgid takes it. Its
+ * index; 0: none is left.
+ */
+#define TABLE_ADD(_tgid, _shares, _records, _record, _index, _free, _key, _loss)    \
+	({                                                                          \
+		u32 _at = 0;                                                        \
+		_record *_new = table__take(_tgid, &_records, &_free, &_at, _loss); \
+                                                                                    \
+		if (_new) {                                                         \
+			_new->key = *(_key);                                        \
+			if (table__enter(&_index, _key, &_free, &_at, _loss)) {     \
+				share__take(&_shares, _at, _tgid);                  \
+				_new->in_use = 1;                                   \
+			}                                                           \
+		}                                                                   \
+		_new ? _at : 0;                                                     \
 	})
 
 #endif

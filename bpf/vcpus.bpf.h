@@ -19,11 +19,15 @@
 #include "records.h"
 #include "table.bpf.h"
 
+/* Slots, and records of a table, that any process may have if there are so many. */
+enum { SURE_SLOTS = 16, SURE_RECORDS = 32 };
+
 /* Only this VMM's process (-p); 0: all. */
 const volatile __u32 only_tgid;
 
 /* {vCPU, thread} -> slot */
 TABLE(vcpus, struct vcpu_info, vcpu_slots, struct vcpu_key, free_slots);
+SHARES(vcpu_shares);
 
 /* thread -> slot of the vCPU it runs, for events after vcpu_put() */
 struct {
@@ -54,6 +58,27 @@ static __always_inline bool task_chosen(void)
 	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
 }
 
+/* The process of a slot's vCPU. */
+static __always_inline u32 vcpus__tgid(u32 slot)
+{
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+
+	return info ? info->tgid : 0;
+}
+
+/* What its vCPUs have of the slots is sure of the records too; else the half of what is left. */
+static __always_inline bool share__is_used_up(void *shares, u32 tgid)
+{
+	struct share *slots = share__at(&vcpu_shares, share__place(tgid));
+	struct share *all_slots = share__at(&vcpu_shares, 0), *all = share__at(shares, 0);
+	u64 sure;
+
+	if (only_tgid || !slots || !all_slots || !all)
+		return false;
+	sure = (u64)slots->taken * all->taker / all_slots->taker;
+	return share__is_beyond(shares, tgid, sure < SURE_RECORDS ? SURE_RECORDS : sure, 1);
+}
+
 /*
  * Gives {vcpu, thread} a slot. 0 when there is none left. The thread itself, the
  * iterator and those that wake the thread may come here at the same moment.
@@ -63,15 +88,20 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct vcpu_info *info;
-	u32 slot = 0;
+	u32 slot = 0, tgid = pid_tgid >> 32;
 
-	info = table__take(&vcpus, &free_slots, &slot, LOST_VCPUS_FULL);
+	/* One VM may be the host's only one, and large: three quarters are for it. */
+	if (!only_tgid && share__is_beyond(&vcpu_shares, tgid, SURE_SLOTS, 7)) {
+		lose_of(LOST_VCPUS_FULL, tgid);
+		return 0;
+	}
+	info = table__take(tgid, &vcpus, &free_slots, &slot, LOST_VCPUS_FULL);
 	if (!info)
 		return 0;
 	info->vcpu = (u64)vcpu;
 	info->kvm = (u64)BPF_CORE_READ(vcpu, kvm);
 	info->vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);
-	info->tgid = pid_tgid >> 32;
+	info->tgid = tgid;
 	info->tid = key.tid;
 	info->start_ns = BPF_CORE_READ(leader, start_boottime);
 	info->thread = (u64)task;
@@ -80,6 +110,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
 		return slot;
+	share__take(&vcpu_shares, slot, tgid);
 	info->state = VCPU_RUNS;
 	bpf_ringbuf_output(&new_vcpus, &slot, sizeof(slot), 0);
 	return slot;

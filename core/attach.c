@@ -318,17 +318,28 @@ static int attach_chosen(struct attachment *at)
 /* Words of the programs' that are written while they run. */
 static int map_words(struct attachment *at)
 {
-	struct bpf_map *map;
-	long epoch = map__find_variable(skeleton__object(at->skel), ".data", "epoch", &map);
-	long go = map__find_variable(skeleton__object(at->skel), ".data", "go_ns", &map);
+	const struct {
+		const char *name;
+		uint64_t **word;
+	} words[] = {
+		{ "epoch", &at->epoch },
+		{ "go_ns", &at->go },
+		{ "events_until_ns", &at->events_until },
+	};
+	const struct bpf_object *obj = skeleton__object(at->skel);
 
-	if (epoch < 0)
-		return 0;
-	at->data = map__mmap(map, &at->data_size);
-	if (!at->data)
-		return -errno;
-	at->epoch = (uint64_t *)(at->data + epoch);
-	at->go = go < 0 ? NULL : (uint64_t *)(at->data + go);
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		struct bpf_map *map;
+		long place = map__find_variable(obj, ".data", words[i].name, &map);
+
+		if (place < 0)
+			continue;
+		if (!at->data)
+			at->data = map__mmap(map, &at->data_size);
+		if (!at->data)
+			return -errno;
+		*words[i].word = (uint64_t *)(at->data + place);
+	}
 	return 0;
 }
 
@@ -379,12 +390,15 @@ void attach__look(struct attachment *at, uint64_t now_ns)
 	}
 	if (m->looked)
 		m->looked(at);
+	losses__learn(&at->losses, at->env->vcpus);
 }
 
 void attach__end(struct attachment *at, uint64_t now_ns)
 {
 	at->is_last = true;
 	at->until_ns = now_ns;
+	if (at->events_until)
+		__atomic_store_n(at->events_until, now_ns, __ATOMIC_SEQ_CST);
 	attach__look(at, now_ns);
 }
 
@@ -397,6 +411,8 @@ static int start(struct attachment *at)
 	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_ENDED_VMS);
 	if (!err && !at->samples)
 		err = -ENOMEM;
+	if (!err)
+		err = losses__open(&at->losses, skeleton__object(at->skel));
 	if (!err)
 		err = events__open(at);
 	if (!err && m->records)
@@ -771,6 +787,7 @@ static void end(struct attachment *at)
 			at->monitor->stop(at);
 		records__close(&at->records, at->samples);
 		events__close(at);
+		losses__close(&at->losses);
 		if (at->data)
 			munmap(at->data, at->data_size);
 	}
@@ -786,8 +803,7 @@ static void end(struct attachment *at)
 	at->state = NULL;
 	at->skel = NULL;
 	at->data = NULL;
-	at->epoch = NULL;
-	at->go = NULL;
+	at->epoch = at->go = at->events_until = NULL;
 }
 
 void attach__close(struct attachment *at)

@@ -15,6 +15,7 @@
 #include "../compat/hook_kind.h"
 #include "../compat/host.h"
 #include "../output/output.h"
+#include "losses.h"
 #include "records.h"
 
 struct attachment;
@@ -110,12 +111,14 @@ struct attachment {
 	bool begins;		     /* this look is the window's begin */
 	char *data;		     /* the object's .data, live */
 	size_t data_size;
-	uint64_t *epoch;      /* in it: the interval that is being written */
-	uint64_t *go;	      /* in it: the window's begin; NULL: its programs do not ask */
-	uint64_t ended_epoch; /* the one before it */
-	void *state;	      /* the monitor's own */
+	uint64_t *epoch;	/* in it: the interval that is being written */
+	uint64_t *go;		/* in it: the window's begin; NULL: its programs do not ask */
+	uint64_t *events_until; /* in it: the window's end, for those */
+	uint64_t ended_epoch;	/* the one before it */
+	void *state;		/* the monitor's own */
 	struct samples *samples;
 	struct record_set records;
+	struct losses losses;
 	bool is_last;			 /* this look, or the one that was, is the window's end */
 	struct histogram *histograms[8]; /* by view, of those that were shown */
 };

@@ -427,10 +427,11 @@ static void last_words(void *ctx, char *text, size_t size)
 {
 	const char *between = "; lost until then: ";
 	const struct run *run = ctx;
-	uint64_t lost[NR_LOST];
+	uint64_t lost[NR_LOST] = {};
 	size_t len = 0;
 
-	vcpus__losses(run->env->vcpus, lost);
+	for (size_t i = 0; i < run->attached.nr; i++)
+		losses__add(&run->attached.list[i]->losses, lost);
 	for (int i = 0; i < NR_LOST && len < size; i++) {
 		if (!lost[i])
 			continue;

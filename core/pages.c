@@ -38,6 +38,8 @@ int pages__prepare(struct pages *pages, const struct page_maps *maps)
 		err = bpf_map__set_max_entries(maps->index, pages->nr_chunks);
 	if (!err)
 		err = bpf_map__set_max_entries(maps->free_chunks, pages->nr_chunks);
+	if (!err)
+		err = shares__prepare(maps->shares, pages->nr_chunks);
 	return err;
 }
 
@@ -45,7 +47,9 @@ int pages__open(struct pages *pages, const struct page_maps *maps)
 {
 	pages->maps = *maps;
 	pages->chunks = map__mmap(maps->chunks, &pages->size);
-	return pages->chunks ? 0 : -errno;
+	if (!pages->chunks)
+		return -errno;
+	return shares__open(&pages->shares, maps->shares, pages->nr_chunks - 1);
 }
 
 void pages__close(struct pages *pages)
@@ -53,6 +57,7 @@ void pages__close(struct pages *pages)
 	if (pages->chunks)
 		munmap(pages->chunks, pages->size);
 	pages->chunks = NULL;
+	shares__close(&pages->shares);
 }
 
 const struct page_chunk *pages__get(const struct pages *pages, size_t index)
@@ -78,5 +83,6 @@ void pages__free(struct pages *pages, size_t index)
 
 	map__forget(pages->maps.index, &chunk->key, index);
 	memset(chunk, 0, sizeof(*chunk));
+	shares__give_back(&pages->shares, index);
 	map__give_back(pages->maps.free_chunks, index);
 }

@@ -6,18 +6,20 @@
 #include <stddef.h>
 
 #include "../bpf/pages.h"
+#include "shares.h"
 
 struct bpf_map;
 
 /* Those that bpf/pages.bpf.h declares. */
 struct page_maps {
-	struct bpf_map *chunks, *index, *free_chunks;
+	struct bpf_map *chunks, *index, *free_chunks, *shares;
 };
 
-#define PAGE_MAPS(_skel)                                                                       \
-	&(const struct page_maps)                                                              \
-	{                                                                                      \
-		(_skel)->maps.page_chunks, (_skel)->maps.page_index, (_skel)->maps.free_chunks \
+#define PAGE_MAPS(_skel)                                                                        \
+	&(const struct page_maps)                                                               \
+	{                                                                                       \
+		(_skel)->maps.page_chunks, (_skel)->maps.page_index, (_skel)->maps.free_chunks, \
+			(_skel)->maps.page_shares                                               \
 	}
 
 struct pages {
@@ -25,6 +27,7 @@ struct pages {
 	struct page_chunk *chunks; /* the kernel's, mapped; 1 .. nr_chunks - 1 */
 	size_t nr_chunks;
 	size_t size;
+	struct shares shares;
 };
 
 /* Before they are loaded: as many chunks as the host's memory suggests. 0 or -errno. */

@@ -41,6 +41,8 @@ int records__prepare(struct record_set *set, const struct record_kind *kind,
 		err = bpf_map__set_max_entries(skeleton__map(skel, kind->index), set->nr);
 	if (!err && kind->index)
 		err = bpf_map__set_max_entries(skeleton__map(skel, kind->free_records), set->nr);
+	if (!err && kind->shares)
+		err = shares__prepare(skeleton__map(skel, kind->shares), set->nr);
 	if (!err && states && !are_variables(states))
 		err = bpf_map__set_max_entries(states, nr_slots);
 	return err;
@@ -60,6 +62,13 @@ int records__open(struct record_set *set, struct skeleton *skel, size_t row_size
 			return -errno;
 		set->states = (char *)set->variables + kind->states_at;
 	}
+	if (kind->shares) {
+		int err =
+			shares__open(&set->shares, skeleton__map(skel, kind->shares), set->nr - 1);
+
+		if (err)
+			return err;
+	}
 	set->owners = calloc(set->nr, sizeof(*set->owners));
 	set->row = calloc(1, row_size);
 	return set->owners && set->row ? 0 : -ENOMEM;
@@ -73,6 +82,7 @@ void records__close(struct record_set *set, struct samples *samples)
 		munmap(set->records, set->records_size);
 	if (set->variables)
 		munmap(set->variables, set->variables_size);
+	shares__close(&set->shares);
 	free(set->owners);
 	free(set->row);
 	memset(set, 0, sizeof(*set));
@@ -219,6 +229,8 @@ void records__retire(struct attachment *at, uint32_t index)
 	samples__close(at->samples, set->owners[index].source);
 	memset(&set->owners[index], 0, sizeof(set->owners[index]));
 	memset(record, 0, kind->record_size);
+	if (kind->shares)
+		shares__give_back(&set->shares, index);
 	if (kind->index)
 		map__give_back(skeleton__map(set->skel, kind->free_records), index);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "../output/column.h"
+#include "shares.h"
 
 struct attachment;
 struct skeleton;
@@ -30,6 +31,7 @@ struct record_kind {
 	size_t index;	     /* hash: a record's key -> its number */
 	size_t key_at;	     /* where a record has its key */
 	size_t free_records; /* queue of the numbers that are free */
+	size_t shares;	     /* array: who has how many of them; 0: nobody counts */
 	size_t slot_at;	     /* where a record has the slot of its vCPU, a u32 */
 	bool of_vm;	     /* it has none: it is a VM's, and label() finds whose */
 
@@ -76,6 +78,7 @@ struct record_set {
 	void *records, *states; /* the kernel's, mapped */
 	void *variables;	/* the mapping that has the states in it */
 	size_t records_size, variables_size;
+	struct shares shares;
 	size_t nr; /* records, number 0 included, which nobody has */
 	struct record_owner {
 		struct source *source; /* NULL: none yet */

@@ -7,7 +7,7 @@
 
 #include "times.h"
 
-enum { LEAST_BUCKETS = 64 };
+enum { LEAST_BUCKETS = 64, VM_BUCKETS = 1024 };
 
 /* A column of a view, as far as the store has to do with it. */
 enum field_kind {
@@ -39,7 +39,15 @@ struct text {
 	char text[];
 };
 
+/* A VM that has series: those of them that have ended. */
+struct series_vm {
+	struct series_vm *next;
+	uint64_t nr;
+	size_t users, nr_ended;
+};
+
 struct series {
+	struct series_vm *vm;
 	struct series *next;	      /* in the bucket */
 	struct series *older, *newer; /* among the ended */
 	uint64_t hash;
@@ -76,6 +84,7 @@ struct samples {
 	struct series *oldest, *newest; /* ended */
 	size_t nr_ended, nr_remainders;
 	uint64_t latest_vm; /* its number */
+	struct series_vm *vms[VM_BUCKETS];
 	struct text **texts;
 	size_t nr_texts, nr_text_buckets;
 };
@@ -370,6 +379,7 @@ static struct series *find(const struct samples *s, unsigned int view, uint64_t 
 static void grow_buckets(struct samples *s)
 {
 	size_t nr = s->nr_buckets * 2;
+	/* The analyzer does not know that there always are LEAST_BUCKETS. NOLINTNEXTLINE */
 	struct series **more = calloc(nr, sizeof(*more));
 
 	if (!more)
@@ -420,6 +430,36 @@ static void clear_data(const struct layout *layout, struct row *row)
 	}
 }
 
+static struct series_vm *get_vm(struct samples *s, uint64_t nr)
+{
+	struct series_vm **bucket = &s->vms[nr % VM_BUCKETS], *vm = *bucket;
+
+	while (vm && vm->nr != nr)
+		vm = vm->next;
+	if (!vm) {
+		vm = calloc(1, sizeof(*vm));
+		if (!vm)
+			return NULL;
+		vm->nr = nr;
+		vm->next = *bucket;
+		*bucket = vm;
+	}
+	vm->users++;
+	return vm;
+}
+
+static void put_vm(struct samples *s, struct series_vm *vm)
+{
+	struct series_vm **at;
+
+	if (!vm || --vm->users)
+		return;
+	for (at = &s->vms[vm->nr % VM_BUCKETS]; *at != vm; at = &(*at)->next)
+		;
+	*at = vm->next;
+	free(vm);
+}
+
 static struct series *new_series(struct samples *s, unsigned int view, uint64_t hash,
 				 const struct row *row)
 {
@@ -429,8 +469,9 @@ static struct series *new_series(struct samples *s, unsigned int view, uint64_t 
 		return NULL;
 	series->hash = hash;
 	series->view = view;
+	series->vm = get_vm(s, row->vm_nr);
 	series->run = malloc(s->row_size);
-	if (!series->run)
+	if (!series->vm || !series->run)
 		goto cleanup;
 	memcpy(series->run, row, s->row_size);
 	if (!take_texts(s, &s->layouts[view], series->run))
@@ -440,6 +481,7 @@ static struct series *new_series(struct samples *s, unsigned int view, uint64_t 
 		return series;
 	put_texts(s, &s->layouts[view], series->run, s->layouts[view].nr);
 cleanup:
+	put_vm(s, series->vm);
 	free(series->run);
 	free(series);
 	return NULL;
@@ -450,6 +492,7 @@ static void free_series(struct samples *s, struct series *series)
 	put_texts(s, &s->layouts[series->view], series->run, s->layouts[series->view].nr);
 	for (size_t i = 0; i < s->nr_sinks; i++)
 		free(series->seen[i]);
+	put_vm(s, series->vm);
 	free(series->run);
 	free(series);
 }
@@ -476,6 +519,7 @@ static void end_series(struct samples *s, struct series *series)
 	*(s->newest ? &s->newest->newer : &s->oldest) = series;
 	s->newest = series;
 	s->nr_ended++;
+	series->vm->nr_ended++;
 }
 
 static void unend_series(struct samples *s, struct series *series)
@@ -486,6 +530,7 @@ static void unend_series(struct samples *s, struct series *series)
 	*(series->older ? &series->older->newer : &s->oldest) = series->newer;
 	*(series->newer ? &series->newer->older : &s->newest) = series->older;
 	s->nr_ended--;
+	series->vm->nr_ended--;
 }
 
 void samples__free(struct samples *s)
@@ -935,6 +980,13 @@ static bool is_idle(const struct series *series)
 
 /* Folding */
 
+static void no_labels(const struct layout *layout, struct row *row)
+{
+	for (size_t i = 0; i < layout->nr; i++)
+		if (layout->fields[i].kind == FIELD_LABEL)
+			set_absent(&layout->fields[i], cell(row, &layout->fields[i]));
+}
+
 /* The labels of a series without whose they are; when there are too many of them, without any. */
 static void remainder_labels(const struct samples *s, const struct layout *layout, struct row *row,
 			     const struct row *run, bool plain)
@@ -944,9 +996,45 @@ static void remainder_labels(const struct samples *s, const struct layout *layou
 	row->vm_id = NULL;
 	row->vm_nr = 0;
 	row->pid = row->tid = row->vcpu = UINT32_MAX;
-	for (size_t i = 0; plain && i < layout->nr; i++)
-		if (layout->fields[i].kind == FIELD_LABEL)
-			set_absent(&layout->fields[i], cell(row, &layout->fields[i]));
+	if (plain)
+		no_labels(layout, row);
+}
+
+/* Whose a series is, without its labels. */
+static void others_labels(const struct samples *s, const struct layout *layout, struct row *row,
+			  const struct row *run)
+{
+	memcpy(row, run, s->row_size);
+	row->tid = row->vcpu = UINT32_MAX;
+	no_labels(layout, row);
+	for (size_t i = 0; i < layout->nr; i++)
+		if (is_text(&layout->fields[i]))
+			*(const char **)cell(row, &layout->fields[i]) = OTHERS;
+}
+
+/* What takes the ended ones of a VM that are too many: it has ended too, as the last one. */
+static struct series *others_of(struct samples *s, const struct series *series)
+{
+	const struct layout *layout = &s->layouts[series->view];
+	struct row *row = malloc(s->row_size);
+	struct series *to;
+	uint64_t hash;
+
+	if (!row)
+		return NULL;
+	others_labels(s, layout, row, series->run);
+	hash = hash_key(layout, series->view, row);
+	to = find(s, series->view, hash, row, true);
+	if (to)
+		unend_series(s, to);
+	else
+		to = new_series(s, series->view, hash, row);
+	free(row);
+	if (!to)
+		return NULL;
+	to->remainder = true;
+	end_series(s, to);
+	return to;
 }
 
 static struct series *remainder_of(struct samples *s, const struct series *series)
@@ -982,10 +1070,11 @@ static bool fold_seen(struct samples *s, struct series *to, struct series *from,
 	return true;
 }
 
-/* The oldest of the ended becomes a part of its remainder; it stays when there is no memory. */
-static bool fold_oldest(struct samples *s)
+/* An ended series becomes a part of another one; it stays when there is no memory. */
+static bool fold(struct samples *s, struct series *series,
+		 struct series *(*of)(struct samples *s, const struct series *series))
 {
-	struct series *series = s->oldest, *to = is_idle(series) ? NULL : remainder_of(s, series);
+	struct series *to = is_idle(series) ? NULL : of(s, series);
 
 	if (is_idle(series)) {
 		unend_series(s, series);
@@ -1009,7 +1098,7 @@ static void fold_old(struct samples *s)
 {
 	while (s->oldest && (s->latest_vm - s->oldest->ended_at >= s->keep_vms ||
 			     s->nr_ended > s->keep_vms * MOST_SERIES_PER_VM))
-		if (!fold_oldest(s))
+		if (!fold(s, s->oldest, remainder_of))
 			return;
 }
 
@@ -1029,6 +1118,8 @@ void samples__close(struct samples *s, struct source *source)
 	end_series(s, series);
 	for (size_t i = 0; i < s->nr_sinks; i++)
 		drop_seen(series, i);
+	if (series->vm->nr_ended > MOST_ENDED_OF_VM)
+		fold(s, series, others_of);
 	fold_old(s);
 }
 

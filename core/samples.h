@@ -13,7 +13,8 @@
  *
  * Memory is bounded. Of series without a source the latest are kept; older
  * ones are folded into a remainder, which has the labels of the series but no
- * VM. That is exact: a remainder has all that its series had, and of that a
+ * VM. One VM has not too many of them: further ones are folded into one of that
+ * VM, without their labels. That is exact: a remainder has all that its series had, and of that a
  * sink is shown only what it has not seen. Folding is final.
  */
 #ifndef KVM_WATCHER_SAMPLES_H
@@ -30,12 +31,16 @@ enum {
 	/* VMs that have ended, whose series are kept one by one. */
 	KEEP_ENDED_VMS = 1000,
 	MOST_SERIES_PER_VM = 16, /* on average */
+	MOST_ENDED_OF_VM = 4096, /* of one VM: what ends after them is its OTHERS */
 	/* Remainders with labels of their own: guests choose some of these. */
 	MAX_REMAINDERS = 4096,
 };
 
 /* The VM of a remainder's rows. */
 #define ENDED_VMS "(ended)"
+
+/* The name of what is beyond a VM's share of a monitor's records (bpf/table.bpf.h). */
+#define OTHERS "(other)"
 
 struct samples;
 struct source;

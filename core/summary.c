@@ -205,21 +205,33 @@ static uint64_t read_entry(struct summary *s)
 	return info.recursion_misses;
 }
 
-/* Since everything was attached. */
-static void read_losses(struct summary *s, uint64_t lost[NR_LOST])
-{
-	vcpus__losses(s->env->vcpus, lost);
-	for (size_t i = 0; i < s->nr_attached; i++)
-		lost[LOST_SKIPPED] += attach__skipped(s->attached[i]);
-	for (size_t i = 0; i < s->nr_attached; i++)
-		lost[LOST_HOOKS_GONE] += s->attached[i]->nr_gone;
-	lost[LOST_SKIPPED] += read_entry(s);
-}
-
 /* Whoever found no room has none in the window either: that always counts. */
 static bool lasts(enum lost what)
 {
 	return what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL || what == LOST_PAGES_FULL;
+}
+
+/* What a monitor has lost in the window. */
+static void read_losses(const struct attachment *at, uint64_t lost[NR_LOST])
+{
+	uint64_t sums[NR_LOST] = {};
+
+	losses__add(&at->losses, sums);
+	sums[LOST_SKIPPED] += attach__skipped(at);
+	sums[LOST_HOOKS_GONE] += at->nr_gone;
+	for (int i = 0; i < NR_LOST; i++)
+		lost[i] = sums[i] - at->losses.early[i];
+}
+
+/* What found no room until the hooks were detached. */
+static void settle(struct losses *losses)
+{
+	uint64_t sums[NR_LOST] = {};
+
+	losses__add(losses, sums);
+	for (int i = 0; i < NR_LOST; i++)
+		if (lasts(i) || i == LOST_EVENTS)
+			losses->lost[i] = sums[i] - losses->early[i];
 }
 
 void summary__begin(struct summary *s, uint64_t start_ns)
@@ -232,19 +244,25 @@ void summary__begin(struct summary *s, uint64_t start_ns)
 		    strerror(-s->stats_fd));
 	s->start_cpu_ns = self_cpu_ns();
 	s->start_ns = start_ns;
-	read_losses(s, s->early);
-	for (int i = 0; i < NR_LOST; i++)
-		if (lasts(i))
-			s->early[i] = 0;
+	for (size_t i = 0; i < s->nr_attached; i++) {
+		struct losses *losses = &s->attached[i]->losses;
+
+		memset(losses->early, 0, sizeof(losses->early));
+		read_losses(s->attached[i], losses->early);
+		for (int what = 0; what < NR_LOST; what++)
+			if (lasts(what))
+				losses->early[what] = 0;
+	}
+	s->early_skipped = read_entry(s);
 }
 
 void summary__take(struct summary *s)
 {
-	read_losses(s, s->lost);
-	for (int i = 0; i < NR_LOST; i++)
-		s->lost[i] -= s->early[i];
-	for (size_t i = 0; i < s->nr_attached; i++)
+	for (size_t i = 0; i < s->nr_attached; i++) {
+		read_losses(s->attached[i], s->attached[i]->losses.lost);
 		attach__read_runs(s->attached[i]);
+	}
+	s->entry_skipped = read_entry(s) - s->early_skipped;
 }
 
 /*
@@ -253,7 +271,6 @@ void summary__take(struct summary *s)
  */
 void summary__settle(struct summary *s)
 {
-	uint64_t lost[NR_LOST];
 	int err = broker__settle(s->env->broker, &s->broker_cpu_ns);
 
 	if (err)
@@ -262,10 +279,8 @@ void summary__settle(struct summary *s)
 		say("the kernel refuses to wait for the BPF programs (%s): the last events may be "
 		    "missing",
 		    strerror(-err));
-	vcpus__losses(s->env->vcpus, lost);
-	for (int i = 0; i < NR_LOST; i++)
-		if (lasts(i) || i == LOST_EVENTS)
-			s->lost[i] = lost[i] - s->early[i];
+	for (size_t i = 0; i < s->nr_attached; i++)
+		settle(&s->attached[i]->losses);
 }
 
 static void say_self_cost(const struct summary *s, uint64_t wall_ns, uint64_t cpu_ns)
@@ -315,23 +330,166 @@ static void advise(const struct summary *s, enum lost what, char *text, size_t s
 		snprintf(text, size, "; --max-vcpus=N makes room for more vCPUs than %zu", max);
 }
 
-static void say_losses(const struct summary *s)
+/* A sentence that grows; what has no room is cut. */
+struct sentence {
+	char text[2048];
+	size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct sentence *s, const char *format, ...)
+{
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(s->text + s->len, sizeof(s->text) - s->len, format, args);
+	va_end(args);
+	s->len += len < 0 ? 0 : len;
+	if (s->len >= sizeof(s->text))
+		s->len = sizeof(s->text) - 1;
+}
+
+/* A part of what was lost: of one monitor, and of one VM as far as that is known. */
+struct part {
+	enum lost what;
+	const char *monitor;
+	const struct vm_ref *vm;
+	uint32_t pid; /* 0: not known */
+	uint64_t count;
+};
+
+static struct part *add_part(struct part *to, const struct part *part)
+{
+	if (part->count)
+		*to++ = *part;
+	return to;
+}
+
+/* The parts of a monitor's losses. Returns the place behind them. */
+static struct part *list_parts(const struct attachment *at, struct part *to)
+{
+	const struct losses *losses = &at->losses;
+
+	for (int what = 0; what < NR_LOST; what++) {
+		struct part part = { .what = what, .monitor = at->monitor->name };
+		uint64_t left = losses->lost[what];
+
+		for (size_t i = 0; i < losses->nr_of; i++) {
+			const struct lost_of *of = &losses->of[i];
+
+			if (of->loser.what != part.what)
+				continue;
+			part.vm = of->vm;
+			part.pid = of->loser.tgid;
+			/* It may have lost more since the summary was taken. */
+			part.count = of->count < left ? of->count : left;
+			left -= part.count;
+			to = add_part(to, &part);
+		}
+		part = (struct part){ what, at->monitor->name, NULL, 0, left };
+		to = add_part(to, &part);
+	}
+	return to;
+}
+
+/* By kind, then the most first. */
+static int compare_parts(const void *a, const void *b)
+{
+	const struct part *x = a, *y = b;
+
+	if (x->what != y->what)
+		return x->what < y->what ? -1 : 1;
+	if (x->count != y->count)
+		return x->count > y->count ? -1 : 1;
+	return 0;
+}
+
+/* All parts of all losses; to be freed. NULL: out of memory. */
+static struct part *all_parts(const struct summary *s, size_t *nr)
+{
+	size_t room = 1;
+	struct part *parts, *end;
+
+	*nr = 0;
+	for (size_t i = 0; i < s->nr_attached; i++) {
+		losses__learn(&s->attached[i]->losses, s->env->vcpus);
+		room += s->attached[i]->losses.nr_of + NR_LOST;
+	}
+	parts = end = calloc(room, sizeof(*parts));
+	if (!parts)
+		return NULL;
+	for (size_t i = 0; i < s->nr_attached; i++)
+		end = list_parts(s->attached[i], end);
+	end = add_part(end,
+		       &(struct part){ LOST_SKIPPED, "kvm_watcher", NULL, 0, s->entry_skipped });
+	*nr = end - parts;
+	qsort(parts, *nr, sizeof(*parts), compare_parts);
+	return parts;
+}
+
+static struct json_object *part_object(const struct part *part)
+{
+	const struct vm_ref *vm = part->vm;
+	struct json_object *obj = json_object_new_object();
+
+	json_object_object_add(obj, "kind", json_object_new_string(lost__name(part->what)));
+	json_object_object_add(obj, "monitor", json_object_new_string(part->monitor));
+	json_object_object_add(obj, "vm", vm ? json_object_new_string(vm->label) : NULL);
+	json_object_object_add(obj, "vm_id", vm ? json_object_new_string(vm->id) : NULL);
+	json_object_object_add(obj, "pid", part->pid ? json_object_new_int64(part->pid) : NULL);
+	json_object_object_add(obj, "count", json_object_new_uint64(part->count));
+	return obj;
+}
+
+static void add_whose(struct sentence *out, const struct part *part)
+{
+	add(out, "%s", part->monitor);
+	if (part->vm)
+		add(out, " of %s (pid %" PRIu32 ")", part->vm->label, part->pid);
+	else if (part->pid)
+		add(out, " of pid %" PRIu32, part->pid);
+}
+
+/* Whose it was: the parts of one kind, of which the greatest are named. */
+static void add_parts(struct sentence *out, const struct part *parts, size_t nr)
+{
+	enum { MOST = 3 };
+
+	if (nr == 1) {
+		add(out, ", all in ");
+		add_whose(out, parts);
+		return;
+	}
+	for (size_t i = 0; i < nr && i < MOST; i++) {
+		add(out, ", %" PRIu64 " in ", parts[i].count);
+		add_whose(out, &parts[i]);
+	}
+	if (nr > MOST)
+		add(out, ", and others");
+}
+
+static void say_losses(const struct summary *s, const struct part *parts, size_t nr)
 {
 	char advice[128];
 
-	for (int i = 0; i < NR_LOST; i++) {
-		if (!s->lost[i])
-			continue;
-		advise(s, i, advice, sizeof(advice));
-		say("lost: %" PRIu64 " %s (%s)%s", s->lost[i], lost__name(i), lost__help(i),
-		    advice);
+	for (size_t i = 0, next; i < nr; i = next) {
+		enum lost what = parts[i].what;
+		struct sentence whose = {};
+		uint64_t sum = 0;
+
+		for (next = i; next < nr && parts[next].what == what; next++)
+			sum += parts[next].count;
+		add_parts(&whose, &parts[i], next - i);
+		advise(s, what, advice, sizeof(advice));
+		say("lost: %" PRIu64 " %s (%s)%s%s", sum, lost__name(what), lost__help(what),
+		    whose.text, advice);
 	}
 }
 
 void summary__count_left_out(struct summary *s)
 {
 	for (size_t i = 0; i < s->nr_attached; i++)
-		s->lost[LOST_EVENTS] += s->attached[i]->nr_left_out;
+		s->attached[i]->losses.lost[LOST_EVENTS] += s->attached[i]->nr_left_out;
 }
 
 void summary__write(const struct summary *s, uint64_t now_ns)
@@ -339,9 +497,17 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 	uint64_t cpu_ns = self_cpu_ns() - s->start_cpu_ns;
 	struct json_object *obj = json_object_new_object(), *lost = json_object_new_object();
 	struct json_object *hooks = hooks_array(s, s->stats_fd >= 0);
+	struct json_object *lost_by = json_object_new_array();
+	uint64_t sums[NR_LOST] = {};
+	size_t nr_parts;
+	struct part *parts = all_parts(s, &nr_parts);
 
+	for (size_t i = 0; i < nr_parts; i++) {
+		sums[parts[i].what] += parts[i].count;
+		json_object_array_add(lost_by, part_object(&parts[i]));
+	}
 	for (int i = 0; i < NR_LOST; i++)
-		json_object_object_add(lost, lost__name(i), json_object_new_uint64(s->lost[i]));
+		json_object_object_add(lost, lost__name(i), json_object_new_uint64(sums[i]));
 	if (s->stats_fd >= 0 && s->entry_attached)
 		json_object_array_add(hooks, entry_object(s));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
@@ -350,6 +516,7 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 	add_time(obj, "time", now_ns + clock__real_offset_ns());
 	json_object_object_add(obj, "duration_ns", json_object_new_uint64(now_ns - s->start_ns));
 	json_object_object_add(obj, "lost", lost);
+	json_object_object_add(obj, "lost_by", lost_by);
 	json_object_object_add(obj, "hooks", hooks);
 	json_object_object_add(obj, "self_cpu_ns",
 			       json_object_new_uint64(self_cpu_ns() + s->broker_cpu_ns));
@@ -357,7 +524,8 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 	for (size_t i = 0; i < s->env->nr_sinks; i++)
 		output__object(s->env->sinks[i].out, json_object_get(obj));
 	json_object_put(obj);
-	say_losses(s);
+	say_losses(s, parts, nr_parts);
+	free(parts);
 	if (s->self_cost)
 		say_self_cost(s, now_ns - s->start_ns, cpu_ns);
 }
@@ -389,25 +557,6 @@ static size_t list_missing(const struct attachment *at, struct missing *list)
 static const char *cause(const struct need_state *need)
 {
 	return need->why + need->cause_at;
-}
-
-/* A sentence that grows; what has no room is cut. */
-struct sentence {
-	char text[2048];
-	size_t len;
-};
-
-__attribute__((format(printf, 2, 3))) static void add(struct sentence *s, const char *format, ...)
-{
-	va_list args;
-	int len;
-
-	va_start(args, format);
-	len = vsnprintf(s->text + s->len, sizeof(s->text) - s->len, format, args);
-	va_end(args);
-	s->len += len < 0 ? 0 : len;
-	if (s->len >= sizeof(s->text))
-		s->len = sizeof(s->text) - 1;
 }
 
 /* "A, B (vm_exit), C (hypercall)": what is missing, with whose it is behind the last one. */

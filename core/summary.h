@@ -23,10 +23,9 @@ struct summary {
 	uint64_t start_cpu_ns;		   /* what the process had taken by then */
 	bool entry_attached;		   /* the program at entries was, till the end */
 	uint64_t entry_runs, entry_run_ns; /* of it, as a need's */
-	int stats_fd;		 /* self_cost: keeps the kernel's statistics enabled; or -1 */
-	uint64_t early[NR_LOST]; /* what got lost before the window */
-	uint64_t broker_cpu_ns;	 /* what the privileged process has taken */
-	uint64_t lost[NR_LOST];
+	int stats_fd;		/* self_cost: keeps the kernel's statistics enabled; or -1 */
+	uint64_t broker_cpu_ns; /* what the privileged process has taken */
+	uint64_t entry_skipped, early_skipped; /* runs of it that the kernel skipped */
 };
 
 /* Who writes an output: of its first object. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,11 +17,13 @@
 
 #include "../compat/host.h"
 #include "broker.h"
+#include "clock.h"
 #include "filter.h"
 #include "iter.h"
 #include "limits.h"
 #include "log.h"
 #include "map.h"
+#include "shares.h"
 #include "skeleton.h"
 #include "vcpus.skel.h"
 #include "vm.h"
@@ -47,42 +50,10 @@ struct vcpus {
 	size_t nr_known;	 /* slots in use, as far as is known */
 	struct vcpu_info *infos; /* the kernel's, mapped */
 	uint32_t *cache;
-	uint64_t *losses;
-	size_t infos_size, cache_size, losses_size;
+	size_t infos_size, cache_size;
+	struct shares shares;
+	uint32_t share_seed;
 };
-
-static const struct {
-	const char *name;
-	const char *help;
-} lost_kinds[NR_LOST] = {
-	[LOST_VCPUS_FULL] = { "vcpus_full", "events of vCPUs for which the tables had no room" },
-	[LOST_RECORDS_FULL] = { "records_full", "events for whose reason the tables had no room" },
-	[LOST_EXITS_UNTIMED] = { "exits_untimed", "exits counted without a time: the kernel did "
-						  "not trace the entry after them" },
-	[LOST_EXITS_UNTRACED] = { "exits_untraced",
-				  "exits that KVM handled in its fast path without tracing them" },
-	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known, or "
-						    "of vCPUs not known yet" },
-	[LOST_PAGES_FULL] = { "pages_full", "dirty or faulting pages whose own counters found no "
-					    "room; other counters have them" },
-	[LOST_SKIPPED] = { "programs_skipped", "runs that the kernel skipped because it had "
-					       "preempted the same program on that CPU" },
-	[LOST_EVENTS] = { "events",
-			  "single events for which the ring had no room; counters have them" },
-	[LOST_HOOKS_GONE] = { "hooks_gone",
-			      "hooks that went with a module that was unloaded; what happened "
-			      "until they were attached again is missing" },
-};
-
-const char *lost__name(enum lost what)
-{
-	return lost_kinds[what].name;
-}
-
-const char *lost__help(enum lost what)
-{
-	return lost_kinds[what].help;
-}
 
 /* Room for four times what the host runs now, and for what its CPUs suggest; with slot 0. */
 static size_t choose_slots(uint32_t max_vcpus)
@@ -146,6 +117,8 @@ static int try_load(struct vcpus *v, bool ask_kernel)
 	bpf_program__set_autoload(v->skel->progs.find_end, ask_kernel);
 	bpf_program__set_autoload(v->skel->progs.ask_process, ask_kernel);
 	if (!err)
+		err = shares__prepare(v->skel->maps.vcpu_shares, v->nr_slots);
+	if (!err)
 		err = vcpus_bpf__load(v->skel);
 	if (!err)
 		err = map__fill_queue(v->skel->maps.free_slots, 1);
@@ -161,15 +134,17 @@ static int load(struct vcpus *v)
 
 static int map_tables(struct vcpus *v)
 {
+	int err;
+
 	v->infos = map__mmap(v->skel->maps.vcpus, &v->infos_size);
 	if (!v->infos)
 		return -errno;
 	v->cache = map__mmap(v->skel->maps.slot_cache, &v->cache_size);
 	if (!v->cache)
 		return -errno;
-	v->losses = map__mmap(v->skel->maps.losses, &v->losses_size);
-	if (!v->losses)
-		return -errno;
+	err = shares__open(&v->shares, v->skel->maps.vcpu_shares, v->nr_slots - 1);
+	if (err)
+		return err;
 	v->news = ring_buffer__new(bpf_map__fd(v->skel->maps.new_vcpus), on_new_vcpu, v, NULL);
 	return v->news ? 0 : -errno;
 }
@@ -211,6 +186,8 @@ int vcpus__load(const struct filter *filter, uint32_t max_vcpus, struct vcpus **
 	if (!err && !v)
 		err = -errno;
 	if (!err) {
+		if (getrandom(&v->share_seed, sizeof(v->share_seed), GRND_NONBLOCK) < 0)
+			v->share_seed = clock__ns();
 		v->nr_slots = choose_slots(max_vcpus);
 		err = load(v);
 	}
@@ -299,11 +276,16 @@ void vcpus__close(struct vcpus *v)
 		munmap(v->infos, v->infos_size);
 	if (v->cache)
 		munmap(v->cache, v->cache_size);
-	if (v->losses)
-		munmap(v->losses, v->losses_size);
+	shares__close(&v->shares);
 	vcpus_bpf__destroy(v->skel);
 	free(v->refs);
 	free(v);
+}
+
+/* Losses are each monitor's own. */
+static bool is_of_monitor(const char *name)
+{
+	return !strcmp(name, "losses") || !strcmp(name, "losers");
 }
 
 int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
@@ -316,13 +298,14 @@ int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
 		if (bpf_map__is_internal(map))
 			continue;
 		own = bpf_object__find_map_by_name(v->skel->obj, bpf_map__name(map));
-		if (!own)
+		if (!own || is_of_monitor(bpf_map__name(map)))
 			continue;
 		err = bpf_map__reuse_fd(map, bpf_map__fd(own));
 		if (err)
 			return err;
 	}
-	return map__set_const(obj, "only_tgid", v->filter->pid);
+	err = map__set_const(obj, "share_seed", v->share_seed);
+	return err ? err : map__set_const(obj, "only_tgid", v->filter->pid);
 }
 
 bool vcpus__has_map(const struct vcpus *v, const struct bpf_map *map)
@@ -355,11 +338,6 @@ const struct vcpu_ref *vcpus__get_new(struct vcpus *v, uint32_t slot)
 	/* Thousands at once are more than the announcements have room for. */
 	resolve(v, slot);
 	return vcpus__get(v, slot);
-}
-
-void vcpus__losses(const struct vcpus *v, uint64_t lost[NR_LOST])
-{
-	memcpy(lost, v->losses, NR_LOST * sizeof(*lost));
 }
 
 /* The process's name if it still is the process that the kernel saw, else its comm. */
@@ -506,6 +484,20 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return get_or_add_vm(v, info);
 }
 
+const struct vm_ref *vcpus__vm_of_process(struct vcpus *v, uint32_t tgid)
+{
+	struct vcpu_info info = { .tgid = tgid };
+	const struct vm_ref *found = NULL;
+
+	for (const struct vm_ref *vm = v->vms; vm; vm = vm->next)
+		if (vm->tgid == tgid && (!found || vm->nth <= found->nth))
+			found = vm;
+	if (found || !host__initial_pid_namespace())
+		return found;
+	info.start_ns = vm__task_start("/proc", tgid, tgid) * NSEC_PER_TICK;
+	return info.start_ns ? get_or_add_vm(v, &info) : NULL;
+}
+
 int vcpus__open_lister(void)
 {
 	struct vcpus_bpf *skel = open_vcpus(true);
@@ -593,6 +585,11 @@ static bool has_lister(struct vcpus *v)
 	if (v->lister < 0)
 		v->lister = broker__lister(v->broker);
 	return v->lister >= 0;
+}
+
+void vcpus__prepare_finding(struct vcpus *v)
+{
+	has_lister(v);
 }
 
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
@@ -695,6 +692,7 @@ static void release(struct vcpus *v, uint32_t slot)
 	vcpus__put_vm(ref->vm);
 	memset(ref, 0, sizeof(*ref));
 	v->nr_known--;
+	shares__give_back(&v->shares, slot);
 	map__give_back(v->skel->maps.free_slots, slot);
 }
 

@@ -105,6 +105,8 @@ const struct vcpu_ref *vcpus__get_new(struct vcpus *vcpus, uint32_t slot);
  * all descriptors when it is not known yet. NULL: there is none.
  */
 const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
+/* What takes longest of that, a second on slow hosts: not to be done while the window begins. */
+void vcpus__prepare_finding(struct vcpus *vcpus);
 
 /*
  * The VM of info's kvm, tgid and start_ns; added when it is not known yet, for
@@ -137,13 +139,12 @@ bool vcpus__process_ended(const struct vcpus *vcpus, struct ended_asked *asked, 
 void vcpus__tell_new(const struct vcpus *vcpus, uint64_t *told,
 		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx);
 
+/* The first VM of a process, or the process itself. NULL: it is not known and has ended. */
+const struct vm_ref *vcpus__vm_of_process(struct vcpus *vcpus, uint32_t tgid);
+
 /* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */
 const struct vm_ref *vcpus__get_vm(const struct vm_ref *vm);
 void vcpus__put_vm(const struct vm_ref *vm);
-
-void vcpus__losses(const struct vcpus *vcpus, uint64_t lost[NR_LOST]);
-const char *lost__name(enum lost what);
-const char *lost__help(enum lost what);
 
 /* Fills the head of a row; the second one of a VM's, which may be NULL: not known. */
 void vcpu_ref__row(const struct vcpu_ref *ref, uint64_t ts_ns, struct row *row);

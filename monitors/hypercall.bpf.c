@@ -27,14 +27,27 @@ struct {
 
 TABLE(hypercall_records, struct hypercall_record, hypercall_index, struct hypercall_key,
       free_records);
+SHARES(hypercall_shares);
 
 /* Where the classic events' records have what moved; read from tracefs before loading. */
 const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
 
-static __noinline u32 new_record(struct hypercall_key *key)
+/* The record of key, made now if it is new. 0 when there is none left. */
+static __noinline u32 find_record(struct hypercall_key *key)
 {
-	return TABLE_ADD(hypercall_records, struct hypercall_record, hypercall_index, free_records,
-			 key, LOST_RECORDS_FULL);
+	u32 index = table__find(&hypercall_index, key), tgid;
+
+	if (index)
+		return index;
+	tgid = vcpus__tgid(key->slot);
+	if (share__is_used_up(&hypercall_shares, tgid)) {
+		key->nr = 0;
+		key->abi |= HYPERCALL_OTHER;
+		index = table__find(&hypercall_index, key);
+	}
+	return index ?:
+		       TABLE_ADD(tgid, hypercall_shares, hypercall_records, struct hypercall_record,
+				 hypercall_index, free_records, key, LOST_RECORDS_FULL);
 }
 
 static __noinline int emit(const struct hypercall_event *seen, u32 slot)
@@ -78,7 +91,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	key.nr = seen->nr;
 	key.slot = slot;
 	key.abi = seen->abi;
-	index = table__find(&hypercall_index, &key) ?: new_record(&key);
+	index = find_record(&key);
 	record = index ? bpf_map_lookup_elem(&hypercall_records, &index) : NULL;
 	if (record)
 		record->count++;

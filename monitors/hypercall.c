@@ -152,9 +152,13 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	const struct hypercall_key *key = &record->key;
 	struct call_row *row = (struct call_row *)to;
 
-	row->abi = hypercall__abi(key->abi);
+	row->abi = hypercall__abi(key->abi & ~HYPERCALL_OTHER);
 	row->name = hypercall__name(key->abi, key->nr, row->text, sizeof(row->text));
 	row->nr = key->nr;
+	if (key->abi & HYPERCALL_OTHER) {
+		row->name = OTHERS;
+		row->nr = UINT64_MAX;
+	}
 	return VIEW_CALLS;
 }
 
@@ -176,6 +180,7 @@ static const struct record_kind records = {
 	.per_slot = 8,
 	.index = MAP(hypercall_index),
 	.free_records = MAP(free_records),
+	.shares = MAP(hypercall_shares),
 	.key_at = offsetof(struct hypercall_record, key),
 	.slot_at = offsetof(struct hypercall_record, key.slot),
 	.states = MAP(hypercall_states),

@@ -6,6 +6,9 @@
 #include "../bpf/records.h"
 #include "../decode/hypercall_abi.h"
 
+/* A bit of key.abi: what is beyond a VM's share of the records. */
+enum { HYPERCALL_OTHER = 0x100 };
+
 struct hypercall_key {
 	__u64 nr;
 	__u32 slot;

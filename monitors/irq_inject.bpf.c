@@ -30,6 +30,7 @@ const volatile __u32 no_injections;
 const volatile __u32 soft_at, reinjected_at;
 
 TABLE(irq_records, struct irq_record, irq_index, struct irq_key, free_records);
+SHARES(irq_shares);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -47,9 +48,11 @@ static __noinline struct irq_record *irq_record(u32 slot, u32 vector)
 
 	if (!slot)
 		return NULL;
-	if (!index)
-		index = TABLE_ADD(irq_records, struct irq_record, irq_index, free_records, &key,
-				  LOST_RECORDS_FULL);
+	if (!index && share__is_used_up(&irq_shares, vcpus__tgid(slot)))
+		lose_of(LOST_RECORDS_FULL, vcpus__tgid(slot));
+	else if (!index)
+		index = TABLE_ADD(vcpus__tgid(slot), irq_shares, irq_records, struct irq_record,
+				  irq_index, free_records, &key, LOST_RECORDS_FULL);
 	return index ? bpf_map_lookup_elem(&irq_records, &index) : NULL;
 }
 
@@ -69,7 +72,7 @@ static __noinline int on_raise(u32 slot, u32 mode, u32 vector)
 	if (!slot || !state || !info) {
 		/* With -p it is most likely one of another VM. */
 		if (!only_tgid)
-			lose(LOST_THREAD_UNKNOWN);
+			lose_of(LOST_THREAD_UNKNOWN, 0);
 		return 0;
 	}
 	record = irq_record(slot, vector & 0xff);

@@ -224,6 +224,7 @@ static const struct record_kind records = {
 	.per_slot = 8,
 	.index = MAP(irq_index),
 	.free_records = MAP(free_records),
+	.shares = MAP(irq_shares),
 	.key_at = offsetof(struct irq_record, key),
 	.slot_at = offsetof(struct irq_record, key.slot),
 	.states = MAP(irq_states),

@@ -28,8 +28,10 @@ struct {
 } calls SEC(".maps");
 
 TABLE(owners, struct ioctl_owner, owner_index, struct owner_key, free_owners);
+SHARES(owner_shares);
 
 TABLE(ioctl_records, struct ioctl_record, ioctl_index, struct ioctl_key, free_records);
+SHARES(ioctl_shares);
 
 /* struct kvm_device begins with { ops, kvm } since it exists; not every kernel has its BTF. */
 static __always_inline u64 device_kvm(void *device)
@@ -79,19 +81,28 @@ static __noinline u32 new_owner(struct owner_key *key)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	u32 index = 0, tgid = bpf_get_current_pid_tgid() >> 32;
 	struct ioctl_owner *owner;
-	u32 index = 0;
 
-	owner = table__take(&owners, &free_owners, &index, LOST_RECORDS_FULL);
+	/* A VM beyond the share of its process is the process's. */
+	if (key->kvm && share__is_used_up(&owner_shares, tgid)) {
+		key->kvm = 0;
+		key->tgid = tgid;
+		index = table__find(&owner_index, key);
+		if (index)
+			return index;
+	}
+	owner = table__take(tgid, &owners, &free_owners, &index, LOST_RECORDS_FULL);
 	if (!owner)
 		return 0;
 	owner->kvm = key->kvm;
-	owner->tgid = bpf_get_current_pid_tgid() >> 32;
+	owner->tgid = tgid;
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->replaced = 0;
 	BPF_CORE_READ_STR_INTO(&owner->comm, leader, comm);
 	if (!table__enter(&owner_index, key, &free_owners, &index, LOST_RECORDS_FULL))
 		return index;
+	share__take(&owner_shares, index, tgid);
 	owner->in_use = 1;
 	announce(index);
 	return index;
@@ -127,10 +138,21 @@ static __noinline void vm_created(u32 fd)
 	new_owner(&key);
 }
 
+/* What is beyond the caller's share of the records is counted together, whatever threads call. */
 static __noinline u32 new_record(struct ioctl_key *key)
 {
-	return TABLE_ADD(ioctl_records, struct ioctl_record, ioctl_index, free_records, key,
-			 LOST_RECORDS_FULL);
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, index;
+
+	if (share__is_used_up(&ioctl_shares, tgid)) {
+		key->tid = 0;
+		key->cmd = 0;
+		key->vcpu = NO_VCPU;
+		index = table__find(&ioctl_index, key);
+		if (index)
+			return index;
+	}
+	return TABLE_ADD(tgid, ioctl_shares, ioctl_records, struct ioctl_record, ioctl_index,
+			 free_records, key, LOST_RECORDS_FULL);
 }
 
 static __noinline int count_error(struct ioctl_record *record, u32 error)
@@ -250,7 +272,7 @@ static __always_inline void begin_call(struct ioctl_call *call)
 	call->record = call->owner ? find_record(call) : 0;
 	record = bpf_map_lookup_elem(&ioctl_records, &call->record);
 	call->start_ns = bpf_ktime_get_ns();
-	if (record && call->record)
+	if (record && call->record && record->key.tid)
 		record->since = call->start_ns;
 }
 
@@ -274,6 +296,15 @@ static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 	return 0;
 }
 
+/* Of many threads: errors have no names, which takes one writer. */
+static __always_inline void count_shared(struct ioctl_record *record, s64 ret, u64 ns)
+{
+	__sync_fetch_and_add(&record->count, 1);
+	stat__add_shared(&record->stat, ns);
+	if (ret < 0)
+		__sync_fetch_and_add(&record->errors[IOCTL_ERRORS - 1].count, 1);
+}
+
 /* since: user space may have moved it to the window's begin. */
 static __always_inline void count_call(const struct ioctl_call *call, s64 ret, u64 now)
 {
@@ -282,6 +313,10 @@ static __always_inline void count_call(const struct ioctl_call *call, s64 ret, u
 
 	if (!record || !call->record)
 		return;
+	if (!record->key.tid) {
+		count_shared(record, ret, now - call->start_ns);
+		return;
+	}
 	since = record->since;
 	/* First: a call that user space sees as open is in no counter. */
 	record->since = 0;

@@ -21,6 +21,7 @@
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
+#include "../core/shares.h"
 #include "../core/times.h"
 #include "../core/vcpus.h"
 #include "../core/vm.h"
@@ -143,6 +144,7 @@ static const struct hook hooks[] = {
 struct ioctl_state {
 	struct ioctl_owner *owners;
 	size_t owners_size, nr_owners;
+	struct shares owner_shares;
 	const struct vm_ref **vms; /* by owner */
 	struct {
 		uint64_t count; /* at the last look */
@@ -164,6 +166,8 @@ static int prepare(struct attachment *at, void *opened)
 		err = bpf_map__set_max_entries(skel->maps.owner_index, state->nr_owners);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.free_owners, state->nr_owners);
+	if (!err)
+		err = shares__prepare(skel->maps.owner_shares, state->nr_owners);
 	return err;
 }
 
@@ -172,12 +176,15 @@ static int start(struct attachment *at)
 	const struct kvm_ioctl_bpf *skel = at->skel;
 	struct ioctl_state *state = at->state;
 
+	vcpus__prepare_finding(at->env->vcpus);
 	state->owners = map__mmap(skel->maps.owners, &state->owners_size);
 	if (!state->owners)
 		return -errno;
 	state->vms = calloc(state->nr_owners, sizeof(*state->vms));
 	state->seen = calloc(at->records.nr, sizeof(*state->seen));
-	return state->vms && state->seen ? 0 : -ENOMEM;
+	if (!state->vms || !state->seen)
+		return -ENOMEM;
+	return shares__open(&state->owner_shares, skel->maps.owner_shares, state->nr_owners - 1);
 }
 
 static void stop(struct attachment *at)
@@ -188,6 +195,7 @@ static void stop(struct attachment *at)
 		vcpus__put_vm(state->vms[i]);
 	if (state->owners)
 		munmap(state->owners, state->owners_size);
+	shares__close(&state->owner_shares);
 	free(state->vms);
 	free(state->seen);
 }
@@ -259,8 +267,8 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	if (!vm)
 		return -EAGAIN;
 	vm_ref__row(vm, 0, to);
-	row->name = ioctl__name(key->cmd, row->text, sizeof(row->text));
-	row->cmd = key->cmd;
+	row->name = key->tid ? ioctl__name(key->cmd, row->text, sizeof(row->text)) : OTHERS;
+	row->cmd = key->tid ? key->cmd : UINT64_MAX;
 	row->fd_kind = kind_name(key->kind);
 	return is_chosen(at, vm, key->kind, key->vcpu) ? VIEW_CALLS : -ENOENT;
 }
@@ -331,6 +339,7 @@ static void retire_owner(struct attachment *at, uint32_t index)
 	vcpus__put_vm(state->vms[index]);
 	state->vms[index] = NULL;
 	memset(owner, 0, sizeof(*owner));
+	shares__give_back(&state->owner_shares, index);
 	map__give_back(skel->maps.free_owners, index);
 }
 
@@ -349,6 +358,7 @@ static bool retire_record(struct attachment *at, uint32_t index)
 {
 	const struct ioctl_record *record = records__get(&at->records, index);
 	const struct ioctl_state *state = at->state;
+	const struct ioctl_owner *owner = &state->owners[record->key.owner];
 
 	/* An interval later: what it did since the ring was read is shown by then. */
 	if (state->seen[index].ended && is_taken(at, index)) {
@@ -356,7 +366,8 @@ static bool retire_record(struct attachment *at, uint32_t index)
 		return false;
 	}
 	state->seen[index].ended =
-		state->owners[record->key.owner].replaced || !thread_lives(&record->key);
+		owner->replaced ||
+		(record->key.tid ? !thread_lives(&record->key) : !process_lives(owner));
 	return true;
 }
 
@@ -394,6 +405,7 @@ static const struct record_kind records = {
 	.index = MAP(ioctl_index),
 	.key_at = offsetof(struct ioctl_record, key),
 	.free_records = MAP(free_records),
+	.shares = MAP(ioctl_shares),
 	.of_vm = true,
 	.in_use_at = offsetof(struct ioctl_record, in_use),
 	.begins_in_record = offsetof(struct ioctl_record, since),

@@ -34,7 +34,7 @@ struct owner_key {
 
 struct ioctl_key {
 	__u32 owner;
-	__u32 tid; /* so that a record has one writer */
+	__u32 tid; /* so that a record has one writer; 0: all that is beyond the VM's share */
 	__u32 cmd;
 	__u16 kind; /* enum fd_kind */
 	__u16 vcpu; /* with FD_VCPU, else NO_VCPU */

@@ -55,6 +55,7 @@ struct {
 } calls SEC(".maps");
 
 TABLE(irqchip_records, struct irqchip_record, irqchip_index, struct irqchip_key, free_records);
+SHARES(irqchip_shares);
 
 static __always_inline struct call_key call_key(u32 kind)
 {
@@ -70,9 +71,14 @@ static __noinline u32 find_record(struct irqchip_key *key)
 {
 	u32 index = table__find(&irqchip_index, key);
 
+	if (!index && share__is_used_up(&irqchip_shares, key->owner)) {
+		key->where = key->data = 0;
+		key->pin = PIN_OTHER;
+		index = table__find(&irqchip_index, key);
+	}
 	return index ?:
-		       TABLE_ADD(irqchip_records, struct irqchip_record, irqchip_index,
-				 free_records, key, LOST_RECORDS_FULL);
+		       TABLE_ADD(key->owner, irqchip_shares, irqchip_records, struct irqchip_record,
+				 irqchip_index, free_records, key, LOST_RECORDS_FULL);
 }
 
 /* One interrupt, complete. kvm is 0 when its VM is not known. */

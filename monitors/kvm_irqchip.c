@@ -206,6 +206,7 @@ static int start(struct attachment *at)
 {
 	struct chip_state *state = at->state;
 
+	vcpus__prepare_finding(at->env->vcpus);
 	state->owners = calloc(at->records.nr, sizeof(*state->owners));
 	return state->owners ? 0 : -ENOMEM;
 }
@@ -292,6 +293,16 @@ static void fill_route(struct chip_row *row, unsigned int chip, uint32_t pin, ui
 	row->others = irq__others(&route, coalesced, row->others_text, sizeof(row->others_text));
 }
 
+/* What is counted together because it is beyond the VM's share. */
+static void fill_others(struct chip_row *row, unsigned int chip)
+{
+	row->chip = chip_name(chip);
+	row->pin = row->dest = row->vector = UINT32_MAX;
+	row->redirection_hint = BOOL_ABSENT;
+	snprintf(row->type_pin_text, sizeof(row->type_pin_text), "%s " OTHERS, row->chip);
+	row->type_pin = row->type_pin_text;
+}
+
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct irqchip_record *record = records__get(&at->records, index);
@@ -299,7 +310,10 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	struct chip_row *row = (struct chip_row *)to;
 	bool chosen = fill_owner(at, index, to);
 
-	fill_route(row, key->chip, key->pin, key->where, key->data, false);
+	if (key->pin == PIN_OTHER)
+		fill_others(row, key->chip);
+	else
+		fill_route(row, key->chip, key->pin, key->where, key->data, false);
 	row->chip_nr = key->chip;
 	row->where = key->where;
 	row->data = key->data;
@@ -340,6 +354,7 @@ static const struct record_kind records = {
 	.least = LEAST_RECORDS,
 	.index = MAP(irqchip_index),
 	.free_records = MAP(free_records),
+	.shares = MAP(irqchip_shares),
 	.key_at = offsetof(struct irqchip_record, key),
 	.of_vm = true,
 	.in_use_at = offsetof(struct irqchip_record, in_use),

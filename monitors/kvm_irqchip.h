@@ -11,6 +11,9 @@ enum irq_chip { CHIP_PIC_MASTER, CHIP_PIC_SLAVE, CHIP_IOAPIC, CHIP_MSI };
 /* What a level is that nobody told, and a message that may have been merged. */
 enum { FLAG_NO, FLAG_YES, FLAG_UNKNOWN };
 
+/* The pin of what is beyond a VM's share of the records. */
+enum { PIN_OTHER = 0xffff };
+
 /*
  * What is counted together: a pin as it is set up, or a message. where: the
  * redirection entry without the bits that change by themselves, or the address.

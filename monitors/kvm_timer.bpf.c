@@ -25,6 +25,7 @@
 const volatile __u32 sees_hv_expiry, sees_hrtimers;
 
 TABLE(timer_records, struct timer_record, timer_index, struct timer_key, free_records);
+SHARES(timer_shares);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -39,9 +40,13 @@ static __noinline u32 find_record(u32 slot, u32 mode, u32 hv)
 	struct timer_key key = { .slot = slot, .mode = mode, .hv = hv };
 	u32 index = table__find(&timer_index, &key);
 
-	return index ?:
-		       TABLE_ADD(timer_records, struct timer_record, timer_index, free_records,
-				 &key, LOST_RECORDS_FULL);
+	if (!index && share__is_used_up(&timer_shares, vcpus__tgid(slot)))
+		lose_of(LOST_RECORDS_FULL, vcpus__tgid(slot));
+	else if (!index)
+		index = TABLE_ADD(vcpus__tgid(slot), timer_shares, timer_records,
+				  struct timer_record, timer_index, free_records, &key,
+				  LOST_RECORDS_FULL);
+	return index;
 }
 
 static __always_inline struct timer_record *record_at(u32 index)

@@ -218,6 +218,7 @@ static const struct record_kind records = {
 	.per_slot = 3,
 	.index = MAP(timer_index),
 	.free_records = MAP(free_records),
+	.shares = MAP(timer_shares),
 	.key_at = offsetof(struct timer_record, key),
 	.slot_at = offsetof(struct timer_record, key.slot),
 	.states = MAP(timer_states),

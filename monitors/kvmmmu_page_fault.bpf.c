@@ -46,6 +46,7 @@ struct {
 } fault_states SEC(".maps");
 
 TABLE(fault_records, struct fault_record, fault_index, struct fault_key, free_records);
+SHARES(fault_shares);
 
 /*
  * When the vCPU last left its guest, where the reason is told too late to be had
@@ -101,18 +102,29 @@ static __always_inline u32 errors_of_ept(u64 code)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct fault_key *key, u64 kvm)
 {
-	u32 index = table__find(&fault_index, key);
+	u32 index = table__find(&fault_index, key), tgid;
 	struct fault_record *record;
 
 	if (index)
 		return index;
-	record = table__take(&fault_records, &free_records, &index, LOST_RECORDS_FULL);
+	tgid = vcpus__tgid(key->vcpu_slot);
+	if (share__is_used_up(&fault_shares, tgid)) {
+		key->base = NO_ADDRESS;
+		key->npages = 0;
+		key->slot = NO_SLOT;
+		index = table__find(&fault_index, key);
+		if (index)
+			return index;
+	}
+	record = table__take(tgid, &fault_records, &free_records, &index, LOST_RECORDS_FULL);
 	if (!record)
 		return 0;
 	record->key = *key;
 	record->kvm = kvm;
-	if (table__enter(&fault_index, key, &free_records, &index, LOST_RECORDS_FULL))
+	if (table__enter(&fault_index, key, &free_records, &index, LOST_RECORDS_FULL)) {
+		share__take(&fault_shares, index, tgid);
 		record->in_use = 1;
+	}
 	return index;
 }
 

@@ -456,6 +456,10 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	row->as_id = key->slot >> 16;
 	row->base = key->base;
 	row->npages = key->npages;
+	if (key->base == NO_ADDRESS) {
+		row->slot = row->as_id = UINT32_MAX;
+		row->device = OTHERS;
+	}
 	return key->kind == FAULT_MMIO ? VIEW_MMIO : VIEW_SLOT;
 }
 
@@ -494,6 +498,7 @@ static const struct record_kind records = {
 	.per_slot = 16,
 	.index = MAP(fault_index),
 	.free_records = MAP(free_records),
+	.shares = MAP(fault_shares),
 	.key_at = offsetof(struct fault_record, key),
 	.slot_at = offsetof(struct fault_record, key.vcpu_slot),
 	.states = MAP(fault_states),

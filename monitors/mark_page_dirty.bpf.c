@@ -16,6 +16,7 @@
 #include "mark_page_dirty.h"
 
 TABLE(dirty_slots, struct dirty_slot, dirty_slot_index, struct dirty_key, free_dirty_slots);
+SHARES(dirty_shares);
 
 /* One page that is being marked. */
 struct mark {
@@ -41,15 +42,22 @@ static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 
 	if (index)
 		return index;
-	slot = table__take(&dirty_slots, &free_dirty_slots, &index, LOST_RECORDS_FULL);
+	if (share__is_used_up(&dirty_shares, mark->key.creator)) {
+		lose_of(LOST_RECORDS_FULL, mark->key.creator);
+		return 0;
+	}
+	slot = table__take(mark->key.creator, &dirty_slots, &free_dirty_slots, &index,
+			   LOST_RECORDS_FULL);
 	if (!slot)
 		return 0;
 	slot->key = mark->key;
 	slot->userspace_addr = mark->userspace_addr;
 	slot->vcpu_slot = vcpu_slot;
 	if (table__enter(&dirty_slot_index, &mark->key, &free_dirty_slots, &index,
-			 LOST_RECORDS_FULL))
+			 LOST_RECORDS_FULL)) {
+		share__take(&dirty_shares, index, mark->key.creator);
 		slot->in_use = 1;
+	}
 	return index;
 }
 

@@ -589,6 +589,7 @@ static const struct record_kind records = {
 	.index = MAP(dirty_slot_index),
 	.key_at = offsetof(struct dirty_slot, key),
 	.free_records = MAP(free_dirty_slots),
+	.shares = MAP(dirty_shares),
 	.of_vm = true,
 	.in_use_at = offsetof(struct dirty_slot, in_use),
 	.label = label,

@@ -329,14 +329,14 @@ static __noinline u32 new_thief(u32 slot)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct thief_key key = { .slot = slot, .tid = (u32)pid_tgid };
+	u32 index = 0, tgid = pid_tgid >> 32;
 	struct thief *thief;
-	u32 index = 0;
 
-	thief = table__take(&thieves, &free_thieves, &index, LOST_RECORDS_FULL);
+	thief = table__take(tgid, &thieves, &free_thieves, &index, LOST_RECORDS_FULL);
 	if (!thief)
 		return 0;
 	thief->key = key;
-	thief->tgid = pid_tgid >> 32;
+	thief->tgid = tgid;
 	table__enter(&thief_index, &key, &free_thieves, &index, LOST_RECORDS_FULL);
 	return index;
 }

@@ -20,6 +20,7 @@
 #define KVM_EXIT_INTR 10
 
 TABLE(exit_records, struct exit_record, exit_index, struct exit_key, free_records);
+SHARES(exit_shares);
 
 /* By slot; user space clears those of ended vCPUs. */
 struct exit_state exit_states[MAX_VCPU_SLOTS];
@@ -86,11 +87,18 @@ static __always_inline struct exit_state *cached_state(void *vcpu)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct exit_key *key)
 {
-	u32 index = table__find(&exit_index, key);
+	u32 index = table__find(&exit_index, key), tgid;
 
+	if (index)
+		return index;
+	tgid = vcpus__tgid(key->slot);
+	if (share__is_used_up(&exit_shares, tgid)) {
+		key->code = EXIT_OTHER;
+		index = table__find(&exit_index, key);
+	}
 	return index ?:
-		       TABLE_ADD(exit_records, struct exit_record, exit_index, free_records, key,
-				 LOST_RECORDS_FULL);
+		       TABLE_ADD(tgid, exit_shares, exit_records, struct exit_record, exit_index,
+				 free_records, key, LOST_RECORDS_FULL);
 }
 
 /* The record of code: the slow way, and for the cache. */
@@ -110,7 +118,7 @@ static __noinline int end_untimed(struct exit_state *state)
 {
 	struct exit_record *record = bpf_map_lookup_elem(&exit_records, &state->record);
 
-	lose(LOST_EXITS_UNTIMED);
+	lose_at_once(LOST_EXITS_UNTIMED);
 	if (record)
 		record->untimed++;
 	return 0;
@@ -178,7 +186,7 @@ static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
 	if (state->vcpu & EXITED)
 		return end_exit(state, vcpu, now);
 	if (state->seen_exit)
-		lose(LOST_EXITS_UNTRACED);
+		lose_at_once(LOST_EXITS_UNTRACED);
 	return 0;
 }
 

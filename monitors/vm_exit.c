@@ -177,6 +177,8 @@ static bool is_halt(const struct exit_key *key)
 
 static const char *reason_name(const struct exit_key *key, char *buf, size_t size)
 {
+	if (key->code == EXIT_OTHER)
+		return OTHERS;
 	if (key->kind != EXIT_TO_USER)
 		return exit_reason__name(key->kind, key->code, buf, size);
 	if (key->code & EXIT_ERRNO) {
@@ -192,6 +194,8 @@ static const char *reason_class(const struct exit_key *key)
 {
 	const char *class = NULL;
 
+	if (key->code == EXIT_OTHER)
+		return "other";
 	if (key->kind != EXIT_TO_USER)
 		class = exit_reason__class(key->kind, key->code);
 	else if (key->code == (EXIT_ERRNO | EINTR))
@@ -211,9 +215,9 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 
 	row->kind = key->kind == EXIT_TO_USER ? "userspace" : "kvm";
 	row->reason = reason_name(key, row->text, sizeof(row->text));
-	row->reason_code = key->code;
 	row->class = reason_class(key);
-	row->halt = is_halt(key);
+	row->reason_code = key->code == EXIT_OTHER ? UINT64_MAX : key->code;
+	row->halt = key->code == EXIT_OTHER ? BOOL_ABSENT : is_halt(key);
 	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
 }
 
@@ -265,6 +269,7 @@ static const struct record_kind records = {
 	.per_slot = 16,
 	.index = MAP(exit_index),
 	.free_records = MAP(free_records),
+	.shares = MAP(exit_shares),
 	.key_at = offsetof(struct exit_record, key),
 	.slot_at = offsetof(struct exit_record, key.slot),
 	.states = MAP(bss),

@@ -11,6 +11,9 @@ enum { EXIT_TO_USER = 0 };
 /* Codes of EXIT_TO_USER above this are errno values that KVM_RUN returned. */
 #define EXIT_ERRNO 0x80000000U
 
+/* The code of what is beyond a VM's share of the records; no kind has such a one. */
+#define EXIT_OTHER (~0U)
+
 struct exit_key {
 	__u32 slot;
 	__u32 kind;

@@ -282,6 +282,8 @@ int probe(const struct plan *plan);
 
 /* ioctls.c: count rounds of ioctls with known arguments. 0 or -1 after a message. */
 int ioctls__call(struct vcpu *vcpu, uint64_t count);
+/* An ioctl on the VM for each count, of a number that is nobody's. 0. */
+int ioctls__call_each(struct vcpu *vcpu, const struct op_use *use);
 
 /* irqs.c: interrupts raised by user space, and what a guest needs to take some. */
 int irqs__route(struct vm *vm);

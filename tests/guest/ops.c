@@ -137,6 +137,33 @@ static void emit_vmcall_insn(struct code *c)
 		code__raw(c, 0x0f, 0x01, 0xc1);
 }
 
+/* mov eax, edi; the call; inc edi */
+static void emit_vmcall_each(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov(c, EDI, use->arg);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x89, 0xf8);
+	emit_vmcall_insn(c);
+	code__raw(c, 0xff, 0xc7);
+	code__loop_esi(c, loop);
+}
+
+/* The same with a read; add edi, 16 */
+static void emit_mmio_each(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov_edi_addr(c, use->arg);
+	loop = loop_begin(c, use);
+	code__load_al(c);
+	code__raw(c, 0x83, 0xc7, 0x10);
+	code__loop_esi(c, loop);
+}
+
 /*
  * A hypercall of KVM: number in eax, arguments in ebx, ecx, edx, esi; only eax
  * comes back changed. esi counts, so edi keeps it over the call.
@@ -588,12 +615,16 @@ const struct op ops[] = {
 	  UINT32_MAX, OP_GPA, KVM_EXIT_MMIO, emit_mmio_read },
 	{ "mmio_write", "1-byte writes to an address that has no memory", "gpa", GPA_MMIO,
 	  UINT64_MAX, UINT32_MAX, OP_GPA, KVM_EXIT_MMIO, emit_mmio_write },
+	{ "mmio_each", "1-byte reads without memory, each 16 bytes after the last one", "gpa",
+	  GPA_MMIO, UINT32_MAX, 1000000, OP_GPA | OP_LONG, KVM_EXIT_MMIO, emit_mmio_each },
 	{ "rdmsr", "RDMSRs, of IA32_APIC_BASE", "msr", 0x1b, UINT32_MAX, UINT32_MAX, 0,
 	  USER_EXIT_NONE, emit_rdmsr },
 	{ "wrmsr", "WRMSRs of the value it has, of IA32_MTRR_DEF_TYPE", "msr", 0x2ff, UINT32_MAX,
 	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
 	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,
 	  UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE, emit_vmcall },
+	{ "vmcall_each", "hypercalls, each of the number after the last one's", "nr", 1000,
+	  UINT32_MAX, UINT32_MAX, OP_LONG, USER_EXIT_NONE, emit_vmcall_each },
 	{ "hc_kick", "hypercalls KICK_CPU", "apic id", 77, UINT32_MAX, UINT32_MAX, 0,
 	  USER_EXIT_NONE, emit_kick },
 	{ "hc_clock", "hypercalls CLOCK_PAIRING", "clock type", 0, UINT32_MAX, UINT32_MAX, 0,
@@ -610,6 +641,8 @@ const struct op ops[] = {
 	  UINT32_MAX, OP_XEN | OP_LONG, KVM_EXIT_XEN, emit_xen_call },
 	{ "ioctls", "rounds of ioctls with known arguments and failures", NULL, 0, 0, 1000000,
 	  OP_IOCTLS | OP_IRQCHIP, USER_EXIT_NONE, NULL },
+	{ "ioctl_each", "ioctls that fail, each of a number of its own; not in the tally", NULL, 0,
+	  0, 10000000, 0, USER_EXIT_NONE, NULL, ioctls__call_each },
 	{ "hlt",
 	  "HLTs that KVM handles, each ended from another thread that many us after it is seen",
 	  "us", 0, 60000000, UINT32_MAX, OP_IRQCHIP | OP_WAKER, USER_EXIT_NONE, emit_hlt },

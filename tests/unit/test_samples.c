@@ -502,6 +502,54 @@ static void test_merge(void **state)
 	samples__free(s);
 }
 
+/* A VM has too many series that have ended: they are its others, and no other VM has changed. */
+static void test_one_vm_is_bounded(void **state)
+{
+	enum { LABELS = 2 * MOST_ENDED_OF_VM, EVERY = 1000 };
+	struct samples *s = new_samples(KEEP_ENDED_VMS);
+	struct thing_row now = labelled("io", 2);
+	struct source *source = open_source(s, &now);
+	uint64_t fast = 0, others = 0;
+	struct sample *list;
+	size_t nr;
+
+	(void)state;
+	now.count = 7;
+	take(s, source, &now);
+	samples__close(s, source);
+	for (uint32_t i = 0; i < LABELS; i++) {
+		now = labelled("ioctl", 1);
+		now.row.tid = i;
+		now.code = i;
+		source = open_source(s, &now);
+		now.count = 3;
+		take(s, source, &now);
+		if (!(i % EVERY))
+			fast += sum_up(s, FAST, SCOPE_INTERVAL).count;
+		samples__close(s, source);
+	}
+	assert_true(samples__nr_series(s) <= MOST_ENDED_OF_VM + 3);
+	assert_int_equal(samples__nr_remainders(s), 0);
+	fast += sum_up(s, FAST, SCOPE_INTERVAL).count;
+	assert_int_equal(fast, 3 * LABELS + 7);
+	assert_int_equal(sum_up(s, SLOW, SCOPE_INTERVAL).count, fast);
+	assert_int_equal(samples__read(s, FAST, 0, SCOPE_TOTAL, &list, &nr), 0);
+	for (size_t i = 0; i < nr; i++) {
+		const struct thing_row *row = (struct thing_row *)list[i].row;
+
+		if (!strcmp(row->reason, OTHERS)) {
+			assert_int_equal(row->row.pid, 11);
+			assert_true(row->row.tid == UINT32_MAX);
+			others = row->count;
+		} else if (row->row.vm_nr == 2) {
+			assert_int_equal(row->count, 7);
+		}
+	}
+	assert_true(others >= 3 * (LABELS - MOST_ENDED_OF_VM - 1));
+	free(list);
+	samples__free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_folding_is_final),
 		cmocka_unit_test(test_remainders_are_bounded),
 		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_one_vm_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

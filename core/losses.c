@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "losses.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "map.h"
+#include "vcpus.h"
+
+static const struct {
+	const char *name;
+	const char *help;
+} lost_kinds[NR_LOST] = {
+	[LOST_VCPUS_FULL] = { "vcpus_full", "events of vCPUs for which the tables had no room" },
+	[LOST_RECORDS_FULL] = { "records_full", "events for whose reason the tables had no room" },
+	[LOST_EXITS_UNTIMED] = { "exits_untimed", "exits counted without a time: the kernel did "
+						  "not trace the entry after them" },
+	[LOST_EXITS_UNTRACED] = { "exits_untraced",
+				  "exits that KVM handled in its fast path without tracing them" },
+	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known, or "
+						    "of vCPUs not known yet" },
+	[LOST_PAGES_FULL] = { "pages_full", "dirty or faulting pages whose own counters found no "
+					    "room; other counters have them" },
+	[LOST_SKIPPED] = { "programs_skipped", "runs that the kernel skipped because it had "
+					       "preempted the same program on that CPU" },
+	[LOST_EVENTS] = { "events",
+			  "single events for which the ring had no room; counters have them" },
+	[LOST_HOOKS_GONE] = { "hooks_gone",
+			      "hooks that went with a module that was unloaded; what happened "
+			      "until they were attached again is missing" },
+};
+
+int losses__open(struct losses *l, const struct bpf_object *obj)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(obj, "losses");
+
+	l->losers = bpf_object__find_map_by_name(obj, "losers");
+	if (!map || !l->losers)
+		return -ENOENT;
+	l->counts = map__mmap(map, &l->size);
+	return l->counts ? 0 : -errno;
+}
+
+void losses__close(struct losses *l)
+{
+	for (size_t i = 0; i < l->nr_of; i++)
+		vcpus__put_vm(l->of[i].vm);
+	if (l->counts)
+		munmap(l->counts, l->size);
+	free(l->of);
+	memset(l, 0, sizeof(*l));
+}
+
+void losses__add(const struct losses *l, uint64_t lost[NR_LOST])
+{
+	for (int i = 0; l->counts && i < NR_LOST; i++)
+		lost[i] += __atomic_load_n(&l->counts[i], __ATOMIC_RELAXED);
+}
+
+static struct lost_of *find(struct losses *l, const struct loser *loser)
+{
+	struct lost_of *more;
+
+	for (size_t i = 0; i < l->nr_of; i++)
+		if (l->of[i].loser.tgid == loser->tgid && l->of[i].loser.what == loser->what)
+			return &l->of[i];
+	more = reallocarray(l->of, l->nr_of + 1, sizeof(*more));
+	if (!more)
+		return NULL;
+	l->of = more;
+	more[l->nr_of] = (struct lost_of){ .loser = *loser };
+	return &more[l->nr_of++];
+}
+
+void losses__learn(struct losses *l, struct vcpus *vcpus)
+{
+	struct loser loser, *before = NULL;
+	uint64_t lost[NR_LOST] = {}, sum = 0;
+
+	losses__add(l, lost);
+	for (int i = 0; i < NR_LOST; i++)
+		sum += lost[i];
+	/* Nobody asks the kernel while nothing is lost. */
+	if (sum == l->learned)
+		return;
+	l->learned = sum;
+	while (!bpf_map_get_next_key(bpf_map__fd(l->losers), before, &loser)) {
+		struct lost_of *of = find(l, &loser);
+
+		before = &loser;
+		if (!of || bpf_map_lookup_elem(bpf_map__fd(l->losers), &loser, &of->count))
+			continue;
+		if (!of->vm)
+			of->vm = vcpus__get_vm(vcpus__vm_of_process(vcpus, loser.tgid));
+	}
+}
+
+const char *lost__name(enum lost what)
+{
+	return lost_kinds[what].name;
+}
+
+const char *lost__help(enum lost what)
+{
+	return lost_kinds[what].help;
+}
