@@ -19,7 +19,7 @@ struct row_sum;
 struct sample;
 struct window;
 
-enum { MAX_MONITORS = 16 };
+enum { MAX_MONITORS = 24 };
 
 /* Room for the values of a monitor's own options, which all begin as 0. */
 struct monitor_config {
@@ -39,7 +39,7 @@ struct monitor_option {
 
 struct monitor {
 	const char *name; /* long option, and "monitor" in the output */
-	char key;	  /* short option */
+	char key;	  /* short option; 0: none */
 	const char *help; /* one line of --help */
 	/* Its own options, up to one without a name, or NULL; and the size of what they fill. */
 	const struct monitor_option *options;
