@@ -80,24 +80,23 @@ struct kvm_vcpu___state {
 #pragma clang attribute pop
 
 /* A number of whatever size the kernel has it in. */
-#define STATE_OF(_struct, _member)                                                          \
-	({                                                                                  \
-		u64 _value = 0;                                                             \
-                                                                                            \
-		if (bpf_core_field_exists((_struct)->_member))                              \
-			bpf_probe_read_kernel(                                              \
-				&_value, bpf_core_field_size((_struct)->_member),           \
-				__builtin_preserve_access_index(&(_struct)->_member));      \
-		else                                                                        \
-			_value = STATE_ABSENT;                                              \
-		_value;                                                                     \
+#define STATE_OF(_struct, _member)                                                     \
+	({                                                                             \
+		u64 _value = 0;                                                        \
+                                                                                       \
+		if (bpf_core_field_exists((_struct)->_member))                         \
+			bpf_probe_read_kernel(                                         \
+				&_value, bpf_core_field_size((_struct)->_member),      \
+				__builtin_preserve_access_index(&(_struct)->_member)); \
+		else                                                                   \
+			_value = STATE_ABSENT;                                         \
+		_value;                                                                \
 	})
 
 /* The same of one that was in the structure itself until 5.13, and then in its generic part. */
-#define STATE_OF_STAT(_struct, _member)                             \
-	(bpf_core_field_exists((_struct)->stat._member) ?           \
-		 STATE_OF(_struct, stat._member) :                  \
-		 STATE_OF(_struct, stat.generic._member))
+#define STATE_OF_STAT(_struct, _member)                                                     \
+	(bpf_core_field_exists((_struct)->stat._member) ? STATE_OF(_struct, stat._member) : \
+							  STATE_OF(_struct, stat.generic._member))
 
 /* The pages of a size that a VM's page tables map; until 5.14 not counted by size. */
 #define KVM_PAGES(_kvm, _member) STATE_OF((struct kvm___pages *)(_kvm), stat._member)
@@ -134,14 +133,14 @@ static __always_inline u64 apicv_inhibits_of_macros(u64 bits)
 }
 
 /* Moves the kernel's bit, if it has one of that name, to ours. */
-#define MOVE_INHIBIT(_name, _ours)                                                            \
-	if (bpf_core_enum_value_exists(enum kvm_apicv_inhibit___any,                          \
-				       APICV_INHIBIT_REASON_##_name)) {                       \
-		u64 bit = 1ULL << bpf_core_enum_value(enum kvm_apicv_inhibit___any,           \
-						      APICV_INHIBIT_REASON_##_name);          \
-                                                                                              \
-		inhibits |= bits & bit ? 1ULL << INHIBITED_##_ours : 0;                       \
-		bits &= ~bit;                                                                 \
+#define MOVE_INHIBIT(_name, _ours)                                                   \
+	if (bpf_core_enum_value_exists(enum kvm_apicv_inhibit___any,                 \
+				       APICV_INHIBIT_REASON_##_name)) {              \
+		u64 bit = 1ULL << bpf_core_enum_value(enum kvm_apicv_inhibit___any,  \
+						      APICV_INHIBIT_REASON_##_name); \
+                                                                                     \
+		inhibits |= bits & bit ? 1ULL << INHIBITED_##_ours : 0;              \
+		bits &= ~bit;                                                        \
 	}
 
 static __always_inline u64 kvm_apicv_inhibits(struct kvm *kvm)

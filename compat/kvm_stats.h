@@ -7,49 +7,49 @@
 #define KVM_WATCHER_KVM_STATS_H
 
 /* Counters of struct kvm_vcpu_stat. */
-#define KVM_VCPU_COUNTERS(_)        \
-	_(exits)                    \
-	_(io_exits)                 \
-	_(mmio_exits)               \
-	_(signal_exits)             \
-	_(irq_window_exits)         \
-	_(nmi_window_exits)         \
-	_(halt_exits)               \
-	_(request_irq_exits)        \
-	_(irq_exits)                \
-	_(notify_window_exits)      \
-	_(insn_emulation)           \
-	_(insn_emulation_fail)      \
-	_(hypercalls)               \
-	_(irq_injections)           \
-	_(nmi_injections)           \
-	_(req_event)                \
-	_(host_state_reload)        \
-	_(fpu_reload)               \
-	_(l1d_flush)                \
-	_(tlb_flush)                \
-	_(invlpg)                   \
-	_(pf_taken)                 \
-	_(pf_fixed)                 \
-	_(pf_emulate)               \
-	_(pf_spurious)              \
-	_(pf_fast)                  \
-	_(pf_guest)                 \
-	_(nested_run)               \
-	_(directed_yield_attempted) \
+#define KVM_VCPU_COUNTERS(_)         \
+	_(exits)                     \
+	_(io_exits)                  \
+	_(mmio_exits)                \
+	_(signal_exits)              \
+	_(irq_window_exits)          \
+	_(nmi_window_exits)          \
+	_(halt_exits)                \
+	_(request_irq_exits)         \
+	_(irq_exits)                 \
+	_(notify_window_exits)       \
+	_(insn_emulation)            \
+	_(insn_emulation_fail)       \
+	_(hypercalls)                \
+	_(irq_injections)            \
+	_(nmi_injections)            \
+	_(req_event)                 \
+	_(host_state_reload)         \
+	_(fpu_reload)                \
+	_(l1d_flush)                 \
+	_(tlb_flush)                 \
+	_(invlpg)                    \
+	_(pf_taken)                  \
+	_(pf_fixed)                  \
+	_(pf_emulate)                \
+	_(pf_spurious)               \
+	_(pf_fast)                   \
+	_(pf_guest)                  \
+	_(nested_run)                \
+	_(directed_yield_attempted)  \
 	_(directed_yield_successful) \
-	_(preemption_reported)      \
+	_(preemption_reported)       \
 	_(preemption_other)
 
 /* Of struct kvm_vm_stat: what only grows, and what goes both ways. */
-#define KVM_VM_COUNTERS(_)           \
-	_(mmu_shadow_zapped)         \
-	_(mmu_pte_write)             \
-	_(mmu_pde_zapped)            \
-	_(mmu_flooded)               \
-	_(mmu_recycled)              \
-	_(mmu_cache_miss)            \
-	_(remote_tlb_flush)          \
+#define KVM_VM_COUNTERS(_)   \
+	_(mmu_shadow_zapped) \
+	_(mmu_pte_write)     \
+	_(mmu_pde_zapped)    \
+	_(mmu_flooded)       \
+	_(mmu_recycled)      \
+	_(mmu_cache_miss)    \
+	_(remote_tlb_flush)  \
 	_(remote_tlb_flush_requests)
 
 #define KVM_VM_GAUGES(_) \
@@ -64,20 +64,20 @@
  * Why a VM's APICs are not the processor's (APICV_INHIBIT_REASON_* of the kernel, whose
  * numbers change): in this order the bits of kvm_apicv_inhibits().
  */
-#define KVM_APICV_INHIBITS(_)   \
-	_(DISABLED)             \
-	_(HYPERV)               \
-	_(ABSENT)               \
-	_(BLOCKIRQ)             \
-	_(PHYSICAL_ID_ALIASED)  \
-	_(LOGICAL_ID_ALIASED)   \
-	_(PHYSICAL_ID_TOO_BIG)  \
-	_(APIC_ID_MODIFIED)     \
-	_(APIC_BASE_MODIFIED)   \
-	_(NESTED)               \
-	_(IRQWIN)               \
-	_(PIT_REINJ)            \
-	_(SEV)                  \
+#define KVM_APICV_INHIBITS(_)  \
+	_(DISABLED)            \
+	_(HYPERV)              \
+	_(ABSENT)              \
+	_(BLOCKIRQ)            \
+	_(PHYSICAL_ID_ALIASED) \
+	_(LOGICAL_ID_ALIASED)  \
+	_(PHYSICAL_ID_TOO_BIG) \
+	_(APIC_ID_MODIFIED)    \
+	_(APIC_BASE_MODIFIED)  \
+	_(NESTED)              \
+	_(IRQWIN)              \
+	_(PIT_REINJ)           \
+	_(SEV)                 \
 	_(X2APIC)
 
 /* Further bits of the kernel's, by its own number, stand from here on. */

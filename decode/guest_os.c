@@ -34,8 +34,8 @@ static const char *open_system(uint64_t id, char *text)
 
 const char *guest_os__name(uint64_t id, char text[GUEST_OS_LEN])
 {
-	static const char *const names[] = { NULL,	 "MS-DOS",     "Windows 3", "Windows 9x",
-					     "Windows", "Windows CE" };
+	static const char *const names[] = { NULL,	   "MS-DOS",  "Windows 3",
+					     "Windows 9x", "Windows", "Windows CE" };
 	unsigned int os = bits(id, 40, 8);
 
 	if (id >> 63)

@@ -62,14 +62,13 @@ static const struct view views[] = {
 #define COL(...) COLUMN(struct state_row, __VA_ARGS__)
 #define OF_VM .views = 1 << VIEW_VM
 #define OF_VCPU .views = 1 << VIEW_VCPU
-#define COUNT(_name, _title, ...) \
-	COL(_name, _title, COL_U64, ROLE_COUNTER, OF_VCPU, __VA_ARGS__)
+#define COUNT(_name, _title, ...) COL(_name, _title, COL_U64, ROLE_COUNTER, OF_VCPU, __VA_ARGS__)
 #define MORE(_name, ...) COUNT(_name, NULL, .flags = COL_DATA_ONLY, __VA_ARGS__)
 #define VM_COUNT(_name, ...) \
 	COL(_name, NULL, COL_U64, ROLE_COUNTER, OF_VM, .flags = COL_DATA_ONLY, __VA_ARGS__)
 #define VM_GAUGE(_name, _title, ...) \
 	COL(_name, _title, COL_U64, ROLE_GAUGE, OF_VM, .merge = MERGE_SUM, __VA_ARGS__)
-#define RAW(_name, _of)                                                                  \
+#define RAW(_name, _of) \
 	COL(_name, NULL, COL_U64, ROLE_GAUGE, _of, .flags = COL_KEY_ONLY, .help = "as a number")
 
 static const struct column columns[] = {
@@ -88,8 +87,7 @@ static const struct column columns[] = {
 	VM_GAUGE(nx_lpage_splits, "NX_SPLITS", .drop = DROP_THIRD,
 		 .help = "large pages that are split because of iTLB multihit"),
 	VM_GAUGE(logged_slots, "LOGGED", .help = "memory slots whose dirty pages are logged"),
-	VM_GAUGE(memory_pages, NULL, .flags = COL_DATA_ONLY,
-		 .help = "pages of all memory slots"),
+	VM_GAUGE(memory_pages, NULL, .flags = COL_DATA_ONLY, .help = "pages of all memory slots"),
 	COL(remote_tlb_flush, "TLB_FLUSHES", COL_U64, ROLE_COUNTER, OF_VM, .flags = COL_COST,
 	    .help = "times that all vCPUs had to flush their TLBs"),
 	VM_COUNT(remote_tlb_flush_requests, .help = "times that it was asked for"),
@@ -207,8 +205,9 @@ static void look(struct attachment *at)
 	for (size_t used = 0; used + sizeof(struct state_head) <= size; used += step) {
 		const struct state_head *head = (void *)(list + used);
 
-		step = sizeof(*head) + (head->vcpu_id == ENTRY_OF_VM ? sizeof(struct state_of_vm) :
-								       sizeof(struct state_of_vcpu));
+		step = sizeof(*head) + (head->vcpu_id == ENTRY_OF_VM ?
+						sizeof(struct state_of_vm) :
+						sizeof(struct state_of_vcpu));
 		if (used + step <= size)
 			take(at, head, head + 1);
 	}
@@ -253,9 +252,9 @@ static void finish_vm(struct state_row *row)
 	static const char *const exits[] = { KVM_DISABLED_EXITS(NAME) };
 
 	row->irqchip = row->irqchip_mode < 3 ? irqchips[row->irqchip_mode] : NULL;
-	row->apicv_inhibits = list_bits(row->inhibit_bits, inhibits,
-					sizeof(inhibits) / sizeof(*inhibits), APICV_UNKNOWN_SHIFT,
-					row->inhibits_text);
+	row->apicv_inhibits =
+		list_bits(row->inhibit_bits, inhibits, sizeof(inhibits) / sizeof(*inhibits),
+			  APICV_UNKNOWN_SHIFT, row->inhibits_text);
 	row->disabled_exits = list_bits(row->disabled_bits, exits, sizeof(exits) / sizeof(*exits),
 					0, row->disabled_text);
 	row->master_clock = as_bool(row->master_clock_bit);

@@ -9,7 +9,7 @@
 
 #define STATE_MEMBER(_name) __u64 _name;
 
-/* Of each descriptor: whose it is, then a struct state_of_vcpu, or with ENTRY_OF_VM a struct state_of_vm. */
+/* Of each descriptor: whose it is; then a state_of_vcpu, or with ENTRY_OF_VM a state_of_vm. */
 struct state_head {
 	__u64 kvm;
 	__u64 start_ns; /* task start_boottime of the VM's process */

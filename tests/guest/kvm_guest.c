@@ -27,6 +27,7 @@ enum {
 	OPT_PROBE,
 	OPT_LOG,
 	OPT_HUGE,
+	OPT_PIT,
 	OPT_CPU,
 	OPT_HALT_POLL,
 	OPT_TIME,
@@ -50,6 +51,7 @@ static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "huge", no_argument, NULL, OPT_HUGE },
+	{ "pit", no_argument, NULL, OPT_PIT },
 	{ "halt-poll", required_argument, NULL, OPT_HALT_POLL },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -71,6 +73,7 @@ static const char help_head[] =
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
 	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
+	"  --pit           with KVM's PIT, which has a thread of the kernel's\n"
 	"  --separate      a process for each VM\n"
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
 	"  --start-on=FILE start the guests when FILE is there\n"
@@ -199,6 +202,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_HUGE:
 		plan->huge = true;
+		break;
+	case OPT_PIT:
+		plan->pit = true;
 		break;
 	case OPT_SEPARATE:
 		plan->separate = true;
