@@ -51,10 +51,10 @@ struct monitor {
 	uint64_t look_ns;  /* it wants a look so often, if no sink does; 0: it does not care */
 	size_t row_size;   /* of its row struct, which begins with struct row */
 	size_t state_size; /* of what it keeps while it is attached: at->state, zero at first */
-	const struct hook *hooks;	   /* what it needs, see attach.h */
+	const struct hook *hooks;	   /* what it needs, see attach.h; NULL: nothing */
 	const struct record_kind *records; /* what its programs count in; or NULL */
 
-	/* The BPF object: DEFINE_OPEN_SKELETON(). */
+	/* The BPF object: DEFINE_OPEN_SKELETON(). NULL without hooks. */
 	struct skeleton *(*open_skeleton)(const struct bpf_object_open_opts *opts);
 
 	/* Each of these may be NULL. */

@@ -1153,10 +1153,23 @@ static struct series *polled_series(struct samples *s, unsigned int view, const 
 	return source->series;
 }
 
+static bool gauges_differ(const struct layout *layout, const struct row *a, const struct row *b)
+{
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (field->kind == FIELD_GAUGE &&
+		    memcmp(cell(a, field), cell(b, field), field->size))
+			return true;
+	}
+	return false;
+}
+
 void samples__poll(struct samples *s, unsigned int view, const struct row *row, bool begins,
-		   bool show)
+		   enum poll_show show)
 {
 	struct series *series = polled_series(s, view, row);
+	bool is_shown;
 
 	if (!series)
 		return;
@@ -1165,8 +1178,11 @@ void samples__poll(struct samples *s, unsigned int view, const struct row *row, 
 		samples__begin(s, series->polled, row);
 		return;
 	}
+	is_shown = show == SHOW_ALWAYS ||
+		   (show == SHOW_CHANGES &&
+		    (!series->grew || gauges_differ(&s->layouts[view], series->run, row)));
 	samples__take(s, series->polled, row);
-	if (!show)
+	if (!is_shown)
 		return;
 	series->unseen = UINT64_MAX;
 	series->grew = true;

@@ -14,13 +14,13 @@ static const struct {
 	{ "vhost-[0-9]*", "vhost" },
 	{ "kvm-pit/[0-9]*", "pit" },
 	{ "kvm-nx-lpage-re*", "nx_recovery" },
-	{ "IO *", "iothread" },		    /* QEMU's -object iothread */
-	{ "_disk*", "iothread" },	    /* cloud-hypervisor */
+	{ "IO *", "iothread" },	  /* QEMU's -object iothread */
+	{ "_disk*", "iothread" }, /* cloud-hypervisor */
 	{ "_net*", "iothread" },
-	{ "virtio-*", "iothread" },	    /* kvmtool */
+	{ "virtio-*", "iothread" }, /* kvmtool */
 	{ "ioeventfd-*", "iothread" },
-	{ "v_*", "iothread" },		    /* crosvm */
-	{ "mig/*", "migration" },	    /* QEMU since 9.1 */
+	{ "v_*", "iothread" },	  /* crosvm */
+	{ "mig/*", "migration" }, /* QEMU since 9.1 */
 	{ "live_migration", "migration" },
 	{ "multifd*", "migration" },
 	{ "postcopy/*", "migration" },

@@ -181,7 +181,7 @@ static void take(struct attachment *at, const struct state_head *head, const voi
 	vm_ref__row(vm, 0, &row.row);
 	if (is_vm) {
 		memcpy(&row.of_vm, state, sizeof(row.of_vm));
-		samples__poll(at->samples, VIEW_VM, &row.row, at->begins, true);
+		samples__poll(at->samples, VIEW_VM, &row.row, at->begins, SHOW_ALWAYS);
 		return;
 	}
 	/* One that has never run is nobody's thread, and has counted nothing. */
@@ -190,7 +190,7 @@ static void take(struct attachment *at, const struct state_head *head, const voi
 	row.row.tid = head->tid;
 	row.row.vcpu = head->vcpu_id;
 	memcpy(&row.of_vcpu, state, sizeof(row.of_vcpu));
-	samples__poll(at->samples, VIEW_VCPU, &row.row, at->begins, true);
+	samples__poll(at->samples, VIEW_VCPU, &row.row, at->begins, SHOW_ALWAYS);
 }
 
 /* Descriptors may be there more than once: then so is what they say. */

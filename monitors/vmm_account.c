@@ -25,8 +25,7 @@ void thread_times__tell(struct thread_times *told, const struct thread_times *no
 	if (cpu - system < told->user_ns)
 		system = cpu - told->user_ns;
 	user = cpu - system;
-	told->guest_ns =
-		greater(told->guest_ns, share_of(user, now->guest_ns, now->user_ns));
+	told->guest_ns = greater(told->guest_ns, share_of(user, now->guest_ns, now->user_ns));
 	told->cpu_ns = cpu;
 	told->user_ns = user;
 	told->system_ns = system;

@@ -82,8 +82,8 @@ static const struct column columns[] = {
 };
 
 static const struct hook hooks[] = {
-	{ "threads", HOOK_ITER, "task", PROG(list_threads),
-	  .gives = "times of the VMMs' threads", .primary = true },
+	{ "threads", HOOK_ITER, "task", PROG(list_threads), .gives = "times of the VMMs' threads",
+	  .primary = true },
 	{},
 };
 
@@ -257,7 +257,8 @@ static void poll_row(const struct attachment *at, struct thread_row *row,
 	row->guest_ns = times->guest_ns;
 	row->delay_ns = times->delay_ns;
 	row->major_faults = times->major_faults;
-	samples__poll(at->samples, 0, &row->row, at->begins, at->is_last);
+	samples__poll(at->samples, 0, &row->row, at->begins,
+		      at->is_last ? SHOW_ALWAYS : SHOW_GROWTH);
 }
 
 static void set_cpus(const struct attachment *at, struct thread_row *row,

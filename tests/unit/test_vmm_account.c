@@ -174,8 +174,8 @@ static void test_roles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_division),       cmocka_unit_test(test_others),
-		cmocka_unit_test(test_bounded),	       cmocka_unit_test(test_kernel_threads),
+		cmocka_unit_test(test_division), cmocka_unit_test(test_others),
+		cmocka_unit_test(test_bounded),	 cmocka_unit_test(test_kernel_threads),
 		cmocka_unit_test(test_roles),
 	};
 
