@@ -50,7 +50,8 @@ static const struct column columns[] = {
 	    .help = "that, per second"),
 	COL(number, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY,
 	    .help = "VALUE, if it is a number"),
-	COL(text, NULL, COL_STRING, ROLE_GAUGE, .flags = COL_KEY_ONLY, .help = "VALUE, if it is none"),
+	COL(text, NULL, COL_STRING, ROLE_GAUGE, .flags = COL_KEY_ONLY,
+	    .help = "VALUE, if it is none"),
 	COL(value, "VALUE", COL_STRING, ROLE_GAUGE, .flags = COL_COMPUTED | COL_REST,
 	    .help = "of a setting or a gauge, now; absent for counters"),
 	{},
@@ -85,40 +86,39 @@ static const char *keep_text(struct host_state *state, const char *text)
 	return state->texts[state->nr_texts] ? state->texts[state->nr_texts++] : NULL;
 }
 
-static void put(const struct writer *w, const char *name, struct host_row *row)
+/* NULL and UINT64_MAX: there is none. */
+static void put(const struct writer *w, const char *name, const char *text, uint64_t number,
+		uint64_t count)
 {
+	struct host_row row = {
+		.cgroup = w->cgroup, .text = text, .number = number, .count = count
+	};
 	char full[NAME_LEN];
 
 	snprintf(full, sizeof(full), "%s%s", w->prefix ?: "", name);
-	vm_ref__row(w->vm, 0, &row->row);
-	row->cgroup = w->cgroup;
-	row->name = full;
-	samples__poll(w->at->samples, w->view, &row->row, w->at->begins, SHOW_CHANGES);
+	row.name = full;
+	vm_ref__row(w->vm, 0, &row.row);
+	samples__poll(w->at->samples, w->view, &row.row, w->at->begins, SHOW_CHANGES);
 }
 
 static void put_text(const struct writer *w, const char *name, const char *text)
 {
-	struct host_row row = { .number = UINT64_MAX, .count = UINT64_MAX };
+	uint64_t number;
 
-	if (!file__number(text, &row.number)) {
-		row.number = UINT64_MAX;
-		row.text = keep_text(w->state, text);
-	}
-	put(w, name, &row);
+	if (file__number(text, &number))
+		put(w, name, NULL, number, UINT64_MAX);
+	else
+		put(w, name, keep_text(w->state, text), UINT64_MAX, UINT64_MAX);
 }
 
 static void put_number(const struct writer *w, const char *name, uint64_t number)
 {
-	struct host_row row = { .number = number, .count = UINT64_MAX };
-
-	put(w, name, &row);
+	put(w, name, NULL, number, UINT64_MAX);
 }
 
 static void put_count(const struct writer *w, const char *name, uint64_t count)
 {
-	struct host_row row = { .number = UINT64_MAX, .count = count };
-
-	put(w, name, &row);
+	put(w, name, NULL, UINT64_MAX, count);
 }
 
 /* How a file is read. */
@@ -213,8 +213,14 @@ static const struct keyed_file cgroup_keys[] = {
 };
 
 static const char *const cgroup_values[] = {
-	"cpu.max",	  "cpu.weight",	    "cpuset.cpus.effective", "cpuset.mems.effective",
-	"memory.max",	  "memory.high",    "memory.swap.max",	     "memory.current",
+	"cpu.max",
+	"cpu.weight",
+	"cpuset.cpus.effective",
+	"cpuset.mems.effective",
+	"memory.max",
+	"memory.high",
+	"memory.swap.max",
+	"memory.current",
 	"memory.swap.current",
 };
 
@@ -251,7 +257,7 @@ static void put_pressure(const struct writer *w, const char *path, const char *w
 }
 
 __attribute__((format(printf, 2, 3))) static char *path_to(char path[FILE_PATH_LEN],
-							    const char *format, ...)
+							   const char *format, ...)
 {
 	va_list args;
 
@@ -325,15 +331,15 @@ static void put_governors(const struct writer *w, int nr_cpus)
 {
 	char list[NAME_LEN] = "", path[FILE_PATH_LEN];
 	const char *one;
+	size_t used;
 
 	for (int cpu = 0; cpu < nr_cpus; cpu++) {
 		one = file__read(path_to(path, SYS_CPU "cpu%d/cpufreq/scaling_governor", cpu),
 				 w->state->buffer);
-		if (!one || strstr(list, one) || strlen(list) + strlen(one) + 2 > sizeof(list))
+		if (!one || strstr(list, one))
 			continue;
-		if (*list)
-			strcat(list, " ");
-		strcat(list, one);
+		used = strlen(list);
+		snprintf(list + used, sizeof(list) - used, "%s%s", used ? " " : "", one);
 	}
 	if (*list)
 		put_text(w, "cpufreq.governor", list);
@@ -449,13 +455,16 @@ struct cgroups {
 
 static void add_cgroup(struct cgroups *groups, const char *path)
 {
+	char *copy;
+
 	for (size_t i = 0; i < groups->nr; i++)
 		if (!strcmp(groups->list[i], path))
 			return;
 	if (groups->nr == MOST_CGROUPS)
 		return;
-	groups->list[groups->nr] = strdup(path);
-	groups->nr += !!groups->list[groups->nr];
+	copy = strdup(path);
+	if (copy)
+		groups->list[groups->nr++] = copy;
 }
 
 /* The cgroup in such a file, and those above it that limit it. */

@@ -223,7 +223,7 @@ static const char *list_bits(uint64_t bits, const char *const *names, size_t nr,
 
 	if (bits == UINT64_MAX)
 		return NULL;
-	strcpy(text, "none");
+	snprintf(text, LIST_LEN, "none");
 	for (size_t i = 0; i < 64 && used < LIST_LEN; i++) {
 		const char *comma = used ? "," : "";
 

@@ -281,7 +281,7 @@ static void take_thread(const struct attachment *at, struct vmm *vmm,
 		.since_ns = thread->since_ns,
 		.threads = 1,
 	};
-	const struct vm_ref *vm = vmm->vm;
+	const struct vm_ref *vm = vmm->vm, *of_vcpu;
 
 	if (!known || !vm)
 		return;
@@ -292,7 +292,9 @@ static void take_thread(const struct attachment *at, struct vmm *vmm,
 			.start_ns = vcpu->start_ns,
 		};
 
-		vm = vcpus__add_vm(at->env->vcpus, &info) ?: vm;
+		of_vcpu = vcpus__add_vm(at->env->vcpus, &info);
+		if (of_vcpu)
+			vm = of_vcpu;
 		row.role = "vcpu";
 	} else if (thread->tid == thread->tgid && !thread->is_kernel) {
 		row.role = "main";

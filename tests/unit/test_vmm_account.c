@@ -50,11 +50,11 @@ static void test_division(void **state)
 	now = times(29, 30, 0);
 	thread_times__tell(&told, &now);
 	check(&told, 31, 20, 11);
-	now.guest_ns = 15 * MS;
-	now.cpu_ns = 41 * MS;
+	now.guest_ns = 15ULL * MS;
+	now.cpu_ns = 41ULL * MS;
 	thread_times__tell(&told, &now);
 	check(&told, 41, 30, 11);
-	assert_int_equal(told.guest_ns, 15 * MS);
+	assert_int_equal(told.guest_ns, 15ULL * MS);
 }
 
 static const struct known_thread *take(struct account *a, uint32_t tid, uint64_t since,
@@ -88,7 +88,7 @@ static void test_others(void **state)
 	(void)state;
 	account__begin(&a);
 	take_main(&a, 5, 0);
-	assert_int_equal(take(&a, 2, 20, 10, true)->told.cpu_ns, 10 * MS);
+	assert_int_equal(take(&a, 2, 20, 10, true)->told.cpu_ns, 10ULL * MS);
 	account__end(&a);
 	check(&a.others, 0, 0, 0);
 
@@ -102,7 +102,7 @@ static void test_others(void **state)
 	/* Another 2; one that is missed for a look is not told twice. */
 	account__begin(&a);
 	take_main(&a, 6, 15);
-	assert_int_equal(take(&a, 2, 21, 1, false)->told.cpu_ns, 1 * MS);
+	assert_int_equal(take(&a, 2, 21, 1, false)->told.cpu_ns, 1ULL * MS);
 	account__end(&a);
 	check(&a.others, 5, 5, 0);
 	account__close(&a);
