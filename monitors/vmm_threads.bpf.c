@@ -4,13 +4,11 @@
  * signal_struct (include/linux/sched.h). Nothing is hooked: user space says in vmms which
  * processes are VMMs, and runs the iterator over all threads once per look.
  */
-#include "../compat/compat.bpf.h"
+#include "../bpf/vcpus.bpf.h"
 #include "vmm_threads.h"
 
 /* PF_KTHREAD of include/linux/sched.h. */
 #define TASK_IS_KERNEL 0x00200000U
-
-const volatile __u32 only_tgid;
 
 /* Processes whose threads are wanted. */
 struct {
