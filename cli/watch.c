@@ -108,7 +108,10 @@ static void append(char *names, size_t size, char key, const char *name)
 {
 	size_t len = strlen(names);
 
-	snprintf(names + len, size - len, "%s-%c/--%s", len ? ", " : "", key, name);
+	if (key)
+		snprintf(names + len, size - len, "%s-%c/--%s", len ? ", " : "", key, name);
+	else
+		snprintf(names + len, size - len, "%s--%s", len ? ", " : "", name);
 }
 
 static int no_monitor(const struct options *opts)

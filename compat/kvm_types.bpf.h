@@ -109,8 +109,26 @@ struct files_struct {
 
 struct mm_struct;
 
+/* With the times of threads that have ended. */
 struct signal_struct {
 	int nr_threads;
+	u64 utime;
+	u64 stime;
+	u64 gtime;
+	unsigned long maj_flt;
+	unsigned long long sum_sched_runtime;
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
+};
+
+struct sched_info {
+	unsigned long long run_delay;
+};
+
+struct cpumask {
+	unsigned long bits[1]; /* of more */
 };
 
 struct thread_info {
@@ -134,6 +152,14 @@ struct task_struct {
 	struct hlist_node pid_links[1]; /* of more */
 	int on_cpu;
 	u32 __state; /* since 5.14 */
+	u32 flags;
+	u64 utime;
+	u64 stime;
+	u64 gtime;
+	unsigned long maj_flt;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct cpumask *cpus_ptr;
 };
 
 struct task_struct___cpu {
@@ -335,6 +361,11 @@ struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct bpf_iter__task_file {

@@ -13,10 +13,14 @@
 /* KVM_MEM_LOG_DIRTY_PAGES of a slot's flags. */
 #define MEMSLOT_LOGS 1U
 
-/* With the sum of the slots' pages: one of them logs; there are more than were looked at. */
-#define MEMSLOTS_LOGGING (1ULL << 63)
+/*
+ * The sum of the slots' pages, which are 2^40 at most: what an x86 can address. With it,
+ * how many of them log, and that there are more than were looked at.
+ */
+#define MEMSLOTS_LOGGED_SHIFT 40
 #define MEMSLOTS_MORE (1ULL << 62)
-#define MEMSLOTS_PAGES (MEMSLOTS_MORE - 1)
+#define MEMSLOTS_LOGGED(sum) (((sum) & (MEMSLOTS_MORE - 1)) >> MEMSLOTS_LOGGED_SHIFT)
+#define MEMSLOTS_PAGES ((1ULL << MEMSLOTS_LOGGED_SHIFT) - 1)
 
 /*
  * The table's buckets, and as many parts of the array. Of 32764 ids a bucket has
@@ -48,7 +52,7 @@ static __always_inline u64 memslots_add(u64 sum, struct kvm_memory_slot *memslot
 {
 	u64 logs = BPF_CORE_READ(memslot, flags) & MEMSLOT_LOGS;
 
-	return (sum + BPF_CORE_READ(memslot, npages)) | logs << 63;
+	return sum + BPF_CORE_READ(memslot, npages) + (logs << MEMSLOTS_LOGGED_SHIFT);
 }
 
 /*
@@ -94,8 +98,8 @@ static __always_inline u64 memslots_sum(struct kvm *kvm)
 	for (u32 part = 0; part < MEMSLOT_PARTS; part++) {
 		more = memslots_in_array() ? memslots_in_part(slots, part) :
 					     memslots_in_bucket(slots, part);
-		sum = ((sum & MEMSLOTS_PAGES) + (more & MEMSLOTS_PAGES)) |
-		      ((sum | more) & ~MEMSLOTS_PAGES);
+		sum = ((sum & ~MEMSLOTS_MORE) + (more & ~MEMSLOTS_MORE)) |
+		      ((sum | more) & MEMSLOTS_MORE);
 	}
 	return sum;
 }

@@ -146,7 +146,7 @@ static void choose_hooks(struct attachment *at)
 	struct need_state *need = NULL;
 
 	at->nr_needs = 0;
-	for (size_t i = 0; hooks[i].need; i++) {
+	for (size_t i = 0; hooks && hooks[i].need; i++) {
 		const char *why;
 
 		if (!host__is_one_of(hooks[i].archs))
@@ -406,14 +406,14 @@ void attach__end(struct attachment *at, uint64_t now_ns)
 static int start(struct attachment *at)
 {
 	const struct monitor *m = at->monitor;
-	int err = map_words(at);
+	int err = at->skel ? map_words(at) : 0;
 
 	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_ENDED_VMS);
 	if (!err && !at->samples)
 		err = -ENOMEM;
-	if (!err)
+	if (!err && at->skel)
 		err = losses__open(&at->losses, skeleton__object(at->skel));
-	if (!err)
+	if (!err && at->skel)
 		err = events__open(at);
 	if (!err && m->records)
 		err = records__open(&at->records, at->skel, m->row_size);
@@ -440,7 +440,7 @@ static int fill_queues(const struct attachment *at)
 /* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
 static int try_load(struct attachment *at)
 {
-	bool worth = false;
+	bool worth = !at->monitor->hooks;
 	int err;
 
 	if (!at->state)
@@ -456,6 +456,8 @@ static int try_load(struct attachment *at)
 		worth |= at->needs[i].hook && at->needs[i].first->primary;
 	if (!worth)
 		return -EOPNOTSUPP;
+	if (!at->monitor->open_skeleton)
+		return 0;
 	err = limits__check_memory();
 	if (err)
 		return err;
@@ -632,11 +634,11 @@ static int load(struct attachment *at, bool again)
 		at->state = calloc(1, at->monitor->state_size + 1);
 		err = at->state ? 0 : -ENOMEM;
 	}
-	if (!err) {
+	if (!err && at->monitor->open_skeleton) {
 		at->skel = open_skeleton(at, NULL);
 		err = at->skel ? 0 : -errno;
 	}
-	if (!err)
+	if (!err && at->skel)
 		err = skeleton__take_maps(at->skel, &handed.fds[FDS_MAPS], MAX_MAPS);
 	if (!err)
 		err = start(at);
@@ -782,7 +784,7 @@ void attach__detach(struct attachment *at)
 /* The hooks are the broker's still. */
 static void end(struct attachment *at)
 {
-	if (at->skel) {
+	if (at->samples) {
 		if (at->monitor->stop)
 			at->monitor->stop(at);
 		records__close(&at->records, at->samples);

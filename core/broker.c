@@ -207,13 +207,13 @@ static int load_hooks(struct server *s, size_t index, bool again, struct handed 
 	if (err)
 		return err;
 	hand_hooks(s, at, handed);
-	return hand_maps(at->skel, handed);
+	return at->skel ? hand_maps(at->skel, handed) : 0;
 }
 
 static int attach_hooks(struct server *s, size_t index, struct handed *handed)
 {
 	struct attachment *at = &s->attachments[index];
-	int err = at->skel ? attach__attach_hooks(at) : -EINVAL;
+	int err = at->state ? attach__attach_hooks(at) : -EINVAL;
 
 	hand_needs(at, handed);
 	if (!err)

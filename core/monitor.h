@@ -19,7 +19,7 @@ struct row_sum;
 struct sample;
 struct window;
 
-enum { MAX_MONITORS = 16 };
+enum { MAX_MONITORS = 24 };
 
 /* Room for the values of a monitor's own options, which all begin as 0. */
 struct monitor_config {
@@ -39,7 +39,7 @@ struct monitor_option {
 
 struct monitor {
 	const char *name; /* long option, and "monitor" in the output */
-	char key;	  /* short option */
+	char key;	  /* short option; 0: none */
 	const char *help; /* one line of --help */
 	/* Its own options, up to one without a name, or NULL; and the size of what they fill. */
 	const struct monitor_option *options;
@@ -51,10 +51,10 @@ struct monitor {
 	uint64_t look_ns;  /* it wants a look so often, if no sink does; 0: it does not care */
 	size_t row_size;   /* of its row struct, which begins with struct row */
 	size_t state_size; /* of what it keeps while it is attached: at->state, zero at first */
-	const struct hook *hooks;	   /* what it needs, see attach.h */
+	const struct hook *hooks;	   /* what it needs, see attach.h; NULL: nothing */
 	const struct record_kind *records; /* what its programs count in; or NULL */
 
-	/* The BPF object: DEFINE_OPEN_SKELETON(). */
+	/* The BPF object: DEFINE_OPEN_SKELETON(). NULL without hooks. */
 	struct skeleton *(*open_skeleton)(const struct bpf_object_open_opts *opts);
 
 	/* Each of these may be NULL. */

@@ -53,7 +53,9 @@ struct series {
 	uint64_t hash;
 	unsigned int view;
 	size_t nr_sources;
-	struct source *sole; /* the one that brought all there is; or NULL */
+	struct source *sole;   /* the one that brought all there is; or NULL */
+	struct source *polled; /* that of samples__poll(), at this one of them; or NULL */
+	uint64_t polled_at;
 	bool had_source;
 	bool ended;	   /* and in the list of those */
 	uint64_t ended_at; /* the latest VM then */
@@ -85,6 +87,7 @@ struct samples {
 	size_t nr_ended, nr_remainders;
 	uint64_t latest_vm; /* its number */
 	struct series_vm *vms[VM_BUCKETS];
+	uint64_t nr_polls;
 	struct text **texts;
 	size_t nr_texts, nr_text_buckets;
 };
@@ -489,6 +492,9 @@ cleanup:
 
 static void free_series(struct samples *s, struct series *series)
 {
+	if (series->polled)
+		free(series->polled->before);
+	free(series->polled);
 	put_texts(s, &s->layouts[series->view], series->run, s->layouts[series->view].nr);
 	for (size_t i = 0; i < s->nr_sinks; i++)
 		free(series->seen[i]);
@@ -965,10 +971,16 @@ bool samples__begin(struct samples *s, struct source *source, const struct row *
 		return false;
 	series->sole = NULL;
 	series->early = true;
-	for (size_t i = 0; i < layout->nr; i++)
-		if (is_counted(&layout->fields[i]))
-			memcpy(cell(source->before, &layout->fields[i]),
-			       cell(now, &layout->fields[i]), layout->fields[i].size);
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (!is_counted(field))
+			continue;
+		memcpy(cell(source->before, field), cell(now, field), field->size);
+		/* What there is none of is none in the window either. */
+		if (field->kind == FIELD_COUNTER && *number(now, field) == UINT64_MAX)
+			*number(series->run, field) = UINT64_MAX;
+	}
 	return true;
 }
 
@@ -1111,6 +1123,8 @@ void samples__close(struct samples *s, struct source *source)
 	series = source->series;
 	if (series->sole == source)
 		series->sole = NULL;
+	if (series->polled == source)
+		series->polled = NULL;
 	free(source->before);
 	free(source);
 	if (--series->nr_sources)
@@ -1121,6 +1135,66 @@ void samples__close(struct samples *s, struct source *source)
 	if (series->vm->nr_ended > MOST_ENDED_OF_VM)
 		fold(s, series, others_of);
 	fold_old(s);
+}
+
+/* Polling */
+
+static struct series *polled_series(struct samples *s, unsigned int view, const struct row *row)
+{
+	struct series *series = find(s, view, hash_key(&s->layouts[view], view, row), row, false);
+	struct source *source;
+
+	if (series && series->polled)
+		return series;
+	source = samples__open(s, view, row);
+	if (!source)
+		return NULL;
+	source->series->polled = source;
+	return source->series;
+}
+
+static bool gauges_differ(const struct layout *layout, const struct row *a, const struct row *b)
+{
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (field->kind == FIELD_GAUGE &&
+		    memcmp(cell(a, field), cell(b, field), field->size))
+			return true;
+	}
+	return false;
+}
+
+void samples__poll(struct samples *s, unsigned int view, const struct row *row, bool begins,
+		   enum poll_show show)
+{
+	struct series *series = polled_series(s, view, row);
+	bool is_shown;
+
+	if (!series)
+		return;
+	series->polled_at = s->nr_polls;
+	if (begins) {
+		samples__begin(s, series->polled, row);
+		return;
+	}
+	is_shown = show == SHOW_ALWAYS ||
+		   (show == SHOW_CHANGES &&
+		    (!series->grew || gauges_differ(&s->layouts[view], series->run, row)));
+	samples__take(s, series->polled, row);
+	if (!is_shown)
+		return;
+	series->unseen = UINT64_MAX;
+	series->grew = true;
+}
+
+/* Closing may fold others: one that takes the place of such a one waits for the next look. */
+void samples__end_poll(struct samples *s)
+{
+	for (size_t i = 0; i < s->nr_all; i++)
+		if (s->all[i]->polled && s->all[i]->polled_at != s->nr_polls)
+			samples__close(s, s->all[i]->polled);
+	s->nr_polls++;
 }
 
 /* Reading */

@@ -83,6 +83,20 @@ bool samples__begin(struct samples *s, struct source *source, const struct row *
 void samples__close(struct samples *s, struct source *source);
 
 /*
+ * For what no record tells of, and a monitor asks for at every look: the series with the
+ * labels of row has a source from the first time on, up to the samples__end_poll() of a
+ * look that has not had it. While begins, as samples__begin().
+ */
+enum poll_show {
+	SHOW_GROWTH,  /* as others: what has grown */
+	SHOW_CHANGES, /* also gauges that are not what they were, and what is new */
+	SHOW_ALWAYS,  /* what is there */
+};
+void samples__poll(struct samples *s, unsigned int view, const struct row *row, bool begins,
+		   enum poll_show show);
+void samples__end_poll(struct samples *s);
+
+/*
  * The series of a view for a sink, by SCOPE_INTERVAL those that grew since it
  * looked last, which it has seen then; by SCOPE_TOTAL all of them. What is
  * derived from times is filled in. *list is to be freed at once with free().

@@ -592,6 +592,11 @@ void vcpus__prepare_finding(struct vcpus *v)
 	has_lister(v);
 }
 
+int vcpus__entries(struct vcpus *v, struct vcpu_entry **entries, size_t *nr)
+{
+	return has_lister(v) ? read_lister(v->lister, entries, nr) : v->lister;
+}
+
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 {
 	struct vcpu_entry *entries = NULL;

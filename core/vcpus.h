@@ -157,4 +157,7 @@ void vm_ref__row(const struct vm_ref *vm, uint64_t ts_ns, struct row *row);
  */
 int vcpus__list(struct vcpu_entry **entries, size_t *nr);
 
+/* The same while watching. */
+int vcpus__entries(struct vcpus *vcpus, struct vcpu_entry **entries, size_t *nr);
+
 #endif

@@ -217,7 +217,7 @@ int list_logging(struct bpf_iter__task_file *ctx)
 	memory = memslots_sum(kvm);
 	entry.pages = memory & MEMSLOTS_PAGES;
 	/* Nothing is said of a VM of which not all is known. */
-	entry.logging = !!(memory & (MEMSLOTS_LOGGING | MEMSLOTS_MORE));
+	entry.logging = MEMSLOTS_LOGGED(memory) || (memory & MEMSLOTS_MORE);
 	entry.kvm = (u64)kvm;
 	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
 	return 0;

@@ -171,7 +171,9 @@ struct plan {
 	bool separate;
 	bool huge; /* the pages to touch are 2 MiB pages of the host */
 	bool same_thread;
+	bool pit;
 	const char *start_on; /* a file: vCPUs start when it is there; NULL: at once */
+	const char *end_on;   /* a file: VMs end when it is there; NULL: when they are done */
 	bool probe;
 	bool time; /* the guest takes the time of every turn of its loops */
 	struct op_use uses[MAX_OPS];

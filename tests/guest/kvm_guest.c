@@ -19,6 +19,7 @@ enum {
 	OPT_SEPARATE,
 	OPT_SAME_THREAD,
 	OPT_START_ON,
+	OPT_END_ON,
 	OPT_REPEAT,
 	OPT_PAUSE,
 	OPT_TIMEOUT,
@@ -26,6 +27,7 @@ enum {
 	OPT_PROBE,
 	OPT_LOG,
 	OPT_HUGE,
+	OPT_PIT,
 	OPT_CPU,
 	OPT_HALT_POLL,
 	OPT_TIME,
@@ -42,12 +44,14 @@ static const struct option options[] = {
 	{ "separate", no_argument, NULL, OPT_SEPARATE },
 	{ "same-thread", no_argument, NULL, OPT_SAME_THREAD },
 	{ "start-on", required_argument, NULL, OPT_START_ON },
+	{ "end-on", required_argument, NULL, OPT_END_ON },
 	{ "repeat", required_argument, NULL, OPT_REPEAT },
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "huge", no_argument, NULL, OPT_HUGE },
+	{ "pit", no_argument, NULL, OPT_PIT },
 	{ "halt-poll", required_argument, NULL, OPT_HALT_POLL },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -69,9 +73,11 @@ static const char help_head[] =
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
 	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
+	"  --pit           with KVM's PIT, which has a thread of the kernel's\n"
 	"  --separate      a process for each VM\n"
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
 	"  --start-on=FILE start the guests when FILE is there\n"
+	"  --end-on=FILE   when all is told, keep the VMs until FILE is there (a minute at most)\n"
 	"  --repeat=N      do it all N times, with new VMs (1)\n"
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
 	"  --timeout=SEC   stop guests that run longer (60)\n"
@@ -197,6 +203,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_HUGE:
 		plan->huge = true;
 		break;
+	case OPT_PIT:
+		plan->pit = true;
+		break;
 	case OPT_SEPARATE:
 		plan->separate = true;
 		break;
@@ -205,6 +214,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_START_ON:
 		plan->start_on = optarg;
+		break;
+	case OPT_END_ON:
+		plan->end_on = optarg;
 		break;
 	case OPT_REPEAT:
 		plan->repeat = option_number("repeat", 1, 1000000);

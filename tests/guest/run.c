@@ -401,6 +401,9 @@ int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
 		join_vcpus(&vms[i], &deadline);
 	for (i = 0; i < nr; i++)
 		err |= report(&vms[i]);
+	fflush(stdout);
+	for (i = 0; plan->end_on && access(plan->end_on, F_OK) && i < 6000; i++)
+		sleep_us(10000);
 	pthread_barrier_destroy(&start);
 	return err;
 }

@@ -349,6 +349,7 @@ static int setup_vm(struct vm *vm)
 {
 	struct kvm_enable_cap poll = { .cap = KVM_CAP_HALT_POLL };
 	uint64_t identity = IDENTITY_MAP_ADDR;
+	struct kvm_pit_config pit = {};
 
 	if (vm->plan->halt_poll_us >= 0) {
 		poll.args[0] = vm->plan->halt_poll_us * 1000ULL;
@@ -361,6 +362,8 @@ static int setup_vm(struct vm *vm)
 		return vm__failed(vm, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (plan__flags(vm->plan) & OP_IRQCHIP && ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return vm__failed(vm, "KVM_CREATE_IRQCHIP");
+	if (vm->plan->pit && ioctl(vm->fd, KVM_CREATE_PIT2, &pit) < 0)
+		return vm__failed(vm, "KVM_CREATE_PIT2 (an OP has to need the irqchip)");
 	if (irqs__route(vm))
 		return -1;
 	if (plan__flags(vm->plan) & OP_XEN) {

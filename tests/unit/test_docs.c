@@ -207,10 +207,10 @@ static void test_help_is_understood(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
-		const struct option_name *option = find_key(monitors[i]->key);
+		const struct option_name *option = find_name(monitors[i]->name);
 
 		assert_non_null(option);
-		assert_string_equal(option->name, monitors[i]->name);
+		assert_ptr_equal(monitors[i]->key ? find_key(monitors[i]->key) : option, option);
 	}
 	assert_true(find_name("format") && find_name("format")->value);
 	assert_true(find_name("list") && !find_name("list")->value);

@@ -222,6 +222,68 @@ static void test_begin_folded(void **state)
 	samples__free(s);
 }
 
+/* Asked for and not told: sources come and go by what a look has. */
+static void test_polled(void **state)
+{
+	struct thing_row a = labelled("a", 1), b = labelled("b", 1), got;
+	struct samples *s = new_samples(KEEP_ENDED_VMS);
+
+	(void)state;
+	a.count = 100;
+	b.count = UINT64_MAX;
+	samples__poll(s, 0, &a.row, true, SHOW_ALWAYS);
+	samples__poll(s, 0, &b.row, true, SHOW_GROWTH);
+	samples__end_poll(s);
+	assert_false(read_one(s, FAST, SCOPE_TOTAL, &got));
+	/* What is absent at the begin is absent then; without growth it is shown if it is to be. */
+	samples__poll(s, 0, &b.row, false, SHOW_ALWAYS);
+	samples__end_poll(s);
+	assert_true(read_one(s, FAST, SCOPE_INTERVAL, &got));
+	assert_string_equal(got.reason, "b");
+	assert_true(got.count == UINT64_MAX);
+	samples__poll(s, 0, &b.row, false, SHOW_GROWTH);
+	samples__end_poll(s);
+	assert_false(read_one(s, FAST, SCOPE_INTERVAL, &got));
+	/* a was not there for a look: its counter of now is a new source's, counted from zero. */
+	a.count = 3;
+	samples__poll(s, 0, &a.row, false, SHOW_GROWTH);
+	samples__end_poll(s);
+	a.count = 7;
+	samples__poll(s, 0, &a.row, false, SHOW_GROWTH);
+	samples__end_poll(s);
+	assert_true(read_one(s, FAST, SCOPE_INTERVAL, &got));
+	assert_string_equal(got.reason, "a");
+	assert_int_equal(got.count, 7);
+	assert_int_equal(samples__nr_series(s), 2);
+
+	/* A gauge that changes is shown, one that does not is not. */
+	for (int look = 0; look < 4; look++) {
+		a.sum = look / 2;
+		samples__poll(s, 0, &a.row, false, SHOW_CHANGES);
+		samples__end_poll(s);
+		assert_int_equal(read_one(s, FAST, SCOPE_INTERVAL, &got), look == 2);
+	}
+	samples__free(s);
+}
+
+/* Thousands that come and go leave no more behind than others do. */
+static void test_polled_is_bounded(void **state)
+{
+	struct samples *s = new_samples(2);
+
+	(void)state;
+	for (uint32_t vm = 1; vm <= 1000; vm++) {
+		struct thing_row row = labelled("a", vm);
+
+		row.count = vm;
+		samples__poll(s, 0, &row.row, false, SHOW_GROWTH);
+		samples__end_poll(s);
+	}
+	samples__end_poll(s);
+	assert_true(samples__nr_series(s) <= 4);
+	samples__free(s);
+}
+
 static void test_sinks(void **state)
 {
 	struct samples *s = new_samples(10);
@@ -556,6 +618,8 @@ int main(void)
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_begin),
 		cmocka_unit_test(test_begin_folded),
+		cmocka_unit_test(test_polled),
+		cmocka_unit_test(test_polled_is_bounded),
 		cmocka_unit_test(test_sinks),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_keys),
