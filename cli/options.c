@@ -641,6 +641,9 @@ static int check_parts(const struct table *t)
 		    t->opts->monitors & 1ULL << action->monitor)
 			continue;
 		m = t->command->monitors[action->monitor];
+		if (!o->key)
+			return usage_error("--%s works only together with -%c, --%s; give both",
+					   o->name, m->key, m->name);
 		return usage_error("-%c, --%s works only together with -%c, --%s; give both",
 				   o->key, o->name, m->key, m->name);
 	}

@@ -123,7 +123,7 @@ static int no_monitor(const struct options *opts)
 
 		append(names, sizeof(names), m->key, m->name);
 		for (const struct monitor_option *o = m->options; o && o->name; o++)
-			if (o->is_part)
+			if (o->is_part && o->key)
 				append(names, sizeof(names), o->key, o->name);
 	}
 	return usage_error("choose at least one monitor: %s", *names ? names : "there is none");
@@ -154,9 +154,13 @@ static int choose_tables(struct options *opts)
 		size_t first = nr;
 
 		nr = tables__add(refs, nr, m->views, m->columns);
-		for (size_t j = first; m->event && j < nr; j++)
-			if (refs[j].view == &m->views[m->event_view])
+		for (size_t j = first; j < nr; j++) {
+			if (m->event && refs[j].view == &m->views[m->event_view])
 				refs[j].without = without_events(&env, m);
+			else if (m->without)
+				refs[j].without =
+					m->without(chosen[i].config, refs[j].view - m->views);
+		}
 	}
 	return tables__choose(opts, refs, nr);
 }

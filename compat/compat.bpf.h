@@ -129,6 +129,24 @@ static __always_inline u32 exit_reason(void *vcpu, u32 isa)
 }
 
 /*
+ * What made a vCPU of VMX leave by an exception or an NMI, once vmx_get_intr_info() has read it:
+ * vcpu_vmx.exit_intr_info, since 6.16 vcpu_vmx.vt.exit_intr_info. False: not known here.
+ */
+static __always_inline bool vmx_intr_info(void *vcpu, u32 *info)
+{
+	struct vcpu_vmx___vt *vt = vcpu;
+	struct vcpu_vmx *vmx = vcpu;
+
+	if (bpf_core_field_exists(vt->vt.exit_intr_info))
+		*info = BPF_CORE_READ(vt, vt.exit_intr_info);
+	else if (bpf_core_field_exists(vmx->exit_intr_info))
+		*info = BPF_CORE_READ(vmx, exit_intr_info);
+	else
+		return false;
+	return true;
+}
+
+/*
  * The vCPU that the current thread has loaded, or NULL: between vcpu_load()
  * and vcpu_put() (virt/kvm/kvm_main.c) the vCPU's preempt notifier is the one
  * entry of the task's list. The same on all kernels, in vmlinux BTF, and for

@@ -324,11 +324,13 @@ union vmx_exit_reason {
 /* kvm_intel up to 6.15 */
 struct vcpu_vmx {
 	union vmx_exit_reason exit_reason;
+	u32 exit_intr_info;
 };
 
 /* kvm_intel since 6.16: shared with TDX */
 struct vcpu_vt {
 	union vmx_exit_reason exit_reason;
+	u32 exit_intr_info;
 };
 
 struct vcpu_vmx___vt {

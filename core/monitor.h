@@ -74,6 +74,11 @@ struct monitor {
 	void (*look)(struct attachment *at);
 	void (*looked)(struct attachment *at);
 
+	/*
+	 * Why a view is not there with these options: the rest of a sentence that begins with its
+	 * name; NULL: it is.
+	 */
+	const char *(*without)(const void *config, unsigned int view);
 	/* What goes beyond the columns. A view is not shown where this is false. */
 	bool (*shows)(const struct attachment *at, unsigned int view, enum scope scope);
 	/* Fills in what is COL_COMPUTED. Objects are put by the caller. */

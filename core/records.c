@@ -25,17 +25,13 @@ static bool are_variables(const struct bpf_map *states)
 	return bpf_map__is_internal(states);
 }
 
-int records__prepare(struct record_set *set, const struct record_kind *kind,
-		     const struct skeleton *skel, size_t nr_slots)
+/* The maps of records have that many. */
+static int set_nr(struct record_set *set, const struct skeleton *skel, size_t nr)
 {
-	size_t nr = kind->index && nr_slots < LEAST_SLOTS ? LEAST_SLOTS : nr_slots;
-	struct bpf_map *states = kind->states ? skeleton__map(skel, kind->states) : NULL;
+	const struct record_kind *kind = set->kind;
 	int err;
 
-	set->kind = kind;
-	set->nr = nr * kind->per_slot;
-	if (set->nr < kind->least)
-		set->nr = kind->least;
+	set->nr = nr;
 	err = bpf_map__set_max_entries(skeleton__map(skel, kind->records), set->nr);
 	if (!err && kind->index)
 		err = bpf_map__set_max_entries(skeleton__map(skel, kind->index), set->nr);
@@ -43,9 +39,27 @@ int records__prepare(struct record_set *set, const struct record_kind *kind,
 		err = bpf_map__set_max_entries(skeleton__map(skel, kind->free_records), set->nr);
 	if (!err && kind->shares)
 		err = shares__prepare(skeleton__map(skel, kind->shares), set->nr);
+	return err;
+}
+
+int records__prepare(struct record_set *set, const struct record_kind *kind,
+		     const struct skeleton *skel, size_t nr_slots)
+{
+	size_t nr = kind->index && nr_slots < LEAST_SLOTS ? LEAST_SLOTS : nr_slots;
+	struct bpf_map *states = kind->states ? skeleton__map(skel, kind->states) : NULL;
+	int err;
+
+	nr *= kind->per_slot;
+	set->kind = kind;
+	err = set_nr(set, skel, nr < kind->least ? kind->least : nr);
 	if (!err && states && !are_variables(states))
 		err = bpf_map__set_max_entries(states, nr_slots);
 	return err;
+}
+
+int records__add(struct record_set *set, const struct skeleton *skel, unsigned int per_slot)
+{
+	return set_nr(set, skel, set->nr + set->nr / set->kind->per_slot * per_slot);
 }
 
 int records__open(struct record_set *set, struct skeleton *skel, size_t row_size)
@@ -71,13 +85,16 @@ int records__open(struct record_set *set, struct skeleton *skel, size_t row_size
 	}
 	set->owners = calloc(set->nr, sizeof(*set->owners));
 	set->row = calloc(1, row_size);
-	return set->owners && set->row ? 0 : -ENOMEM;
+	set->sampled = calloc(1, row_size);
+	return set->owners && set->row && set->sampled ? 0 : -ENOMEM;
 }
 
 void records__close(struct record_set *set, struct samples *samples)
 {
-	for (size_t i = 0; set->owners && i < set->nr; i++)
+	for (size_t i = 0; set->owners && i < set->nr; i++) {
 		samples__close(samples, set->owners[i].source);
+		samples__close(samples, set->owners[i].also);
+	}
 	if (set->records)
 		munmap(set->records, set->records_size);
 	if (set->variables)
@@ -85,6 +102,7 @@ void records__close(struct record_set *set, struct samples *samples)
 	shares__close(&set->shares);
 	free(set->owners);
 	free(set->row);
+	free(set->sampled);
 	memset(set, 0, sizeof(*set));
 }
 
@@ -132,6 +150,26 @@ static struct source *source_of(struct attachment *at, uint32_t index)
 			memory__is_short();
 	}
 	return owner->source;
+}
+
+/* Takes a sample; the other view is asked for with it, and may want the labels again. */
+static void sample(struct attachment *at, uint32_t index)
+{
+	struct record_set *set = &at->records;
+	struct record_owner *owner = &set->owners[index];
+	int view;
+
+	set->kind->sample(at, index, set->row);
+	if (!set->kind->also || owner->also)
+		return;
+	view = set->kind->also(at, index, set->row);
+	if (view < 0)
+		return;
+	/* A record is read once: its extremes are gone then. */
+	memcpy(set->sampled, set->row, at->monitor->row_size);
+	if (!fill_head(at, index) && set->kind->label(at, index, set->row) >= 0)
+		owner->also = samples__open(at->samples, view, set->row);
+	memcpy(set->row, set->sampled, at->monitor->row_size);
 }
 
 /*
@@ -193,24 +231,37 @@ uint64_t records__passed(struct attachment *at, uint32_t index, uint64_t total_n
 	return owner->passed_ns;
 }
 
+/* One sample, for both views: what they show of it agrees. */
+static void take(struct attachment *at, const struct record_owner *owner)
+{
+	samples__take(at->samples, owner->source, at->records.row);
+	if (owner->also)
+		samples__take(at->samples, owner->also, at->records.row);
+}
+
+static bool begin(struct attachment *at, const struct record_owner *owner)
+{
+	bool begun = samples__begin(at->samples, owner->source, at->records.row);
+
+	return (!owner->also || samples__begin(at->samples, owner->also, at->records.row)) && begun;
+}
+
 void records__look(struct attachment *at)
 {
 	struct record_set *set = &at->records;
 
 	for (size_t i = 1; i < set->nr; i++) {
 		struct record_owner *owner = &set->owners[i];
-		struct source *source;
 
 		if (!records__in_use(set, i))
 			continue;
 		owner->early |= at->begins;
-		source = source_of(at, i);
-		if (!source)
+		if (!source_of(at, i))
 			continue;
-		set->kind->sample(at, i, set->row);
+		sample(at, i);
 		if (!owner->early)
-			samples__take(at->samples, source, set->row);
-		else if (samples__begin(at->samples, source, set->row))
+			take(at, owner);
+		else if (begin(at, owner))
 			owner->early = false;
 	}
 }
@@ -227,6 +278,7 @@ void records__retire(struct attachment *at, uint32_t index)
 	if (kind->forget)
 		kind->forget(at, index);
 	samples__close(at->samples, set->owners[index].source);
+	samples__close(at->samples, set->owners[index].also);
 	memset(&set->owners[index], 0, sizeof(set->owners[index]));
 	memset(record, 0, kind->record_size);
 	if (kind->shares)

@@ -61,6 +61,11 @@ struct record_kind {
 	 * -ENOENT when the user does not ask for it.
 	 */
 	int (*label)(struct attachment *at, uint32_t index, struct row *row);
+	/*
+	 * The other view that the record is for as well, now that sample() has filled in row;
+	 * label() fills in the labels of both. -ENOENT: none, or none yet. NULL: of no record.
+	 */
+	int (*also)(const struct attachment *at, uint32_t index, const struct row *row);
 	/* At every look: everything in row but its labels. */
 	void (*sample)(struct attachment *at, uint32_t index, struct row *row);
 	/* The record is about to be cleared: what else goes with it; or NULL. */
@@ -82,6 +87,7 @@ struct record_set {
 	size_t nr; /* records, number 0 included, which nobody has */
 	struct record_owner {
 		struct source *source; /* NULL: none yet */
+		struct source *also;   /* of the other view; or NULL */
 		bool unwanted;	       /* the user does not ask for it */
 		bool ended;	       /* of_vm: its process had, at the last look */
 		bool early;	       /* what it has so far was before the window */
@@ -90,11 +96,14 @@ struct record_set {
 			passed_ns; /* records__passed(): before the window, and up to now */
 	} * owners;		   /* by record */
 	struct row *row;	   /* of the look that is under way */
+	struct row *sampled; /* what sample() has made of it, while the labels are asked for */
 };
 
 /* Before skel is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
 int records__prepare(struct record_set *set, const struct record_kind *kind,
 		     const struct skeleton *skel, size_t nr_slots);
+/* After that: so many more of each slot; the queue of free ones is for all of them. 0 or -errno. */
+int records__add(struct record_set *set, const struct skeleton *skel, unsigned int per_slot);
 /* skel is loaded: maps the arrays, all records are free. 0 or -errno. */
 int records__open(struct record_set *set, struct skeleton *skel, size_t row_size);
 /* Also of a set that was opened half-way, or not at all. */

@@ -23,13 +23,13 @@ TABLE(exit_records, struct exit_record, exit_index, struct exit_key, free_record
 SHARES(exit_shares);
 
 /* By slot; user space clears those of ended vCPUs. */
-struct exit_state exit_states[MAX_VCPU_SLOTS];
+struct exit_state exit_states[MAX_VCPU_SLOTS] __attribute__((aligned(sizeof(struct exit_state))));
 
 /* As slot_cache, but of places in exit_states, in bytes; a variable costs less than a map. */
 static u32 exit_places[1 << SLOT_CACHE_BITS];
 
-/* Where the classic event's record has them; read from tracefs before loading. */
-const volatile __u32 exit_reason_at, exit_isa_at;
+/* Where the classic events' records have them; read from tracefs before loading. */
+const volatile __u32 exit_reason_at, exit_isa_at, xen_nr_at;
 
 static __always_inline struct exit_state *state_at(u64 place)
 {
@@ -52,7 +52,7 @@ static __always_inline u32 cache__index(u32 code)
 /* The vCPU whose state it is. */
 static __always_inline struct kvm_vcpu *vcpu_of(const struct exit_state *state)
 {
-	return (void *)(state->vcpu & ~(u64)EXITED);
+	return (void *)(state->vcpu & ~(u64)(EXITED | PENDING));
 }
 
 /* The state of vcpu is that of slot from now on. */
@@ -144,6 +144,23 @@ static __always_inline int begin_exit(struct exit_state *state, void *vcpu, u32 
 	return 0;
 }
 
+#include "vm_exit_detail.bpf.h"
+
+/* The exit before this one had no entry, or a detail of this one is known already. */
+static __noinline int unusual_exit(struct exit_state *state, void *vcpu, u32 code, u32 isa)
+{
+	bool pending = state->vcpu & PENDING;
+	u64 record;
+
+	if (state->vcpu & EXITED)
+		end_untimed(state);
+	record = cached_record(state, code);
+	if (record >> EXIT_RECORD_BITS)
+		record = cache_record(state, isa, code);
+	begin_exit(state, vcpu, record);
+	return pending ? take_pending(state) : 0;
+}
+
 /* A vCPU left the guest for code. */
 static __noinline int on_exit(void *vcpu, u32 code, u32 isa)
 {
@@ -155,8 +172,8 @@ static __noinline int on_exit(void *vcpu, u32 code, u32 isa)
 		if (!state)
 			return 0;
 	}
-	if (state->vcpu & EXITED)
-		end_untimed(state);
+	if (state->vcpu & (EXITED | PENDING))
+		return unusual_exit(state, vcpu, code, isa);
 	record = cached_record(state, code);
 	if (record >> EXIT_RECORD_BITS)
 		record = cache_record(state, isa, code);
@@ -185,6 +202,7 @@ static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
 		return 0;
 	if (state->vcpu & EXITED)
 		return end_exit(state, vcpu, now);
+	state->vcpu = (u64)vcpu;
 	if (state->seen_exit)
 		lose_at_once(LOST_EXITS_UNTRACED);
 	return 0;
@@ -289,6 +307,8 @@ static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reas
 	/* What vcpus__stale() compares with: this may have been the vCPU's only KVM_RUN. */
 	if (info)
 		info->exits = BPF_CORE_READ(vcpu, stat.exits);
+	if (details)
+		leave_detail(state, slot, reason, error);
 	if (state->left_ns)
 		end_user_exit(state,
 			      state->run_ns > state->left_ns ? state->run_ns : state->left_ns);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <linux/kvm.h>
 
 #include <bpf/bpf.h>
@@ -20,6 +21,7 @@
 #include "../core/times.h"
 #include "../core/vcpus.h"
 #include "../core/window.h"
+#include "../decode/exit_details.h"
 #include "../decode/exit_reasons.h"
 #include "vm_exit.skel.h"
 
@@ -29,7 +31,7 @@ DEFINE_OPEN_SKELETON(vm_exit_bpf)
 #define PROG(_name) offsetof(struct vm_exit_bpf, progs._name)
 
 enum { REASON_LEN = 48 };
-enum { VIEW_KVM, VIEW_USER };
+enum { VIEW_KVM, VIEW_USER, VIEW_DETAIL, OF_REASONS = 1 << VIEW_KVM | 1 << VIEW_USER };
 
 struct exit_row {
 	struct row row;
@@ -49,7 +51,25 @@ struct exit_row {
 	uint64_t p90_ns;
 	uint64_t p99_ns;
 	double share;
+	double per_s;
+	uint64_t to_vmm;
+	const char *detail;
+	const char *detail_kind;
+	uint8_t write; /* BOOL_ABSENT: neither */
+	uint64_t number;
+	uint32_t more;
 	char text[REASON_LEN];
+	char detail_text[EXIT_DETAIL_LEN];
+};
+
+/* --detail */
+struct exit_config {
+	bool detail;
+};
+
+struct exit_state_of {
+	struct detail_state *details; /* the kernel's, by slot; NULL: none */
+	size_t size;
 };
 
 static const struct view views[] = {
@@ -61,11 +81,17 @@ static const struct view views[] = {
 			.name = "KVM_USERSPACE_EXIT",
 			.per_vcpu = true,
 			SAMPLES_OF(VIEW_USER) },
+	[VIEW_DETAIL] = { .title = "KVM_EXIT by detail",
+			  .name = "KVM_EXIT_DETAIL",
+			  .per_vcpu = true,
+			  SAMPLES_OF(VIEW_DETAIL) },
 	{},
 };
 
 #define COL(...) COLUMN(struct exit_row, __VA_ARGS__)
 #define TIME(what) OF_TIMES(struct exit_row, time, what)
+#define DETAIL .views = 1 << VIEW_DETAIL
+#define REASONS .views = OF_REASONS
 
 static const struct column columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
@@ -76,14 +102,18 @@ static const struct column columns[] = {
 		    "of those that are not over, up to now"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD, TIME(MAX),
 	    .help = "longest"),
-	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_FIRST, TIME(MIN),
+	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, REASONS, .drop = DROP_FIRST, TIME(MIN),
 	    .help = "shortest"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "exits"),
-	COL(open, "OPEN", COL_U32, ROLE_GAUGE, .merge = MERGE_SUM,
+	COL(open, "OPEN", COL_U32, ROLE_GAUGE, REASONS, .merge = MERGE_SUM,
 	    .help = "of them, or of those before: not over at the end of the interval"),
+	COL(per_s, "/s", COL_DOUBLE, ROLE_GAUGE, DETAIL, .flags = COL_TABLE_ONLY | COL_COMPUTED,
+	    .help = "exits a second"),
+	COL(to_vmm, "TO_VMM", COL_U64, ROLE_COUNTER, DETAIL,
+	    .help = "exits that went on to user space"),
 	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
 	    .help = "of the wall time of the vCPU, or of all of them; halts have none"),
-	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, TIME(MEAN), .flags = COL_TABLE_ONLY,
+	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, REASONS, TIME(MEAN), .flags = COL_TABLE_ONLY,
 	    .help = "mean"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, TIME(P50), .help = "median, within 12.5 %"),
 	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, TIME(P90), .flags = COL_DATA_ONLY,
@@ -98,6 +128,16 @@ static const struct column columns[] = {
 	    .help = "the vCPU had nothing to do"),
 	COL(class, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "what kind of thing it was for, in one word for all vendors"),
+	COL(detail_kind, NULL, COL_STRING, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	    .help = "msr, pio, mmio, cpuid, cr, dr, exception, hypercall, none or others"),
+	COL(write, NULL, COL_BOOL, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	    .help = "the guest wrote; absent where it did neither"),
+	COL(number, NULL, COL_U64, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	    .help = "of the MSR, port, address, leaf, register, vector or hypercall"),
+	COL(more, NULL, COL_U32, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	    .help = "bytes of a port access, or subleaf"),
+	COL(detail, "DETAIL", COL_STRING, ROLE_LABEL, DETAIL, .flags = COL_REST,
+	    .help = "what the exit was for; (none): not known, (others): of the rest"),
 	{},
 };
 
@@ -106,6 +146,49 @@ static bool all_vms(const struct attachment *at)
 {
 	return !at->env->filter->pid;
 }
+
+static const char *set_detail(void *config, const char *arg)
+{
+	(void)arg;
+	((struct exit_config *)config)->detail = true;
+	return NULL;
+}
+
+static const struct monitor_option options[] = {
+	{ .name = "detail",
+	  .help = "exits by MSR, port, address, CPUID leaf, ... (needs -e)",
+	  .is_part = true,
+	  .set = set_detail },
+	{},
+};
+
+static const char *without(const void *config, unsigned int view)
+{
+	const struct exit_config *asked = config;
+
+	return view == VIEW_DETAIL && !(asked && asked->detail) ? "is there with --detail" : NULL;
+}
+
+static bool with_detail(const struct attachment *at)
+{
+	return !without(at->config, VIEW_DETAIL);
+}
+
+/* SVM's reasons say which register or exception it was for. */
+static bool is_vmx(void)
+{
+	return host__vendors() & VENDOR_VMX;
+}
+
+#define BOTH (VENDOR_VMX | VENDOR_SVM)
+
+#define DETAILS_OF(_event, _name, _vendors, _gives, ...)                                         \
+	{ #_event,	   HOOK_TRACEPOINT,	 #_event,    PROG(_name##_tracepoint), _vendors, \
+	  .gives = _gives, .asked = with_detail, __VA_ARGS__ },                                  \
+	{                                                                                        \
+#_event, HOOK_RAW_TP, #_event, PROG(_name##_raw_tp), _vendors,                   \
+			.asked = with_detail, __VA_ARGS__                                        \
+	}
 
 #define KVM_EXIT_TABLE .gives = "the table KVM_EXIT", .primary = true
 
@@ -156,6 +239,27 @@ static const struct hook hooks[] = {
 	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", PROG(exit_kretprobe_vmx), VENDOR_VMX, true },
 	{ "kvm_exit", HOOK_KPROBE, "svm_vcpu_run", PROG(exit_kretprobe_svm), VENDOR_SVM, true },
 	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", PROG(exit_tracepoint), VENDOR_VMX | VENDOR_SVM },
+
+	/* Preemptible context again. */
+	DETAILS_OF(kvm_msr, msr, BOTH, "which MSRs"),
+	DETAILS_OF(kvm_pio, pio, BOTH, "which ports"),
+	DETAILS_OF(kvm_mmio, mmio, BOTH, "which MMIO addresses"),
+	DETAILS_OF(kvm_fast_mmio, fast_mmio, BOTH, "which MMIO addresses of ioeventfds"),
+	DETAILS_OF(kvm_cpuid, cpuid, BOTH, "which CPUID leaves"),
+	DETAILS_OF(kvm_cr, cr, VENDOR_VMX, "which control registers", .applies = is_vmx),
+	DETAILS_OF(kvm_hypercall, hypercall, BOTH, "which hypercalls"),
+	DETAILS_OF(kvm_hv_hypercall, hv_hypercall, BOTH, "which hypercalls of Hyper-V guests"),
+	DETAILS_OF(kvm_xen_hypercall, xen_hypercall, BOTH, "which hypercalls of Xen guests"),
+	{ "kvm_xen_hypercall", HOOK_RAW_TP, "kvm_xen_hypercall", PROG(xen_hypercall_raw_tp_old),
+	  BOTH, .asked = with_detail },
+	{ "exception", HOOK_KPROBE, "handle_exception_nmi", PROG(exception_kprobe), VENDOR_VMX,
+	  true, .gives = "which exceptions", .asked = with_detail, .applies = is_vmx },
+	{ "exception", HOOK_FENTRY, "handle_exception_nmi", PROG(exception_fentry), VENDOR_VMX,
+	  true, .asked = with_detail, .applies = is_vmx },
+	{ "exception", HOOK_TRACEPOINT, "kvm_inj_exception", PROG(exception_tracepoint), VENDOR_VMX,
+	  .asked = with_detail, .applies = is_vmx },
+	{ "exception", HOOK_RAW_TP, "kvm_inj_exception", PROG(exception_raw_tp), VENDOR_VMX,
+	  .asked = with_detail, .applies = is_vmx },
 	{},
 };
 
@@ -163,10 +267,48 @@ static int prepare(struct attachment *at, void *opened)
 {
 	struct vm_exit_bpf *skel = opened;
 
-	(void)at;
+	size_t nr_slots = vcpus__max(at->env->vcpus) + 1;
+	int err;
+
 	map__set_offset(&skel->rodata->exit_reason_at, "kvm/kvm_exit", "exit_reason");
 	map__set_offset(&skel->rodata->exit_isa_at, "kvm/kvm_exit", "isa");
-	return 0;
+	if (!with_detail(at))
+		return 0;
+	map__set_offset(&skel->rodata->xen_nr_at, "kvm/kvm_xen_hypercall", "nr");
+	skel->rodata->details = true;
+	skel->rodata->max_extra = at->records.nr;
+	err = records__add(&at->records, opened, DETAILS_PER_SLOT);
+	skel->rodata->max_extra = (at->records.nr - skel->rodata->max_extra) / 2;
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.detail_states, nr_slots);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.detail_index, at->records.nr);
+	return err;
+}
+
+static int start(struct attachment *at)
+{
+	const struct vm_exit_bpf *skel = at->skel;
+	struct exit_state_of *state = at->state;
+
+	if (!with_detail(at))
+		return 0;
+	state->details = map__mmap(skel->maps.detail_states, &state->size);
+	return state->details ? 0 : -errno;
+}
+
+static void stop(struct attachment *at)
+{
+	const struct exit_state_of *state = at->state;
+
+	if (state->details)
+		munmap(state->details, state->size);
+}
+
+/* Variables of the programs, beside their states. */
+static struct vm_exit_bpf__bss *variables(const struct attachment *at)
+{
+	return at->records.variables;
 }
 
 static bool is_halt(const struct exit_key *key)
@@ -207,6 +349,43 @@ static const char *reason_class(const struct exit_key *key)
 	return class ? class : "other";
 }
 
+static void label_detail(const struct exit_record *record, struct exit_row *row)
+{
+	uint32_t type = record->detail.type;
+	uint64_t value = record->detail.value;
+
+	if (!type)
+		exit_detail__of_reason(record->key.kind, record->key.code, &type, &value);
+	row->detail = exit_detail__name(type, value, row->detail_text, sizeof(row->detail_text));
+	row->detail_kind = exit_detail__kind(type);
+	row->write = BOOL_ABSENT;
+	row->number = value;
+	row->more = type >> DETAIL_MORE;
+	switch (type & DETAIL_KIND) {
+	case DETAIL_CPUID:
+		row->number = (uint32_t)value;
+		row->more = value >> 32;
+		break;
+	case DETAIL_PIO:
+		row->write = !!(type & DETAIL_WRITE);
+		break;
+	case DETAIL_MSR:
+	case DETAIL_MMIO:
+	case DETAIL_CR:
+	case DETAIL_DR:
+		row->write = !!(type & DETAIL_WRITE);
+		row->more = UINT32_MAX;
+		break;
+	case DETAIL_NONE:
+	case DETAIL_OTHERS:
+		row->number = UINT64_MAX;
+		row->more = UINT32_MAX;
+		break;
+	default:
+		row->more = UINT32_MAX;
+	}
+}
+
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct exit_record *record = records__get(&at->records, index);
@@ -218,7 +397,35 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	row->class = reason_class(key);
 	row->reason_code = key->code == EXIT_OTHER ? UINT64_MAX : key->code;
 	row->halt = key->code == EXIT_OTHER ? BOOL_ABSENT : is_halt(key);
+	label_detail(record, row);
 	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
+}
+
+/* Every exit to KVM has a detail, if only "(none)"; but a reason may have no exit without one. */
+static int also(const struct attachment *at, uint32_t index, const struct row *row)
+{
+	const struct exit_record *record = records__get(&at->records, index);
+
+	return with_detail(at) && record->key.kind != EXIT_TO_USER &&
+			       ((const struct exit_row *)row)->count ?
+		       VIEW_DETAIL :
+		       -ENOENT;
+}
+
+/*
+ * Exits up to a moment are what they are now, and programs leave those alone: others may get a
+ * detail yet, and until then count nowhere. The moment is a while ago, as events take some time
+ * to come; at the begin it is the begin.
+ */
+static uint64_t decide(const struct attachment *at)
+{
+	enum { DETAIL_COMES_NS = 1000000 };
+	volatile uint64_t *decided = (volatile uint64_t *)&variables(at)->decided_ns;
+	uint64_t until = at->begins ? at->now_ns : at->now_ns - DETAIL_COMES_NS;
+
+	if (until > *decided)
+		__atomic_store_n(decided, until, __ATOMIC_SEQ_CST);
+	return *decided;
 }
 
 /* The begin of this record's exit that is not over; 0: there is none. */
@@ -248,7 +455,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct exit_record *record = records__get(&at->records, index);
 	const struct exit_state *state = records__state(&at->records, record->key.slot);
 	struct exit_row *row = (struct exit_row *)to;
-	uint64_t begin, total;
+	uint64_t begin, total, decided = with_detail(at) ? decide(at) : 0;
 
 	times__read(&row->time, &record->stat, at->ended_epoch);
 	row->count = row->time.count + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
@@ -256,11 +463,32 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	/* Last: an exit that ends meanwhile then is missing from both, and never in both. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	begin = begin_of_open(state, index);
+	if (decided && begin > decided && record->key.kind != EXIT_TO_USER &&
+	    !record->detail.type && will_end(at, &record->key))
+		begin = 0;
+	row->to_vmm = __atomic_load_n(&record->to_vmm, __ATOMIC_RELAXED);
 	row->count += !!begin;
 	row->open = begin && will_end(at, &record->key);
 	if (row->open && at->now_ns > begin)
 		total += at->now_ns - begin;
 	row->total_ns = records__passed(at, index, total);
+}
+
+/* Its vCPU has ended: what its details were, another one's at that slot are not. */
+static void forget(struct attachment *at, uint32_t index)
+{
+	const struct vm_exit_bpf *skel = at->skel;
+	const struct exit_record *record = records__get(&at->records, index);
+	const struct exit_state_of *state = at->state;
+
+	if (!state->details)
+		return;
+	memset(&state->details[record->key.slot], 0, sizeof(*state->details));
+	if (!record->detail.type)
+		return;
+	map__forget(skel->maps.detail_index, &record->detail, index);
+	if (record->in_use == EXTRA)
+		__atomic_sub_fetch(&variables(at)->nr_extra, 1, __ATOMIC_SEQ_CST);
 }
 
 static const struct record_kind records = {
@@ -279,23 +507,27 @@ static const struct record_kind records = {
 			     offsetof(struct exit_state, left_ns) },
 	.in_use_at = offsetof(struct exit_record, in_use),
 	.label = label,
+	.also = also,
 	.sample = sample,
+	.forget = forget,
 };
 
 static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
 {
 	(void)scope;
-	return attach__has(at, view == VIEW_KVM ? "kvm_exit" : "kvm_userspace_exit");
+	return !without(at->config, view) &&
+	       attach__has(at, view == VIEW_USER ? "kvm_userspace_exit" : "kvm_exit");
 }
 
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
 	struct exit_row *row = (struct exit_row *)sample->row;
-	uint64_t wall = (window->now_ns - window->since_ns) * sample->nr_vcpus;
+	uint64_t span = window->now_ns - window->since_ns, wall = span * sample->nr_vcpus;
 
 	(void)at;
 	/* Of several rows, each is exact to the time that a look takes. */
 	row->share = row->halt == true || !wall ? NAN : fmin(100, 100.0 * row->total_ns / wall);
+	row->per_s = span ? row->count * 1e9 / span : NAN;
 }
 
 /* Halts would drown the rest in it. */
@@ -314,14 +546,20 @@ const struct monitor vm_exit_monitor = {
 	.name = "vm_exit",
 	.key = 'e',
 	.help = "VM exits, to KVM and to user space",
+	.options = options,
+	.config_size = sizeof(struct exit_config),
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct exit_row),
+	.state_size = sizeof(struct exit_state_of),
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,
 	.records = &records,
 	.prepare = prepare,
+	.start = start,
+	.stop = stop,
+	.without = without,
 	.shows = shows,
 	.finish = finish,
 	.sum = &sum,

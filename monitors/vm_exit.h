@@ -4,6 +4,7 @@
 #define KVM_WATCHER_VM_EXIT_H
 
 #include "../bpf/records.h"
+#include "../decode/exit_detail_kinds.h"
 
 /* kind of a record: the isa of kvm_exit (1 VMX, 2 SVM, ...), or this one. */
 enum { EXIT_TO_USER = 0 };
@@ -20,16 +21,26 @@ struct exit_key {
 	__u32 code;
 };
 
+/* With --detail: exits of a reason that were for one thing. */
+struct detail_key {
+	struct exit_key of;
+	__u32 type; /* decode/exit_detail_kinds.h */
+	__u64 value;
+};
+
 /*
- * One (vCPU thread, kind, reason). It counts when an exit ends: all exits are
- * those timed in stat, the untimed, and the one that the vCPU's state says is
- * not over.
+ * One (vCPU thread, kind, reason), or one detail of that. It counts when an exit
+ * ends: all exits are those timed in stat, the untimed, and the one that the vCPU's
+ * state says is not over. An exit has one record: what has a detail is not in the
+ * reason's own.
  */
 struct exit_record {
 	struct timing stat;
 	struct exit_key key;
-	__u32 in_use;
+	__u32 in_use;  /* EXTRA: of a detail beyond its slot's own half */
 	__u64 untimed; /* ended without being seen to */
+	__u64 to_vmm;  /* with --detail: of them, those that went on to user space */
+	struct detail_key detail;
 };
 
 /*
@@ -38,7 +49,8 @@ struct exit_record {
  * its size is fixed.
  */
 enum {
-	EXITED = 1, /* a bit that no vCPU's address has */
+	EXITED = 1,  /* bits that no vCPU's address has */
+	PENDING = 2, /* a detail came before its exit */
 	EXIT_CACHE_BITS = 4,
 	EXIT_RECORD_BITS = 18, /* of a cache entry: the record; above it the code */
 };
@@ -54,6 +66,29 @@ struct exit_state {
 	__u32 slot;
 	__u32 cache[1 << EXIT_CACHE_BITS]; /* direct-mapped: reason -> record */
 	__u64 pad2[2];
+};
+
+enum { EXTRA = 2 };
+
+enum {
+	DETAILS_PER_SLOT = 16, /* on average; half of them are for this one alone */
+	MAX_DETAILS = 64,      /* of one slot: guests choose them */
+	DETAIL_CACHE_BITS = 4,
+};
+
+/* The same for --detail. */
+struct detail_state {
+	__u64 left_ns; /* when an exit went to user space last: after that it gets no detail */
+	__u64 value;   /* what is pending */
+	__u32 type;
+	__u32 nr; /* records of its own */
+	struct detail_place {
+		__u64 value;
+		__u32 type;
+		__u32 of; /* the reason's record */
+		__u32 record;
+		__u32 pad;
+	} cache[1 << DETAIL_CACHE_BITS]; /* direct-mapped */
 };
 
 #endif

@@ -31,6 +31,9 @@ op() {
 	dirty_page) echo dirty=500:4 ;;
 	ioapic_irq) echo ioapic_irq=500 ;;
 	timer_start) echo timer_dropped=500 ;;
+	msr) echo rdmsr=1000 ;;
+	cr) echo wrcr4=500 ;;
+	exception) echo ud2=500 ;;
 	esac
 }
 
@@ -99,9 +102,12 @@ watcher() {
 
 all_events='exit hypercall userspace_exit page_fault mmio dirty_page ioapic_irq timer_start'
 test -z "$quick" || all_events='exit'
-for event in $all_events; do figure "$event" nothing; done
+detailed='msr cr exception'
+test -z "$quick" || detailed=''
+for event in $all_events $detailed; do figure "$event" nothing; done
 with exit 'empty programs' watching empty_programs
-watcher "exit$(test -n "$quick" || echo ' userspace_exit')" -e
+watcher "exit$(test -n "$quick" || echo " userspace_exit page_fault mmio hypercall $detailed")" -e
+test -n "$quick" || watcher "exit userspace_exit page_fault mmio hypercall $detailed" -e --detail
 
 kvm_guest sleep=3000000 --timeout=3600 >/dev/null 2>&1 &
 other=$!

@@ -392,9 +392,12 @@ int irqs__ask(struct vcpu *vcpu, uint32_t what)
 	return ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
 }
 
+enum { UD_GATE = 2 * 6, UD_HANDLER = GPA_HANDLER + 0x40 };
+
 /*
- * One handler for all vectors: it counts at rbp, where the vCPU's data are, and
- * tells the local APIC. The table of segments is behind it.
+ * One handler for all vectors but that of UD2, which is stepped over: it counts at
+ * rbp, where the vCPU's data are, and tells the local APIC. The table of segments is
+ * behind it.
  */
 void irqs__tables(struct vm *vm)
 {
@@ -417,4 +420,8 @@ void irqs__tables(struct vm *vm)
 		gate[2 * i] = GPA_HANDLER | 8 << 16 | 0x8eULL << 40;
 		gate[2 * i + 1] = 0;
 	}
+	code.buf = vm__ram(vm, UD_HANDLER);
+	code.len = 0;
+	code__raw(&code, 0x48, 0x83, 0x04, 0x24, 2, 0x48, 0xcf); /* add qword [rsp], 2; iretq */
+	gate[UD_GATE] = UD_HANDLER | 8 << 16 | 0x8eULL << 40;
 }

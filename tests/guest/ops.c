@@ -60,6 +60,55 @@ static void emit_in(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 	code__loop_esi(c, loop);
 }
 
+/* Of 2 bytes with the prefix, else of 4. */
+static void emit_wide(struct code *c, const struct op_use *use, uint8_t opcode, bool two)
+{
+	size_t loop;
+
+	code__mov(c, EDX, use->arg);
+	loop = loop_begin(c, use);
+	if (two)
+		code__raw(c, 0x66);
+	code__raw(c, opcode);
+	code__loop_esi(c, loop);
+}
+
+static void emit_out2(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_wide(c, use, 0xef, true);
+}
+
+static void emit_out4(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_wide(c, use, 0xef, false);
+}
+
+static void emit_in2(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_wide(c, use, 0xed, true);
+}
+
+static void emit_in4(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	emit_wide(c, use, 0xed, false);
+}
+
+/* To where nothing else is in the vCPU's data. */
+static void emit_insb(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	code__mov(c, EDX, use->arg);
+	loop = loop_begin(c, use);
+	code__mov_edi_addr(c, vcpu__data_gpa(vcpu) + 0x100);
+	code__raw(c, 0x6c);
+	code__loop_esi(c, loop);
+}
+
 static void emit_mmio_read(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
 	size_t loop;
@@ -90,6 +139,57 @@ static void emit_rdmsr(struct code *c, struct vcpu *vcpu, const struct op_use *u
 	code__mov(c, ECX, use->arg);
 	loop = loop_begin(c, use);
 	code__raw(c, 0x0f, 0x32);
+	code__loop_esi(c, loop);
+}
+
+static void emit_rdmsrs(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov(c, ECX, use->arg);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x32, 0xff, 0xc1); /* rdmsr; inc ecx */
+	code__loop_esi(c, loop);
+}
+
+/* Bit 4, PSE, means nothing in long mode, and the guest may not have it by itself. */
+static void emit_wrcr4(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov(c, EAX, 0x20);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x83, 0xf0, 0x10, 0x0f, 0x22, 0xe0); /* xor eax, 16; mov cr4, rax */
+	code__loop_esi(c, loop);
+}
+
+/*
+ * IPIs to itself by the x2APIC's MSR, which KVM has a fast path for; with interrupts off they
+ * wait. Switches the x2APIC on: one read and one write of IA32_APIC_BASE.
+ */
+static void emit_x2apic_ipi(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	emit_interrupts(c, false);
+	code__mov(c, ECX, 0x1b);
+	code__raw(c, 0x0f, 0x32, 0x80, 0xcc, 0x0c, 0x0f, 0x30); /* rdmsr; or ah, 12; wrmsr */
+	code__mov(c, ECX, 0x830);
+	code__mov(c, EAX, use->arg);
+	code__mov(c, EDX, vcpu->id);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x30);
+	code__loop_esi(c, loop);
+}
+
+static void emit_ud2(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0x0f, 0x0b);
 	code__loop_esi(c, loop);
 }
 
@@ -611,6 +711,14 @@ const struct op ops[] = {
 	  KVM_EXIT_IO, emit_out },
 	{ "in", "1-byte INs, each an exit to user space", "port", 0x80, 0xffff, UINT32_MAX, 0,
 	  KVM_EXIT_IO, emit_in },
+	{ "out2", "2-byte OUTs", "port", 0x80, 0xffff, UINT32_MAX, OP_LONG, KVM_EXIT_IO,
+	  emit_out2 },
+	{ "out4", "4-byte OUTs", "port", 0x80, 0xffff, UINT32_MAX, OP_LONG, KVM_EXIT_IO,
+	  emit_out4 },
+	{ "in2", "2-byte INs", "port", 0x80, 0xffff, UINT32_MAX, OP_LONG, KVM_EXIT_IO, emit_in2 },
+	{ "in4", "4-byte INs", "port", 0x80, 0xffff, UINT32_MAX, OP_LONG, KVM_EXIT_IO, emit_in4 },
+	{ "insb", "INSBs, string reads of 1 byte each", "port", 0x80, 0xffff, UINT32_MAX, OP_LONG,
+	  KVM_EXIT_IO, emit_insb },
 	{ "mmio_read", "1-byte reads of an address that has no memory", "gpa", GPA_MMIO, UINT64_MAX,
 	  UINT32_MAX, OP_GPA, KVM_EXIT_MMIO, emit_mmio_read },
 	{ "mmio_write", "1-byte writes to an address that has no memory", "gpa", GPA_MMIO,
@@ -619,6 +727,15 @@ const struct op ops[] = {
 	  GPA_MMIO, UINT32_MAX, 1000000, OP_GPA | OP_LONG, KVM_EXIT_MMIO, emit_mmio_each },
 	{ "rdmsr", "RDMSRs, of IA32_APIC_BASE", "msr", 0x1b, UINT32_MAX, UINT32_MAX, 0,
 	  USER_EXIT_NONE, emit_rdmsr },
+	{ "rdmsrs", "RDMSRs of as many MSRs, one after the other", "first", 0x400, UINT32_MAX, 128,
+	  OP_LONG, USER_EXIT_NONE, emit_rdmsrs },
+	{ "x2apic_ipi", "IPIs of a vCPU to itself by an MSR of the x2APIC, not taken; the last OP",
+	  "vector", 0x60, 0xff, UINT32_MAX, OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE,
+	  emit_x2apic_ipi },
+	{ "wrcr4", "writes of CR4, each other than the one before", NULL, 0, 0, UINT32_MAX, OP_LONG,
+	  USER_EXIT_NONE, emit_wrcr4 },
+	{ "ud2", "UD2s, each an exception that KVM injects", NULL, 0, 0, UINT32_MAX,
+	  OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_ud2 },
 	{ "wrmsr", "WRMSRs of the value it has, of IA32_MTRR_DEF_TYPE", "msr", 0x2ff, UINT32_MAX,
 	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
 	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,

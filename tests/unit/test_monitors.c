@@ -63,8 +63,7 @@ static void test_options(void **state)
 		assert_true(m->config_size <= sizeof(struct monitor_config));
 		for (const struct monitor_option *o = m->options; o && o->name; o++) {
 			assert_true(*o->name && o->help && *o->help && o->set);
-			/* The sentence about a part has its key. */
-			assert_true(!o->is_part || (o->key && !o->arg));
+			assert_true(!o->is_part || !o->arg);
 		}
 	}
 }

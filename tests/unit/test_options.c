@@ -344,6 +344,11 @@ static void test_tables(void **state)
 	(void)state;
 	writes(&watch_command, "-e", "KVM_EXIT KVM_USERSPACE_EXIT ");
 	writes(&watch_command, "-e --format=csv", "KVM_EXIT KVM_USERSPACE_EXIT ");
+	writes(&watch_command, "-e --detail", "KVM_EXIT KVM_USERSPACE_EXIT KVM_EXIT_DETAIL ");
+	is_refused(&watch_command, "-e --table=kvm_exit_detail",
+		   "--table: KVM_EXIT_DETAIL is there with --detail");
+	is_refused(&watch_command, "-o --detail",
+		   "--detail works only together with -e, --vm_exit; give both");
 	writes(&watch_command, "-e -w --table=halts,KVM_EXIT,HALTS", "HALTS KVM_EXIT ");
 	writes(&watch_command, "-w", "VCPU_WAKEUP HALTS ");
 	writes(&watch_command, "-w -e --summary", "KVM_EXIT KVM_USERSPACE_EXIT HALTS ");
@@ -365,9 +370,10 @@ static void test_tables(void **state)
 		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
 	is_refused(&watch_command, "-e --table=KVM_EXIT,HALTS",
 		   "--table: \"HALTS\" is not a table here; choose from KVM_EXIT, "
-		   "KVM_USERSPACE_EXIT");
+		   "KVM_USERSPACE_EXIT, KVM_EXIT_DETAIL");
 	is_refused(&watch_command, "-e --table=KVM_EXIT,",
-		   "--table: \"\" is not a table here; choose from KVM_EXIT, KVM_USERSPACE_EXIT");
+		   "--table: \"\" is not a table here; choose from KVM_EXIT, KVM_USERSPACE_EXIT, "
+		   "KVM_EXIT_DETAIL");
 	is_refused(&watch_command, "-o --table=VCPU_THIEVES --format=json",
 		   "--table: \"VCPU_THIEVES\" is not a table here; choose from VCPU_LOAD");
 	is_refused(&watch_command, "-h --table=HYPERCALL_CALLS",
@@ -703,12 +709,19 @@ static void test_real_choice(void **state)
 		for (const struct monitor_option *o = m->options; o && o->name; o++) {
 			if (!o->is_part)
 				continue;
-			snprintf(line, sizeof(line), "--%s -%c", o->name, o->key);
+			if (o->key)
+				snprintf(line, sizeof(line), "--%s -%c", o->name, o->key);
+			else
+				snprintf(line, sizeof(line), "--%s", o->name);
 			r = run_with(&watch_command, line);
 			assert_int_equal(r->code, EXIT_USAGE);
 			check_one_line(r);
-			snprintf(message, sizeof(message), "kvm_watcher: -%c, --%s works only",
-				 o->key, o->name);
+			if (o->key)
+				snprintf(message, sizeof(message),
+					 "kvm_watcher: -%c, --%s works only", o->key, o->name);
+			else
+				snprintf(message, sizeof(message), "kvm_watcher: --%s works only",
+					 o->name);
 			assert_memory_equal(r->err, message, strlen(message));
 		}
 	}
