@@ -128,10 +128,9 @@ static const char *not_applicable(const struct hook *hook)
 		return text;
 	}
 	if (hook->vendor_types && !host__has_vendor_types()) {
-		snprintf(text, sizeof(text), "it needs the BTF of %s, which this kernel %s",
-			 host__vendor_name(),
-			 host__has_btf(host__vendor_name()) ? "shows with CAP_SYS_ADMIN only" :
-							      "does not have");
+		snprintf(text, sizeof(text),
+			 "it needs the BTF of %s, which this kernel does not have",
+			 host__vendor_name());
 		return text;
 	}
 	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
