@@ -607,7 +607,7 @@ static void test_one_vm_is_bounded(void **state)
 			assert_int_equal(row->count, 7);
 		}
 	}
-	assert_true(others >= 3 * (LABELS - MOST_ENDED_OF_VM - 1));
+	assert_true(others >= 3UL * (LABELS - MOST_ENDED_OF_VM - 1));
 	free(list);
 	samples__free(s);
 }
