@@ -13,8 +13,6 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
-#include "picked_types.h"
-
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
 /* And its first user namespace (PROC_USER_INIT_INO). */
@@ -129,13 +127,6 @@ bool host__knows_target(const char *name)
 	return host__kernel_types() &&
 	       (btf__find_by_name_kind(host__kernel_types(), name, BTF_KIND_FUNC) > 0 ||
 		btf__find_by_name_kind(host__kernel_types(), event, BTF_KIND_TYPEDEF) > 0);
-}
-
-const char *host__btf_path(void)
-{
-	const char *path = picked_types__path();
-
-	return path || host__sees_module_types() ? path : "/sys/kernel/btf/vmlinux";
 }
 
 bool host__has_kvm(void)

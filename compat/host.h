@@ -91,14 +91,6 @@ bool host__knows_target(const char *name);
 /* The kernel's own types, read once; NULL when it has none. */
 const struct btf *host__kernel_types(void);
 
-/*
- * For .btf_custom_path, when an object is opened that is to be loaded: the file that
- * libbpf takes the kernel's types from (picked_types.h). Where that can't be made and
- * libbpf can't see the types of modules, it gives up on a whole object for one type
- * that this kernel does not have, unless it is told a file. NULL: it finds all by itself.
- */
-const char *host__btf_path(void);
-
 /* True when the kernel has BTF of itself, or of a module. */
 bool host__has_btf(const char *module);
 

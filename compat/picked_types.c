@@ -298,6 +298,12 @@ static int write_types(const struct btf *btf)
 	return fd;
 }
 
+/* Instead of a file that can't be made. */
+static const char *whole(void)
+{
+	return host__sees_module_types() ? NULL : "/sys/kernel/btf/vmlinux";
+}
+
 const char *picked_types__path(void)
 {
 	static unsigned int picked_with = ~0U;
@@ -312,12 +318,12 @@ const char *picked_types__path(void)
 		return path;
 	btf = pick();
 	if (!btf)
-		return NULL;
+		return whole();
 	if (fd >= 0)
 		close(fd);
 	fd = write_types(btf);
 	btf__free(btf);
 	picked_with = there;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return fd < 0 ? NULL : path;
+	return fd < 0 ? whole() : path;
 }

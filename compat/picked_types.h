@@ -8,10 +8,12 @@
 #define KVM_WATCHER_PICKED_TYPES_H
 
 /*
- * A file with these types, of the kernel and of the kvm modules that are loaded now, for
- * .btf_custom_path. It is made again when others are loaded, and is valid until then.
- * Reads /sys/kernel/btf/, which needs no capability. NULL and errno where it can't be
- * made, as where the kernel has no BTF.
+ * For .btf_custom_path, when an object is opened that is to be loaded: a file with these
+ * types, of the kernel and of the kvm modules that are loaded now. It is made again when
+ * others are loaded, and is valid until then. Reads /sys/kernel/btf/, which needs no
+ * capability. Where it can't be made: NULL, libbpf finds all by itself; or the kernel's
+ * own file where libbpf can't see the types of modules, as it then gives up on a whole
+ * object for one type that this kernel does not have.
  */
 const char *picked_types__path(void);
 

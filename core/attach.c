@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "../compat/picked_types.h"
 #include "../compat/probes.h"
 #include "broker.h"
 #include "entry.h"
@@ -191,7 +192,7 @@ static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
 static struct skeleton *open_skeleton(struct attachment *at, const struct hook *only)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts,
-		    .btf_custom_path = at->env->broker ? NULL : host__btf_path());
+		    .btf_custom_path = at->env->broker ? NULL : picked_types__path());
 	struct skeleton *skel = at->monitor->open_skeleton(&opts);
 	bool at_entry = false;
 	int err = 0;

@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "../compat/host.h"
+#include "../compat/picked_types.h"
 #include "broker.h"
 #include "clock.h"
 #include "filter.h"
@@ -81,7 +82,7 @@ static size_t choose_slots(uint32_t max_vcpus)
 static struct vcpus_bpf *open_vcpus(bool to_load)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts,
-		    .btf_custom_path = to_load ? host__btf_path() : NULL);
+		    .btf_custom_path = to_load ? picked_types__path() : NULL);
 
 	return vcpus_bpf__open_opts(&opts);
 }
