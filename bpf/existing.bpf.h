@@ -2,7 +2,7 @@
 /*
  * The vCPUs that exist when watching starts, for an iter/task_file program:
  * its need is the last of a monitor's table, so that it runs when the other
- * hooks are attached (core/attach.c), and no vCPU is missed between the two.
+ * hooks are attached (core/hooks.c), and no vCPU is missed between the two.
  */
 #ifndef KVM_WATCHER_EXISTING_BPF_H
 #define KVM_WATCHER_EXISTING_BPF_H

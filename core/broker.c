@@ -199,10 +199,10 @@ static int load_hooks(struct server *s, size_t index, bool again, struct handed 
 	int err;
 
 	if (!again) {
-		attach__unload_hooks(at);
-		attach__init(at, &s->env, &s->opts->chosen[index]);
+		hooks__unload(at);
+		hooks__init(at, &s->env, &s->opts->chosen[index]);
 	}
-	err = attach__load_hooks(at);
+	err = hooks__load(at);
 	hand_needs(at, handed);
 	if (err)
 		return err;
@@ -213,7 +213,7 @@ static int load_hooks(struct server *s, size_t index, bool again, struct handed 
 static int attach_hooks(struct server *s, size_t index, struct handed *handed)
 {
 	struct attachment *at = &s->attachments[index];
-	int err = at->state ? attach__attach_hooks(at) : -EINVAL;
+	int err = at->state ? hooks__attach(at) : -EINVAL;
 
 	hand_needs(at, handed);
 	if (!err)
@@ -228,7 +228,7 @@ static int reattach_hooks(struct server *s, size_t index, unsigned int modules,
 
 	if (!at->skel)
 		return -EINVAL;
-	attach__reattach_hooks(at, modules);
+	hooks__reattach(at, modules);
 	hand_needs(at, handed);
 	hand_hooks(s, at, handed);
 	return 0;
@@ -290,10 +290,10 @@ static int answer(struct server *s, const struct request *r, struct handed *hand
 	case ASK_REATTACH:
 		return reattach_hooks(s, r->index, r->number, handed);
 	case ASK_DETACH:
-		attach__detach_hooks(at);
+		hooks__detach(at);
 		return 0;
 	case ASK_UNLOAD:
-		attach__unload_hooks(at);
+		hooks__unload(at);
 		return 0;
 	case ASK_SETTLE:
 		handed->cpu_ns = cpu_ns();
@@ -329,7 +329,7 @@ static int serve_one(struct server *s, const struct request *r)
 		handed.err = -EINVAL;
 	err = send_handed(s->socket, &handed);
 	if (r->question == ASK_REATTACH && !handed.err)
-		attach__drop_gone(&s->attachments[r->index]);
+		hooks__drop_gone(&s->attachments[r->index]);
 	for (size_t i = FDS_OTHER; given && i < MAX_FDS; i++)
 		if (handed.fds[i] >= 0)
 			close(handed.fds[i]);
@@ -375,7 +375,7 @@ _Noreturn static void serve(int socket, pid_t client, const struct broker_option
 	leave_streams();
 	prctl(PR_SET_NAME, process_name);
 	for (size_t i = 0; i < opts->nr_chosen; i++)
-		attach__init(&s.attachments[i], &s.env, &opts->chosen[i]);
+		hooks__init(&s.attachments[i], &s.env, &opts->chosen[i]);
 	handed__init(&ready);
 	ready.err = vcpus__load(s.env.filter, opts->max_vcpus, &s.env.vcpus);
 	if (send_handed(socket, &ready) || ready.err)

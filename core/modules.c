@@ -21,7 +21,7 @@ static size_t count_hooks(const struct attachments *attached, unsigned int modul
 	size_t nr = 0;
 
 	for (size_t i = 0; i < attached->nr; i++)
-		nr += attach__count_in(attached->list[i], modules);
+		nr += hooks__count_in(attached->list[i], modules);
 	return nr;
 }
 
@@ -89,7 +89,7 @@ void modules__look(struct modules *m, const struct attachments *attached)
 		gone |= id ? 0 : 1U << i;
 	}
 	for (size_t i = 0; changed && i < attached->nr; i++)
-		attached->list[i]->nr_gone += attach__count_in(attached->list[i], changed);
+		attached->list[i]->nr_gone += hooks__count_in(attached->list[i], changed);
 	nr_gone = count_hooks(attached, gone);
 	if (nr_gone)
 		say("%s: unloaded, and %zu hook%s with it, attached again when it is loaded again",

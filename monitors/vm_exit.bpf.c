@@ -6,7 +6,7 @@
  * User exit: from kvm_userspace_exit until the vCPU is in KVM_RUN again.
  *
  * Each of the four moments (exit, entry, leave, run) has alternatives, one
- * thin program per kind of hook around the same function; core/attach.c picks.
+ * thin program per kind of hook around the same function; core/hooks.c picks.
  * Kernel: vmx_vcpu_run() in arch/x86/kvm/vmx/vmx.c, svm_vcpu_run() and
  * svm_handle_exit() in arch/x86/kvm/svm/svm.c, kvm_vcpu_ioctl() in
  * virt/kvm/kvm_main.c, kvm_arch_vcpu_ioctl_run() in arch/x86/kvm/x86.c.

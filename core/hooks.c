@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "hooks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../compat/picked_types.h"
+#include "../compat/probes.h"
+#include "entry.h"
+#include "events.h"
+#include "iter.h"
+#include "limits.h"
+#include "log.h"
+#include "map.h"
+#include "monitor.h"
+#include "vcpus.h"
+
+/* The first reason is the one that counts: it is about the preferred hook. */
+static void set_why(struct need_state *need, const struct hook *hook, const char *cause)
+{
+	int len;
+
+	if (need->why[0])
+		return;
+	len = snprintf(need->why, sizeof(need->why), "%s %s: ", hook_kind__name(hook->kind),
+		       hook->target);
+	need->cause_at = len;
+	snprintf(need->why + len, sizeof(need->why) - len, "%s", cause);
+}
+
+static const char *refusal_text(const struct hook *hook, int err)
+{
+	switch (-err) {
+	case EPERM:
+	case EACCES:
+		if (limits__is_shortage(err))
+			return limits__reason(err);
+		if (host__sees_module_types())
+			return "this kernel refuses it (EPERM)";
+		if ((hook->kind == HOOK_FENTRY || hook->kind == HOOK_TP_BTF) &&
+		    !host__knows_target(hook->target))
+			return "the kernel shows the types of its modules with CAP_SYS_ADMIN only: "
+			       "run it as root";
+		return "not permitted: run it as root";
+	case ENOENT:
+	case ESRCH:
+		return "this kernel does not have it";
+	case EOPNOTSUPP:
+		return "this kernel does not support it";
+	case EINVAL:
+		return "this kernel rejects it (EINVAL)";
+	default:
+		return limits__reason(err);
+	}
+}
+
+static void refuse(struct need_state *need, const struct hook *hook, int err)
+{
+	set_why(need, hook, refusal_text(hook, err));
+}
+
+/*
+ * The host refused the hook of a need. When it refuses that kind for whatever
+ * it is, all of its hooks are: each more to try costs another object.
+ */
+static void refuse_for(struct attachment *at, struct need_state *need, int err)
+{
+	const struct hook *hooks = at->monitor->hooks;
+	enum hook_kind kind = need->hook->kind;
+
+	refuse(need, need->hook, err);
+	at->refused[need->hook - hooks] = true;
+	if (at->probed[kind])
+		return;
+	at->probed[kind] = true;
+	err = probe__hook_kind(kind);
+	if (!err)
+		return;
+	for (size_t i = 0; hooks[i].need; i++)
+		at->refused[i] |= hooks[i].kind == kind;
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook && at->needs[i].hook->kind == kind)
+			refuse(&at->needs[i], at->needs[i].hook, err);
+}
+
+static bool is_refused(const struct attachment *at, const struct hook *hook)
+{
+	return at->refused[hook - at->monitor->hooks];
+}
+
+/* NULL when the hook may be tried, else why not. */
+static const char *not_applicable(const struct hook *hook)
+{
+	static char text[WHY_LEN];
+
+	if (hook->vendors && !host__vendors()) {
+		snprintf(text, sizeof(text),
+			 "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have "
+			 "this event",
+			 host__vendor_name());
+		return text;
+	}
+	if (hook->vendor_types && !host__has_vendor_types()) {
+		snprintf(text, sizeof(text),
+			 "it needs the BTF of %s, which this kernel does not have",
+			 host__vendor_name());
+		return text;
+	}
+	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
+		return "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)";
+	return NULL;
+}
+
+/* Chooses one alternative per need; at->needs[].hook is NULL where none is left. */
+static void choose_hooks(struct attachment *at)
+{
+	const struct hook *hooks = at->monitor->hooks;
+	struct need_state *need = NULL;
+
+	at->nr_needs = 0;
+	for (size_t i = 0; hooks && hooks[i].need; i++) {
+		const char *why;
+
+		if (!host__is_one_of(hooks[i].archs))
+			continue;
+		if (hooks[i].applies && !hooks[i].applies())
+			continue;
+		if (hooks[i].asked && !hooks[i].asked(at))
+			continue;
+		if (!need || strcmp(need->first->need, hooks[i].need)) {
+			need = &at->needs[at->nr_needs++];
+			need->first = &hooks[i];
+			need->hook = NULL;
+		}
+		if (need->hook || at->refused[i])
+			continue;
+		if (at->env->kinds && !(at->env->kinds & (1U << hooks[i].kind)))
+			continue;
+		/* The other vendor's function is no alternative here, nor news to anybody. */
+		if (hooks[i].vendors && host__vendors() && !(hooks[i].vendors & host__vendors()))
+			continue;
+		why = not_applicable(&hooks[i]);
+		if (why)
+			set_why(need, &hooks[i], why);
+		else
+			need->hook = &hooks[i];
+	}
+}
+
+/* The maps that are not the object's own. */
+static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
+{
+	struct attach_env *env = at->env;
+	int err = vcpus__share(env->vcpus, obj);
+
+	if (err || !at_entry)
+		return err;
+	if (!env->entry)
+		env->entry = entry__open();
+	return env->entry ? entry__share(env->entry, obj, &at->entry_place) : -errno;
+}
+
+/* only: the one program to load, or NULL for those of the chosen hooks. */
+struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *only)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts,
+		    .btf_custom_path = at->env->broker ? NULL : picked_types__path());
+	struct skeleton *skel = at->monitor->open_skeleton(&opts);
+	bool at_entry = false;
+	int err = 0;
+
+	if (!skel)
+		return NULL;
+	for (size_t i = 0; !err && i < at->nr_needs; i++) {
+		const struct hook *hook = at->needs[i].hook;
+
+		if (!hook || (only && hook != only))
+			continue;
+		err = bpf_program__set_autoload(skeleton__prog(skel, hook->prog), true);
+		at_entry |= hook->at_entry;
+	}
+	map__set_const(skel->obj, "no_events",
+		       !at->shows_events && !events__are_kept(at->env, at->monitor));
+	if (!err && !at->env->broker)
+		err = share(at, skel->obj, at_entry);
+	if (!err)
+		err = events__prepare(skel->obj, at->env->ring_mib);
+	if (!err && at->monitor->records)
+		err = records__prepare(&at->records, at->monitor->records, skel,
+				       vcpus__max(at->env->vcpus) + 1);
+	if (!err && at->monitor->prepare)
+		err = at->monitor->prepare(at, skel);
+	if (!err)
+		return skel;
+	skeleton__destroy(skel);
+	errno = -err;
+	return NULL;
+}
+
+/*
+ * Loading the chosen programs together failed: tries each alone, and marks
+ * those that the kernel refuses. 0 when at least one was found.
+ */
+static int find_refused(struct attachment *at, int load_err)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct hook *hook = at->needs[i].hook;
+		struct skeleton *skel;
+		int err;
+
+		if (!hook || is_refused(at, hook))
+			continue;
+		skel = hooks__open_skeleton(at, hook);
+		err = skel ? skeleton__load(skel) : -errno;
+		skeleton__destroy(skel);
+		if (!err)
+			continue;
+		if (limits__is_shortage(err))
+			return err;
+		refuse_for(at, &at->needs[i], err);
+		found++;
+	}
+	return found ? 0 : load_err;
+}
+
+static struct bpf_link *attach_program(const struct bpf_program *prog, const struct hook *hook)
+{
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .syms = (const char **)&hook->target, .cnt = 1);
+
+	if (bpf_program__expected_attach_type(prog) != BPF_TRACE_KPROBE_MULTI)
+		return bpf_program__attach(prog);
+	/* By name: libbpf would look through all of the kernel's symbols for a pattern. */
+	opts.retprobe = !strncmp(bpf_program__section_name(prog), "?kret", 5) ||
+			!strncmp(bpf_program__section_name(prog), "kret", 4);
+	return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
+}
+
+static int attach_hook(struct attachment *at, const struct bpf_program *prog,
+		       const struct hook *hook, struct bpf_link **link)
+{
+	if (hook->at_entry)
+		return entry__attach(at->env->entry, prog, at->entry_place);
+	if (!*link)
+		*link = attach_program(prog, hook);
+	if (!*link)
+		return -errno;
+	/* An iterator runs once, when the hooks before it in the table are attached. */
+	return hook->kind == HOOK_ITER ? iter__read(bpf_link__fd(*link), NULL, NULL) : 0;
+}
+
+/* They run when they are read. One that is refused is so again when all are attached. */
+static void attach_iterators(struct attachment *at)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		const struct hook *hook = at->needs[i].hook;
+
+		if (hook && hook->kind == HOOK_ITER)
+			at->links[i] = attach_program(skeleton__prog(at->skel, hook->prog), hook);
+	}
+}
+
+/* Attaches what was loaded; marks those that are refused. -EAGAIN then. */
+static int attach_chosen(struct attachment *at)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct need_state *need = &at->needs[i];
+		int refused;
+
+		if (!need->hook || is_refused(at, need->hook))
+			continue;
+		/* It would be for nothing. */
+		if (err && need->hook->kind == HOOK_ITER)
+			continue;
+		refused = attach_hook(at, skeleton__prog(at->skel, need->hook->prog), need->hook,
+				      &at->links[i]);
+		if (!refused)
+			continue;
+		if (limits__is_shortage(refused))
+			return refused;
+		refuse_for(at, need, refused);
+		err = -EAGAIN;
+	}
+	return err;
+}
+
+/* Those of free indices; nothing else is in a queue. */
+static int fill_queues(const struct attachment *at)
+{
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map(map, skeleton__object(at->skel))
+	{
+		if (!err && bpf_map__type(map) == BPF_MAP_TYPE_QUEUE &&
+		    !vcpus__has_map(at->env->vcpus, map))
+			err = map__fill_queue(map, at->first_free ?: 1);
+	}
+	return err;
+}
+
+/* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
+static int try_load(struct attachment *at)
+{
+	bool worth = !at->monitor->hooks;
+	int err;
+
+	if (!at->state)
+		at->state = calloc(1, at->monitor->state_size + 1);
+	if (!at->state)
+		return -ENOMEM;
+	choose_hooks(at);
+	if (!host__is_one_of(at->monitor->archs)) {
+		say("%s: this monitor does not support %s", at->monitor->name, host__arch_name());
+		return -EOPNOTSUPP;
+	}
+	for (size_t i = 0; i < at->nr_needs; i++)
+		worth |= at->needs[i].hook && at->needs[i].first->primary;
+	if (!worth)
+		return -EOPNOTSUPP;
+	if (!at->monitor->open_skeleton)
+		return 0;
+	err = limits__check_memory();
+	if (err)
+		return err;
+	at->skel = hooks__open_skeleton(at, NULL);
+	if (!at->skel)
+		return -errno;
+	err = skeleton__load(at->skel);
+	if (err) {
+		skeleton__destroy(at->skel);
+		at->skel = NULL;
+		/* Others would be refused for the same reason, which is not theirs. */
+		if (limits__is_shortage(err))
+			return err;
+		err = find_refused(at, err);
+		return err ? err : -EAGAIN;
+	}
+	attach_iterators(at);
+	return fill_queues(at);
+}
+
+void hooks__init(struct attachment *at, struct attach_env *env, const struct chosen *chosen)
+{
+	memset(at, 0, sizeof(*at));
+	at->env = env;
+	at->monitor = chosen->monitor;
+	at->config = chosen->config;
+	at->shows_events = events__are_shown(env, at->monitor);
+	at->since_ns = UINT64_MAX;
+	for (size_t i = 0; i < MAX_NEEDS; i++)
+		at->progs[i] = at->link_fds[i] = -1;
+}
+
+/* Until nothing more is refused. */
+int hooks__load(struct attachment *at)
+{
+	int err;
+
+	do {
+		err = try_load(at);
+	} while (err == -EAGAIN);
+	for (size_t i = 0; i < at->nr_needs; i++)
+		if (at->needs[i].hook != at->needs[i].first && !at->needs[i].why[0])
+			snprintf(at->needs[i].why, WHY_LEN, "%s is not among --hooks",
+				 hook_kind__name(at->needs[i].first->kind));
+	if (err)
+		hooks__unload(at);
+	return err;
+}
+
+int hooks__attach(struct attachment *at)
+{
+	int err = attach_chosen(at);
+
+	/* What is refused only now takes another object. */
+	if (err)
+		hooks__unload(at);
+	return err;
+}
+
+/* The module that a hook goes with, as 1 << enum host_module; 0: none. */
+static unsigned int module_of(const struct hook *hook)
+{
+	/* The kernel counts the users of what all others are attached to. */
+	if (hook->kind != HOOK_KPROBE || hook->at_entry || !strncmp(hook->target, "__x64_sys_", 10))
+		return 0;
+	if (hook->vendors)
+		return 1U << (hook->vendors & VENDOR_VMX ? MODULE_KVM_INTEL : MODULE_KVM_AMD);
+	return 1U << MODULE_KVM;
+}
+
+bool hooks__goes_with(const struct need_state *need, unsigned int modules)
+{
+	return need->hook && module_of(need->hook) & modules;
+}
+
+size_t hooks__count_in(const struct attachment *at, unsigned int modules)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < at->nr_needs; i++)
+		nr += hooks__goes_with(&at->needs[i], modules);
+	return nr;
+}
+
+void hooks__reattach(struct attachment *at, unsigned int modules)
+{
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct need_state *need = &at->needs[i];
+		int err;
+
+		if (!hooks__goes_with(need, modules))
+			continue;
+		at->gone[i] = at->links[i];
+		at->links[i] = NULL;
+		err = attach_hook(at, skeleton__prog(at->skel, need->hook->prog), need->hook,
+				  &at->links[i]);
+		if (!err)
+			continue;
+		need->why[0] = '\0';
+		refuse(need, need->hook, err);
+		need->hook = NULL;
+	}
+}
+
+void hooks__drop_gone(struct attachment *at)
+{
+	for (size_t i = 0; i < MAX_NEEDS; i++) {
+		bpf_link__destroy(at->gone[i]);
+		at->gone[i] = NULL;
+	}
+}
+
+void hooks__detach(struct attachment *at)
+{
+	/* Backwards: tables list first what later hooks lean on. */
+	for (size_t i = at->nr_needs; i-- > 0;) {
+		const struct hook *hook = at->needs[i].hook;
+
+		if (hook && hook->at_entry)
+			entry__detach(at->env->entry, at->entry_place);
+		bpf_link__destroy(at->links[i]);
+		at->links[i] = NULL;
+	}
+}
+
+void hooks__unload(struct attachment *at)
+{
+	hooks__detach(at);
+	skeleton__destroy(at->skel);
+	free(at->state);
+	at->skel = NULL;
+	at->state = NULL;
+}
