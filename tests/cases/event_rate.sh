@@ -176,6 +176,8 @@ if rates kvm_ioctl ioctl_return "-l --events" "msi=$calls" "msi=120" 'select(.na
 	while_nobody_reads
 	ends_while_flooded
 fi
+planned monitors || done_testing
+# The same ring, other sizes of events.
 rates kvm_irqchip kvm_ioapic_set_irq_event -c "intr_user=1 irq_lines=$lines" "intr_user=1 irq_lines=70" .count .count \
 	'map(select(.what == "irq")) | length'
 rates vcpu_wakeup kvm_vcpu_wakeup -w "--vcpus=8 --halt-poll=0 hlt=$halts" "--vcpus=8 --halt-poll=0 hlt=2300" .count \
