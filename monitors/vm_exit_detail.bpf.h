@@ -116,8 +116,12 @@ static __noinline int set_detail(struct exit_state *state, struct detail_state *
 	return 0;
 }
 
-/* An exit of which a detail was known first has begun. */
-static __noinline int take_pending(struct exit_state *state)
+/*
+ * An exit of which a detail was known first has begun. Inline: from a program at exits to
+ * a loss in new_detail() there are eight functions, the most that the kernel lets call each
+ * other (MAX_CALL_FRAMES in include/linux/bpf_verifier.h).
+ */
+static __always_inline int take_pending(struct exit_state *state)
 {
 	u32 slot = state->slot;
 	struct detail_state *d = bpf_map_lookup_elem(&detail_states, &slot);

@@ -91,6 +91,8 @@ told_apart()
 watch -e --detail || fail "kvm_watcher starts"
 # shellcheck disable=SC2086
 run "details" --vcpus=2 $ops
+ask "details: exits have the hook that costs least" '"attached"' \
+	'$watch[-1].hooks | map(select(.monitor == "vm_exit" and .need == "kvm_exit"))[0].state'
 told_apart "details"
 hist_asks kvm_msr ecx,write 'ecx: *([0-9]+), write: *([0-9]+)' 'numbers("msr") | map([.[0], .[2], .[3]])'
 hist_asks kvm_pio port,size 'port: *([0-9]+), size: *([0-9]+)' \
