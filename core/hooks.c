@@ -369,7 +369,8 @@ int hooks__load(struct attachment *at)
 		err = try_load(at);
 	} while (err == -EAGAIN);
 	for (size_t i = 0; i < at->nr_needs; i++)
-		if (at->needs[i].hook != at->needs[i].first && !at->needs[i].why[0])
+		if (at->env->kinds && at->needs[i].hook != at->needs[i].first &&
+		    !at->needs[i].why[0])
 			snprintf(at->needs[i].why, WHY_LEN, "%s is not among --hooks",
 				 hook_kind__name(at->needs[i].first->kind));
 	if (err)
