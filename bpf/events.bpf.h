@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Events one by one: a ring per monitor, which core/attach.c reads because of
+ * Events one by one: a ring per monitor, which core/events.c reads because of
  * its name. What does not fit is counted; counters must not depend on it.
  *
  * Three quarters of the ring are for whoever comes. The last one is divided: each

@@ -14,9 +14,6 @@
 #include "core_types.h"
 #include "host.h"
 
-/* These follow the kernel's own types. */
-static const char *const modules[] = { "kvm", "kvm_intel", "kvm_amd" };
-
 /*
  * bpf_core_type_id_kernel() is asked for these (compat.bpf.h), and the kernel takes the
  * answer for a number of its own: they keep theirs, which are small.
@@ -25,7 +22,6 @@ static const char *const numbered[] = { "hlist_node", "upid" };
 
 enum {
 	NR_NAMES = sizeof(core_types) / sizeof(core_types[0]),
-	NR_MODULES = sizeof(modules) / sizeof(modules[0]),
 	NR_NUMBERED = sizeof(numbered) / sizeof(numbered[0]),
 	MAX_NUMBER = 10000,
 	NR_BEGINS = 4096,
@@ -270,9 +266,9 @@ static struct btf *pick(void)
 	if (p.to && p.copies) {
 		pick_numbered(&p);
 		pick_from(&p, 1);
-		for (size_t i = 0; i < NR_MODULES && !p.err; i++)
-			if (host__has_btf(modules[i]))
-				pick_from_module(&p, kernel, modules[i]);
+		for (int i = 0; i < NR_HOST_MODULES && !p.err; i++)
+			if (host__has_btf(host__module_name(i)))
+				pick_from_module(&p, kernel, host__module_name(i));
 	} else {
 		p.err = -ENOMEM;
 	}
@@ -312,8 +308,8 @@ const char *picked_types__path(void)
 	unsigned int there = 0;
 	struct btf *btf;
 
-	for (size_t i = 0; i < NR_MODULES; i++)
-		there |= (unsigned int)host__has_btf(modules[i]) << i;
+	for (int i = 0; i < NR_HOST_MODULES; i++)
+		there |= (unsigned int)host__has_btf(host__module_name(i)) << i;
 	if (fd >= 0 && picked_with == there)
 		return path;
 	btf = pick();

@@ -93,8 +93,7 @@ static void read_version(struct identity *who, const char *path, const char *nam
 	}
 }
 
-/* "cpu" in "cpu,cpuacct". */
-static bool has_controller(const char *list, size_t len, const char *name)
+bool identity__has_controller(const char *list, size_t len, const char *name)
 {
 	size_t name_len = strlen(name), one;
 
@@ -115,11 +114,11 @@ static int rank(const char *controllers, size_t len, const char *path)
 {
 	if (path[0] != '/' || !path[1])
 		return 0;
-	if (has_controller(controllers, len, "cpu"))
+	if (identity__has_controller(controllers, len, "cpu"))
 		return 4;
 	if (!len)
 		return 3;
-	return has_controller(controllers, len, "name=systemd") ? 2 : 1;
+	return identity__has_controller(controllers, len, "name=systemd") ? 2 : 1;
 }
 
 static void read_cgroup(struct identity *who, const char *cgroups)

@@ -7,6 +7,7 @@
 #define KVM_WATCHER_IDENTITY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "args.h"
 
@@ -29,6 +30,9 @@ struct identity {
  */
 void identity__read(struct identity *who, const char *vmm, const char *exe, const struct args *args,
 		    const char *cgroups);
+
+/* "cpu" in the len characters "cpu,cpuacct", as a line of /proc/PID/cgroup has them. */
+bool identity__has_controller(const char *list, size_t len, const char *name);
 
 /* Takes a UUID of 36 characters, in lower case; false, and dst is "", where it is none. */
 bool identity__copy_uuid(char dst[UUID_LEN], const char *src);

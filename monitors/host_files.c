@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../core/identity.h"
+
 const char *file__read(const char *path, char text[FILE_LEN])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -93,14 +95,9 @@ static bool is_v1_line(const char *line)
 	static const char *const names[] = { "cpu", "memory", "cpuset" };
 	const char *from = strchr(line, ':'), *to = from ? strchr(from + 1, ':') : NULL;
 
-	while (to && from < to) {
-		size_t len = strcspn(++from, ",:");
-
-		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-			if (len == strlen(names[i]) && !strncmp(from, names[i], len))
-				return true;
-		from += len;
-	}
+	for (size_t i = 0; to && i < sizeof(names) / sizeof(*names); i++)
+		if (identity__has_controller(from + 1, to - from - 1, names[i]))
+			return true;
 	return false;
 }
 
