@@ -12,7 +12,7 @@ case $level in build | test | ci) ;; *) echo "usage: deps.sh [build|test|ci]" >&
 
 # Debian and Ubuntu. bpftool is added below: Ubuntu's older releases have it under another name.
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libseccomp-dev linux-libc-dev"
-tests="libcmocka-dev gojq busybox-static cpio xz-utils qemu-system-x86 seabios bochs bochs-term bochsbios vgabios"
+tests="libcmocka-dev gojq busybox-static cpio xz-utils qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps"
 checks="git clang-format clang-tidy cppcheck shellcheck strace"
 
@@ -87,7 +87,7 @@ print_names() {
 	names Fedora "dnf install" \
 		"gcc make pkgconf-pkg-config clang llvm bpftool libbpf-devel libbpf-static elfutils-libelf-devel
 		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel libseccomp-devel libseccomp-static kernel-headers" \
-		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin bochs grub2-tools-extra
+		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin gcc-c++ bochs grub2-tools-extra
 		grub2-pc-modules xorriso util-linux procps-ng dpkg apt" \
 		"git clang-tools-extra cppcheck ShellCheck strace"
 	names Arch "pacman -S --needed" \
@@ -97,7 +97,7 @@ print_names() {
 	names openSUSE "zypper install" \
 		"gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static libelf-devel zlib-devel
 		zlib-devel-static glibc-devel-static libjson-c-devel libseccomp-devel linux-glibc-devel" \
-		"libcmocka-devel jq busybox-static cpio xz zstd qemu-x86 qemu-seabios bochs grub2 grub2-i386-pc xorriso
+		"libcmocka-devel jq busybox-static cpio xz zstd qemu-x86 qemu-seabios gcc-c++ bochs grub2 grub2-i386-pc xorriso
 		util-linux procps" \
 		"git clang-tools cppcheck ShellCheck strace"
 }

@@ -47,9 +47,14 @@ shell_qemu() {
 
 # write_bochs_files COM2: Bochs' configuration, COM2 being the options of the second serial line.
 write_bochs_files() {
-	local share=/usr/share
+	local share=/usr/share program=$fast_bochs display=nogui commands=''
+	if [ ! -x "$program" ]; then
+		program=bochs display=term commands="-rc $work/bochs.rc"
+		# The debugger that is built in waits for a command: go on. When it comes back, that is the end.
+		printf 'c\nq\n' >"$work/bochs.rc"
+	fi
 	cat >"$work/bochsrc" <<-END
-		display_library: term
+		display_library: $display
 		memory: guest=$memory, host=$memory
 		romimage: file=$share/bochs/BIOS-bochs-latest
 		vgaromimage: file=$share/vgabios/vgabios.bin
@@ -65,21 +70,20 @@ write_bochs_files() {
 		info: action=ignore
 		debug: action=ignore
 	END
-	# The debugger that is built in waits for a command: go on. When it comes back, that is the end.
-	printf 'c\nq\n' >"$work/bochs.rc"
 	# Bochs' own process id is noted, for what draws and for stopping it.
 	cat >"$work/bochs" <<-END
 		#!/bin/sh
 		echo \$\$ >"$work/bochs.pid"
-		TERM=linux exec bochs -q -f "$work/bochsrc" -rc "$work/bochs.rc" </dev/null >/dev/null 2>&1
+		TERM=linux exec $program -q -f "$work/bochsrc" $commands </dev/null >/dev/null 2>&1
 	END
 	chmod +x "$work/bochs"
 }
 
-# drain_display: Bochs draws into a pseudo-terminal that it opens itself, for somebody to look at. What nobody
+# drain_display: a Bochs with a display draws into a pseudo-terminal that it opens itself, for somebody to look at. What nobody
 # reads fills up, and Bochs then waits for ever to move its cursor.
 drain_display() {
 	local pid fd number=''
+	[ ! -x "$fast_bochs" ] || return 0
 	for ((;;)); do
 		sleep 0.2
 		kill -0 "$emulator_pid" 2>/dev/null || return 0
@@ -95,7 +99,8 @@ drain_display() {
 
 # prepare_bochs COM2
 prepare_bochs() {
-	need bochs script grub-mkrescue xorriso || return 1
+	need script grub-mkrescue xorriso || return 1
+	fetch_bochs || need bochs || return 1
 	build_iso "$kernel_arguments panic=0 lpj=1000000 $append" || return 1
 	: >"$work/output"
 	: >"$work/console"
