@@ -11,6 +11,7 @@
 
 #include "../compat/picked_types.h"
 #include "../compat/probes.h"
+#include "../compat/symbols.h"
 #include "entry.h"
 #include "events.h"
 #include "iter.h"
@@ -59,6 +60,21 @@ static const char *refusal_text(const struct hook *hook, int err)
 	}
 }
 
+/* An event is the same for these: one that is not there needs no second attempt. */
+static bool is_of_event(const struct hook *hook)
+{
+	return hook->kind == HOOK_TRACEPOINT || hook->kind == HOOK_RAW_TP ||
+	       hook->kind == HOOK_TP_BTF;
+}
+
+static void refuse_same_event(struct attachment *at, const struct hook *gone)
+{
+	const struct hook *hooks = at->monitor->hooks;
+
+	for (size_t i = 0; hooks[i].need; i++)
+		at->refused[i] |= is_of_event(&hooks[i]) && !strcmp(hooks[i].target, gone->target);
+}
+
 static void refuse(struct need_state *need, const struct hook *hook, int err)
 {
 	set_why(need, hook, refusal_text(hook, err));
@@ -75,6 +91,9 @@ static void refuse_for(struct attachment *at, struct need_state *need, int err)
 
 	refuse(need, need->hook, err);
 	at->refused[need->hook - hooks] = true;
+	/* To a kernel without the BTF of modules tp_btf says the same of events that are there. */
+	if (err == -ENOENT && is_of_event(need->hook) && kind != HOOK_TP_BTF)
+		refuse_same_event(at, need->hook);
 	if (at->probed[kind])
 		return;
 	at->probed[kind] = true;
@@ -230,16 +249,32 @@ static int find_refused(struct attachment *at, int load_err)
 	return found ? 0 : load_err;
 }
 
+static bool is_kretprobe(const struct bpf_program *prog)
+{
+	const char *section = bpf_program__section_name(prog);
+
+	return !strncmp(section + (section[0] == '?'), "kret", 4);
+}
+
+static struct bpf_link *attach_kprobe(const struct bpf_program *prog, const struct hook *hook)
+{
+	LIBBPF_OPTS(bpf_kprobe_opts, opts, .retprobe = is_kretprobe(prog),
+		    .offset = symbols__address(hook->target));
+
+	/* Without a name the offset is an address. */
+	return opts.offset ? bpf_program__attach_kprobe_opts(prog, NULL, &opts) :
+			     bpf_program__attach(prog);
+}
+
 static struct bpf_link *attach_program(const struct bpf_program *prog, const struct hook *hook)
 {
-	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .syms = (const char **)&hook->target, .cnt = 1);
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .retprobe = is_kretprobe(prog),
+		    .syms = (const char **)&hook->target, .cnt = 1);
 
-	if (bpf_program__expected_attach_type(prog) != BPF_TRACE_KPROBE_MULTI)
-		return bpf_program__attach(prog);
 	/* By name: libbpf would look through all of the kernel's symbols for a pattern. */
-	opts.retprobe = !strncmp(bpf_program__section_name(prog), "?kret", 5) ||
-			!strncmp(bpf_program__section_name(prog), "kret", 4);
-	return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
+	if (bpf_program__expected_attach_type(prog) == BPF_TRACE_KPROBE_MULTI)
+		return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
+	return hook->kind == HOOK_KPROBE ? attach_kprobe(prog, hook) : bpf_program__attach(prog);
 }
 
 static int attach_hook(struct attachment *at, const struct bpf_program *prog,
