@@ -12,13 +12,13 @@ count_events()
 	grep -v '"scope":"event"' "$TMP/watch.json" >"$TMP/rest.json"
 	jq -rn --slurpfile rest "$TMP/rest.json" --slurpfile guest "$TMP/guest.json" '
 		($guest | map(.pid // empty) | unique) as $pids |
-		($rest | map(select(.scope == "total" and .count != null))) as $totals | $rest[-1] as $end |
+		($rest | map(select(.scope == "total" and .count != null))) as $totals | $rest[-1] as $last |
 		($totals | map('"$counts"') | add // 0),
 		($totals | map(select(.pid | IN($pids[]))) | map('"$compared"') | add // 0),
 		($totals | map(select(.pid | IN($pids[]) | not)) | length),
-		($guest | '"$truth"'), $end.lost.events,
-		($end.lost | del(.events) | map_values(select(. > 0)) | tojson),
-		($end.watching_cpu_ns / 1e6 | floor),
+		($guest | '"$truth"'), $last.lost.events,
+		($last.lost | del(.events) | map_values(select(. > 0)) | tojson),
+		($last.watching_cpu_ns / 1e6 | floor),
 		($guest | map(select(.what == "done") | .seconds) | add)' >"$TMP/numbers" || return
 	{ read -r made; read -r got; read -r foreign; read -r expected; read -r lost; read -r others; read -r cpu_ms; read -r seconds; } \
 		<"$TMP/numbers"
