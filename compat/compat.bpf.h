@@ -59,6 +59,17 @@ static __always_inline u32 exit_isa(u32 isa)
  */
 extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
 
+/*
+ * The types that are cast to. No type of the kernel's: compat/picked_types.c makes one, in
+ * which each member's place is the number that the kernel has for the type of that name.
+ * bpf_core_type_id_kernel() would be the number among the types that are picked.
+ */
+struct type_numbers {
+	char hlist_node;
+	char upid;
+} __attribute__((preserve_access_index));
+#define TYPE_NUMBER(_type) bpf_core_field_offset(((struct type_numbers *)0)->_type)
+
 /* Sums and copies where they are written: the compiler's own choice costs a register more. */
 #define ADD(sum, addend) asm volatile("%0 += %1" : "+r"(sum) : "r"(addend))
 #define COPY(to, from) asm volatile("%0 = %1" : "=r"(to) : "r"(from))
@@ -69,9 +80,7 @@ static __always_inline u32 read_u32(void *address, bool can_cast)
 	u32 value;
 
 	if (can_cast)
-		return ((struct upid *)bpf_rdonly_cast(address,
-						       bpf_core_type_id_kernel(struct upid)))
-			->nr;
+		return ((struct upid *)bpf_rdonly_cast(address, TYPE_NUMBER(upid)))->nr;
 	bpf_probe_read_kernel(&value, sizeof(value), address);
 	return value;
 }
@@ -81,8 +90,7 @@ static __always_inline void *read_pointer(void *address, bool can_cast)
 	void *value;
 
 	if (can_cast)
-		return ((struct hlist_node *)bpf_rdonly_cast(
-				address, bpf_core_type_id_kernel(struct hlist_node)))
+		return ((struct hlist_node *)bpf_rdonly_cast(address, TYPE_NUMBER(hlist_node)))
 			->next;
 	bpf_probe_read_kernel(&value, sizeof(value), address);
 	return value;

@@ -14,16 +14,12 @@
 #include "core_types.h"
 #include "host.h"
 
-/*
- * bpf_core_type_id_kernel() is asked for these (compat.bpf.h), and the kernel takes the
- * answer for a number of its own: they keep theirs, which are small.
- */
+/* compat.bpf.h's struct type_numbers. */
 static const char *const numbered[] = { "hlist_node", "upid" };
 
 enum {
 	NR_NAMES = sizeof(core_types) / sizeof(core_types[0]),
 	NR_NUMBERED = sizeof(numbered) / sizeof(numbered[0]),
-	MAX_NUMBER = 10000,
 	NR_BEGINS = 4096,
 };
 
@@ -208,24 +204,23 @@ static void pick_from(struct pick *p, int first)
 	memcpy(p->has, has, sizeof(has));
 }
 
-/* numbered[i] with the number that it has, and nothing that is anything before it. */
-static void pick_numbered(struct pick *p)
+/*
+ * The kernel's own numbers of types, which those that are picked do not keep: the member of that
+ * name has the number as its place in struct type_numbers, which is what a program asks for.
+ */
+static void add_numbers(struct pick *p)
 {
-	for (size_t i = 0; i < NR_NUMBERED && !p->err; i++) {
-		int id = btf__find_by_name_kind(p->from, numbered[i], BTF_KIND_STRUCT);
-		const struct btf_type *t = id > 0 ? btf__type_by_id(p->from, id) : NULL;
+	enum { BITS = 8 };
+	int byte = added(p, btf__add_int(p->to, "char", 1, 0));
 
-		if (!t || id >= MAX_NUMBER)
-			continue;
-		for (int m = 0; m < btf_vlen(t); m++)
-			copy(p, btf_members(t)[m].type);
-		if ((int)btf__type_cnt(p->to) > id) {
-			p->err = -EEXIST;
-			return;
-		}
-		while ((int)btf__type_cnt(p->to) < id && added(p, btf__add_const(p->to, 0)))
-			;
-		copy(p, id);
+	if (!added(p, btf__add_struct(p->to, "type_numbers", btf__type_cnt(p->from))))
+		return;
+	for (size_t i = 0; i < NR_NUMBERED; i++) {
+		int id = btf__find_by_name_kind(p->from, numbered[i], BTF_KIND_STRUCT);
+		int err = id > 0 ? btf__add_field(p->to, numbered[i], byte, BITS * id, 0) : 0;
+
+		if (err && !p->err)
+			p->err = err;
 	}
 }
 
@@ -264,7 +259,7 @@ static struct btf *pick(void)
 	p.to = btf__new_empty();
 	p.copies = calloc(btf__type_cnt(kernel), sizeof(*p.copies));
 	if (p.to && p.copies) {
-		pick_numbered(&p);
+		add_numbers(&p);
 		pick_from(&p, 1);
 		for (int i = 0; i < NR_HOST_MODULES && !p.err; i++)
 			if (host__has_btf(host__module_name(i)))
