@@ -20,6 +20,9 @@ struct {
 /* Counters only. */
 const volatile __u32 no_events;
 
+/* --slower-than: those that took no longer are not wanted. 0: all are. */
+const volatile __u64 slower_than_ns;
+
 /* The window's end: core/attach.c. Who finds no room after it has lost nothing that is wanted. */
 volatile __u64 events_until_ns = ~0ULL;
 
@@ -48,6 +51,12 @@ static __noinline bool ring__is_used_up(u64 size)
 	}
 	share->bytes += size;
 	return share->bytes > quarter / RING_SHARES;
+}
+
+/* --slower-than leaves it out. A time that is not known is ~0. */
+static __always_inline bool event__is_quick(u64 ns)
+{
+	return slower_than_ns && (ns <= slower_than_ns || ns == ~0ULL);
 }
 
 /*

@@ -92,6 +92,7 @@ int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint6
 		uint64_t ns;
 	} units[] = {
 		{ "", NSEC_PER_SEC },
+		{ "us", NSEC_PER_USEC },
 		{ "ms", NSEC_PER_MSEC },
 		{ "s", NSEC_PER_SEC },
 		{ "m", 60 * (uint64_t)NSEC_PER_SEC },
@@ -106,12 +107,16 @@ int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint6
 		unit++;
 	if (!len || end != arg + len || unit == sizeof(units) / sizeof(*units))
 		return usage_error("%s: \"%s\" is not a duration; give seconds, or a number and "
-				   "ms, s, m or h, such as 10, 0.5, 500ms or 1.5h",
+				   "us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h",
 				   option, arg);
 	value *= units[unit].ns;
-	if (value < least_ns || value > MAX_SECONDS * (double)NSEC_PER_SEC)
-		return usage_error("%s: %s is out of range; give %gs to %ds", option, arg,
-				   (double)least_ns / NSEC_PER_SEC, MAX_SECONDS);
+	if (value < least_ns || value > MAX_SECONDS * (double)NSEC_PER_SEC) {
+		bool tiny = least_ns < NSEC_PER_MSEC;
+
+		return usage_error("%s: %s is out of range; give %g%s to %ds", option, arg,
+				   (double)least_ns / (tiny ? NSEC_PER_USEC : NSEC_PER_SEC),
+				   tiny ? "us" : "s", MAX_SECONDS);
+	}
 	*ns = llround(value);
 	return 0;
 }

@@ -41,6 +41,8 @@ struct options {
 	const char *temp_dir; /* --temp-dir; NULL: the default */
 	bool events;	      /* --events */
 	bool summary;	      /* --summary: no single events */
+	uint64_t slower_ns;   /* --slower-than */
+	uint32_t keep;	      /* --keep */
 	bool self_cost;
 	bool no_sandbox;
 	bool verbose;

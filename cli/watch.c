@@ -24,7 +24,7 @@
 #include "commands.h"
 #include "presence.h"
 
-enum { MAX_RING_MIB = 1024 };
+enum { MAX_RING_MIB = 1024, MAX_KEEP = 1000 };
 
 static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
 			  "Choose one or more monitors; the order of options never matters.";
@@ -45,6 +45,19 @@ static int parse_time(struct options *opts, const char *arg)
 static int parse_interval(struct options *opts, const char *arg)
 {
 	return parse_duration("--interval", arg, 10ULL * NSEC_PER_MSEC, &opts->interval_ns);
+}
+
+static int parse_slower(struct options *opts, const char *arg)
+{
+	return parse_duration("--slower-than", arg, NSEC_PER_USEC, &opts->slower_ns);
+}
+
+static int parse_keep(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_KEEP, &opts->keep))
+		return 0;
+	return usage_error("--keep: \"%s\" is not a number of events; give one from 1 to %d", arg,
+			   MAX_KEEP);
 }
 
 static int parse_dir(struct options *opts, const char *arg)
@@ -90,6 +103,11 @@ static const struct option_row watch_options[] = {
 	  "single events of every monitor that has them; one of -c, -d, -f, -i, -n, -w alone "
 	  "shows them without",
 	  GROUP_OUTPUT, FLAG(events) },
+	{ "slower-than", 0, "TIME",
+	  "of single events those that took longer, such as 500us; of exits, too", GROUP_OUTPUT,
+	  parse_slower },
+	{ "keep", 0, "N", "of these the N longest of each VM, at the end", GROUP_OUTPUT,
+	  parse_keep },
 	{ "summary", 0, NULL, "counters only, no single events", GROUP_OUTPUT, FLAG(summary) },
 	{ "self-cost", 0, NULL, "at the end: what watching itself took", GROUP_OUTPUT,
 	  FLAG(self_cost) },
@@ -129,11 +147,23 @@ static int no_monitor(const struct options *opts)
 	return usage_error("choose at least one monitor: %s", *names ? names : "there is none");
 }
 
-/* Single events go to the output; else, why not. */
-static const char *without_events(const struct attach_env *env, const struct monitor *m)
+static bool is_of_events(const struct monitor *m, unsigned int view)
 {
+	return m->slow_view && view == m->slow_view ? true : !m->only_slow && view == m->event_view;
+}
+
+/* Single events go to the output; else, why not. */
+static const char *without_events(const struct attach_env *env, const struct monitor *m,
+				  unsigned int view)
+{
+	if (view && view == m->slow_view && !env->slower_ns)
+		return "is of what took long; add --slower-than=TIME to have it";
+	if (env->slower_ns && view != events__view(env, m))
+		return "is of all single events, and --slower-than has a table of its own";
 	if (events__are_shown(env, m))
 		return NULL;
+	if (env->slower_ns)
+		return "is of events without a time of their own, and --slower-than asks for it";
 	return env->summary ? "is of single events, and --summary leaves them out" :
 			      "is of single events; add --events to have it";
 }
@@ -146,6 +176,7 @@ static int choose_tables(struct options *opts)
 	const struct attach_env env = {
 		.events = opts->events,
 		.summary = opts->summary,
+		.slower_ns = opts->slower_ns,
 		.alone = nr_chosen == 1,
 	};
 
@@ -155,8 +186,8 @@ static int choose_tables(struct options *opts)
 
 		nr = tables__add(refs, nr, m->views, m->columns);
 		for (size_t j = first; j < nr; j++) {
-			if (m->event && refs[j].view == &m->views[m->event_view])
-				refs[j].without = without_events(&env, m);
+			if (m->event && is_of_events(m, refs[j].view - m->views))
+				refs[j].without = without_events(&env, m, refs[j].view - m->views);
 			else if (m->without)
 				refs[j].without =
 					m->without(chosen[i].config, refs[j].view - m->views);
@@ -176,6 +207,12 @@ static int check_options(struct options *opts)
 	if (opts->events && opts->summary)
 		return usage_error("--events asks for single events and --summary for none; give "
 				   "one of them");
+	if (opts->slower_ns && opts->summary)
+		return usage_error("--slower-than asks for single events and --summary for none; "
+				   "give one of them");
+	if (opts->keep && !opts->slower_ns)
+		return usage_error("--keep keeps the longest of what --slower-than=TIME shows; "
+				   "give both");
 	if (opts->check)
 		return check__options(opts);
 	if (opts->list)
@@ -196,18 +233,23 @@ static void list_names(const struct watch_options *watched, char *names, size_t 
 }
 
 /* Single events are asked for, or none, and there are none. */
-static void check_events(const struct options *opts, const struct watch_options *watched)
+static void check_events(const struct options *opts, const struct attach_env *env,
+			 const struct watch_options *watched)
 {
 	char names[512];
 
 	for (size_t i = 0; i < watched->nr_chosen; i++)
-		if (watched->chosen[i].monitor->event)
+		if (events__are_there(env, watched->chosen[i].monitor))
 			return;
-	if (!opts->events && !opts->summary)
+	if (!opts->events && !opts->summary && !opts->slower_ns)
 		return;
 	list_names(watched, names, sizeof(names));
-	say("--%s: %s %s no single events", opts->events ? "events" : "summary", names,
-	    watched->nr_chosen > 1 ? "have" : "has");
+	say("--%s: %s %s no single events%s",
+	    opts->slower_ns ? "slower-than" :
+	    opts->events    ? "events" :
+			      "summary",
+	    names, watched->nr_chosen > 1 ? "have" : "has",
+	    opts->slower_ns ? " that take a time" : "");
 }
 
 static bool writes_files(const struct attach_env *env, const struct watch_options *watched)
@@ -299,6 +341,8 @@ static int watch(const struct options *opts)
 		.temp_dir = opts->temp_dir,
 		.events = opts->events,
 		.summary = opts->summary,
+		.slower_ns = opts->slower_ns,
+		.keep = opts->keep,
 		.verbose = opts->verbose,
 	};
 	struct chosen chosen[MAX_MONITORS];
@@ -325,7 +369,7 @@ static int watch(const struct options *opts)
 		return EXIT_NOT_MEASURED;
 	env.broker = broker__start(&privileged);
 	if (env.broker) {
-		check_events(opts, &watched);
+		check_events(opts, &env, &watched);
 		presence__say(&opts->filter);
 		selection__explain(&opts->selection, chosen, watched.nr_chosen);
 		err = settle_in(opts);

@@ -378,6 +378,36 @@ static __always_inline bool vcpu_in_guest(struct kvm_vcpu *vcpu)
 	return BPF_CORE_READ(vcpu, mode) == 1;
 }
 
+/*
+ * The guest's RIP, where KVM has read it since the last exit: enum kvm_reg of
+ * arch/x86/include/asm/kvm_host.h, of which 16 is VCPU_REGS_RIP (7.2: VCPU_REG_RIP, and
+ * a member rip beside regs[16]; regs_avail is a bitmap there). ~0: it has not, or the
+ * guest's registers are encrypted (since 5.11).
+ */
+static __always_inline u64 vcpu_cached_rip(struct kvm_vcpu *vcpu)
+{
+	enum { REGS_RIP = 16 };
+	struct kvm_vcpu___bitmap *bitmap = (void *)vcpu;
+	unsigned long rip = 0;
+	u32 available = 0;
+
+	if (bpf_core_field_exists(vcpu->arch.guest_state_protected) &&
+	    BPF_CORE_READ(vcpu, arch.guest_state_protected))
+		return ~0ULL;
+	if (bpf_core_field_exists(vcpu->arch.regs_avail))
+		available = BPF_CORE_READ(vcpu, arch.regs_avail);
+	else if (bpf_core_field_exists(bitmap->arch.regs_avail))
+		available = BPF_CORE_READ(bitmap, arch.regs_avail[0]);
+	if (!(available & 1U << REGS_RIP))
+		return ~0ULL;
+	if (bpf_core_field_exists(bitmap->arch.rip))
+		return BPF_CORE_READ(bitmap, arch.rip);
+	bpf_probe_read_kernel(&rip, sizeof(rip),
+			      (void *)vcpu + bpf_core_field_offset(vcpu->arch.regs) +
+				      REGS_RIP * sizeof(rip));
+	return rip;
+}
+
 /* task_struct.state became __state in 5.14. 0: running or ready to. */
 static __always_inline u32 task_state(struct task_struct *task)
 {

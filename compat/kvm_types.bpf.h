@@ -266,6 +266,9 @@ struct kvm_queued_interrupt {
 };
 
 struct kvm_vcpu_arch {
+	unsigned long regs[17];
+	u32 regs_avail;
+	bool guest_state_protected;
 	u64 efer;
 	u32 hflags;
 	struct kvm_lapic *apic;
@@ -281,6 +284,16 @@ struct kvm_vcpu_arch___apicv {
 
 struct kvm_vcpu___apicv {
 	struct kvm_vcpu_arch___apicv arch;
+};
+
+/* In 7.2. */
+struct kvm_vcpu_arch___bitmap {
+	unsigned long rip;
+	unsigned long regs_avail[1];
+};
+
+struct kvm_vcpu___bitmap {
+	struct kvm_vcpu_arch___bitmap arch;
 };
 
 struct kvm_vcpu {

@@ -65,7 +65,7 @@ static void read_symbols(void)
 	while (file && fgets(line, sizeof(line), file)) {
 		size_t len = strlen(line);
 
-		/* "ffffffffc03dc470 t kvm_vcpu_halt\t[kvm]\n"; those of the kernel have no module. */
+		/* "ffffffffc03dc470 t kvm_vcpu_halt\t[kvm]\n" */
 		if (len > 2 && line[len - 2] == ']' && strstr(line, "\t[kvm") && !add(line))
 			break;
 	}

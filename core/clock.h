@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { NSEC_PER_MSEC = 1000000, NSEC_PER_SEC = 1000000000 };
+enum { NSEC_PER_USEC = 1000, NSEC_PER_MSEC = 1000000, NSEC_PER_SEC = 1000000000 };
 
 /*
  * CLOCK_MONOTONIC, as bpf_ktime_get_ns(): that of the initial time namespace,

@@ -2,6 +2,7 @@
 #include "events.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -9,6 +10,8 @@
 #include "../bpf/records.h"
 #include "attach.h"
 #include "clock.h"
+#include "keep.h"
+#include "log.h"
 #include "map.h"
 #include "monitor.h"
 #include "sink.h"
@@ -31,9 +34,20 @@ uint32_t events__ring_mib(uint32_t asked_mib)
 	return mib;
 }
 
+bool events__are_there(const struct attach_env *env, const struct monitor *m)
+{
+	return m->event && (env->slower_ns ? m->event_ns_at > 0 : !m->only_slow);
+}
+
+unsigned int events__view(const struct attach_env *env, const struct monitor *m)
+{
+	return env->slower_ns && m->slow_view ? m->slow_view : m->event_view;
+}
+
 bool events__are_shown(const struct attach_env *env, const struct monitor *m)
 {
-	return m->event && !env->summary && (env->events || (env->alone && m->events_alone));
+	return events__are_there(env, m) && !env->summary &&
+	       (env->slower_ns || env->events || (env->alone && m->events_alone));
 }
 
 bool events__are_kept(const struct attach_env *env, const struct monitor *m)
@@ -41,11 +55,27 @@ bool events__are_kept(const struct attach_env *env, const struct monitor *m)
 	return m->keeps_events && !env->events && !env->summary;
 }
 
-int events__prepare(struct bpf_object *obj, uint32_t asked_mib)
+int events__prepare(const struct attachment *at, struct bpf_object *obj)
 {
 	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
+	uint32_t size = events__ring_mib(at->env->ring_mib) << 20;
 
-	return ring ? bpf_map__set_max_entries(ring, events__ring_mib(asked_mib) << 20) : 0;
+	/* Notes to the monitor go through it, too, but not of one that has slow events alone. */
+	if (at->monitor->only_slow && !at->env->slower_ns)
+		size = sysconf(_SC_PAGESIZE);
+	return ring ? bpf_map__set_max_entries(ring, size) : 0;
+}
+
+static void begin_section(const struct attachment *at, const struct sink *sink)
+{
+	const struct window none = {
+		.out = sink->out,
+		.selection = sink__selection(sink),
+		.scope = SCOPE_EVENT,
+	};
+
+	output__set_clock(none.out, clock__real_offset_ns());
+	window__begin(&none, at->monitor, events__view(at->env, at->monitor));
 }
 
 enum { ALWAYS_AT_END = 1000 };
@@ -76,13 +106,20 @@ int events__open(struct attachment *at)
 	if (fd < 0 || !at->monitor->event)
 		return 0;
 	at->events = ring_buffer__new(fd, on_event, at, NULL);
-	return at->events ? 0 : -errno;
+	if (!at->events)
+		return -errno;
+	if (!at->env->keep || !at->shows_events)
+		return 0;
+	at->keep = keep__new(at->monitor, events__view(at->env, at->monitor), at->env->keep);
+	return at->keep ? 0 : -ENOMEM;
 }
 
 void events__close(struct attachment *at)
 {
 	ring_buffer__free(at->events);
+	keep__free(at->keep);
 	at->events = NULL;
+	at->keep = NULL;
 }
 
 void events__read(struct attachment *at)
@@ -93,29 +130,58 @@ void events__read(struct attachment *at)
 		return;
 	/* Where they come faster than they are shown, reading would not end by itself. */
 	at->read_until_ns = clock__ns();
-	for (size_t i = 0; i < env->nr_sinks; i++) {
-		const struct window none = {
-			.out = env->sinks[i].out,
-			.selection = sink__selection(&env->sinks[i]),
-			.scope = SCOPE_EVENT,
-		};
-
-		output__set_clock(none.out, clock__real_offset_ns());
-		window__begin(&none, at->monitor, at->monitor->event_view);
-	}
+	for (size_t i = 0; !at->keep && i < env->nr_sinks; i++)
+		begin_section(at, &env->sinks[i]);
 	ring_buffer__consume(at->events);
-	for (size_t i = 0; i < env->nr_sinks; i++)
+	for (size_t i = 0; !at->keep && i < env->nr_sinks; i++)
 		output__end(env->sinks[i].out);
+}
+
+static void show_to(const struct attachment *at, const struct row *row, const struct sink *sink)
+{
+	const struct monitor *m = at->monitor;
+
+	if (selection__has(sink__selection(sink), m->columns, 1U << events__view(at->env, m), row))
+		output__row(sink->out, row, 0);
+}
+
+/* As --slower-than asks; most of those that are not have not left the kernel. */
+static bool is_slow(const struct attachment *at, const struct row *row)
+{
+	uint64_t ns;
+
+	if (!at->env->slower_ns)
+		return true;
+	memcpy(&ns, (const char *)row + at->monitor->event_ns_at, sizeof(ns));
+	return ns != UINT64_MAX && ns > at->env->slower_ns;
 }
 
 void events__row(const struct attachment *at, const struct row *row)
 {
-	const struct monitor *m = at->monitor;
-
+	if (!is_slow(at, row))
+		return;
+	if (at->keep) {
+		keep__row(at->keep, row);
+		return;
+	}
 	for (size_t i = 0; i < at->env->nr_sinks; i++) {
 		summary__write_vms(at->env, &at->env->sinks[i]);
-		if (selection__has(sink__selection(&at->env->sinks[i]), m->columns,
-				   1U << m->event_view, row))
-			output__row(at->env->sinks[i].out, row, 0);
+		show_to(at, row, &at->env->sinks[i]);
 	}
+}
+
+void events__show_kept(struct attachment *at, const struct sink *sink)
+{
+	const struct row *row;
+
+	if (!at->keep)
+		return;
+	if (keep__given_up(at->keep) && sink == at->env->sinks)
+		say("--keep: %s: there is room for %d VMs; the longest events of %llu others were "
+		    "given up",
+		    at->monitor->name, KEEP_MOST_VMS, (unsigned long long)keep__given_up(at->keep));
+	begin_section(at, sink);
+	for (size_t i = 0; (row = keep__get(at->keep, i)); i++)
+		show_to(at, row, sink);
+	output__end(sink->out);
 }

@@ -11,9 +11,19 @@ struct attachment;
 struct bpf_object;
 struct monitor;
 struct row;
+struct sink;
 
-/* The user sees them: of the only monitor where they are its rule, or as --events asks. */
+/* A monitor has some, of the kind that is asked for. */
+bool events__are_there(const struct attach_env *env, const struct monitor *m);
+
+/*
+ * The user sees them: of the only monitor where they are its rule, as --events asks, or those
+ * that are slow.
+ */
 bool events__are_shown(const struct attach_env *env, const struct monitor *m);
+
+/* The view that they are rows of. */
+unsigned int events__view(const struct attach_env *env, const struct monitor *m);
 
 /* They go into a file of the monitor's instead. */
 bool events__are_kept(const struct attach_env *env, const struct monitor *m);
@@ -22,7 +32,7 @@ bool events__are_kept(const struct attach_env *env, const struct monitor *m);
 uint32_t events__ring_mib(uint32_t asked_mib);
 
 /* Before obj is loaded: the size of its ring, if it has one. 0 or -errno. */
-int events__prepare(struct bpf_object *obj, uint32_t asked_mib);
+int events__prepare(const struct attachment *at, struct bpf_object *obj);
 
 /* It is loaded: reading can begin, if it has a ring. 0 or -errno. */
 int events__open(struct attachment *at);
@@ -34,7 +44,10 @@ void events__close(struct attachment *at);
  */
 void events__read(struct attachment *at);
 
-/* In a monitor's event(): shows the row to all sinks. */
+/* In a monitor's event(): shows the row to all sinks, or keeps it for the end. */
 void events__row(const struct attachment *at, const struct row *row);
+
+/* At the end: those that were kept, to one sink. */
+void events__show_kept(struct attachment *at, const struct sink *sink);
 
 #endif

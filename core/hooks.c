@@ -205,10 +205,11 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	}
 	map__set_const(skel->obj, "no_events",
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
+	map__set_const64(skel->obj, "slower_than_ns", at->env->slower_ns);
 	if (!err && !at->env->broker)
 		err = share(at, skel->obj, at_entry);
 	if (!err)
-		err = events__prepare(skel->obj, at->env->ring_mib);
+		err = events__prepare(at, skel->obj);
 	if (!err && at->monitor->records)
 		err = records__prepare(&at->records, at->monitor->records, skel,
 				       vcpus__max(at->env->vcpus) + 1);

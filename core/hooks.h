@@ -73,6 +73,8 @@ struct attach_env {
 	bool alone;	      /* one monitor was chosen: its single events may be the rule */
 	bool events;	      /* the user wants those of all monitors that have them */
 	bool summary;	      /* no single events at all */
+	uint64_t slower_ns;   /* only single events that took longer, of all monitors; 0: all */
+	uint32_t keep;	      /* so many of each VM, at the end; 0: each one when it comes */
 	bool verbose;
 };
 
@@ -103,6 +105,7 @@ struct attachment {
 	bool refused[MAX_HOOKS];  /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
 	bool shows_events;	     /* the user sees its single events */
+	struct keep *keep;	     /* the slowest of them, where they are shown at the end */
 	struct ring_buffer *events;  /* of an object that has a map "events" */
 	uint64_t nr_at_end;	     /* events that were shown since the end was due, up to some */
 	uint64_t nr_left_out;	     /* events that the end of the run left no time for */

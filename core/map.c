@@ -137,7 +137,8 @@ long map__find_variable(const struct bpf_object *obj, const char *section, const
 	return -ENOENT;
 }
 
-int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t value)
+static int set_const(const struct bpf_object *obj, const char *variable, const void *value,
+		     size_t value_size)
 {
 	struct bpf_map *map;
 	long offset = map__find_variable(obj, ".rodata", variable, &map);
@@ -145,8 +146,18 @@ int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t 
 
 	if (offset < 0)
 		return offset;
-	memcpy((char *)bpf_map__initial_value(map, &size) + offset, &value, sizeof(value));
+	memcpy((char *)bpf_map__initial_value(map, &size) + offset, value, value_size);
 	return 0;
+}
+
+int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t value)
+{
+	return set_const(obj, variable, &value, sizeof(value));
+}
+
+int map__set_const64(const struct bpf_object *obj, const char *variable, uint64_t value)
+{
+	return set_const(obj, variable, &value, sizeof(value));
 }
 
 void map__set_offset(uint32_t *constant, const char *event, const char *field)

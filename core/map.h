@@ -42,5 +42,6 @@ void map__set_offset(uint32_t *constant, const char *event, const char *field);
 
 /* Sets a u32 constant before the object is loaded. 0 or -ENOENT. */
 int map__set_const(const struct bpf_object *obj, const char *variable, uint32_t value);
+int map__set_const64(const struct bpf_object *obj, const char *variable, uint64_t value);
 
 #endif

@@ -98,6 +98,13 @@ struct monitor {
 	 */
 	void (*event)(struct attachment *at, const void *data, size_t size);
 	unsigned int event_view;
+	/*
+	 * In its row: the time that --slower-than compares; UINT64_MAX where it is not known.
+	 * 0: its events have none, and are not there with that option.
+	 */
+	size_t event_ns_at;
+	unsigned int slow_view; /* the view of those, where it is another one; 0: it is not */
+	bool only_slow;		/* it has single events with --slower-than alone */
 	bool events_alone; /* they are shown where it is the only monitor, also without --events */
 	bool keeps_events; /* those that are not shown it puts into a file, unless --summary */
 	bool writes_files; /* at the end of the run */

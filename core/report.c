@@ -204,6 +204,8 @@ static void write_attachment(struct attachment *at, size_t sink, const struct wi
 	for (unsigned int view = 0; m->views[view].title; view++)
 		if (m->views[view].samples == view + 1)
 			write_views(at, sink, view, window, lines);
+	if (window->scope == SCOPE_TOTAL)
+		events__show_kept(at, &at->env->sinks[sink]);
 	if (m->lists && window->scope == SCOPE_TOTAL)
 		m->lists(at, window);
 }

@@ -117,7 +117,7 @@ static __noinline int emit(const struct irq_event *seen, u32 slot)
 {
 	struct irq_event *event;
 
-	if (!seen)
+	if (!seen || event__is_quick(seen->delay_ns))
 		return 0;
 	event = event__reserve(sizeof(*event));
 	if (!event)

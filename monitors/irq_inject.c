@@ -291,5 +291,6 @@ const struct monitor irq_inject_monitor = {
 	.finish = finish,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.event_ns_at = offsetof(struct irq_row, delay_ns),
 	.events_alone = true,
 };

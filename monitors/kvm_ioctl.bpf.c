@@ -338,7 +338,7 @@ static __noinline int on_return(s64 ret)
 		return 0;
 	ns = now - call->start_ns;
 	count_call(call, ret, now);
-	if (call->owner && !no_events && call->cmd != IOCTL_RUN) {
+	if (call->owner && !no_events && call->cmd != IOCTL_RUN && !event__is_quick(ns)) {
 		if (data_size(call->cmd) > IOCTL_SMALL_DATA)
 			emit_large(call, call->owner, ret, ns);
 		else

@@ -501,4 +501,5 @@ const struct monitor kvm_ioctl_monitor = {
 	.finish = finish,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.event_ns_at = offsetof(struct ioctl_row, duration_ns),
 };

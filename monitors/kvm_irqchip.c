@@ -406,5 +406,6 @@ const struct monitor kvm_irqchip_monitor = {
 	.look = look,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.event_ns_at = offsetof(struct chip_row, delay_ns),
 	.events_alone = true,
 };

@@ -155,8 +155,11 @@ static __noinline void count(struct result *r, u64 userspace_addr)
 
 static __noinline void report(struct result *r)
 {
-	struct fault_event *event = event__reserve(sizeof(*event));
+	struct fault_event *event;
 
+	if (event__is_quick(r->event.delay_ns))
+		return;
+	event = event__reserve(sizeof(*event));
 	if (!event)
 		return;
 	__builtin_memcpy(event, &r->event, sizeof(*event));

@@ -738,5 +738,6 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.lists = lists,
 	.event = event,
 	.event_view = VIEW_EVENT,
+	.event_ns_at = offsetof(struct fault_row, delay_ns),
 	.events_alone = true,
 };

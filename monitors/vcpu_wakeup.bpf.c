@@ -56,14 +56,29 @@ static __noinline int on_halt(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
+static __noinline int emit(u32 slot, u64 halt_ns, u64 wake_ns, u32 flags)
+{
+	struct wakeup_event *event = event__reserve(sizeof(*event));
+
+	if (!event)
+		return 0;
+	event__head(&event->head, slot);
+	event->halt_ns = halt_ns;
+	event->wake_ns = wake_ns;
+	event->flags = flags;
+	event->pad = 0;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
 /* The current vCPU's halt of halt_ns has ended. */
 static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct wakeup_record *record;
-	struct wakeup_event *event;
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	u32 slot = vcpu ? vcpus__slot(vcpu) : 0;
+	u32 flags = (waited ? WAKEUP_WAITED : 0) | (valid ? WAKEUP_VALID : 0);
 
 	record = wakeup_record(slot);
 	if (!record)
@@ -72,35 +87,40 @@ static __noinline int on_wakeup(u64 halt_ns, bool waited, bool valid)
 	/* First: a halt that user space sees as open is in no counter. */
 	record->halt_since = 0;
 	barrier();
-	record->counts[waited]++;
+	/* No index: the verifier does not know what is left of one that is kept on the stack. */
+	if (waited)
+		record->counts[HALT_WAITED]++;
+	else
+		record->counts[HALT_POLLED]++;
 	record->invalid += !valid;
 	stat__add(&record->halt, window__part(now - halt_ns, now));
 	/* A thread that slept was woken last by what ended the halt. */
 	record->woken_ns = waited ? record->waking_ns : now;
 	record->waking_ns = 0;
 	entry__expect(vcpu);
-	event = event__reserve(sizeof(*event));
-	if (!event)
-		return 0;
-	event__head(&event->head, slot);
-	event->halt_ns = halt_ns;
-	event->waited = waited;
-	event->valid = valid;
-	bpf_ringbuf_submit(event, 0);
+	if (!slower_than_ns)
+		return emit(slot, halt_ns, ~0ULL, flags);
+	/* How long the wake-up takes is known at the entry. */
+	record->halt_ns = halt_ns;
+	record->flags = flags;
 	return 0;
 }
 
 /* The vCPU enters the guest. */
 static __noinline int end_wakeup(struct kvm_vcpu *vcpu)
 {
-	struct wakeup_record *record = wakeup_record(vcpus__slot(vcpu));
-	u64 since = record ? record->woken_ns : 0;
+	u32 slot = vcpus__slot(vcpu);
+	struct wakeup_record *record = wakeup_record(slot);
+	u64 since = record ? record->woken_ns : 0, ns;
 
-	if (since) {
-		record->woken_ns = 0;
-		stat__add(&record->wake, bpf_ktime_get_ns() - since);
-	}
-	return 0;
+	if (!since)
+		return 0;
+	ns = bpf_ktime_get_ns() - since;
+	record->woken_ns = 0;
+	stat__add(&record->wake, ns);
+	return slower_than_ns && ns > slower_than_ns ?
+		       emit(slot, record->halt_ns, ns, record->flags) :
+		       0;
 }
 
 /* kvm_vcpu_wakeup(u64 ns, bool waited, bool valid) */

@@ -19,11 +19,13 @@ DEFINE_OPEN_SKELETON(vcpu_wakeup_bpf)
 #define MAP(_name) offsetof(struct vcpu_wakeup_bpf, maps._name)
 #define PROG(_name) offsetof(struct vcpu_wakeup_bpf, progs._name)
 
-enum { VIEW_EVENTS, VIEW_SUMMARY };
+enum { VIEW_EVENTS, VIEW_SUMMARY, VIEW_SLOW };
+enum { OF_EVENTS = 1 << VIEW_EVENTS | 1 << VIEW_SLOW };
 
 struct wakeup_row {
 	struct row row;
 	uint64_t halt_ns;
+	uint64_t latency_ns;
 	const char *comm;
 	const char *mode;
 	const char *valid_word;
@@ -54,16 +56,20 @@ static const struct view views[] = {
 			   .per_vcpu = true,
 			   .histogram = true,
 			   SAMPLES_OF(VIEW_SUMMARY) },
+	[VIEW_SLOW] = { .title = "SLOW VCPU_WAKEUP", .name = "SLOW_WAKEUP", .per_vcpu = true },
 	{},
 };
 
 #define COL(...) COLUMN(struct wakeup_row, __VA_ARGS__)
-#define EVENT .views = 1 << VIEW_EVENTS
+#define EVENT .views = OF_EVENTS
+#define SLOW .views = 1 << VIEW_SLOW
 #define SUMMARY .views = 1 << VIEW_SUMMARY
 #define HALT(what) SUMMARY, OF_TIMES(struct wakeup_row, halt, what)
 #define WAKE(what) SUMMARY, OF_TIMES(struct wakeup_row, wake, what)
 
 static const struct column columns[] = {
+	COL(latency_ns, "LATENCY", COL_NSEC, ROLE_GAUGE, SLOW, .width = 10,
+	    .help = "from the wake-up to the guest"),
 	COL(halt_ns, "DUR_HALT", COL_NSEC, ROLE_GAUGE, EVENT, .width = 10,
 	    .help = "how long the vCPU was halted, polling included"),
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15, .help = "the vCPU's thread"),
@@ -209,10 +215,11 @@ static void event(struct attachment *at, const void *data, size_t size)
 		return;
 	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
 	row.halt_ns = event->halt_ns;
+	row.latency_ns = event->wake_ns;
 	row.comm = event->head.comm;
-	row.mode = event->waited ? "wait" : "poll";
-	row.valid = event->valid;
-	row.valid_word = event->valid ? "valid" : "invalid";
+	row.mode = event->flags & WAKEUP_WAITED ? "wait" : "poll";
+	row.valid = event->flags & WAKEUP_VALID;
+	row.valid_word = row.valid ? "valid" : "invalid";
 	events__row(at, &row.row);
 }
 
@@ -229,5 +236,7 @@ const struct monitor vcpu_wakeup_monitor = {
 	.look = look,
 	.event = event,
 	.event_view = VIEW_EVENTS,
+	.slow_view = VIEW_SLOW,
+	.event_ns_at = offsetof(struct wakeup_row, latency_ns),
 	.events_alone = true,
 };

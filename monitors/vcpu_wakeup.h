@@ -15,6 +15,9 @@ struct wakeup_record {
 	__u64 woken_ns;	  /* a wake-up that no entry has followed; 0: none */
 	__u64 halt_since; /* the halt that is not over; 0: none */
 	__u64 counts[NR_HALT_MODES];
+	__u64 halt_ns; /* --slower-than: the last one's, until the entry */
+	__u32 flags;   /* and WAKEUP_* */
+	__u32 pad2;
 	__u64 invalid; /* of them: those that made nothing runnable */
 	struct timing halt;
 	struct timing wake;
@@ -23,8 +26,11 @@ struct wakeup_record {
 struct wakeup_event {
 	struct event head;
 	__u64 halt_ns;
-	__u32 waited;
-	__u32 valid;
+	__u64 wake_ns; /* --slower-than: to the guest; else ~0, the event comes before that */
+	__u32 flags;
+	__u32 pad;
 };
+
+enum { WAKEUP_WAITED = 1, WAKEUP_VALID = 2 };
 
 #endif

@@ -145,6 +145,7 @@ static __always_inline int begin_exit(struct exit_state *state, void *vcpu, u32 
 }
 
 #include "vm_exit_detail.bpf.h"
+#include "vm_exit_slow.bpf.h"
 
 /* The exit before this one had no entry, or a detail of this one is known already. */
 static __noinline int unusual_exit(struct exit_state *state, void *vcpu, u32 code, u32 isa)
@@ -180,7 +181,7 @@ static __noinline int on_exit(void *vcpu, u32 code, u32 isa)
 	return begin_exit(state, vcpu, record);
 }
 
-static __always_inline int end_exit(struct exit_state *state, void *vcpu, u64 now)
+static __always_inline int end_exit(struct exit_state *state, void *vcpu, u64 now, bool ask_slow)
 {
 	struct exit_record *record;
 	u64 ns;
@@ -190,7 +191,7 @@ static __always_inline int end_exit(struct exit_state *state, void *vcpu, u64 no
 	record = bpf_map_lookup_elem(&exit_records, &state->record);
 	if (record)
 		stat__add(&record->stat, ns);
-	return 0;
+	return ask_slow && is_slow(ns) ? slow_exit(state, vcpu, ns) : 0;
 }
 
 /* An entry of a vCPU that the cache does not know, or of one that has left for nothing. */
@@ -201,7 +202,7 @@ static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
 	if (!state)
 		return 0;
 	if (state->vcpu & EXITED)
-		return end_exit(state, vcpu, now);
+		return end_exit(state, vcpu, now, true);
 	state->vcpu = (u64)vcpu;
 	if (state->seen_exit)
 		lose_at_once(LOST_EXITS_UNTRACED);
@@ -209,14 +210,25 @@ static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
 }
 
 /* The vCPU goes back into the guest. */
-static __always_inline int on_entry(void *vcpu)
+static __always_inline int on_entry_asking(void *vcpu, bool ask_slow)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct exit_state *state = cached_state(opaque_pointer(vcpu));
 
 	if (opaque(state->vcpu ^ (u64)vcpu) != EXITED)
 		return unusual_entry(vcpu, now);
-	return end_exit(state, vcpu, now);
+	return end_exit(state, vcpu, now, ask_slow);
+}
+
+static __always_inline int on_entry(void *vcpu)
+{
+	return on_entry_asking(vcpu, false);
+}
+
+/* The same, which tells of slow ones where they are asked for. */
+static __always_inline int on_entry_any(void *vcpu)
+{
+	return on_entry_asking(vcpu, true);
 }
 
 /* In this order: an exit that user space sees as open is not in its record. */
@@ -229,6 +241,8 @@ static __always_inline void end_user_exit(struct exit_state *state, u64 now)
 	barrier();
 	if (record)
 		stat__add(&record->stat, now > begin ? now - begin : 0);
+	if (slower_than_ns)
+		slow_in_vmm(state, now > begin ? now - begin : 0);
 }
 
 /* From now on this thread's events after vcpu_put() are slot's. */
@@ -434,7 +448,8 @@ KRETPROBE(exit_kretprobe_svm, svm_vcpu_run, task_chosen() ? exit_of(loaded_vcpu(
 /* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
 RAW_TP(entry_raw_tp, kvm_entry, on_entry((void *)ctx->args[0]))
 RAW_TP(entry_raw_tp_chosen, kvm_entry, task_chosen() ? on_entry((void *)ctx->args[0]) : 0)
-TP_BTF(entry_tp_btf, kvm_entry, task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0)
+RAW_TP(entry_raw_tp_slow, kvm_entry, task_chosen() ? on_entry_any((void *)ctx->args[0]) : 0)
+TP_BTF(entry_tp_btf, kvm_entry, task_chosen() ? on_entry_any((void *)untyped_arg(ctx, 0)) : 0)
 
 SEC("?tp/kvm/kvm_entry")
 int entry_tracepoint(void *ctx)
@@ -444,13 +459,15 @@ int entry_tracepoint(void *ctx)
 	if (!task_chosen())
 		return 0;
 	vcpu = loaded_vcpu();
-	return vcpu ? on_entry(vcpu) : 0;
+	return vcpu ? on_entry_any(vcpu) : 0;
 }
 
-FENTRY(entry_fentry_vmx, vmx_vcpu_run, task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0)
-FENTRY(entry_fentry_svm, svm_vcpu_run, task_chosen() ? on_entry((void *)untyped_arg(ctx, 0)) : 0)
-KPROBE(entry_kprobe_vmx, vmx_vcpu_run, task_chosen() ? on_entry((void *)ctx->di) : 0)
-KPROBE(entry_kprobe_svm, svm_vcpu_run, task_chosen() ? on_entry((void *)ctx->di) : 0)
+FENTRY(entry_fentry_vmx, vmx_vcpu_run,
+       task_chosen() ? on_entry_any((void *)untyped_arg(ctx, 0)) : 0)
+FENTRY(entry_fentry_svm, svm_vcpu_run,
+       task_chosen() ? on_entry_any((void *)untyped_arg(ctx, 0)) : 0)
+KPROBE(entry_kprobe_vmx, vmx_vcpu_run, task_chosen() ? on_entry_any((void *)ctx->di) : 0)
+KPROBE(entry_kprobe_svm, svm_vcpu_run, task_chosen() ? on_entry_any((void *)ctx->di) : 0)
 
 /* run: kvm_fpu(load) from kvm_load_guest_fpu() and kvm_put_guest_fpu(), the vCPU loaded. */
 static __always_inline int run_from_fpu(int load)

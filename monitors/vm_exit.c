@@ -13,6 +13,7 @@
 
 #include "../compat/host.h"
 #include "../core/attach.h"
+#include "../core/events.h"
 #include "../core/filter.h"
 #include "../core/map.h"
 #include "../core/monitor.h"
@@ -31,7 +32,9 @@ DEFINE_OPEN_SKELETON(vm_exit_bpf)
 #define PROG(_name) offsetof(struct vm_exit_bpf, progs._name)
 
 enum { REASON_LEN = 48 };
-enum { VIEW_KVM, VIEW_USER, VIEW_DETAIL, OF_REASONS = 1 << VIEW_KVM | 1 << VIEW_USER };
+enum { VIEW_KVM, VIEW_USER, VIEW_DETAIL, VIEW_SLOW };
+enum { OF_REASONS = 1 << VIEW_KVM | 1 << VIEW_USER, OF_SAMPLES = OF_REASONS | 1 << VIEW_DETAIL };
+enum { OF_NAMED = 1 << VIEW_DETAIL | 1 << VIEW_SLOW };
 
 struct exit_row {
 	struct row row;
@@ -58,6 +61,15 @@ struct exit_row {
 	uint8_t write; /* BOOL_ABSENT: neither */
 	uint64_t number;
 	uint32_t more;
+	uint64_t time_ns; /* from here on: of a single one */
+	uint64_t kvm_ns;
+	uint64_t vmm_ns;
+	uint64_t off_ns;
+	const char *by;
+	uint32_t by_pid;
+	uint32_t cpu;
+	uint64_t rip;
+	const char *comm;
 	char text[REASON_LEN];
 	char detail_text[EXIT_DETAIL_LEN];
 };
@@ -85,6 +97,7 @@ static const struct view views[] = {
 			  .name = "KVM_EXIT_DETAIL",
 			  .per_vcpu = true,
 			  SAMPLES_OF(VIEW_DETAIL) },
+	[VIEW_SLOW] = { .title = "SLOW KVM_EXIT", .name = "SLOW_EXIT", .per_vcpu = true },
 	{},
 };
 
@@ -92,51 +105,71 @@ static const struct view views[] = {
 #define TIME(what) OF_TIMES(struct exit_row, time, what)
 #define DETAIL .views = 1 << VIEW_DETAIL
 #define REASONS .views = OF_REASONS
+#define SAMPLED .views = OF_SAMPLES
+#define SLOW .views = 1 << VIEW_SLOW
+#define NAMED .views = OF_NAMED
 
 static const struct column columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "kvm: handled in KVM or beyond; userspace: what the VMM took"),
-	COL(time, "EXITS", COL_TIMES, ROLE_COUNTER, .help = "from exit to entry"),
-	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, .flags = COL_COST,
+	COL(time, "EXITS", COL_TIMES, ROLE_COUNTER, SAMPLED, .help = "from exit to entry"),
+	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, SAMPLED, .flags = COL_COST,
 	    .help = "kvm: from kvm_exit to the next kvm_entry; userspace: until KVM_RUN again; "
 		    "of those that are not over, up to now"),
-	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD, TIME(MAX),
+	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, SAMPLED, .drop = DROP_THIRD, TIME(MAX),
 	    .help = "longest"),
 	COL(min_ns, "MIN_TIME", COL_NSEC, ROLE_GAUGE, REASONS, .drop = DROP_FIRST, TIME(MIN),
 	    .help = "shortest"),
-	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "exits"),
+	COL(count, "COUNT", COL_U64, ROLE_COUNTER, SAMPLED, .help = "exits"),
 	COL(open, "OPEN", COL_U32, ROLE_GAUGE, REASONS, .merge = MERGE_SUM,
 	    .help = "of them, or of those before: not over at the end of the interval"),
 	COL(per_s, "/s", COL_DOUBLE, ROLE_GAUGE, DETAIL, .flags = COL_TABLE_ONLY | COL_COMPUTED,
 	    .help = "exits a second"),
 	COL(to_vmm, "TO_VMM", COL_U64, ROLE_COUNTER, DETAIL,
 	    .help = "exits that went on to user space"),
-	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
+	COL(share, "SHARE%", COL_PERCENT, ROLE_GAUGE, SAMPLED,
+	    .flags = COL_TABLE_ONLY | COL_COMPUTED,
 	    .help = "of the wall time of the vCPU, or of all of them; halts have none"),
 	COL(avg_ns, "AVG", COL_NSEC, ROLE_GAUGE, REASONS, TIME(MEAN), .flags = COL_TABLE_ONLY,
 	    .help = "mean"),
-	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, TIME(P50), .help = "median, within 12.5 %"),
-	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, TIME(P90), .flags = COL_DATA_ONLY,
+	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, SAMPLED, TIME(P50),
+	    .help = "median, within 12.5 %"),
+	COL(p90_ns, NULL, COL_NSEC, ROLE_GAUGE, SAMPLED, TIME(P90), .flags = COL_DATA_ONLY,
 	    .help = "90th percentile, within 12.5 %"),
-	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, TIME(P99),
+	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, SAMPLED, TIME(P99),
 	    .help = "99th percentile, within 12.5 %"),
+	COL(time_ns, "TIME", COL_NSEC, ROLE_GAUGE, SLOW, .width = 9, .help = "from exit to entry"),
+	COL(kvm_ns, "IN_KVM", COL_NSEC, ROLE_GAUGE, SLOW, .width = 9,
+	    .help = "of it: not in user space"),
+	COL(vmm_ns, "IN_VMM", COL_NSEC, ROLE_GAUGE, SLOW, .width = 9,
+	    .help = "of it: from kvm_userspace_exit until KVM_RUN again"),
+	COL(off_ns, "OFF_CPU", COL_NSEC, ROLE_GAUGE, SLOW, .width = 9,
+	    .help = "of both: the thread was on no CPU"),
+	COL(by, "BY", COL_STRING, ROLE_LABEL, SLOW, .width = 11,
+	    .help = "who got the CPU instead, the longest time; absent where the thread slept"),
+	COL(by_pid, NULL, COL_U32, ROLE_LABEL, SLOW, .flags = COL_DATA_ONLY, .help = "its process"),
+	COL(cpu, "CPU", COL_U32, ROLE_LABEL, SLOW, .help = "where the guest goes on"),
+	COL(rip, "RIP", COL_HEX, ROLE_LABEL, SLOW, .flags = COL_WIDE, .width = 18,
+	    .help = "where the guest goes on, as KVM has it; absent where it has not read it"),
+	COL(comm, NULL, COL_STRING, ROLE_LABEL, SLOW, .flags = COL_DATA_ONLY,
+	    .help = "the vCPU's thread"),
 	COL(reason, "REASON", COL_STRING, ROLE_LABEL, .flags = COL_WORD,
 	    .help = "as the kernel spells it"),
 	COL(reason_code, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "the number behind it"),
-	COL(halt, NULL, COL_BOOL, ROLE_LABEL, .flags = COL_KEY_ONLY,
+	COL(halt, NULL, COL_BOOL, ROLE_LABEL, SAMPLED, .flags = COL_KEY_ONLY,
 	    .help = "the vCPU had nothing to do"),
 	COL(class, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "what kind of thing it was for, in one word for all vendors"),
-	COL(detail_kind, NULL, COL_STRING, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	COL(detail_kind, NULL, COL_STRING, ROLE_LABEL, NAMED, .flags = COL_DATA_ONLY,
 	    .help = "msr, pio, mmio, cpuid, cr, dr, exception, hypercall, none or others"),
-	COL(write, NULL, COL_BOOL, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	COL(write, NULL, COL_BOOL, ROLE_LABEL, NAMED, .flags = COL_DATA_ONLY,
 	    .help = "the guest wrote; absent where it did neither"),
-	COL(number, NULL, COL_U64, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	COL(number, NULL, COL_U64, ROLE_LABEL, NAMED, .flags = COL_DATA_ONLY,
 	    .help = "of the MSR, port, address, leaf, register, vector or hypercall"),
-	COL(more, NULL, COL_U32, ROLE_LABEL, DETAIL, .flags = COL_DATA_ONLY,
+	COL(more, NULL, COL_U32, ROLE_LABEL, NAMED, .flags = COL_DATA_ONLY,
 	    .help = "bytes of a port access, or subleaf"),
-	COL(detail, "DETAIL", COL_STRING, ROLE_LABEL, DETAIL, .flags = COL_REST,
+	COL(detail, "DETAIL", COL_STRING, ROLE_LABEL, NAMED, .flags = COL_REST,
 	    .help = "what the exit was for; (none): not known, (others): of the rest"),
 	{},
 };
@@ -174,6 +207,11 @@ static bool with_detail(const struct attachment *at)
 	return !without(at->config, VIEW_DETAIL);
 }
 
+static bool with_slow(const struct attachment *at)
+{
+	return at->env->slower_ns;
+}
+
 /* SVM's reasons say which register or exception it was for. */
 static bool is_vmx(void)
 {
@@ -208,6 +246,12 @@ static const struct hook hooks[] = {
 	{ "kvm_userspace_exit", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", PROG(leave_fexit) },
 
 	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
+	{ "sched_switch", HOOK_RAW_TP, "sched_switch", PROG(slow_switch_raw_tp),
+	  .gives = "who had the CPU in slow exits", .asked = with_slow },
+	{ "sched_switch", HOOK_TP_BTF, "sched_switch", PROG(slow_switch_tp_btf),
+	  .asked = with_slow },
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp_slow), BOTH,
+	  .gives = "the times of the table KVM_EXIT", .asked = with_slow },
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the times of the table KVM_EXIT", .asked = all_vms },
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp_chosen), VENDOR_VMX | VENDOR_SVM,
@@ -272,8 +316,9 @@ static int prepare(struct attachment *at, void *opened)
 
 	map__set_offset(&skel->rodata->exit_reason_at, "kvm/kvm_exit", "exit_reason");
 	map__set_offset(&skel->rodata->exit_isa_at, "kvm/kvm_exit", "isa");
-	if (!with_detail(at))
-		return 0;
+	err = with_slow(at) ? bpf_map__set_max_entries(skel->maps.slow_states, nr_slots) : 0;
+	if (err || !with_detail(at))
+		return err;
 	map__set_offset(&skel->rodata->xen_nr_at, "kvm/kvm_xen_hypercall", "nr");
 	skel->rodata->details = true;
 	skel->rodata->max_extra = at->records.nr;
@@ -349,13 +394,11 @@ static const char *reason_class(const struct exit_key *key)
 	return class ? class : "other";
 }
 
-static void label_detail(const struct exit_record *record, struct exit_row *row)
+static void label_detail(const struct exit_key *key, uint32_t type, uint64_t value,
+			 struct exit_row *row)
 {
-	uint32_t type = record->detail.type;
-	uint64_t value = record->detail.value;
-
 	if (!type)
-		exit_detail__of_reason(record->key.kind, record->key.code, &type, &value);
+		exit_detail__of_reason(key->kind, key->code, &type, &value);
 	row->detail = exit_detail__name(type, value, row->detail_text, sizeof(row->detail_text));
 	row->detail_kind = exit_detail__kind(type);
 	row->write = BOOL_ABSENT;
@@ -386,18 +429,23 @@ static void label_detail(const struct exit_record *record, struct exit_row *row)
 	}
 }
 
+static void label_reason(const struct exit_key *key, struct exit_row *row)
+{
+	row->kind = key->kind == EXIT_TO_USER ? "userspace" : "kvm";
+	row->reason = reason_name(key, row->text, sizeof(row->text));
+	row->class = reason_class(key);
+	row->reason_code = key->code == EXIT_OTHER ? UINT64_MAX : key->code;
+}
+
 static int label(struct attachment *at, uint32_t index, struct row *to)
 {
 	const struct exit_record *record = records__get(&at->records, index);
 	const struct exit_key *key = &record->key;
 	struct exit_row *row = (struct exit_row *)to;
 
-	row->kind = key->kind == EXIT_TO_USER ? "userspace" : "kvm";
-	row->reason = reason_name(key, row->text, sizeof(row->text));
-	row->class = reason_class(key);
-	row->reason_code = key->code == EXIT_OTHER ? UINT64_MAX : key->code;
+	label_reason(key, row);
 	row->halt = key->code == EXIT_OTHER ? BOOL_ABSENT : is_halt(key);
-	label_detail(record, row);
+	label_detail(key, record->detail.type, record->detail.value, row);
 	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
 }
 
@@ -542,6 +590,35 @@ static const struct row_sum sum = {
 	.has = in_sum,
 };
 
+static void event(struct attachment *at, const void *data, size_t size)
+{
+	const struct slow_event *event = data;
+	struct exit_row row = {};
+	const struct vcpu_ref *ref;
+
+	if (size < sizeof(*event))
+		return;
+	ref = vcpus__get_new(at->env->vcpus, event->head.slot);
+	if (!ref || !ref->chosen)
+		return;
+	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
+	label_reason(&event->key, &row);
+	label_detail(&event->key, event->type, event->value, &row);
+	/* A look may have moved the begin of what is open; what user space took it has taken. */
+	row.time_ns = event->ns;
+	row.vmm_ns = event->vmm_ns < event->ns ? event->vmm_ns : event->ns;
+	row.kvm_ns = row.time_ns - row.vmm_ns;
+	row.off_ns = !attach__has(at, "sched_switch") ? UINT64_MAX :
+		     event->off_ns < event->ns	      ? event->off_ns :
+							event->ns;
+	row.by = event->by ? event->by_comm : NULL;
+	row.by_pid = event->by ?: UINT32_MAX;
+	row.cpu = event->cpu;
+	row.rip = event->rip;
+	row.comm = event->head.comm;
+	events__row(at, &row.row);
+}
+
 const struct monitor vm_exit_monitor = {
 	.name = "vm_exit",
 	.key = 'e',
@@ -563,4 +640,8 @@ const struct monitor vm_exit_monitor = {
 	.shows = shows,
 	.finish = finish,
 	.sum = &sum,
+	.event = event,
+	.slow_view = VIEW_SLOW,
+	.event_ns_at = offsetof(struct exit_row, time_ns),
+	.only_slow = true,
 };

@@ -68,6 +68,30 @@ struct exit_state {
 	__u64 pad2[2];
 };
 
+/* An exit of which --slower-than tells. */
+struct slow_event {
+	struct event head;
+	struct exit_key key;
+	__u32 type; /* its detail; without --detail 0 */
+	__u64 value;
+	__u64 ns;
+	__u64 vmm_ns; /* of it: in user space */
+	__u64 off_ns; /* and off the CPU, wherever it was */
+	__u64 rip;    /* ~0: not known */
+	__u32 cpu;
+	__u32 by; /* the process that got the CPU instead, the longest time; 0: none, it slept */
+	char by_comm[16];
+};
+
+/* The same while the exit lasts; exit_ns says which one that is. */
+struct slow_state {
+	__u64 exit_ns;
+	__u64 vmm_ns;
+	__u64 off_ns, longest_ns, off_since;
+	__u32 by, next;
+	char by_comm[16], next_comm[16];
+};
+
 enum { EXTRA = 2 };
 
 enum {

@@ -109,7 +109,8 @@ static void test_samples(void **state)
 			any |= of;
 			assert_true(of <= count_views(m));
 			assert_true(!of || m->views[of - 1].samples == of);
-			assert_true(!of || v != m->event_view || !m->event);
+			assert_true(!of || v != m->event_view || !m->event || m->only_slow);
+			assert_true(!of || !m->slow_view || v != m->slow_view);
 		}
 		assert_true(any);
 	}
@@ -345,7 +346,8 @@ static void test_events(void **state)
 	(void)state;
 	for (size_t i = 0; i < nr_monitors; i++) {
 		const struct monitor *m = monitors[i];
-		bool has = m->event != NULL;
+		const struct attach_env slow = { .slower_ns = 1, .alone = true };
+		bool has = m->event && !m->only_slow;
 
 		assert_int_equal(m->events_alone, m->key && strchr("cdfinw", m->key));
 		assert_true(has || !(m->events_alone || m->keeps_events));
@@ -354,6 +356,10 @@ static void test_events(void **state)
 		assert_int_equal(shows_events(m, true, true, false), has);
 		assert_int_equal(shows_events(m, false, true, false), has);
 		assert_false(shows_events(m, true, false, true));
+		/* Those that have a time, whatever else is asked for. */
+		assert_int_equal(events__are_shown(&slow, m), m->event_ns_at > 0);
+		assert_true(!m->slow_view || m->event_ns_at);
+		assert_int_equal(events__view(&slow, m), m->slow_view ?: m->event_view);
 	}
 }
 

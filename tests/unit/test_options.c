@@ -217,6 +217,13 @@ static void test_values(void **state)
 		"--list");
 	refuses("-f --events --summary",
 		"--events asks for single events and --summary for none; give one of them");
+	refuses("-f --slower-than=1ms --summary",
+		"--slower-than asks for single events and --summary for none; give one of them");
+	refuses("-f --keep=3",
+		"--keep keeps the longest of what --slower-than=TIME shows; give both");
+	refuses("-f --slower-than=1ms --keep=0",
+		"--keep: \"0\" is not a number of events; give one from 1 to 1000");
+	refuses("-f --slower-than=0", "--slower-than: 0 is out of range; give 1us to 1000000000s");
 }
 
 static void test_many_vcpus(void **state)
@@ -349,6 +356,15 @@ static void test_tables(void **state)
 		   "--table: KVM_EXIT_DETAIL is there with --detail");
 	is_refused(&watch_command, "-o --detail",
 		   "--detail works only together with -e, --vm_exit; give both");
+	writes(&watch_command, "-e --slower-than=1ms", "KVM_EXIT KVM_USERSPACE_EXIT SLOW_EXIT ");
+	is_refused(&watch_command, "-e --table=slow_exit",
+		   "--table: SLOW_EXIT is of what took long; add --slower-than=TIME to have it");
+	is_refused(&watch_command, "-w --slower-than=1ms --table=vcpu_wakeup",
+		   "--table: VCPU_WAKEUP is of all single events, and --slower-than has a table of "
+		   "its own");
+	is_refused(&watch_command, "-d --slower-than=1ms --table=mark_page_dirty",
+		   "--table: MARK_PAGE_DIRTY is of events without a time of their own, and "
+		   "--slower-than asks for it");
 	writes(&watch_command, "-e -w --table=halts,KVM_EXIT,HALTS", "HALTS KVM_EXIT ");
 	writes(&watch_command, "-w", "VCPU_WAKEUP HALTS ");
 	writes(&watch_command, "-w -e --summary", "KVM_EXIT KVM_USERSPACE_EXIT HALTS ");
@@ -370,10 +386,10 @@ static void test_tables(void **state)
 		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
 	is_refused(&watch_command, "-e --table=KVM_EXIT,HALTS",
 		   "--table: \"HALTS\" is not a table here; choose from KVM_EXIT, "
-		   "KVM_USERSPACE_EXIT, KVM_EXIT_DETAIL");
+		   "KVM_USERSPACE_EXIT, KVM_EXIT_DETAIL, SLOW_EXIT");
 	is_refused(&watch_command, "-e --table=KVM_EXIT,",
 		   "--table: \"\" is not a table here; choose from KVM_EXIT, KVM_USERSPACE_EXIT, "
-		   "KVM_EXIT_DETAIL");
+		   "KVM_EXIT_DETAIL, SLOW_EXIT");
 	is_refused(&watch_command, "-o --table=VCPU_THIEVES --format=json",
 		   "--table: \"VCPU_THIEVES\" is not a table here; choose from VCPU_LOAD");
 	is_refused(&watch_command, "-h --table=HYPERCALL_CALLS",
@@ -500,7 +516,7 @@ static void test_wrong_numbers(void **state)
 	};
 	static const char *const no_durations[] = {
 		"abc",	 "12abc", "-1",	  "+1", "_",	"inf", "nan", "-inf", "0x10", "1e3", ".",
-		"1.2.3", "1,5",	  "5sec", "s",	"1ms2", "ms",  "1M",  "1_h",  "1m5s", "1us", NULL,
+		"1.2.3", "1,5",	  "5sec", "s",	"1ms2", "ms",  "1M",  "1_h",  "1m5s", "1ns", NULL,
 	};
 
 	(void)state;
@@ -509,10 +525,10 @@ static void test_wrong_numbers(void **state)
 		     "from 1 to 4194304, as in --list");
 	refuses_each("-e -t %s", no_durations,
 		     "-t, --monitoring_time: \"%s\" is not a duration; give seconds, or a number "
-		     "and ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
+		     "and us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
 	refuses_each("-e --interval %s", no_durations,
 		     "--interval: \"%s\" is not a duration; give seconds, or a number "
-		     "and ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
+		     "and us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
 	refuses("-e -t 0", "-t, --monitoring_time: 0 is out of range; give 0.001s to 1000000000s");
 	refuses("-e -t 1000000001", "-t, --monitoring_time: 1000000001 is out of range; "
 				    "give 0.001s to 1000000000s");
