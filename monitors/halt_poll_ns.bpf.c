@@ -6,6 +6,10 @@
  * every halt: kvm_vcpu_wakeup, the last thing that kvm_vcpu_halt()
  * (kvm_vcpu_block() on 5.10) does, after it has updated them.
  *
+ * Windows of PAUSE loops: kvm_ple_window_update. One grows when a loop has filled it
+ * (grow_ple_window() from handle_pause() in arch/x86/kvm/vmx/vmx.c, pause_interception()
+ * in svm/svm.c), and shrinks when the vCPU's thread gets a CPU (kvm_arch_sched_in()).
+ *
  * The counters of a vCPU when it is first seen are its base: by the iterator
  * for one that is in KVM_RUN at the start, at kvm_fpu (KVM_RUN begins,
  * kvm_load_guest_fpu() in arch/x86/kvm/x86.c) for all others.
@@ -139,6 +143,42 @@ int change_tracepoint(void *ctx)
 	/* The same record on all kernels, after the common fields. */
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
 	return on_change(args.grow, args.new_ns, args.old_ns);
+}
+
+/* The window of the current vCPU's PAUSE loops changes. */
+static __noinline int on_ple(u32 new, u32 old)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	struct poll_record *record = vcpu ? poll_record(vcpu, vcpus__current_slot()) : NULL;
+
+	if (!record)
+		return 0;
+	if (new > old) {
+		record->ple_grows++;
+		record->ple_spun += old;
+	} else {
+		record->ple_shrinks++;
+	}
+	record->ple_window = new;
+	return 0;
+}
+
+/* kvm_ple_window_update(unsigned int vcpu_id, unsigned int new, unsigned int old) */
+RAW_TP(ple_raw_tp, kvm_ple_window_update, on_ple(ctx->args[1], ctx->args[2]))
+TP_BTF(ple_tp_btf, kvm_ple_window_update, on_ple(ctx[1], ctx[2]))
+
+SEC("?tp/kvm/kvm_ple_window_update")
+int ple_tracepoint(void *ctx)
+{
+	struct {
+		u32 vcpu_id;
+		u32 new;
+		u32 old;
+	} args = {};
+
+	/* The same record on all kernels, after the common fields. */
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	return on_ple(args.new, args.old);
 }
 
 RUN_PROGRAMS(run, on_fpu)

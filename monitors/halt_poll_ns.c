@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* -n: halt-polling. The kernel half is halt_poll_ns.bpf.c. */
+/* -n: halt-polling, and windows of PAUSE loops. The kernel half is halt_poll_ns.bpf.c. */
 #include "halt_poll_ns.h"
+
+#include <errno.h>
 
 #include "../core/attach.h"
 #include "../core/events.h"
@@ -16,7 +18,7 @@ DEFINE_OPEN_SKELETON(halt_poll_ns_bpf)
 #define MAP(_name) offsetof(struct halt_poll_ns_bpf, maps._name)
 #define PROG(_name) offsetof(struct halt_poll_ns_bpf, progs._name)
 
-enum { VIEW_CHANGES, VIEW_POLLS };
+enum { VIEW_CHANGES, VIEW_POLLS, VIEW_PLE };
 
 struct poll_row {
 	struct row row;
@@ -33,6 +35,10 @@ struct poll_row {
 	uint64_t shrinks;
 	double caught;
 	double burnt;
+	uint64_t ple_grows;
+	uint64_t ple_shrinks;
+	uint64_t ple_spun;
+	uint64_t ple_window;
 };
 
 static const struct view views[] = {
@@ -41,12 +47,17 @@ static const struct view views[] = {
 			 .name = "HALT_POLLING",
 			 .per_vcpu = true,
 			 SAMPLES_OF(VIEW_POLLS) },
+	[VIEW_PLE] = { .title = "PAUSE_LOOPS",
+		       .name = "PAUSE_LOOPS",
+		       .per_vcpu = true,
+		       SAMPLES_OF(VIEW_PLE) },
 	{},
 };
 
 #define COL(...) COLUMN(struct poll_row, __VA_ARGS__)
 #define EVENT .views = 1 << VIEW_CHANGES
 #define COUNTS .views = 1 << VIEW_POLLS
+#define PLE .views = 1 << VIEW_PLE
 
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15, .help = "the vCPU's thread"),
@@ -70,6 +81,12 @@ static const struct column columns[] = {
 	COL(grows, "GROWN", COL_U64, ROLE_COUNTER, COUNTS, .help = "times the window grew"),
 	COL(shrinks, "SHRUNK", COL_U64, ROLE_COUNTER, COUNTS, .help = "times it shrank"),
 	COL(window_ns, "WINDOW(ns)", COL_U64, ROLE_GAUGE, COUNTS, .help = "the polling window now"),
+	COL(ple_grows, "GROWN", COL_U64, ROLE_COUNTER, PLE, .flags = COL_COST,
+	    .help = "times a loop filled its window, and the window grew"),
+	COL(ple_shrinks, "SHRUNK", COL_U64, ROLE_COUNTER, PLE, .help = "times it shrank"),
+	COL(ple_spun, "SPUN", COL_U64, ROLE_COUNTER, PLE,
+	    .help = "the windows that were filled: TSC cycles on Intel, PAUSEs on AMD"),
+	COL(ple_window, "WINDOW", COL_U64, ROLE_GAUGE, PLE, .help = "the window now, in the same"),
 	{},
 };
 
@@ -89,6 +106,13 @@ static const struct hook hooks[] = {
 	  .gives = "the polls and their times", .primary = true },
 	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
+
+	{ "kvm_ple_window_update", HOOK_TRACEPOINT, "kvm_ple_window_update", PROG(ple_tracepoint),
+	  VENDOR_VMX | VENDOR_SVM, .gives = "the windows of PAUSE loops" },
+	{ "kvm_ple_window_update", HOOK_RAW_TP, "kvm_ple_window_update", PROG(ple_raw_tp),
+	  VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_ple_window_update", HOOK_TP_BTF, "kvm_ple_window_update", PROG(ple_tp_btf),
+	  VENDOR_VMX | VENDOR_SVM },
 
 	{ "task_file", HOOK_ITER, "task_file", PROG(existing),
 	  .gives = "the first halt of vCPUs that were in KVM when watching started" },
@@ -119,6 +143,20 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 	row->grows = record->grows;
 	row->shrinks = record->shrinks;
 	row->window_ns = record->window_ns;
+	row->ple_grows = record->ple_grows;
+	row->ple_shrinks = record->ple_shrinks;
+	row->ple_spun = record->ple_spun;
+	row->ple_window = record->ple_window ?: UINT64_MAX;
+}
+
+/* Most vCPUs have none. */
+static int also(const struct attachment *at, uint32_t slot, const struct row *to)
+{
+	const struct poll_row *row = (const struct poll_row *)to;
+
+	(void)at;
+	(void)slot;
+	return row->ple_grows + row->ple_shrinks ? VIEW_PLE : -ENOENT;
 }
 
 static const struct record_kind records = {
@@ -127,8 +165,15 @@ static const struct record_kind records = {
 	.per_slot = 1,
 	.in_use_at = offsetof(struct poll_record, in_use),
 	.label = label,
+	.also = also,
 	.sample = sample,
 };
+
+static bool shows(const struct attachment *at, unsigned int view, enum scope scope)
+{
+	(void)scope;
+	return view != VIEW_PLE || attach__has(at, "kvm_ple_window_update");
+}
 
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
@@ -170,6 +215,7 @@ const struct monitor halt_poll_ns_monitor = {
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,
 	.records = &records,
+	.shows = shows,
 	.finish = finish,
 	.event = event,
 	.event_view = VIEW_CHANGES,

@@ -21,6 +21,10 @@ struct poll_record {
 	__u64 grows, shrinks;
 	struct poll_counts base; /* when the vCPU was first seen */
 	struct poll_counts now;	 /* at the end of the last halt */
+	/* Windows of PAUSE loops: TSC cycles on VMX, PAUSEs on SVM. */
+	__u64 ple_window; /* as it is now; 0: it has not changed yet */
+	__u64 ple_grows, ple_shrinks;
+	__u64 ple_spun; /* the sum of the windows that grew: each was spun through */
 };
 
 struct poll_event {

@@ -144,6 +144,23 @@ only_one()
 	fi
 }
 
+# The processor says when a loop of PAUSEs has filled the window: each of these exits grows it.
+pause_loops()
+{
+	holds "PAUSE loops: kvm_watcher starts" watch -n -e --summary
+	holds "PAUSE loops: the generator does what it says" guest --vcpus=2 pause=40000
+	watch_end
+	ask_true "PAUSE loops: there are some" 'mine("halt_poll_ns"; "total") | map(.ple_grows // 0) | add > 2'
+	ask "PAUSE loops: each exit grows the window of its vCPU" \
+		'mine("vm_exit"; "total") | map(select(.reason == "PAUSE_INSTRUCTION") | [.tid, .count]) | sort' \
+		'mine("halt_poll_ns"; "total") | map(select(.table == "PAUSE_LOOPS") | [.tid, .ple_grows]) | sort'
+	base=$(cat /sys/module/kvm_intel/parameters/ple_window)
+	ask_true "PAUSE loops: the windows are those of kvm_intel, doubled" 'mine("halt_poll_ns"; "total") |
+		map(select(.table == "PAUSE_LOOPS")) | all(.ple_spun >= '"$base"' * .ple_grows and .ple_spun % '"$base"' == 0 and
+			(.ple_window / '"$base"' | log2 | . == floor))'
+	answers
+}
+
 # Emulated machines are slow, and their time is this host's: per cent that a halt may be longer, and ns that
 # all halts together may be off KVM's own; how many of 50 HLTs halt at least, which a busy host decides.
 case $(vendor) in
@@ -168,4 +185,8 @@ if planned kinds; then
 	part_ends
 fi
 only_one
+if planned pause_loops; then
+	pause_loops
+	part_ends
+fi
 done_testing

@@ -494,6 +494,16 @@ static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *us
 	emit_interrupts(c, false);
 }
 
+/* In the kernel's mode: elsewhere PAUSE never leaves the guest. */
+static void emit_pause(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0xf3, 0x90);
+	code__loop_esi(c, loop);
+}
+
 static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
 	(void)vcpu;
@@ -808,6 +818,7 @@ const struct op ops[] = {
 	  "rounds", 1, LOG_ROUNDS, MAX_LOG_PAGES, OP_LOG, KVM_EXIT_IO, emit_dirty },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
 	  OP_MSEC, USER_EXIT_NONE, emit_spin },
+	{ "pause", "PAUSEs in a loop", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_pause },
 	{ "intr_user", "KVM_RUNs that return EINTR, before the guest's first instruction", NULL, 0,
 	  0, UINT32_MAX, OP_USER, USER_EXIT_INTR, NULL },
 	{ "sleep", "one exit to user space, which sleeps that many ms", NULL, 0, 0, 86400000,
