@@ -606,8 +606,11 @@ static void event(struct attachment *at, const void *data, size_t size)
 	label_detail(&event->key, event->type, event->value, &row);
 	/* A look may have moved the begin of what is open; what user space took it has taken. */
 	row.time_ns = event->ns;
-	row.vmm_ns = event->vmm_ns < event->ns ? event->vmm_ns : event->ns;
-	row.kvm_ns = row.time_ns - row.vmm_ns;
+	row.vmm_ns = row.kvm_ns = UINT64_MAX;
+	if (attach__has(at, "kvm_run") && attach__has(at, "kvm_userspace_exit")) {
+		row.vmm_ns = event->vmm_ns < event->ns ? event->vmm_ns : event->ns;
+		row.kvm_ns = event->ns - row.vmm_ns;
+	}
 	row.off_ns = !attach__has(at, "sched_switch") ? UINT64_MAX :
 		     event->off_ns < event->ns	      ? event->off_ns :
 							event->ns;
