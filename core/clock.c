@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -81,11 +82,33 @@ int clock__set_timer(int fd, uint64_t at_ns)
 	return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL) ? -errno : 0;
 }
 
-int64_t clock__real_offset_ns(void)
+static int64_t measure_real_offset(void)
 {
 	uint64_t before = clock__ns();
 	struct timespec real;
 
 	clock_gettime(CLOCK_REALTIME, &real);
 	return to_ns(&real) - (int64_t)(before + (clock__ns() - before) / 2);
+}
+
+/* A recording's; else 0. */
+static int64_t recorded_offset_ns;
+
+void clock__set_real_offset(int64_t offset_ns)
+{
+	recorded_offset_ns = offset_ns;
+}
+
+int64_t clock__real_offset_ns(void)
+{
+	enum { STEP_NS = NSEC_PER_MSEC };
+	static int64_t offset_ns;
+	int64_t now_ns;
+
+	if (recorded_offset_ns)
+		return recorded_offset_ns;
+	now_ns = measure_real_offset();
+	if (llabs(now_ns - offset_ns) >= STEP_NS)
+		offset_ns = now_ns;
+	return offset_ns;
 }

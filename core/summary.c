@@ -125,18 +125,19 @@ struct json_object *summary__head(const struct about *about)
 
 void summary__write_start(const struct summary *s, const struct about *about)
 {
-	struct json_object *hooks = hooks_array(s, false);
+	struct json_object *obj = summary__head(about);
 
+	/* Of all sinks the same moment; a member keeps its place when it gets another value. */
+	json_object_object_add(obj, "interval_ns", NULL);
+	json_object_object_add(obj, "hooks", hooks_array(s, false));
 	for (size_t i = 0; i < s->env->nr_sinks; i++) {
-		struct json_object *obj = summary__head(about);
 		uint64_t interval_ns = s->env->sinks[i].interval_ns;
 
 		json_object_object_add(obj, "interval_ns",
 				       interval_ns ? json_object_new_uint64(interval_ns) : NULL);
-		json_object_object_add(obj, "hooks", json_object_get(hooks));
-		output__object(s->env->sinks[i].out, obj);
+		output__object(s->env->sinks[i].out, json_object_get(obj));
 	}
-	json_object_put(hooks);
+	json_object_put(obj);
 }
 
 static void add_text(struct json_object *obj, const char *key, const char *text)
@@ -147,13 +148,12 @@ static void add_text(struct json_object *obj, const char *key, const char *text)
 static void write_vm(void *ctx, const struct vm_ref *vm)
 {
 	struct json_object *obj = json_object_new_object();
-	uint64_t now_ns = clock__ns();
 	struct sink *sink = ctx;
 
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("vm"));
-	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));
-	add_time(obj, "time", now_ns + clock__real_offset_ns());
+	json_object_object_add(obj, "ts_ns", json_object_new_uint64(vm->told_ns));
+	add_time(obj, "time", vm->told_ns + clock__real_offset_ns());
 	json_object_object_add(obj, "vm", json_object_new_string(vm->label));
 	json_object_object_add(obj, "vm_id", json_object_new_string(vm->id));
 	json_object_object_add(obj, "pid", json_object_new_uint64(vm->tgid));
@@ -170,7 +170,8 @@ static void write_vm(void *ctx, const struct vm_ref *vm)
 
 void summary__write_vms(const struct attach_env *env, struct sink *sink)
 {
-	vcpus__tell_new(env->vcpus, &sink->told_vms, write_vm, sink);
+	if (env->vcpus)
+		vcpus__tell_new(env->vcpus, &sink->told_vms, write_vm, sink);
 }
 
 /* The program at entries: what the hooks that it calls cost together. */

@@ -430,9 +430,13 @@ void vcpus__tell_new(const struct vcpus *v, uint64_t *told,
 		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx)
 {
 	/* The latest is the first of them. */
-	for (const struct vm_ref *vm = v->vms; vm && vm->nr > *told; vm = vm->next)
-		if (vm->chosen && !has_older_twin(vm))
-			tell(ctx, vm);
+	for (struct vm_ref *vm = v->vms; vm && vm->nr > *told; vm = vm->next) {
+		if (!vm->chosen || has_older_twin(vm))
+			continue;
+		if (!vm->told_ns)
+			vm->told_ns = clock__ns();
+		tell(ctx, vm);
+	}
 	*told = v->nr_vms;
 }
 

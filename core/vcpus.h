@@ -30,6 +30,7 @@ struct vm_ref {
 	uint64_t kvm;
 	uint64_t leader;    /* the process's task_struct *; 0: not known */
 	uint64_t nr;	    /* no other VM's in this run */
+	uint64_t told_ns;   /* when the first sink was told who it is; 0: none was */
 	unsigned int users; /* who refers to it */
 	unsigned int nth;   /* of its process */
 	struct past_vcpu {
