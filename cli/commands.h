@@ -8,10 +8,16 @@
 extern const struct command watch_command;
 extern const struct command check_command;
 extern const struct command list_command;
+extern const struct command record_command;
+extern const struct command replay_command;
 
 /* The tables of list. */
 extern const struct view list_views[];
 extern const struct column list_columns[];
+
+/* Watching, with whatever sinks: 0, or EXIT_USAGE after a message; the exit code. */
+int watch__check(struct options *opts);
+int watch__run(const struct options *opts);
 
 /* What the words do, for --check and --list: each returns the exit code. */
 int check__run(const struct options *opts);

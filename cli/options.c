@@ -8,6 +8,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,13 +27,14 @@
 #endif
 
 enum {
-	MAX_OPTIONS = 64,
+	MAX_OPTIONS = 96,
 	KEY_LONG = 0x100,  /* and up: the option's index in the table, as getopt's and argp's key */
 	MAX_PID = 4194304, /* the kernel's PID_MAX_LIMIT */
 	MIN_WIDTH = 40,
 	MAX_WIDTH = 1000,
 	MAX_TOP = 1000000,
 	DEFAULT_INTERVAL = 2,	  /* seconds */
+	RECORD_INTERVAL = 10,	  /* of --record */
 	MAX_SECONDS = 1000000000, /* of a duration */
 };
 
@@ -118,6 +120,25 @@ int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint6
 				   tiny ? "us" : "s", MAX_SECONDS);
 	}
 	*ns = llround(value);
+	return 0;
+}
+
+int parse_size(const char *option, const char *arg, uint64_t least, uint64_t *size)
+{
+	static const char units[] = "KMG";
+	const char *end = arg, *unit;
+	unsigned long value = 0;
+	bool ok = parse_number(&end, 1UL << 30, &value);
+
+	unit = ok && *end ? strchr(units, *end) : NULL;
+	*size = (uint64_t)value << (unit ? 10 * (unit - units + 1) : 0);
+	if (!ok || (*end && (!unit || end[1])))
+		return usage_error("%s: \"%s\" is not a size; give a number of bytes, or one and "
+				   "K, M or G, such as 500M",
+				   option, arg);
+	if (*size < least)
+		return usage_error("%s: %s is too little; give %" PRIu64 "M or more", option, arg,
+				   least >> 20);
 	return 0;
 }
 
@@ -292,12 +313,16 @@ static int parse_by(struct options *opts, const char *arg)
 		[BY_HOST] = "host",
 	};
 
+	opts->by_file = opts->command->reads_files && !strcmp(arg, "file");
+	if (opts->by_file)
+		arg = words[BY_VM];
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (!strcmp(arg, words[i])) {
 			opts->selection.by = i;
 			return 0;
 		}
-	return usage_error("--by: \"%s\" is not what rows can be of; choose host, vm or vcpu", arg);
+	return usage_error("--by: \"%s\" is not what rows can be of; choose host, vm%s or vcpu",
+			   arg, opts->command->reads_files ? ", file" : "");
 }
 
 static int parse_sort(struct options *opts, const char *arg)
@@ -555,7 +580,7 @@ static int print_help(const struct table *t, unsigned int flags)
 	const struct command *c = t->command;
 	char text[4096];
 	size_t used;
-	const struct argp argp = { .options = t->argp, .doc = text };
+	const struct argp argp = { .options = t->argp, .doc = text, .args_doc = c->operands };
 
 	used = snprintf(text, sizeof(text), "%s%s", c->doc, c->words || c->epilogue ? "\v" : "");
 	for (const struct command *const *word = c->words; word && *word; word++)
@@ -589,6 +614,15 @@ static int apply_row(const struct table *t, const struct option_row *row, const 
 	return -1;
 }
 
+static void note_given(struct options *opts, const struct action *action, const char *arg)
+{
+	size_t *nr = &opts->nr_given_options[action->monitor];
+
+	if (*nr < MAX_GIVEN)
+		opts->given_options[action->monitor][(*nr)++] =
+			(struct given_option){ action->option, arg };
+}
+
 static int apply(struct table *t, size_t i, const char *arg)
 {
 	struct action *action = &t->actions[i];
@@ -604,12 +638,29 @@ static int apply(struct table *t, size_t i, const char *arg)
 	wrong = action->option->set(&t->opts->configs[action->monitor], arg);
 	if (wrong)
 		return usage_error("--%s: \"%s\" %s", action->option->name, arg, wrong);
+	note_given(t->opts, action, arg);
+	return -1;
+}
+
+/* A word that is no option. */
+static int take_operand(struct table *t, const char *word)
+{
+	struct options *opts = t->opts;
+
+	if (!t->command->operands)
+		return usage_error("\"%s\" is not an option; %s takes options only, see %s --help",
+				   word, t->name, t->name);
+	if (opts->nr_operands == t->command->most_operands)
+		return usage_error("\"%s\" is one too many; %s takes %zu of them at most", word,
+				   t->name, t->command->most_operands);
+	opts->operands[opts->nr_operands++] = word;
 	return -1;
 }
 
 static int parse_words(struct table *t, int argc, char **argv)
 {
 	int code = -1, key;
+	bool only_operands;
 
 	optind = 0;
 	opterr = 0;
@@ -619,8 +670,17 @@ static int parse_words(struct table *t, int argc, char **argv)
 		const struct argp_option *opt;
 
 		key = getopt_long(argc, argv, t->shorts, t->longs, NULL);
-		if (key == -1)
+		if (key == -1 && optind >= argc)
 			break;
+		/* getopt() stops there; options may follow, but not behind "--". */
+		only_operands = key == -1 && !strcmp(argv[optind - 1], "--");
+		while (key == -1 && code < 0 && optind < argc) {
+			code = take_operand(t, argv[optind++]);
+			if (!only_operands)
+				break;
+		}
+		if (key == -1)
+			continue;
 		if (key == '?' && (word[1] == '-' || optopt != '?'))
 			return wrong_option(t, word, optopt);
 		opt = find_key(t, key == ':' ? optopt : key == 'H' ? '?' : key);
@@ -628,9 +688,6 @@ static int parse_words(struct table *t, int argc, char **argv)
 			return unknown_option(t, word);
 		code = key == ':' ? missing_value(opt) : apply(t, opt - t->argp, optarg);
 	}
-	if (code < 0 && optind < argc)
-		return usage_error("\"%s\" is not an option; %s takes options only, see %s --help",
-				   argv[optind], t->name, t->name);
 	return code;
 }
 
@@ -663,7 +720,8 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	*opts = (struct options){
 		.command = command,
 		.given = argv + 1,
-		.interval_ns = DEFAULT_INTERVAL * (uint64_t)NSEC_PER_SEC,
+		.interval_ns = command->interval_ns ?: DEFAULT_INTERVAL * (uint64_t)NSEC_PER_SEC,
+		.record.interval_ns = RECORD_INTERVAL * (uint64_t)NSEC_PER_SEC,
 	};
 	if (!fill(&t))
 		return usage_error("there are more options than the program has room for");
@@ -704,6 +762,8 @@ size_t options__chosen(const struct options *opts, struct chosen *chosen)
 			chosen[nr++] = (struct chosen){
 				.monitor = opts->command->monitors[i],
 				.config = &opts->configs[i],
+				.given = opts->given_options[i],
+				.nr_given = opts->nr_given_options[i],
 			};
 	return nr;
 }

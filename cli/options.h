@@ -21,10 +21,18 @@ enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2 };
 
 struct command;
 
+/* Of a command whose --interval has a default that its input tells. */
+#define NO_INTERVAL 1
+
+/* Options of one monitor; of more the last ones are forgotten, but have their effect. */
+enum { MAX_GIVEN = 8, MAX_OPERANDS = 256 };
+
 struct options {
 	const struct command *command;
 	uint64_t monitors; /* bit i: the command's monitors[i] was asked for */
 	struct monitor_config configs[MAX_MONITORS];
+	struct given_option given_options[MAX_MONITORS][MAX_GIVEN];
+	size_t nr_given_options[MAX_MONITORS];
 	struct filter filter;	    /* -p, --vm, --vcpu */
 	struct selection selection; /* --by, --sort, --top, --where, --histogram */
 	uint64_t time_ns;	    /* -t; 0: until a signal */
@@ -48,6 +56,16 @@ struct options {
 	bool verbose;
 	bool check;
 	bool list;
+	struct {
+		const char *path;     /* --record, or the operand of record; NULL: none is made */
+		uint64_t interval_ns; /* --record-interval */
+		uint64_t limit;	      /* --record-limit; 0: none */
+		bool mask, force;
+	} record;
+	const char *from, *to;		    /* --from, --to; NULL: all */
+	bool by_file;			    /* --by=file */
+	const char *operands[MAX_OPERANDS]; /* words that are no options, such as files */
+	size_t nr_operands;
 };
 
 /* Where --help has it; -1: at the end, without a heading. */
@@ -71,10 +89,18 @@ extern const struct option_row hooks_options[];	    /* --hooks */
 extern const struct option_row format_options[];    /* --format, --output */
 extern const struct option_row table_options[];	    /* --table */
 extern const struct option_row width_options[];	    /* --width */
+extern const struct option_row watch_options[];	    /* -t, --events, --no-sandbox, ... */
+extern const struct option_row interval_options[];  /* --interval */
+extern const struct option_row file_options[];	    /* --record-limit, --mask, --force */
+extern const struct option_row record_options[];    /* --record, --record-interval */
 
 struct command {
 	const char *name; /* the word that asks for it; NULL: none does, as none has to */
 	const char *doc, *epilogue;
+	const char *operands; /* what it takes besides options, for --help; NULL: nothing */
+	size_t most_operands;
+	bool reads_files;     /* recordings: what is shown may be of them, --by=file */
+	uint64_t interval_ns; /* --interval, if it is not given; 0: 2 seconds */
 	const struct command *const *words;	/* whose words --help lists, up to NULL; or NULL */
 	const struct option_row *const *tables; /* ends with NULL */
 	/* Whose options it takes, too; or NULL. */
@@ -112,6 +138,9 @@ int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint6
 
 /* Of a command with selection_options and monitors: 0, or EXIT_USAGE after a message. */
 int selection__check(const struct options *opts);
+
+/* A number of bytes: digits, and K, M or G behind them. 0, or EXIT_USAGE after a message. */
+int parse_size(const char *option, const char *arg, uint64_t least, uint64_t *size);
 
 /* All of arg is a number from 1 to most. */
 bool parse_count(const char *arg, unsigned long most, uint32_t *count);

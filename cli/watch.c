@@ -14,6 +14,7 @@
 #include "../core/limits.h"
 #include "../core/log.h"
 #include "../core/loop.h"
+#include "../core/record.h"
 #include "../core/report.h"
 #include "../core/sandbox.h"
 #include "../core/stop.h"
@@ -87,7 +88,7 @@ static int parse_ring_size(struct options *opts, const char *arg)
 
 #define FLAG(_member) .flag = offsetof(struct options, _member)
 
-static const struct option_row watch_options[] = {
+const struct option_row watch_options[] = {
 	{ "monitoring_time", 't', "TIME",
 	  "stop after that time: seconds, or 500ms, 5m, 1h (until Ctrl-C without it)",
 	  GROUP_SELECTION, parse_time },
@@ -97,8 +98,6 @@ static const struct option_row watch_options[] = {
 	{ "ring-size", 0, "MIB",
 	  "room for single events that wait to be shown (default 4, more on large hosts)",
 	  GROUP_SELECTION, parse_ring_size },
-	{ "interval", 0, "TIME", "time between two tables (default 2 seconds)", GROUP_OUTPUT,
-	  parse_interval },
 	{ "events", 0, NULL,
 	  "single events of every monitor that has them; one of -c, -d, -f, -i, -n, -w alone "
 	  "shows them without",
@@ -115,6 +114,16 @@ static const struct option_row watch_options[] = {
 	  GROUP_OUTPUT, parse_dir },
 	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
 	  GROUP_OUTPUT, FLAG(no_sandbox) },
+	{},
+};
+
+const struct option_row interval_options[] = {
+	{ "interval", 0, "TIME", "time between two tables (default 2 seconds)", GROUP_OUTPUT,
+	  parse_interval },
+	{},
+};
+
+static const struct option_row instead_options[] = {
 	{ "check", 0, NULL, "say what can be measured on this host, with these monitors or all",
 	  GROUP_INSTEAD, FLAG(check) },
 	{ "list", 0, NULL, "list the VMs that run now", GROUP_INSTEAD, FLAG(list) },
@@ -196,9 +205,8 @@ static int choose_tables(struct options *opts)
 	return tables__choose(opts, refs, nr);
 }
 
-static int check_options(struct options *opts)
+int watch__check(struct options *opts)
 {
-	int err;
 
 	if (!opts->monitors && !opts->check && !opts->list)
 		return no_monitor(opts);
@@ -217,6 +225,20 @@ static int check_options(struct options *opts)
 		return check__options(opts);
 	if (opts->list)
 		return list__options(opts);
+	return 0;
+}
+
+static int check_options(struct options *opts)
+{
+	int err = watch__check(opts);
+
+	if (err || opts->check || opts->list)
+		return err;
+	if (!opts->record.path && (opts->record.limit || opts->record.mask || opts->record.force))
+		return usage_error("--%s is of a recording; give --record=FILE, too",
+				   opts->record.limit ? "record-limit" :
+				   opts->record.mask  ? "mask" :
+							"force");
 	err = choose_tables(opts);
 	return err ? err : selection__check(opts);
 }
@@ -325,15 +347,49 @@ static int settle_in(const struct options *opts)
 	return err;
 }
 
+/* Who is shown what: the user, and a file. 0, or -errno after a message. */
+static int open_sinks(const struct options *opts, struct attach_env *env,
+		      const struct watch_options *watched)
+{
+	const struct record_options record = {
+		.path = opts->record.path,
+		.limit = opts->record.limit,
+		.mask = opts->record.mask,
+		.force = opts->record.force,
+		.alone = opts->command->operands,
+		.chosen = watched->chosen,
+		.nr_chosen = watched->nr_chosen,
+		.env = env,
+	};
+	struct sink *sink = env->sinks;
+	int err;
+
+	if (!record.alone) {
+		*sink = (struct sink){
+			.selection = &opts->selection,
+			.interval_ns = opts->interval_ns,
+			.out = options__open_output(opts),
+		};
+		if (!sink->out)
+			return -EIO;
+		sink++;
+	}
+	if (record.path) {
+		sink->interval_ns = record.alone ? opts->interval_ns : opts->record.interval_ns;
+		err = record__open(&record, sink);
+		if (err)
+			return err;
+		sink++;
+	}
+	env->nr_sinks = sink - env->sinks;
+	return 0;
+}
+
 static int watch(const struct options *opts)
 {
-	struct sink sink = {
-		.selection = &opts->selection,
-		.interval_ns = opts->interval_ns,
-	};
+	struct sink sinks[2] = {};
 	struct attach_env env = {
-		.sinks = &sink,
-		.nr_sinks = 1,
+		.sinks = sinks,
 		.filter = &opts->filter,
 		.kinds = opts->kinds,
 		.ring_mib = opts->ring_mib,
@@ -361,13 +417,14 @@ static int watch(const struct options *opts)
 	};
 	int err = -EPERM;
 
-	env.alone = watched.nr_chosen == 1;
+	/* A recording has single events if it is asked to. */
+	env.alone = watched.nr_chosen == 1 && !opts->command->operands;
 	if (check_temp_dir(&env, &watched))
 		return EXIT_USAGE;
-	sink.out = options__open_output(opts);
-	if (!sink.out)
-		return EXIT_NOT_MEASURED;
-	env.broker = broker__start(&privileged);
+	err = open_sinks(opts, &env, &watched);
+	if (!err)
+		env.broker = broker__start(&privileged);
+	err = err ? err : -EPERM;
 	if (env.broker) {
 		check_events(opts, &env, &watched);
 		presence__say(&opts->filter);
@@ -378,13 +435,14 @@ static int watch(const struct options *opts)
 		err = vcpus__open(&opts->filter, env.broker, &env.vcpus);
 	if (!err)
 		err = loop__watch(&env, &watched);
-	output__free(sink.out);
+	for (size_t i = 0; i < sizeof(sinks) / sizeof(*sinks); i++)
+		output__free(sinks[i].out);
 	vcpus__close(env.vcpus);
 	broker__close(env.broker);
 	return err || log__has_failed() ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
-static int run(const struct options *opts)
+int watch__run(const struct options *opts)
 {
 	int err;
 
@@ -410,11 +468,13 @@ static int run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, selection_options, hooks_options, format_options,
-	width_options,	table_options,	   watch_options, NULL,
+	filter_options, selection_options, hooks_options,   format_options,
+	width_options,	table_options,	   watch_options,   interval_options,
+	record_options, file_options,	   instead_options, NULL,
 };
 
-static const struct command *const words[] = { &check_command, &list_command, NULL };
+static const struct command *const words[] = { &check_command, &list_command, &record_command,
+					       &replay_command, NULL };
 
 const struct command watch_command = {
 	.doc = doc,
@@ -424,5 +484,5 @@ const struct command watch_command = {
 	.monitors = monitors,
 	.nr_monitors = &nr_monitors,
 	.check = check_options,
-	.run = run,
+	.run = watch__run,
 };

@@ -60,10 +60,22 @@ static bool cpu_has_svm(void)
 	return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && ecx & 1 << 2;
 }
 
+/* Another host's, of a recording; else NULL. */
+static const char *recorded_vendor;
+
+void host__set_vendor(const char *name)
+{
+	recorded_vendor = name;
+}
+
 unsigned int host__vendors(void)
 {
 	bool vmx = has_module("kvm_intel"), svm = has_module("kvm_amd");
 
+	if (recorded_vendor)
+		return !strcmp(recorded_vendor, "kvm_intel") ? VENDOR_VMX :
+		       !strcmp(recorded_vendor, "kvm_amd")   ? VENDOR_SVM :
+							       0;
 	if (vmx && svm)
 		return cpu_has_svm() ? VENDOR_SVM : VENDOR_VMX;
 	return (vmx ? VENDOR_VMX : 0) | (svm ? VENDOR_SVM : 0);

@@ -29,6 +29,9 @@ unsigned int host__vendors(void);
 /* "kvm_intel", "kvm_amd", another kvm_* module's name, or "none". */
 const char *host__vendor_name(void);
 
+/* From now on the vendor is this one: what is shown was measured on another host. */
+void host__set_vendor(const char *name);
+
 /*
  * True when the kernel's or the vendor module's BTF has the vendor's vCPU
  * structure (vcpu_vmx, vcpu_svm).

@@ -114,6 +114,7 @@ struct attachment {
 	uint64_t since_ns, until_ns; /* the window: events are shown from .. to */
 	uint64_t now_ns, before_ns;  /* the moment of this look, and of the one before */
 	bool begins;		     /* this look is the window's begin */
+	bool replays;		     /* nothing is attached: its samples are a recording's */
 	char *data;		     /* the object's .data, live */
 	size_t data_size;
 	uint64_t *epoch;	/* in it: the interval that is being written */

@@ -14,6 +14,7 @@
 
 struct attachment;
 struct hook;
+struct json_object;
 struct record_kind;
 struct row_sum;
 struct sample;
@@ -84,6 +85,14 @@ struct monitor {
 	/* Fills in what is COL_COMPUTED. Objects are put by the caller. */
 	void (*finish)(struct attachment *at, const struct sample *sample,
 		       const struct window *window);
+	/*
+	 * What finish() has of a sample beyond its columns, for a recording; NULL: nothing. It is
+	 * given back before a sample is taken that was recorded (at->replays); of what the columns
+	 * hold row has all.
+	 */
+	struct json_object *(*save)(struct attachment *at, const struct sample *sample,
+				    const struct window *window);
+	void (*load)(struct attachment *at, struct row *row, struct json_object *saved);
 	/* A line for people over the rows of each vCPU. */
 	const struct row_sum *sum;
 	/* Writes the rows of a view another way. False: as they are. */
@@ -117,10 +126,15 @@ struct row_sum {
 	bool (*has)(const struct row *row); /* the row is a part of the sum */
 };
 
-/* One that the user asks for, and its own options. */
+/* One that the user asks for, and its own options, as they were given and what they filled. */
 struct chosen {
 	const struct monitor *monitor;
 	const void *config;
+	const struct given_option {
+		const struct monitor_option *option;
+		const char *arg; /* or NULL */
+	} * given;
+	size_t nr_given;
 };
 
 #endif

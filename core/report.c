@@ -170,6 +170,19 @@ static void write_view(struct attachment *at, unsigned int view, const struct se
 		histogram__write(at, view, s, &mine);
 }
 
+/* As they are: what is to be shown of them is for whoever replays them. */
+static void keep_samples(struct attachment *at, unsigned int of, const struct sample *list,
+			 size_t nr, const struct window *window)
+{
+	const struct monitor *m = at->monitor;
+
+	window__begin(window, m, of);
+	for (size_t i = 0; i < nr; i++)
+		output__sample(window->out, list[i].row,
+			       m->save ? m->save(at, &list[i], window) : NULL);
+	output__end(window->out);
+}
+
 /* All views that show the samples of one. */
 static void write_views(struct attachment *at, size_t sink, unsigned int of,
 			const struct window *window, unsigned int lines)
@@ -180,7 +193,10 @@ static void write_views(struct attachment *at, size_t sink, unsigned int of,
 	size_t nr;
 	int err = samples__read(at->samples, sink, of, window->scope, &list, &nr);
 
-	if (!err) {
+	if (!err && output__keeps_samples(window->out)) {
+		keep_samples(at, of, list, nr, window);
+		free(list);
+	} else if (!err) {
 		err = select__open(&s, window->selection, m, at->samples, of, list, nr);
 		for (size_t i = 0; !err && i < s.nr; i++)
 			finish(at, &s.list[i], window);
@@ -233,6 +249,37 @@ static unsigned int lines_per_table(const struct attachments *attached, const st
 	return lines / tables > AROUND ? lines / tables - AROUND : 1;
 }
 
+void report__open(struct report *r, struct attach_env *env, const struct attachments *attached,
+		  size_t sink, const struct window *window)
+{
+	*r = (struct report){
+		.env = env,
+		.attached = attached,
+		.window = *window,
+		.sink = sink,
+		.lines = lines_per_table(attached, window),
+	};
+	summary__write_vms(env, &env->sinks[sink]);
+	output__set_clock(window->out, clock__real_offset_ns());
+	output__begin_window(window->out, window->scope, window->since_ns, window->now_ns);
+}
+
+void report__write_until(struct report *r, size_t end)
+{
+	uint64_t read_ns = clock__ns();
+
+	for (; r->next < end; r->next++) {
+		write_attachment(r->attached->list[r->next], r->sink, &r->window, r->lines);
+		keep_up(r->attached, &read_ns);
+	}
+}
+
+void report__close(struct report *r)
+{
+	report__write_until(r, r->attached->nr);
+	output__end_window(r->window.out);
+}
+
 static void write_all(struct attach_env *env, const struct attachments *attached, size_t sink,
 		      enum scope scope, uint64_t since_ns, uint64_t now_ns, bool total_follows)
 {
@@ -244,17 +291,10 @@ static void write_all(struct attach_env *env, const struct attachments *attached
 		.now_ns = now_ns,
 		.total_follows = total_follows,
 	};
-	unsigned int lines = lines_per_table(attached, &window);
-	uint64_t read_ns = clock__ns();
+	struct report r;
 
-	summary__write_vms(env, &env->sinks[sink]);
-	output__set_clock(window.out, clock__real_offset_ns());
-	output__begin_window(window.out, scope, since_ns, now_ns);
-	for (size_t i = 0; i < attached->nr; i++) {
-		write_attachment(attached->list[i], sink, &window, lines);
-		keep_up(attached, &read_ns);
-	}
-	output__end_window(window.out);
+	report__open(&r, env, attached, sink, &window);
+	report__close(&r);
 }
 
 void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,

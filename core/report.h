@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "sink.h"
+#include "window.h"
 
 struct attach_env;
 struct attachment;
@@ -45,5 +46,20 @@ void report__interval(struct attach_env *env, const struct attachments *attached
 /* Gives it all there is since start_ns, and the lists of the run. */
 void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,
 		   uint64_t start_ns, uint64_t now_ns);
+
+/* The same in parts, between which somebody else may write to the sink. */
+struct report {
+	struct attach_env *env;
+	const struct attachments *attached;
+	struct window window;
+	size_t sink, next; /* the attachment that is next */
+	unsigned int lines;
+};
+
+void report__open(struct report *r, struct attach_env *env, const struct attachments *attached,
+		  size_t sink, const struct window *window);
+/* Those before that one which have not been written. */
+void report__write_until(struct report *r, size_t end);
+void report__close(struct report *r);
 
 #endif

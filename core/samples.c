@@ -433,6 +433,15 @@ static void clear_data(const struct layout *layout, struct row *row)
 	}
 }
 
+static bool has_vm(const struct samples *s, uint64_t nr)
+{
+	const struct series_vm *vm = s->vms[nr % VM_BUCKETS];
+
+	while (vm && vm->nr != nr)
+		vm = vm->next;
+	return vm;
+}
+
 static struct series_vm *get_vm(struct samples *s, uint64_t nr)
 {
 	struct series_vm **bucket = &s->vms[nr % VM_BUCKETS], *vm = *bucket;
@@ -641,6 +650,7 @@ static void merge_gauge(const struct field *field, void *a, const void *b)
 			memcpy(a, b, field->size);
 		break;
 	case MERGE_NONE:
+	case MERGE_WINDOW:
 		set_absent(field, a);
 	}
 }
@@ -768,7 +778,8 @@ static void take_gauge(const struct samples *s, struct source *source, const str
 
 	if (field->col->merge == MERGE_MAX) {
 		note_greatest(s, series, field, now);
-	} else if (!source->before || field->col->merge == MERGE_LAST) {
+	} else if (!source->before || field->col->merge == MERGE_LAST ||
+		   field->col->merge == MERGE_WINDOW) {
 		memcpy(run, now, field->size);
 	} else if (field->col->merge == MERGE_NONE) {
 		set_absent(field, run);
@@ -1135,6 +1146,62 @@ void samples__close(struct samples *s, struct source *source)
 	if (series->vm->nr_ended > MOST_ENDED_OF_VM)
 		fold(s, series, others_of);
 	fold_old(s);
+}
+
+/* Growth without a source */
+
+static void add_gauge(const struct samples *s, struct series *series, const struct field *field,
+		      const struct row *row)
+{
+	void *run = cell(series->run, field);
+
+	if (field->col->merge == MERGE_MAX)
+		note_greatest(s, series, field, cell(row, field));
+	else if (field->col->merge == MERGE_WINDOW && series->unseen)
+		set_absent(field, run);
+	else
+		memcpy(run, cell(row, field), field->size);
+}
+
+static void add_to_field(const struct samples *s, struct series *series, const struct field *field,
+			 const struct row *row)
+{
+	if (field->kind == FIELD_GAUGE) {
+		add_gauge(s, series, field, row);
+		return;
+	}
+	if (field->kind == FIELD_BITS) {
+		note_bits(s, series, field, cell(row, field));
+		return;
+	}
+	if (field->kind == FIELD_TIMES)
+		note_extremes(s, series, field, cell(row, field));
+	merge_field(field, series->run, row);
+}
+
+bool samples__add(struct samples *s, unsigned int view, const struct row *row)
+{
+	const struct layout *layout = &s->layouts[view];
+	uint64_t hash = hash_key(layout, view, row);
+	struct series *series = find(s, view, hash, row, false);
+
+	/* Numbers of several runs are not those of one. */
+	s->latest_vm += !has_vm(s, row->vm_nr);
+	if (!series)
+		series = new_series(s, view, hash, row);
+	if (!series)
+		return false;
+	for (size_t i = 0; i < s->nr_sinks; i++)
+		if ((series->caught_up >> i & 1) && !has_seen(s, series, i))
+			return false;
+	for (size_t i = 0; i < layout->nr; i++)
+		add_to_field(s, series, &layout->fields[i], row);
+	series->unseen = UINT64_MAX;
+	series->grew = true;
+	unend_series(s, series);
+	end_series(s, series);
+	fold_old(s);
+	return true;
 }
 
 /* Polling */

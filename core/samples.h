@@ -97,6 +97,13 @@ void samples__poll(struct samples *s, unsigned int view, const struct row *row, 
 void samples__end_poll(struct samples *s);
 
 /*
+ * Without a source: the series with the labels of row has grown by that much. Gauges are as they
+ * are in row; one that is of one interval (MERGE_WINDOW) is absent when that comes twice
+ * before a sink has looked. The series counts as one that has ended. False: out of memory.
+ */
+bool samples__add(struct samples *s, unsigned int view, const struct row *row);
+
+/*
  * The series of a view for a sink, by SCOPE_INTERVAL those that grew since it
  * looked last, which it has seen then; by SCOPE_TOTAL all of them. What is
  * derived from times is filled in. *list is to be freed at once with free().

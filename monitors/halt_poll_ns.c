@@ -60,7 +60,8 @@ static const struct view views[] = {
 #define PLE .views = 1 << VIEW_PLE
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15, .help = "the vCPU's thread"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, EVENT, .width = 15,
+	    .help = "the vCPU's thread"),
 	COL(type, "TYPE", COL_STRING, ROLE_LABEL, EVENT, .width = 6, .help = "grow or shrink"),
 	COL(old_ns, "OLD(ns)", COL_U64, ROLE_GAUGE, EVENT, .width = 8,
 	    .help = "the polling window before"),

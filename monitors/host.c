@@ -42,8 +42,8 @@ static const struct view views[] = {
 #define COL(...) COLUMN(struct host_row, __VA_ARGS__)
 
 static const struct column columns[] = {
-	COL(cgroup, "CGROUP", COL_STRING, ROLE_LABEL, .views = 1 << VIEW_CGROUP, .width = 16,
-	    .help = "the VM's, or one above it that has a limit"),
+	COL(cgroup, "CGROUP", COL_STRING, ROLE_LABEL, .flags = COL_NAME, .views = 1 << VIEW_CGROUP,
+	    .width = 16, .help = "the VM's, or one above it that has a limit"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 28, .help = "of a setting or a counter"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "what a counter has grown by"),
 	COL(rate, "RATE/s", COL_DOUBLE, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,

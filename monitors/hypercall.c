@@ -58,7 +58,7 @@ static const struct view views[] = {
 #define TIME(what) OF_TIMES(struct call_row, time, what)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .width = 11,
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, EVENTS, .width = 11,
 	    .help = "name of the vCPU's thread"),
 	COL(abi, "ABI", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "whose numbers: kvm, hyperv or xen"),

@@ -71,7 +71,8 @@ static const struct view views[] = {
 #define EOI(what) VECTORS, OF_TIMES(struct irq_row, eoi, what)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 11, .help = "the vCPU's thread"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, EVENT, .width = 11,
+	    .help = "the vCPU's thread"),
 	COL(delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, EVENT, .flags = COL_USEC, .width = 9,
 	    .help = "since the local APIC accepted it (table: us)"),
 	COL(vector, "IRQ_NR", COL_HEX, ROLE_LABEL, .help = "the vector"),

@@ -79,7 +79,7 @@ static const struct view views[] = {
 #define TIME(what) OF_TIMES(struct ioctl_row, time, what)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .flags = COL_WIDE,
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .flags = COL_NAME | COL_WIDE,
 	    .help = "name of the calling thread"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 26, .help = "as in linux/kvm.h"),
 	COL(cmd, NULL, COL_HEX, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),

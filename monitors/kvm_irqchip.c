@@ -78,7 +78,7 @@ static const struct view views[] = {
 #define DELAY(what) OF_TIMES(struct chip_row, delay, what)
 
 static const struct column columns[] = {
-	COL(raiser_comm, "COMM", COL_STRING, ROLE_LABEL, EVENT, .width = 15,
+	COL(raiser_comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, EVENT, .width = 15,
 	    .help = "the thread that raised it"),
 	COL(raiser_tid, NULL, COL_U32, ROLE_LABEL, EVENT, DATA, .help = "its id"),
 	COL(delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, EVENT, .flags = COL_USEC, .width = 8,

@@ -85,8 +85,8 @@ static const struct view views[] = {
 #define TIME(what) OF_TIMES(struct fault_row, time, what)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .flags = COL_WIDE,
-	    .width = 15, .help = "the vCPU's thread"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT),
+	    .flags = COL_NAME | COL_WIDE, .width = 15, .help = "the vCPU's thread"),
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "tdp: of memory; mmio: of an address that is none"),
 	COL(gpa, "GPA", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT) | IN(VIEW_MMIO) | IN(VIEW_HOT),

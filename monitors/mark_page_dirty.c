@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <json-c/json.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -61,7 +63,8 @@ struct dirty_row {
 	uint64_t marked;
 	uint64_t once;
 	uint64_t changes;
-	uint64_t unique_pages;
+	/* Of a recording; else the one is not needed, and the other one finish() counts. */
+	uint64_t vm_pages, unique_pages;
 	uint64_t new_pages;
 	uint64_t repeated_pages;
 	double pages_per_s;
@@ -87,8 +90,8 @@ static const struct view views[] = {
 #define COL(...) COLUMN(struct dirty_row, __VA_ARGS__)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .views = IN(VIEW_EVENT), .width = 15,
-	    .help = "the thread that dirtied the page"),
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, .views = IN(VIEW_EVENT),
+	    .width = 15, .help = "the thread that dirtied the page"),
 	COL(gfn, "GFN", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT) | IN(VIEW_PAGE), .width = 9,
 	    .help = "guest frame number"),
 	COL(rel_gfn, "REL_GFN", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT) | IN(VIEW_PAGE),
@@ -126,8 +129,10 @@ static const struct column columns[] = {
 	    .merge = MERGE_SUM, .help = "pages that were marked once only, so far"),
 	COL(changes, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
 	    .help = "different pages at each look"),
+	COL(vm_pages, NULL, COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
+	    .help = "of a recording: pages of the VM as its descriptor told; 0: it did not"),
 	COL(unique_pages, "UNIQUE", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .flags = COL_COMPUTED, .help = "different pages"),
+	    .merge = MERGE_WINDOW, .help = "different pages"),
 	COL(new_pages, "NEW", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_COMPUTED,
 	    .help = "of them, marked for the first time; in the total: once only"),
 	COL(repeated_pages, "REPEATED", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
@@ -526,6 +531,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	row->marked = region->marked;
 	row->once = region->once;
 	row->changes = region->changes;
+	row->vm_pages = row->unique_pages = 0;
 }
 
 /* Of a VM that is not known, its descriptor tells. */
@@ -625,24 +631,78 @@ static size_t sink_of(const struct attachment *at, const struct window *window)
 	return i;
 }
 
-/* UINT64_MAX: it is not known of all slots that the row is of. */
+/* UINT64_MAX: it is not known. */
+static uint64_t unique_in(const struct attachment *at, const struct dirty_row *row,
+			  const struct window *window)
+{
+	const struct dirty_region *region = region_in(at, row);
+	const struct dirty_state *state = at->state;
+
+	if (at->replays)
+		return row->unique_pages;
+	return region ? dirty_pages__unique(&state->pages, region, sink_of(at, window)) :
+			UINT64_MAX;
+}
+
+/* The same of all slots that a row is of. */
 static uint64_t unique_pages(const struct attachment *at, const struct sample *sample,
 			     const struct window *window)
 {
 	const struct sample *parts = sample->parts ? sample->parts : sample;
 	size_t nr = sample->parts ? sample->nr_parts : 1;
-	const struct dirty_state *state = at->state;
 	uint64_t unique = 0;
 
 	for (size_t i = 0; i < nr; i++) {
-		const struct dirty_region *region =
-			region_in(at, (const struct dirty_row *)parts[i].row);
+		uint64_t pages = unique_in(at, (const struct dirty_row *)parts[i].row, window);
 
-		if (!region)
-			return UINT64_MAX;
-		unique += dirty_pages__unique(&state->pages, region, sink_of(at, window));
+		if (pages == UINT64_MAX)
+			return pages;
+		unique += pages;
 	}
 	return unique;
+}
+
+/* What the VM's descriptor tells, or 0. */
+static uint64_t pages_of_vm(const struct attachment *at, const struct dirty_row *row)
+{
+	const struct dirty_region *region = region_in(at, row);
+	const struct logging_entry *vm = region ? listed_vm(at->state, region->key.kvm) : NULL;
+
+	if (at->replays)
+		return row->vm_pages;
+	return vm ? vm->pages : 0;
+}
+
+/* Only a look at the pages themselves tells which of them a sink has seen. */
+static struct json_object *save(struct attachment *at, const struct sample *sample,
+				const struct window *window)
+{
+	const struct dirty_row *row = (const struct dirty_row *)sample->row;
+	struct json_object *array = NULL;
+	uint64_t pages;
+
+	if (window->scope == SCOPE_TOTAL)
+		return NULL;
+	array = json_object_new_array();
+	pages = unique_in(at, row, window);
+	json_object_array_add(array, pages == UINT64_MAX ? NULL : json_object_new_uint64(pages));
+	json_object_array_add(array, json_object_new_uint64(pages_of_vm(at, row)));
+	return array;
+}
+
+static void load(struct attachment *at, struct row *to, struct json_object *saved)
+{
+	struct dirty_row *row = (struct dirty_row *)to;
+	struct json_object *unique;
+
+	(void)at;
+	row->unique_pages = UINT64_MAX;
+	if (!json_object_is_type(saved, json_type_array) || json_object_array_length(saved) < 2)
+		return;
+	unique = json_object_array_get_idx(saved, 0);
+	if (unique)
+		row->unique_pages = json_object_get_uint64(unique);
+	row->vm_pages = json_object_get_uint64(json_object_array_get_idx(saved, 1));
 }
 
 static void count_pages(const struct attachment *at, const struct sample *sample,
@@ -675,14 +735,13 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 }
 
 /* Pages of all slots of a VM, or of those that were seen dirty. */
-static double memory_of(const struct dirty_state *state, const struct dirty_region *region,
-			const struct sample *list, size_t nr)
+static double memory_of(const struct attachment *at, const struct sample *list, size_t nr)
 {
-	const struct logging_entry *vm = listed_vm(state, region->key.kvm);
+	uint64_t pages = pages_of_vm(at, (const struct dirty_row *)list->row);
 	double seen = 0;
 
-	if (vm)
-		return vm->pages;
+	if (pages)
+		return pages;
 	for (size_t i = 0; i < nr; i++) {
 		const struct dirty_row *row = (const struct dirty_row *)list[i].row;
 
@@ -695,14 +754,14 @@ static double memory_of(const struct dirty_state *state, const struct dirty_regi
 static void write_migration(const struct attachment *at, const struct sample *list, size_t nr,
 			    const struct window *window)
 {
-	const struct dirty_region *region = region_in(at, (const struct dirty_row *)list->row);
+	uint64_t region = ((const struct dirty_row *)list->row)->region;
 	struct migration_input in = { .bandwidth = bandwidth_of(at) };
 	struct migration m;
 
 	/* Those that have ended won't be migrated. */
-	if (!region)
+	if (!region || region == UINT64_MAX)
 		return;
-	in.memory = memory_of(at->state, region, list, nr);
+	in.memory = memory_of(at, list, nr);
 	for (size_t i = 0; i < nr; i++) {
 		in.working_set += ((const struct dirty_row *)list[i].run)->marked;
 		in.rate += ((const struct dirty_row *)list[i].row)->dirtied / seconds_of(window);
@@ -815,6 +874,8 @@ const struct monitor mark_page_dirty_monitor = {
 	.looked = looked,
 	.shows = shows,
 	.finish = finish,
+	.save = save,
+	.load = load,
 	.write = write_view,
 	.lists = write_pages,
 	.event = event,

@@ -199,11 +199,18 @@ struct told {
 	bool on_cpu;
 };
 
+/* A thief of a recording, who may be a VM that only that names. */
+struct past_vm {
+	struct past_vm *next;
+	struct vm_ref ref;
+};
+
 struct load_state {
 	struct run_queue *queues;
 	size_t queues_size;
 	struct told *told; /* by slot */
 	struct thieves *thieves;
+	struct past_vm *past_vms;    /* who they are, of a recording */
 	struct thief *thief_records; /* the kernel's, mapped: a slot's each, then tasks' */
 	unsigned char *thief_states; /* enum thief_record, by number */
 	size_t thieves_size, nr_thieves;
@@ -284,6 +291,10 @@ static void stop(struct attachment *at)
 	if (state->thief_records)
 		munmap(state->thief_records, state->thieves_size);
 	thieves__free(state->thieves);
+	for (struct past_vm *vm = state->past_vms, *next; vm; vm = next) {
+		next = vm->next;
+		free(vm);
+	}
 	free(state->thief_states);
 	free(state->vmms);
 	free(state->told);
@@ -634,13 +645,15 @@ static void find_worst(struct thieves *thieves, const struct sample *sample, siz
 	struct load_row *row = (struct load_row *)sample->row;
 	struct loot of_tasks[TOP_THIEVES + 1], sums[TOP_THIEVES + 1];
 
+	memset(tasks, 0, (TOP_THIEVES + 1) * sizeof(*tasks));
+	memset(row->worst, 0, sizeof(row->worst));
+	row->thieves_ns = 0;
+	if (!thieves)
+		return;
 	if (!sample->parts) {
 		row->thieves_ns = thieves__top(thieves, &row->row, sink, scope, tasks, row->worst);
 		return;
 	}
-	memset(tasks, 0, (TOP_THIEVES + 1) * sizeof(*tasks));
-	memset(row->worst, 0, sizeof(row->worst));
-	row->thieves_ns = 0;
 	for (size_t i = 0; i < sample->nr_parts; i++) {
 		row->thieves_ns +=
 			thieves__top(thieves, sample->parts[i].row, sink, scope, of_tasks, sums);
@@ -651,10 +664,104 @@ static void find_worst(struct thieves *thieves, const struct sample *sample, siz
 	}
 }
 
+static const struct vm_ref *past_vm(struct load_state *state, const char *label, const char *id)
+{
+	struct past_vm *vm = state->past_vms;
+
+	while (vm && (strcmp(vm->ref.label, label) || strcmp(vm->ref.id, id)))
+		vm = vm->next;
+	if (vm)
+		return &vm->ref;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return NULL;
+	vm->ref.users = 1;
+	snprintf(vm->ref.label, sizeof(vm->ref.label), "%s", label);
+	snprintf(vm->ref.id, sizeof(vm->ref.id), "%s", id);
+	vm->next = state->past_vms;
+	state->past_vms = vm;
+	return &vm->ref;
+}
+
+/* Of a recording they are made when they are needed. */
+static struct thieves *thieves_of(struct attachment *at)
+{
+	struct load_state *state = at->state;
+
+	if (!state->thieves && at->replays)
+		state->thieves = thieves__new(1, at->env->nr_sinks, 0);
+	return state->thieves;
+}
+
+static void save_thief(void *array, const struct loot *loot)
+{
+	struct json_object *thief = json_object_new_object();
+
+	json_object_object_add(thief, "ns", json_object_new_uint64(loot->ns));
+	if (loot->comm)
+		json_object_object_add(thief, "comm", json_object_new_string(loot->comm));
+	if (loot->pid != UINT32_MAX)
+		json_object_object_add(thief, "pid", json_object_new_uint64(loot->pid));
+	if (loot->vcpu != UINT32_MAX)
+		json_object_object_add(thief, "vcpu", json_object_new_uint64(loot->vcpu));
+	if (loot->vm) {
+		json_object_object_add(thief, "vm", json_object_new_string(loot->vm->label));
+		json_object_object_add(thief, "vm_id", json_object_new_string(loot->vm->id));
+	}
+	json_object_array_add(array, thief);
+}
+
+static struct json_object *save(struct attachment *at, const struct sample *sample,
+				const struct window *window)
+{
+	struct json_object *array = json_object_new_array();
+
+	thieves__each(thieves_of(at), sample->row, sink_of(at, window), window->scope, save_thief,
+		      array);
+	if (json_object_array_length(array))
+		return array;
+	json_object_put(array);
+	return NULL;
+}
+
+static uint32_t u32_of(struct json_object *obj, const char *key)
+{
+	struct json_object *value = json_object_object_get(obj, key);
+
+	return value ? json_object_get_uint64(value) : UINT32_MAX;
+}
+
+static void load_thief(struct attachment *at, const struct row *row, struct json_object *obj)
+{
+	const char *comm = json_object_get_string(json_object_object_get(obj, "comm")),
+		   *vm = json_object_get_string(json_object_object_get(obj, "vm")),
+		   *id = json_object_get_string(json_object_object_get(obj, "vm_id"));
+	const struct loot loot = {
+		.vm = vm ? past_vm(at->state, vm, id ?: "") : NULL,
+		.vcpu = u32_of(obj, "vcpu"),
+		.comm = comm,
+		.pid = u32_of(obj, "pid"),
+		.ns = json_object_get_uint64(json_object_object_get(obj, "ns")),
+	};
+
+	thieves__add(thieves_of(at), row, &loot);
+}
+
+static void load(struct attachment *at, struct row *row, struct json_object *saved)
+{
+	if (!json_object_is_type(saved, json_type_array) || !thieves_of(at))
+		return;
+	for (size_t i = 0; i < json_object_array_length(saved); i++) {
+		struct json_object *thief = json_object_array_get_idx(saved, i);
+
+		if (json_object_is_type(thief, json_type_object))
+			load_thief(at, row, thief);
+	}
+}
+
 static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
 {
 	struct load_row *row = (struct load_row *)sample->row;
-	struct load_state *state = at->state;
 	struct loot tasks[TOP_THIEVES + 1];
 
 	row->max_ns = row->load.max_ns;
@@ -664,7 +771,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	row->pcpus = cpu_list__write(row->cpus, row->pcpus_text);
 	settle_budget(row, attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit"));
 	fill_percents(row);
-	find_worst(state->thieves, sample, sink_of(at, window), window->scope, tasks);
+	find_worst(thieves_of(at), sample, sink_of(at, window), window->scope, tasks);
 	row->thieves = thieves_array(tasks);
 }
 
@@ -721,5 +828,7 @@ const struct monitor vcpu_load_monitor = {
 	.attached = attached,
 	.look = look,
 	.finish = finish,
+	.save = save,
+	.load = load,
 	.write = write_thieves,
 };

@@ -405,6 +405,79 @@ uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enu
 	return total;
 }
 
+void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
+		   void (*take)(void *ctx, const struct loot *loot), void *ctx)
+{
+	const struct victim *victim = find(t, row);
+	size_t of = scope == SCOPE_INTERVAL ? sink : t->nr_sinks;
+	struct loot loot = { .vcpu = UINT32_MAX, .pid = UINT32_MAX };
+
+	if (!victim)
+		return;
+	loot.ns = window_of(t, victim->others, of);
+	if (loot.ns)
+		take(ctx, &loot);
+	for (struct theft *theft = victim->thefts; theft; theft = theft->next) {
+		loot = (struct loot){ .vm = theft->vm,
+				      .vcpu = theft->vcpu,
+				      .comm = theft->comm,
+				      .pid = pid_of(theft),
+				      .ns = window_of(t, theft, of) };
+		if (loot.ns)
+			take(ctx, &loot);
+	}
+}
+
+static bool is_loot(const struct theft *theft, const struct loot *loot)
+{
+	if (theft->vm != loot->vm || theft->vcpu != loot->vcpu)
+		return false;
+	if (loot->vm && loot->vcpu != UINT32_MAX)
+		return true;
+	return (loot->vm || pid_of(theft) == loot->pid) && !strcmp(theft->comm, loot->comm);
+}
+
+static struct theft *theft_of_loot(struct thieves *t, struct victim *victim,
+				   const struct loot *loot)
+{
+	struct theft *theft = loot->comm ? victim->thefts : NULL;
+
+	if (!loot->comm)
+		return victim->others;
+	while (theft && !is_loot(theft, loot))
+		theft = theft->next;
+	if (theft)
+		return theft;
+	if (victim->nr_thefts == t->max_thefts)
+		tidy_up(t, victim);
+	theft = new_theft(t);
+	if (!theft)
+		return victim->others;
+	theft->vm = vcpus__get_vm(loot->vm);
+	theft->vcpu = loot->vcpu;
+	theft->next = victim->thefts;
+	victim->thefts = theft;
+	victim->nr_thefts++;
+	return theft;
+}
+
+void thieves__add(struct thieves *t, const struct row *row, const struct loot *loot)
+{
+	struct victim *victim = find(t, row);
+	struct theft *theft;
+
+	if (!victim)
+		victim = add(t, row);
+	theft = victim ? theft_of_loot(t, victim, loot) : NULL;
+	if (!theft)
+		return;
+	theft->ns += loot->ns;
+	if (theft == victim->others)
+		return;
+	theft->tid = loot->pid == UINT32_MAX ? 0 : loot->pid;
+	snprintf(theft->comm, sizeof(theft->comm), "%s", loot->comm);
+}
+
 const char *loot__name(const struct loot *loot, char name[THIEF_NAME_LEN])
 {
 	char more[16] = "";

@@ -55,6 +55,16 @@ void thieves__note(struct thieves *t, const struct thief *thief, const struct vm
 uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
 		      struct loot tasks[TOP_THIEVES + 1], struct loot sums[TOP_THIEVES + 1]);
 
+/*
+ * All that thieves__top() would sum up, one by one, in its place: for a recording. loot->comm is
+ * NULL where nobody is named.
+ */
+void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
+		   void (*take)(void *ctx, const struct loot *loot), void *ctx);
+
+/* And back: so much was taken from the vCPU at the head of row. */
+void thieves__add(struct thieves *t, const struct row *row, const struct loot *loot);
+
 /* What becomes of the kernel's record of a thief at a look. It begins as free, 0. */
 enum thief_record {
 	THIEF_FREE,    /* in the queue of free records, or just given to a task */

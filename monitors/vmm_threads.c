@@ -54,7 +54,7 @@ static const struct view views[] = {
 #define COL(...) COLUMN(struct thread_row, __VA_ARGS__)
 
 static const struct column columns[] = {
-	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .width = 15,
+	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, .width = 15,
 	    .help = "the thread's name; (others): those that are not told one by one"),
 	COL(role, "ROLE", COL_STRING, ROLE_LABEL, .width = 9,
 	    .help = "vcpu, main, iothread, vhost, migration, pit, nx_recovery or other"),

@@ -38,10 +38,11 @@ enum column_role { ROLE_LABEL, ROLE_COUNTER, ROLE_GAUGE };
 
 /* What a gauge is of several sources, or over time. */
 enum column_merge {
-	MERGE_LAST, /* the last one that was measured */
-	MERGE_SUM,  /* of the sources' last ones */
-	MERGE_MAX,  /* the greatest since the sink looked */
-	MERGE_NONE, /* there is none: absent where there are several */
+	MERGE_LAST,   /* the last one that was measured */
+	MERGE_SUM,    /* of the sources' last ones */
+	MERGE_MAX,    /* the greatest since the sink looked */
+	MERGE_NONE,   /* there is none: absent where there are several */
+	MERGE_WINDOW, /* the same, and it is of one interval, not of several */
 };
 
 /* What a column shows of its times. */
@@ -69,8 +70,10 @@ enum column_flags {
 	COL_WORSE = 1 << 9,    /* more of it is worse */
 	COL_HIDDEN = 1 << 10,  /* for the monitor alone: no format shows it */
 	COL_WORD = 1 << 11,    /* table: spaces are '_', so that it is one word */
-	COL_COST = 1 << 14,    /* numbers and times: tables begin with what has most of it */
-	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's large or marked numbers in hexadecimal */
+	COL_NAME =
+		1 << 12, /* somebody chose it for a process: masked in a recording for strangers */
+	COL_COST = 1 << 14,   /* numbers and times: tables begin with what has most of it */
+	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 
 /* Where a table has too little room: what goes first. Other numbers go last, texts stay. */

@@ -2,7 +2,8 @@
 /*
  * What the formats share and nobody else sees: the vtable, a growing buffer
  * and the reading of cells. A format is a struct output_ops in a file of its
- * own and one line of the table in output.c.
+ * own and one line of the table in output.c. A recording (core/record.c) is one
+ * that --format does not name.
  */
 #ifndef KVM_WATCHER_FORMAT_H
 #define KVM_WATCHER_FORMAT_H
@@ -21,6 +22,11 @@ void buf__puts(struct buf *buf, const char *s);
 void buf__putc(struct buf *buf, char c);
 /* What was added since: text__neutralise(). */
 void buf__neutralise(struct buf *buf, size_t from);
+void buf__number(struct buf *buf, uint64_t value);
+/* In quotes, escaped as JSON wants it but for what is no UTF-8, which buf__mend_json() mends. */
+void buf__json_string(struct buf *buf, const char *s);
+/* The line itself where there is nothing to mend, else mended, filled in. */
+const struct buf *buf__mend_json(const struct buf *line, struct buf *mended);
 void buf__pad(struct buf *buf, int n);
 void buf__printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf__reset(struct buf *buf);
@@ -35,9 +41,15 @@ struct output_ops {
 	void (*end_window)(struct output *out);
 	void (*begin)(struct output *out);
 	void (*row)(struct output *out, const struct row *row, unsigned int flags);
+	/*
+	 * It keeps samples as they are, unselected and unfinished, instead of being shown rows of
+	 * them: also what the monitor adds to a sample's columns, or NULL.
+	 */
+	void (*sample)(struct output *out, const struct row *row, struct json_object *more);
 	void (*more)(struct output *out, const char *text);
 	void (*end)(struct output *out);
 	void (*object)(struct output *out, struct json_object *obj);
+	void (*flush)(struct output *out);
 	void (*free)(struct output *out);
 	bool for_people; /* shows views that are there only for people (view.again) */
 };
@@ -78,6 +90,9 @@ struct output {
 	struct buf mended;
 	void *state;
 };
+
+/* One stream, which ops write to. NULL and errno when out of memory. */
+struct output *output__new_as(const struct output_ops *ops, FILE *stream, int width);
 
 /* Columns of the terminal on stdout; 0 when it is none. */
 int terminal__width(void);

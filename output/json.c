@@ -71,7 +71,7 @@ static void add_value(struct buf *line, const struct column *col, const struct r
 	json_object_put(value);
 }
 
-static void add_number(struct buf *line, uint64_t value)
+void buf__number(struct buf *line, uint64_t value)
 {
 	char text[20], *p = text + sizeof(text);
 
@@ -93,7 +93,7 @@ static void add_escaped(struct buf *line, unsigned char c)
 		buf__printf(line, "\\u%04x", c);
 }
 
-static void add_string(struct buf *line, const char *s)
+void buf__json_string(struct buf *line, const char *s)
 {
 	const char *from = s;
 
@@ -118,7 +118,7 @@ static void add_cell(struct buf *line, const struct column *col, const struct ro
 	switch (col->type) {
 	case COL_STRING:
 		if (cell__string(col, row))
-			add_string(line, cell__string(col, row));
+			buf__json_string(line, cell__string(col, row));
 		else
 			buf__puts(line, "null");
 		return;
@@ -127,7 +127,7 @@ static void add_cell(struct buf *line, const struct column *col, const struct ro
 	case COL_HEX:
 	case COL_NSEC:
 		if (cell__number(col, row, &number))
-			add_number(line, number);
+			buf__number(line, number);
 		else
 			buf__puts(line, "null");
 		return;
@@ -138,7 +138,7 @@ static void add_cell(struct buf *line, const struct column *col, const struct ro
 		}
 		if (value < 0)
 			buf__putc(line, '-');
-		add_number(line, value < 0 ? -(uint64_t)value : (uint64_t)value);
+		buf__number(line, value < 0 ? -(uint64_t)value : (uint64_t)value);
 		return;
 	case COL_BOOL:
 		buf__puts(line, !cell__bool(col, row, &flag) ? "null" : flag ? "true" : "false");
@@ -189,15 +189,19 @@ static void mend(struct buf *mended, const char *s, size_t len)
 }
 
 /* Outside of strings all is ASCII, so the line as a whole can be mended. */
+const struct buf *buf__mend_json(const struct buf *line, struct buf *mended)
+{
+	if (line->failed || is_plain(line->data, line->len))
+		return line;
+	buf__reset(mended);
+	mend(mended, line->data, line->len);
+	return mended;
+}
+
 static void write_line(struct output *out)
 {
-	const struct buf *line = &out->line;
+	const struct buf *line = buf__mend_json(&out->line, &out->mended);
 
-	if (!line->failed && !is_plain(line->data, line->len)) {
-		buf__reset(&out->mended);
-		mend(&out->mended, line->data, line->len);
-		line = &out->mended;
-	}
 	if (!line->failed)
 		output__write(out, line->data, line->len);
 	else if (!out->err)

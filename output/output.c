@@ -87,11 +87,16 @@ const char *scope__name(enum scope scope)
 
 struct output *output__new(enum format format, FILE *stream, int width)
 {
+	return output__new_as(formats[format], stream, width);
+}
+
+struct output *output__new_as(const struct output_ops *ops, FILE *stream, int width)
+{
 	struct output *out = calloc(1, sizeof(*out));
 
 	if (!out)
 		return NULL;
-	out->ops = formats[format];
+	out->ops = ops;
 	out->stream = stream;
 	out->width = width;
 	out->terminal = width > 0;
@@ -199,6 +204,18 @@ void output__row(struct output *out, const struct row *row, unsigned int flags)
 		out->ops->row(out->current, row, flags);
 }
 
+bool output__keeps_samples(const struct output *out)
+{
+	return out->ops->sample;
+}
+
+void output__sample(struct output *out, const struct row *row, struct json_object *more)
+{
+	if (out->current)
+		out->ops->sample(out->current, row, more);
+	json_object_put(more);
+}
+
 void output__more(struct output *out, const char *text)
 {
 	if (out->current && out->ops->more)
@@ -226,8 +243,11 @@ int output__flush(struct output *out)
 
 	for (size_t i = 0; i < out->nr_files; i++) {
 		struct output *file = out->files[i];
-		bool failed = ferror(file->stream);
+		bool failed;
 
+		if (out->ops->flush)
+			out->ops->flush(file);
+		failed = ferror(file->stream);
 		errno = 0;
 		failed |= fflush(file->stream) != 0;
 		if (failed && !file->err)

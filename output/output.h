@@ -102,6 +102,12 @@ void output__end_window(struct output *out);
 
 void output__begin(struct output *out, const struct section *section);
 void output__row(struct output *out, const struct row *row, unsigned int flags);
+/*
+ * It wants samples instead of rows: as samples__read() gives them, and what the monitor adds,
+ * which it takes ownership of.
+ */
+bool output__keeps_samples(const struct output *out);
+void output__sample(struct output *out, const struct row *row, struct json_object *more);
 /* A line of words below the section's rows, for people. */
 void output__more(struct output *out, const char *text);
 void output__end(struct output *out);

@@ -171,6 +171,22 @@ static const struct option_name *find_key(char key)
 	return NULL;
 }
 
+/* An option that only a command with a word has. */
+static const struct option_name *find_in_words(const char *name, size_t len)
+{
+	static struct option_name found;
+
+	for (const struct command *const *word = watch_command.words; *word; word++)
+		for (size_t i = 0; (*word)->tables[i]; i++)
+			for (const struct option_row *row = (*word)->tables[i]; row->name; row++) {
+				if (strlen(row->name) != len || strncmp(row->name, name, len))
+					continue;
+				found = (struct option_name){ .value = row->arg };
+				return &found;
+			}
+	return NULL;
+}
+
 static const struct option_name *find_name(const char *name)
 {
 	size_t len = 0;
@@ -180,7 +196,7 @@ static const struct option_name *find_name(const char *name)
 	for (size_t i = 0; i < nr_options; i++)
 		if (len && strlen(options[i].name) == len && !strncmp(options[i].name, name, len))
 			return &options[i];
-	return NULL;
+	return len ? find_in_words(name, len) : NULL;
 }
 
 /* text holds word with nothing before and behind it that could be part of a name. */

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* record: a run that goes into a file. Its options are those of --record, too. */
+#include <stddef.h>
+
+#include "../core/clock.h"
+#include "../core/record.h"
+#include "../monitors/monitors.h"
+#include "commands.h"
+
+static int parse_record(struct options *opts, const char *arg)
+{
+	if (!*arg)
+		return usage_error("--record: the name is empty; give a file's");
+	opts->record.path = arg;
+	return 0;
+}
+
+static int parse_interval(struct options *opts, const char *arg)
+{
+	return parse_duration("--record-interval", arg, 10ULL * NSEC_PER_MSEC,
+			      &opts->record.interval_ns);
+}
+
+static int parse_limit(struct options *opts, const char *arg)
+{
+	return parse_size("--record-limit", arg, LEAST_RECORD_LIMIT, &opts->record.limit);
+}
+
+const struct option_row record_options[] = {
+	{ "record", 0, "FILE", "record into this file, too: see record --help", GROUP_OUTPUT,
+	  parse_record },
+	{ "record-interval", 0, "TIME", "time between two samples of it (default 10 seconds)",
+	  GROUP_OUTPUT, parse_interval },
+	{},
+};
+
+const struct option_row file_options[] = {
+	{ "record-limit", 0, "SIZE",
+	  "of a recording: FILE, FILE.1, FILE.2 and FILE.3 together; the oldest gives way",
+	  GROUP_OUTPUT, parse_limit },
+	{ "mask", 0, NULL, "of a recording: numbers instead of names of VMs and processes",
+	  GROUP_OUTPUT, .flag = offsetof(struct options, record.mask) },
+	{ "force", 0, NULL, "overwrite a recording that is there", GROUP_OUTPUT,
+	  .flag = offsetof(struct options, record.force) },
+	{},
+};
+
+static int check_options(struct options *opts)
+{
+	if (!opts->nr_operands)
+		return usage_error("record needs the name of a file: kvm_watcher record FILE -e");
+	if (!*opts->operands[0])
+		return usage_error("record: the name is empty; give a file's");
+	opts->record.path = opts->operands[0];
+	return watch__check(opts);
+}
+
+static const struct option_row *const tables[] = {
+	filter_options, hooks_options, watch_options, interval_options, file_options, NULL,
+};
+
+const struct command record_command = {
+	.name = "record",
+	.doc = "Record into a file what the monitors measure.",
+	.epilogue = "Intervals are 10 seconds; zstdcat FILE | jq reads it, replay shows it.",
+	.operands = "FILE",
+	.most_operands = 1,
+	.interval_ns = 10ULL * NSEC_PER_SEC,
+	.tables = tables,
+	.monitors = monitors,
+	.nr_monitors = &nr_monitors,
+	.check = check_options,
+	.run = watch__run,
+};

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# record and replay: two sinks of one run agree. What a run printed as JSON its replay prints byte by byte, whichever
+# monitors ran; over longer intervals counts stay; a recorder that is killed leaves what it had; and what others have
+# called a file is left alone.
+# shellcheck disable=SC2317
+. "$(dirname "$0")/lib.sh"
+
+every="-c -d -f -m -h -i -l -n -o -T -w --host --vm_state --vmm_threads"
+if test -z "$(missing vm_exit kvm_exit)"; then
+	every="-e --detail $every"
+fi
+
+# both LABEL OPTION...: a run with JSON and a recording, of the same intervals, beside a guest
+both()
+{
+	label=$1
+	shift
+	rm -f "$TMP/run.zst"
+	# shellcheck disable=SC2086
+	kvm_watcher $every "$@" --format=json --interval=0.4 --record="$TMP/run.zst" --record-interval=0.4 \
+		--temp-dir="$TMP" >"$TMP/run.json" 2>"$TMP/run.err" &
+	pid=$!
+	until grep -qs "watching .* until" "$TMP/run.err"; do
+		kill -0 $pid 2>/dev/null || { fail "$label: it watches" "$(cat "$TMP/run.err")"; return 1; }
+		sleep 0.1
+	done
+	for i in 1 2 3; do
+		kvm_guest --vms=2 --vcpus=2 --separate cpuid=30 out=50 spin=60 hlt=10:1000 \
+			>"$TMP/guest.$i" 2>&1 || fail "$label: the generator ran" "$(cat "$TMP/guest.$i")"
+	done
+	kill -INT $pid
+	wait $pid && pass "$label: exit status 0" || fail "$label: exit status 0" "$(tail -3 "$TMP/run.err")"
+}
+
+# same LABEL OPTION...: the replay is what the run printed
+same()
+{
+	label=$1
+	shift
+	kvm_watcher replay "$TMP/run.zst" --format=json "$@" >"$TMP/replay.json" 2>"$TMP/replay.err" &&
+		pass "$label: it is replayed" || fail "$label: it is replayed" "$(cat "$TMP/replay.err")"
+	if cmp -s "$TMP/run.json" "$TMP/replay.json"; then
+		pass "$label: byte by byte the same"
+	else
+		fail "$label: byte by byte the same" "$(diff "$TMP/run.json" "$TMP/replay.json" | cut -c1-300 | head -8)"
+	fi
+}
+
+# rows FILE SCOPE: how many, and that there are some of every table that has any
+rows()
+{
+	jq -s --arg scope "$2" 'map(select(.table and .scope == $scope)) | length' "$1"
+}
+
+both "all monitors" --summary
+same "all monitors"
+intervals=$(rows "$TMP/run.json" interval)
+test "$intervals" -gt 30 && pass "there were rows to compare" || fail "there were rows to compare" "$intervals"
+
+# A sum over intervals does not depend on their length.
+sums='map(select(.scope == "interval" and .table == "VCPU_LOAD")) | group_by(.tid) |
+	map("\(.[0].tid) \(map(.count) | add) \(map(.wall_ns) | add) \(map(.vmm_ns) | add)")'
+short=$(jq -sc "$sums" "$TMP/run.json")
+for interval in 0.8 1.3 60; do
+	long=$(kvm_watcher replay "$TMP/run.zst" --format=json --interval=$interval | jq -sc "$sums")
+	test "$short" = "$long" && pass "--interval=$interval: the same sums" ||
+		fail "--interval=$interval: the same sums" "$short, $long"
+done
+by_vm=$(kvm_watcher replay "$TMP/run.zst" --format=json --by=vm --table=VCPU_LOAD |
+	jq -s 'map(select(.scope == "total") | .count) | add')
+by_vcpu=$(jq -s 'map(select(.scope == "total" and .table == "VCPU_LOAD") | .count) | add' "$TMP/run.json")
+test "$by_vm" = "$by_vcpu" && pass "--by=vm: the same sum" || fail "--by=vm: the same sum" "$by_vm, $by_vcpu"
+
+both "events" --events
+same "events" --events
+both "slow events" --slower-than=20us --keep=5 --histogram
+same "slow events" --events --histogram
+
+# Cut anywhere in its second half: all intervals that are shown are ones that were.
+size=$(stat -c %s "$TMP/run.zst")
+head -c $((size * 2 / 3)) "$TMP/run.zst" >"$TMP/cut.zst"
+if kvm_watcher replay "$TMP/cut.zst" --format=json --histogram 2>"$TMP/cut.err" >"$TMP/cut.json"; then
+	pass "a recording that was cut off is replayed"
+else
+	fail "a recording that was cut off is replayed" "$(cat "$TMP/cut.err")"
+fi
+grep -q "ends within an interval" "$TMP/cut.err" && pass "and a sentence says so" ||
+	fail "and a sentence says so" "$(cat "$TMP/cut.err")"
+grep '"interval"' "$TMP/cut.json" >"$TMP/cut.rows"
+grep -c . "$TMP/cut.rows" >"$TMP/cut.nr"
+odd=$(grep -vxFf "$TMP/run.json" "$TMP/cut.rows" | head -1)
+test -z "$odd" && test -s "$TMP/cut.rows" && pass "what it has is what was" || fail "what it has is what was" "$odd"
+
+kvm_watcher record "$TMP/killed.zst" -o --interval=0.2 2>"$TMP/killed.err" &
+pid=$!
+until grep -qs "watching .* until" "$TMP/killed.err"; do sleep 0.1; done
+kvm_guest --vcpus=2 spin=900 >/dev/null 2>&1
+kill -KILL $pid
+wait $pid 2>/dev/null
+nr=$(kvm_watcher replay "$TMP/killed.zst" --format=json 2>/dev/null | jq -s 'map(select(.scope == "interval")) | length')
+test "${nr:-0}" -ge 4 && pass "a recorder that was killed leaves its intervals" ||
+	fail "a recorder that was killed leaves its intervals" "$nr"
+test "$(stat -c %a "$TMP/killed.zst")" = 600 && pass "mode 0600" || fail "mode 0600"
+
+kvm_watcher record "$TMP/killed.zst" -o -t 0.1 2>"$TMP/again.err" &&
+	fail "a file that is there is left alone" || pass "a file that is there is left alone"
+grep -q -- "--force overwrites it" "$TMP/again.err" && pass "and the remedy is named" ||
+	fail "and the remedy is named" "$(cat "$TMP/again.err")"
+kvm_watcher record "$TMP/killed.zst" -o -t 0.1 --force 2>/dev/null && pass "--force" || fail "--force"
+
+done_testing
