@@ -52,9 +52,12 @@ static int check_options(struct options *opts)
 /* A time of day is that of the day on which the first recording begins. */
 static bool parse_local(const char *arg, int64_t start_ns, time_t *second)
 {
-	static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M",
-					       "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M",
-					       "%Y-%m-%d",	    "%H:%M:%S",
+	static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S",
+					       "%Y-%m-%dT%H:%M",
+					       "%Y-%m-%d %H:%M:%S",
+					       "%Y-%m-%d %H:%M",
+					       "%Y-%m-%d",
+					       "%H:%M:%S",
 					       "%H:%M" };
 	time_t start = start_ns / NSEC_PER_SEC;
 
@@ -99,8 +102,8 @@ static int parse_moment(const char *option, const char *arg, int64_t start_ns, i
 			   option, arg);
 }
 
-static int choose_tables(struct options *opts, const struct replay *r,
-			 const struct chosen *chosen, size_t nr_chosen)
+static int choose_tables(struct options *opts, const struct replay *r, const struct chosen *chosen,
+			 size_t nr_chosen)
 {
 	struct table_ref refs[MAX_TABLES];
 	size_t nr = 0;

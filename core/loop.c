@@ -214,23 +214,27 @@ static void report_intervals(struct run *run, bool all)
 {
 	struct attach_env *env = run->env;
 
+	uint64_t due = 0, total_follows = 0;
+
 	for (size_t i = 0; i < env->nr_sinks; i++) {
 		struct sink *sink = &env->sinks[i];
 
 		if (!sink->interval_ns || (!all && sink->due_ns > run->now_ns))
 			continue;
-		report__interval(env, &run->attached, i, run->now_ns,
-				 all && sink->since_ns == run->summary.start_ns);
+		due |= 1ULL << i;
+		if (all && sink->since_ns == run->summary.start_ns)
+			total_follows |= 1ULL << i;
 		/* What was slept through is one interval. */
 		while (sink->due_ns <= run->now_ns)
 			sink->due_ns += sink->interval_ns;
 	}
+	if (due)
+		report__intervals(env, &run->attached, due, run->now_ns, total_follows);
 }
 
 static void report_totals(struct run *run)
 {
-	for (size_t i = 0; i < run->env->nr_sinks; i++)
-		report__total(run->env, &run->attached, i, run->summary.start_ns, run->now_ns);
+	report__totals(run->env, &run->attached, UINT64_MAX, run->summary.start_ns, run->now_ns);
 }
 
 /* 0, or the errno of the first one that can't be written to. */

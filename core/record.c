@@ -26,10 +26,10 @@
 #include "zone.h"
 
 enum {
-	LEVEL = 3,		   /* of zstd */
-	EVENTS_ROOM = 1 << 20,	   /* bytes of single events that wait for a frame of their own */
-	FRAME_ROOM = 64 << 20,	   /* an interval that is larger than that is in several frames */
-	EVENTS_NS = NSEC_PER_SEC,  /* and so long they wait at most while others come */
+	LEVEL = 3,		  /* of zstd */
+	EVENTS_ROOM = 1 << 20,	  /* bytes of single events that wait for a frame of their own */
+	FRAME_ROOM = 64 << 20,	  /* an interval that is larger than that is in several frames */
+	EVENTS_NS = NSEC_PER_SEC, /* and so long they wait at most while others come */
 };
 
 /* A name that stands for another one. */
@@ -43,12 +43,12 @@ struct recorder {
 	struct sink *sink;
 	int fds[RECORDING_SEGMENTS];
 	size_t nr_fds, current;
-	off_t written;		/* of the current file, in whole frames */
+	off_t written; /* of the current file, in whole frames */
 	ZSTD_CCtx *packer;
 	char *packed;
 	size_t packed_room;
-	struct buf head;	/* the first line of each file */
-	struct buf frame;	/* lines of the next frame */
+	struct buf head;  /* the first line of each file */
+	struct buf frame; /* lines of the next frame */
 	struct buf line, mended;
 	uint64_t frame_since_ns;
 	bool in_window, has_offset, failed;
@@ -71,8 +71,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct mask *)a)->name, ((const struct mask *)b)->name);
 }
 
-static const char *mask_of(struct recorder *r, const char *name, const char *what,
-			   unsigned int *nr)
+static const char *mask_of(struct recorder *r, const char *name, const char *what, unsigned int *nr)
 {
 	struct mask key = { .name = (char *)name }, **node = tfind(&key, &r->masks, by_name);
 	struct mask *mask;
@@ -116,9 +115,10 @@ static void mask_member(struct recorder *r, struct json_object *obj, const char 
 {
 	static const char *const vms[] = { "vm" };
 	static const char *const names[] = { "comm", "name", "hostname" };
-	static const char *const secrets[] = { "vmm",	     "uuid",	"libvirt_name",
-					       "kube_namespace", "kube_vmi", "pod_uid",
-					       "cgroup",     "options" };
+	static const char *const secrets[] = { "vmm",	       "uuid",
+					       "libvirt_name", "kube_namespace",
+					       "kube_vmi",     "pod_uid",
+					       "cgroup",       "options" };
 	const char *text = json_object_get_string(value);
 
 	for (size_t i = 0; i < sizeof(vms) / sizeof(*vms); i++)
@@ -293,8 +293,8 @@ static void put_string(struct buf *line, const char *s)
 
 static void put_object(struct buf *line, struct json_object *obj)
 {
-	buf__puts(line, json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN |
-								 JSON_C_TO_STRING_NOSLASHESCAPE));
+	buf__puts(line, json_object_to_json_string_ext(
+				obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 static void put_masked(struct recorder *r, struct json_object *obj)
@@ -392,7 +392,8 @@ static bool is_nothing(const struct column *col, const struct row *row)
 
 	switch (col->type) {
 	case COL_TIMES:
-		return !((const struct times *)cell)->count && !((const struct times *)cell)->total_ns;
+		return !((const struct times *)cell)->count &&
+		       !((const struct times *)cell)->total_ns;
 	case COL_TALLY:
 		return !((const struct tally *)cell)->nr;
 	case COL_BITS:
@@ -630,11 +631,11 @@ static void record_end(struct output *out)
 static const char *type_name(const struct column *col)
 {
 	static const char *const names[] = {
-		[COL_STRING] = "string",   [COL_U32] = "u32",	    [COL_U64] = "u64",
-		[COL_HEX] = "hex",	   [COL_NSEC] = "ns",	    [COL_PERCENT] = "percent",
-		[COL_DOUBLE] = "double",   [COL_BOOL] = "bool",	    [COL_STRINGS] = "strings",
-		[COL_S64] = "s64",	   [COL_OBJECT] = "object", [COL_TIMES] = "times",
-		[COL_TALLY] = "tally",	   [COL_BITS] = "bits",
+		[COL_STRING] = "string", [COL_U32] = "u32",	  [COL_U64] = "u64",
+		[COL_HEX] = "hex",	 [COL_NSEC] = "ns",	  [COL_PERCENT] = "percent",
+		[COL_DOUBLE] = "double", [COL_BOOL] = "bool",	  [COL_STRINGS] = "strings",
+		[COL_S64] = "s64",	 [COL_OBJECT] = "object", [COL_TIMES] = "times",
+		[COL_TALLY] = "tally",	 [COL_BITS] = "bits",
 	};
 
 	return names[col->type];
@@ -682,9 +683,8 @@ static struct json_object *monitor_object(const struct recorder *r, const struct
 
 	json_object_object_add(obj, "name", json_object_new_string(m->name));
 	json_object_object_add(obj, "options", options_array(chosen));
-	json_object_object_add(
-		obj, "events",
-		json_object_new_boolean(events__are_shown(r->options.env, m)));
+	json_object_object_add(obj, "events",
+			       json_object_new_boolean(events__are_shown(r->options.env, m)));
 	for (unsigned int view = 0; m->views[view].title; view++)
 		json_object_object_add(tables, m->views[view].name, columns_object(m, view));
 	json_object_object_add(obj, "tables", tables);
@@ -700,8 +700,9 @@ static void put_head(struct recorder *r, struct json_object *start)
 	for (size_t i = 0; i < r->options.nr_chosen; i++)
 		json_object_array_add(monitors, monitor_object(r, &r->options.chosen[i]));
 	zone__read(zone);
-	buf__printf(&r->line, "{\"recording\":%d,\"segments\":%zu,\"masked\":%s,\"zone\":",
-		    RECORDING_VERSION, r->nr_fds, r->options.mask ? "true" : "false");
+	buf__printf(&r->line,
+		    "{\"recording\":%d,\"segments\":%zu,\"masked\":%s,\"zone\":", RECORDING_VERSION,
+		    r->nr_fds, r->options.mask ? "true" : "false");
 	buf__json_string(&r->line, zone);
 	put_key(&r->line, "monitors", false);
 	put_object(&r->line, monitors);

@@ -56,8 +56,7 @@ struct recording {
 static bool damaged(struct recording *rec, const char *what)
 {
 	if (!rec->why[0])
-		snprintf(rec->why, sizeof(rec->why),
-			 "%s; what is before that was read", what);
+		snprintf(rec->why, sizeof(rec->why), "%s; what is before that was read", what);
 	return false;
 }
 
@@ -283,8 +282,7 @@ static bool read_bits(uint64_t *bits, size_t size, struct json_object *array)
 }
 
 /* One column of a row has strings at most. */
-static bool read_strings(struct recording *rec, const char *const **cell,
-			 struct json_object *array)
+static bool read_strings(struct recording *rec, const char *const **cell, struct json_object *array)
 {
 	size_t nr = json_object_array_length(array);
 
@@ -371,9 +369,8 @@ static bool read_array(struct recording *rec, const struct column *col, void *ce
 static const char *text_of(struct recording *rec, const struct column *col,
 			   struct json_object *value)
 {
-	const char *text = json_object_is_type(value, json_type_string) ?
-				   json_object_get_string(value) :
-				   NULL;
+	const char *text =
+		json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
 
 	return col->role == ROLE_LABEL ? text : keep_text(rec, text);
 }
@@ -557,8 +554,7 @@ static void set_options(struct recorded_monitor *to, struct json_object *options
 		name = json_object_get_string(json_object_array_get_idx(option, 0));
 		arg = json_object_get_string(json_object_array_get_idx(option, 1));
 		for (; o && o->name && name; o++)
-			if (!strcmp(o->name, name) && (!o->arg == !arg) &&
-			    o->set(&to->config, arg))
+			if (!strcmp(o->name, name) && (!o->arg == !arg) && o->set(&to->config, arg))
 				memset(&to->config, 0, sizeof(to->config));
 	}
 }
@@ -570,8 +566,7 @@ static bool add_monitor(struct recording *rec, struct json_object *obj,
 			   *tables = json_object_object_get(obj, "tables");
 	struct recorded_monitor *to = &rec->head.monitors[rec->head.nr_monitors];
 
-	if (!json_object_is_type(tables, json_type_object) ||
-	    rec->head.nr_monitors == MAX_MONITORS)
+	if (!json_object_is_type(tables, json_type_object) || rec->head.nr_monitors == MAX_MONITORS)
 		return damaged(rec, "its first line is no recording's");
 	to->monitor = find_monitor(monitors, nr, get_string(obj, "name"));
 	if (!to->monitor)

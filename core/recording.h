@@ -21,7 +21,8 @@ struct recorded_table {
 	const char *name;
 	size_t monitor;	   /* among the recording's */
 	unsigned int view; /* of it */
-	struct row *nothing; /* what a row is where nothing is said: zeros, absent what the file lacks */
+	struct row *
+		nothing; /* what a row is where nothing is said: zeros, absent what the file lacks */
 };
 
 /* A monitor that was running. */
@@ -48,13 +49,13 @@ struct recording_head {
 };
 
 enum recorded {
-	RECORDED_END,	  /* of the file; recording__why() has a sentence if it is damaged there */
-	RECORDED_OBJECT,  /* of the output: a VM, the summary */
-	RECORDED_WINDOW,  /* an interval, or the run, begins: its samples and lists follow */
+	RECORDED_END,	 /* of the file; recording__why() has a sentence if it is damaged there */
+	RECORDED_OBJECT, /* of the output: a VM, the summary */
+	RECORDED_WINDOW, /* an interval, or the run, begins: its samples and lists follow */
 	RECORDED_WINDOW_END,
-	RECORDED_SAMPLE,  /* one row of what the store had grown by */
-	RECORDED_EVENT,	  /* a single event */
-	RECORDED_LIST,	  /* a row of a list: in a window of the run */
+	RECORDED_SAMPLE, /* one row of what the store had grown by */
+	RECORDED_EVENT,	 /* a single event */
+	RECORDED_LIST,	 /* a row of a list: in a window of the run */
 };
 
 /* What was read; pointers are good until the next one. */
@@ -63,7 +64,7 @@ struct recorded_line {
 	const struct recorded_table *table;
 	struct row *row; /* may be changed; strings of gauges stay as long as the recording */
 	struct json_object *more, *object;
-	enum scope scope;	/* of a window */
+	enum scope scope; /* of a window */
 	uint64_t since_ns, now_ns;
 	int64_t real_offset_ns; /* the last one that was said */
 };

@@ -26,7 +26,7 @@ enum { MAX_FILES = 1024, KEEP_VMS = 10000 };
 struct source {
 	struct recording *rec;
 	const struct recording_head *head;
-	char *path; /* of a further segment; else NULL */
+	char *path;	  /* of a further segment; else NULL */
 	int64_t shift_ns; /* from its clock to that of the first file */
 	uint64_t at_ns;	  /* the end of its last interval, by that clock */
 	bool ended;
@@ -147,8 +147,7 @@ static bool was_attached(const struct monitor *m, struct json_object *hooks)
 		return true;
 	for (size_t i = 0; i < json_object_array_length(hooks); i++) {
 		struct json_object *hook = json_object_array_get_idx(hooks, i);
-		const char *name =
-			json_object_get_string(json_object_object_get(hook, "monitor"));
+		const char *name = json_object_get_string(json_object_object_get(hook, "monitor"));
 
 		if (name && !strcmp(name, m->name))
 			return true;
@@ -218,8 +217,8 @@ static bool same_run(const struct recording_head *a, const struct recording_head
 }
 
 /* PATH.1 and so on, as far as they are of the same run; one that is being made is empty. */
-static void add_segments(struct replay *r, const char *path,
-			 const struct monitor *const *monitors, size_t nr_monitors)
+static void add_segments(struct replay *r, const char *path, const struct monitor *const *monitors,
+			 size_t nr_monitors)
 {
 	const struct recording_head *head = r->sources[r->nr_sources - 1].head;
 	char name[4096];
@@ -270,8 +269,8 @@ struct replay *replay__open(const char *const *paths, size_t nr,
 	for (size_t i = 0; ok && i < r->nr_sources; i++) {
 		struct source *source = &r->sources[i];
 
-		source->shift_ns = source->head->real_offset_ns -
-				   r->sources[0].head->real_offset_ns;
+		source->shift_ns =
+			source->head->real_offset_ns - r->sources[0].head->real_offset_ns;
 		source->at_ns = source->head->start_ns + source->shift_ns;
 		ok = r->attachments && add_attachments(r, source);
 	}
@@ -520,7 +519,7 @@ static uint64_t bucket_of(const struct replay *r, uint64_t since_ns, uint64_t no
 static int64_t offset_of(const struct replay *r, const struct recorded_line *line)
 {
 	return r->nr_sources == 1 && line->real_offset_ns ? line->real_offset_ns :
-							     r->sources[0].head->real_offset_ns;
+							    r->sources[0].head->real_offset_ns;
 }
 
 /* What was there before it is shown first, if it is of another interval. */
@@ -706,7 +705,8 @@ static void read_source(struct replay *r, struct source *source)
 		uint64_t since_ns = line->since_ns + source->shift_ns,
 			 now_ns = line->now_ns + source->shift_ns;
 
-		if (r->is_complete && line->what != RECORDED_WINDOW && line->what != RECORDED_OBJECT)
+		if (r->is_complete && line->what != RECORDED_WINDOW &&
+		    line->what != RECORDED_OBJECT)
 			show_interval(r, false);
 		switch (line->what) {
 		case RECORDED_END:

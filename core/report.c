@@ -266,12 +266,8 @@ void report__open(struct report *r, struct attach_env *env, const struct attachm
 
 void report__write_until(struct report *r, size_t end)
 {
-	uint64_t read_ns = clock__ns();
-
-	for (; r->next < end; r->next++) {
+	for (; r->next < end; r->next++)
 		write_attachment(r->attached->list[r->next], r->sink, &r->window, r->lines);
-		keep_up(r->attached, &read_ns);
-	}
 }
 
 void report__close(struct report *r)
@@ -280,34 +276,63 @@ void report__close(struct report *r)
 	output__end_window(r->window.out);
 }
 
-static void write_all(struct attach_env *env, const struct attachments *attached, size_t sink,
-		      enum scope scope, uint64_t since_ns, uint64_t now_ns, bool total_follows)
+static struct window window_of(const struct sink *sink, enum scope scope, uint64_t since_ns,
+			       uint64_t now_ns, bool total_follows)
 {
-	const struct window window = {
-		.out = env->sinks[sink].out,
-		.selection = sink__selection(&env->sinks[sink]),
+	return (struct window){
+		.out = sink->out,
+		.selection = sink__selection(sink),
 		.scope = scope,
 		.since_ns = since_ns,
 		.now_ns = now_ns,
 		.total_follows = total_follows,
 	};
-	struct report r;
-
-	report__open(&r, env, attached, sink, &window);
-	report__close(&r);
 }
 
-void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,
-		      uint64_t now_ns, bool total_follows)
+static void write_together(const struct attachments *attached, struct report *reports, size_t nr)
 {
-	struct sink *to = &env->sinks[sink];
+	uint64_t read_ns = clock__ns();
 
-	write_all(env, attached, sink, SCOPE_INTERVAL, to->since_ns, now_ns, total_follows);
-	to->since_ns = now_ns;
+	for (size_t i = 0; i < attached->nr; i++) {
+		for (size_t j = 0; j < nr; j++)
+			report__write_until(&reports[j], i + 1);
+		keep_up(attached, &read_ns);
+	}
+	for (size_t j = 0; j < nr; j++)
+		report__close(&reports[j]);
 }
 
-void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,
-		   uint64_t start_ns, uint64_t now_ns)
+void report__intervals(struct attach_env *env, const struct attachments *attached, uint64_t sinks,
+		       uint64_t now_ns, uint64_t total_follows)
 {
-	write_all(env, attached, sink, SCOPE_TOTAL, start_ns, now_ns, false);
+	struct report reports[MAX_SINKS];
+	size_t nr = 0;
+
+	for (size_t i = 0; i < env->nr_sinks; i++) {
+		struct sink *to = &env->sinks[i];
+		const struct window window =
+			window_of(to, SCOPE_INTERVAL, to->since_ns, now_ns, total_follows >> i & 1);
+
+		if (!(sinks >> i & 1))
+			continue;
+		report__open(&reports[nr++], env, attached, i, &window);
+		to->since_ns = now_ns;
+	}
+	write_together(attached, reports, nr);
+}
+
+void report__totals(struct attach_env *env, const struct attachments *attached, uint64_t sinks,
+		    uint64_t start_ns, uint64_t now_ns)
+{
+	struct report reports[MAX_SINKS];
+	size_t nr = 0;
+
+	for (size_t i = 0; i < env->nr_sinks; i++) {
+		const struct window window =
+			window_of(&env->sinks[i], SCOPE_TOTAL, start_ns, now_ns, false);
+
+		if (sinks >> i & 1)
+			report__open(&reports[nr++], env, attached, i, &window);
+	}
+	write_together(attached, reports, nr);
 }

@@ -37,15 +37,16 @@ void report__events(const struct attachments *attached);
 uint64_t report__look(struct attach_env *env, const struct attachments *attached);
 
 /*
- * Gives a sink the interval that ends now: what has grown since its last one.
- * total_follows: it is all of the run, whose total is next.
+ * Gives sinks (a mask of 1 << index) the interval that ends now: what has grown since their last
+ * one. total_follows (a mask): it is all of the run, whose total is next. All are given one
+ * monitor after the other, so events that come meanwhile are at the same place in all.
  */
-void report__interval(struct attach_env *env, const struct attachments *attached, size_t sink,
-		      uint64_t now_ns, bool total_follows);
+void report__intervals(struct attach_env *env, const struct attachments *attached, uint64_t sinks,
+		       uint64_t now_ns, uint64_t total_follows);
 
-/* Gives it all there is since start_ns, and the lists of the run. */
-void report__total(struct attach_env *env, const struct attachments *attached, size_t sink,
-		   uint64_t start_ns, uint64_t now_ns);
+/* Gives them all there is since start_ns, and the lists of the run. */
+void report__totals(struct attach_env *env, const struct attachments *attached, uint64_t sinks,
+		    uint64_t start_ns, uint64_t now_ns);
 
 /* The same in parts, between which somebody else may write to the sink. */
 struct report {

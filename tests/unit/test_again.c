@@ -100,7 +100,7 @@ static void end(struct run *run)
 	uint64_t now_ns = report__look(&run->env, &run->attached);
 	struct attachment *at = run->attached.list[--run->attached.nr];
 
-	report__total(&run->env, &(struct attachments){ .list = { at }, .nr = 1 }, 0, 0, now_ns);
+	report__totals(&run->env, &(struct attachments){ .list = { at }, .nr = 1 }, 1, 0, now_ns);
 	output__flush(run->sink.out);
 	attach__close(at);
 }

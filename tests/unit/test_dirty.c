@@ -121,7 +121,7 @@ static void look(struct marked *m)
 	dirty_pages__look(&m->pages, m->regions);
 }
 
-/* What report__interval() does. */
+/* What report__intervals() does. */
 static void show(struct marked *m, size_t sink)
 {
 	m->sinks[sink].since_ns = m->now_ns;

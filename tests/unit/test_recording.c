@@ -616,9 +616,10 @@ static void test_hostile_rows(void **state)
 		bool damaged = false;
 		const char *head_end = strchr(older, '\n');
 
-		assert_true(asprintf(&text, "%.*s\n{\"window\":\"interval\",\"since_ns\":5,"
-					    "\"now_ns\":10}\n{\"table\":\"PROBE\",\"rows\":[%s]}\n"
-					    "{\"window\":\"end\"}\n",
+		assert_true(asprintf(&text,
+				     "%.*s\n{\"window\":\"interval\",\"since_ns\":5,"
+				     "\"now_ns\":10}\n{\"table\":\"PROBE\",\"rows\":[%s]}\n"
+				     "{\"window\":\"end\"}\n",
 				     (int)(head_end - older), older, rows[i]) > 0);
 		write_file(path, text, strlen(text));
 		free(text);

@@ -131,10 +131,12 @@ static void test_two_runs(void **state)
 		for (int i = 0; i < RUNS; i++) {
 			uint64_t now_ns = report__look(&runs[i].env, &runs[i].attached);
 
-			report__interval(&runs[i].env, &runs[i].attached, 0, now_ns, false);
+			report__intervals(&runs[i].env, &runs[i].attached, 1 << 0, now_ns, 0);
 			if (t == TIMES - 1)
-				report__interval(&runs[i].env, &runs[i].attached, 1, now_ns, false);
-			report__total(&runs[i].env, &runs[i].attached, 0, runs[i].start_ns, now_ns);
+				report__intervals(&runs[i].env, &runs[i].attached, 1 << 1, now_ns,
+						  0);
+			report__totals(&runs[i].env, &runs[i].attached, 1 << 0, runs[i].start_ns,
+				       now_ns);
 		}
 	}
 	for (int i = 0; i < RUNS; i++) {
