@@ -67,9 +67,13 @@ struct replay {
 	int64_t real_offset_ns;
 	bool has_first;
 
-	/* The run's end, as its own recorder saw it. */
-	bool in_total, shows_total, total_is_shown;
+	/*
+	 * What is being shown in parts: the run's end, as its own recorder saw it, or an interval
+	 * with events that came while it was written.
+	 */
+	bool shows_total, shows_interval, total_is_shown;
 	struct report report;
+	size_t last_place;		      /* the attachment that the last sample was of */
 	const struct attachment *open_events; /* whose section of single events is open */
 	unsigned int open_view;
 	struct json_object *summaries;
@@ -557,6 +561,7 @@ static void add_sample(struct replay *r, const struct source *source,
 
 	if (!at || !take_over(r, source, line->row))
 		return;
+	r->last_place = source->places[line->table->monitor];
 	if (at->monitor->load)
 		at->monitor->load(at, line->row, line->more);
 	if (!samples__add(at->samples, line->table->view, line->row))
@@ -625,6 +630,41 @@ static void end_total(struct replay *r)
 	report__close(&r->report);
 	r->shows_total = false;
 	r->total_is_shown = true;
+}
+
+/* The tables that were written before it come first. */
+static void show_in_interval(struct replay *r, const struct source *source,
+			     const struct recorded_line *line)
+{
+	if (!r->shows_interval) {
+		const struct window window = {
+			.out = r->sink->out,
+			.selection = sink__selection(r->sink),
+			.scope = SCOPE_INTERVAL,
+			.since_ns = r->since_ns,
+			.now_ns = r->now_ns,
+		};
+
+		close_events(r);
+		clock__set_real_offset(r->real_offset_ns);
+		report__open(&r->report, &r->env, &r->attached, 0, &window);
+		r->shows_interval = true;
+	}
+	if (r->report.next <= r->last_place && r->has_samples) {
+		close_events(r);
+		report__write_until(&r->report, r->last_place + 1);
+	}
+	show_row(r, source, line, SCOPE_EVENT);
+}
+
+static void end_interval(struct replay *r)
+{
+	r->is_complete = !r->interval_ns;
+	if (!r->shows_interval)
+		return;
+	close_events(r);
+	report__close(&r->report);
+	r->shows_interval = r->has_samples = r->is_complete = false;
 }
 
 /* Tables before the row's, and its monitor's own, come first. */
@@ -698,7 +738,7 @@ static void end_source(struct source *source)
 /* Up to the end of its next interval, or its own. */
 static void read_source(struct replay *r, struct source *source)
 {
-	bool wanted = false, total = false;
+	bool wanted = false, total = false, in_window = false;
 
 	for (;;) {
 		const struct recorded_line *line = recording__next(source->rec);
@@ -710,6 +750,9 @@ static void read_source(struct replay *r, struct source *source)
 			show_interval(r, false);
 		switch (line->what) {
 		case RECORDED_END:
+			/* An interval that is not whole is left out. */
+			if (in_window && wanted && !total && !r->interval_ns)
+				r->has_samples = false;
 			end_source(source);
 			return;
 		case RECORDED_OBJECT:
@@ -727,6 +770,8 @@ static void read_source(struct replay *r, struct source *source)
 				begin_total(r, line);
 			else if (wanted)
 				begin_window(r, line, since_ns, now_ns);
+			in_window = true;
+			r->last_place = 0;
 			break;
 		case RECORDED_SAMPLE:
 			if (wanted)
@@ -737,15 +782,19 @@ static void read_source(struct replay *r, struct source *source)
 			if (total && wanted)
 				show_in_total(r, source, line);
 			else if (line->what == RECORDED_EVENT && r->options->events &&
-				 is_asked_for(r, source, line->row->ts_ns, line->row->ts_ns))
-				show_row(r, source, line, SCOPE_EVENT);
+				 is_asked_for(r, source, line->row->ts_ns, line->row->ts_ns)) {
+				if (in_window && wanted && !r->interval_ns)
+					show_in_interval(r, source, line);
+				else
+					show_row(r, source, line, SCOPE_EVENT);
+			}
 			break;
 		case RECORDED_WINDOW_END:
 			source->at_ns = now_ns;
 			if (total && wanted)
 				end_total(r);
 			else if (wanted)
-				r->is_complete = !r->interval_ns;
+				end_interval(r);
 			return;
 		}
 	}
@@ -828,6 +877,8 @@ int replay__run(struct replay *r, const struct replay_options *options, struct s
 		return -err;
 	if (r->shows_total)
 		end_total(r);
+	if (r->shows_interval)
+		end_interval(r);
 	if (!r->total_is_shown) {
 		show_interval(r, true);
 		if (r->has_first)
