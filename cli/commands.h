@@ -19,6 +19,9 @@ extern const struct column list_columns[];
 int watch__check(struct options *opts);
 int watch__run(const struct options *opts);
 
+/* Rows of that view are single events. */
+bool is_of_events(const struct monitor *m, unsigned int view);
+
 /* What the words do, for --check and --list: each returns the exit code. */
 int check__run(const struct options *opts);
 int list__run(const struct options *opts);

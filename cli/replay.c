@@ -115,8 +115,7 @@ static int choose_tables(struct options *opts, const struct replay *r, const str
 		nr = tables__add(refs, nr, m->views, m->columns);
 		for (size_t j = first; j < nr; j++) {
 			unsigned int view = refs[j].view - m->views;
-			bool of_events = m->event && (view == m->event_view ||
-						      (m->slow_view && view == m->slow_view));
+			bool of_events = is_of_events(m, view);
 
 			if (of_events && !replay__had_events(r, m))
 				refs[j].without = "is of single events, and none were recorded";

@@ -156,8 +156,10 @@ static int no_monitor(const struct options *opts)
 	return usage_error("choose at least one monitor: %s", *names ? names : "there is none");
 }
 
-static bool is_of_events(const struct monitor *m, unsigned int view)
+bool is_of_events(const struct monitor *m, unsigned int view)
 {
+	if (!m->event)
+		return false;
 	return m->slow_view && view == m->slow_view ? true : !m->only_slow && view == m->event_view;
 }
 
@@ -195,7 +197,7 @@ static int choose_tables(struct options *opts)
 
 		nr = tables__add(refs, nr, m->views, m->columns);
 		for (size_t j = first; j < nr; j++) {
-			if (m->event && is_of_events(m, refs[j].view - m->views))
+			if (is_of_events(m, refs[j].view - m->views))
 				refs[j].without = without_events(&env, m, refs[j].view - m->views);
 			else if (m->without)
 				refs[j].without =
