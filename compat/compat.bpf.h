@@ -18,6 +18,13 @@
 enum { ISA_VMX = 1, ISA_SVM = 2 };
 
 /*
+ * What a program on a classic tracepoint returns: trace_call_bpf() in
+ * kernel/trace/bpf_trace.c. An event for which one of them returns 0 is taken from all
+ * perf events that others have on it, as perf's.
+ */
+enum { LEAVE_TO_PERF = 1 };
+
+/*
  * kvm_exit's arguments. Until 5.15: (u32 reason, vcpu, u32 isa); then
  * (vcpu, u32 isa) (0a62a0319abb "KVM: x86: Get exit_reason as part of kvm_x86_ops.get_exit_info").
  * A reason never has the highest bit and a kernel pointer always does.

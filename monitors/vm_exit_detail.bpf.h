@@ -237,7 +237,9 @@ static __noinline int leave_detail(struct exit_state *state, u32 slot, u32 reaso
 	SEC("?tp/kvm/" #_event)                        \
 	int _name(struct _fields *ctx)                 \
 	{                                              \
-		return task_chosen() ? _call : 0;      \
+		if (task_chosen())                     \
+			_call;                         \
+		return LEAVE_TO_PERF;                  \
 	}
 
 /* kvm_msr(u32 write, u32 ecx, ...) of kvm_emulate_rdmsr(), kvm_emulate_wrmsr(), the fast path. */
@@ -375,7 +377,9 @@ int xen_hypercall_tracepoint(void *ctx)
 	u64 nr = 0;
 
 	bpf_probe_read_kernel(&nr, sizeof(nr), ctx + xen_nr_at);
-	return task_chosen() ? note_hypercall(HYPERCALL_XEN, nr) : 0;
+	if (task_chosen())
+		note_hypercall(HYPERCALL_XEN, nr);
+	return LEAVE_TO_PERF;
 }
 
 /*

@@ -194,9 +194,23 @@ needs_host_time() {
 	return 1
 }
 
+# needs_perf NAME...: has one of these cases "# perf" on a line?
+needs_perf() {
+	local name
+	for name; do grep -qx '# perf' "tests/cases/$name.sh" && return; done
+	return 1
+}
+
+# perf_directory GROUP: where perf of the machine's suite is, with its libraries; fetched when it is not there yet.
+perf_directory() (
+	# shellcheck source=bench/peers.sh
+	. "$top/tests/bench/peers.sh"
+	peer_tree "$1" linux-perf perf && printf '%s\n' "$peer_directory"
+)
+
 # launch GROUP NAME...: become the process that prints the group's TAP.
 launch() {
-	local group=$1 planned
+	local group=$1 planned perf
 	shift
 	# What the cases ask for with `planned`: a line of words.
 	planned=$(plan_of "$group" | tr '\n' ' ')
@@ -220,6 +234,7 @@ launch() {
 	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
 	if needs_linux_guest "$@"; then files+=(--qemu); fi
 	if [[ $group == *-svm ]] && needs_host_time "$@"; then files+=(--host-time); fi
+	if needs_perf "$@" && perf=$(perf_directory "$group"); then files+=(--tree="$perf:/peers/perf"); fi
 	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
 }
 
