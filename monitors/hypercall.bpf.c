@@ -15,8 +15,6 @@
 #include "../bpf/stat.bpf.h"
 #include "hypercall.h"
 
-#define EFER_LMA (1 << 10)
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -81,7 +79,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	if (!state)
 		return 0;
 	seen->total = BPF_CORE_READ(vcpu, stat.hypercalls);
-	seen->long_mode = !!(BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA);
+	seen->long_mode = vcpu_in_long_mode(vcpu);
 	if (seen->abi == HYPERCALL_KVM && !seen->long_mode) {
 		/* KVM takes the lower halves too, after the tracepoint. */
 		seen->nr = (u32)seen->nr;

@@ -13,8 +13,6 @@
 #include "../bpf/hooks.bpf.h"
 #include "../decode/hypercall_abi.h"
 
-#define EFER_LMA (1 << 10)
-
 /* --detail; and how many records details may take beyond those that each vCPU has for sure. */
 const volatile bool details;
 const volatile __u32 max_extra;
@@ -345,7 +343,7 @@ static __noinline int note_kvm_hypercall(u64 nr)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	if (vcpu && !(BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA))
+	if (vcpu && !vcpu_in_long_mode(vcpu))
 		nr = (u32)nr;
 	return note_hypercall(HYPERCALL_KVM, nr);
 }
