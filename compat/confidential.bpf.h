@@ -22,7 +22,10 @@ struct kvm_svm {
 	struct kvm_sev_info sev_info;
 };
 
-/* Since 6.8 (89ea60c2c7b5 "KVM: x86: Add support for "protected VMs" that can utilize private memory"). */
+/*
+ * Since 6.8 (89ea60c2c7b5 "KVM: x86: Add support for "protected VMs" that can utilize
+ * private memory").
+ */
 struct kvm_arch___type {
 	unsigned long vm_type;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* kvm_confidential() of a VM that is none: bytes in which only what it reads is set, where this kernel has it. */
+/* kvm_confidential() of bytes in which only what it reads is set, where this kernel has it. */
 #include "../../compat/confidential.bpf.h"
 
 enum { LEAST_SIZE = 1 << 17 };
@@ -17,7 +17,7 @@ struct {
 
 volatile __u32 found, has_sev, has_features, has_type;
 
-/* Not an offset in the instruction that writes: libbpf would want that to be as wide as the field. */
+/* Not in the instruction that writes: libbpf would want that to be as wide as the field. */
 #define SET(_field, _value)                             \
 	({                                              \
 		u64 at = bpf_core_field_offset(_field); \

@@ -87,10 +87,8 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ordinary),
-		cmocka_unit_test(test_without_type),
-		cmocka_unit_test(test_types),
-		cmocka_unit_test(test_of_another_vendor),
+		cmocka_unit_test(test_ordinary), cmocka_unit_test(test_without_type),
+		cmocka_unit_test(test_types),	 cmocka_unit_test(test_of_another_vendor),
 		cmocka_unit_test(test_numbers),
 	};
 
