@@ -35,7 +35,8 @@
 		struct _fields args = {};                            \
                                                                      \
 		bpf_probe_read_kernel(&args, sizeof(args), ctx + 8); \
-		return _call;                                        \
+		_call;                                               \
+		return LEAVE_TO_PERF;                                \
 	}
 
 #endif

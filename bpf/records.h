@@ -47,13 +47,14 @@ struct vcpu_info {
 	__u32 tgid;
 	__u32 tid;
 	__u32 vcpu_id;
-	__u32 state;	/* enum vcpu_state; written last */
-	__u64 exits;	/* KVM's own count when last seen: one that falls means a new vCPU */
-	char comm[16];	/* of the VMM's process: a name when /proc is too late */
-	__u64 file;	/* struct file * of the vCPU's descriptor; 0: not seen yet */
-	__u64 thread;	/* struct task_struct * */
-	__u64 leader;	/* the process's */
-	__u64 since_ns; /* start_boottime of the thread */
+	__u32 state;	    /* enum vcpu_state; written last */
+	__u64 exits;	    /* KVM's own count when last seen: one that falls means a new vCPU */
+	char comm[16];	    /* of the VMM's process: a name when /proc is too late */
+	__u64 file;	    /* struct file * of the vCPU's descriptor; 0: not seen yet */
+	__u64 thread;	    /* struct task_struct * */
+	__u64 leader;	    /* the process's */
+	__u64 since_ns;	    /* start_boottime of the thread */
+	__u32 confidential; /* compat/confidential.h, of its VM */
 } __attribute__((aligned(64)));
 
 enum vcpu_state {
@@ -152,7 +153,9 @@ struct vcpu_entry {
 	__u32 tgid;
 	__u32 tid; /* the thread that last ran it, 0: none yet */
 	__u32 vcpu_id;
-	__u32 nth; /* user space's: in the order of the iterator */
+	__u32 nth;	    /* user space's: in the order of the iterator */
+	__u32 confidential; /* compat/confidential.h, of the VM */
+	__u32 pad;
 };
 
 #endif

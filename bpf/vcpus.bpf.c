@@ -24,6 +24,7 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 	entry.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	entry.tgid = task->tgid;
 	entry.vcpu_id = ENTRY_OF_VM;
+	entry.confidential = kvm_confidential(kvm);
 	if (vcpu) {
 		entry.exits = BPF_CORE_READ(vcpu, stat.exits);
 		entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);

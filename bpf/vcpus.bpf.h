@@ -16,6 +16,7 @@
 #define KVM_WATCHER_VCPUS_BPF_H
 
 #include "../compat/compat.bpf.h"
+#include "../compat/confidential.bpf.h"
 #include "records.h"
 #include "table.bpf.h"
 
@@ -107,6 +108,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	info->thread = (u64)task;
 	info->since_ns = BPF_CORE_READ(task, start_boottime);
 	info->leader = (u64)leader;
+	info->confidential = kvm_confidential((void *)info->kvm);
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
 		return slot;

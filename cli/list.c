@@ -8,6 +8,7 @@
 
 #include "../compat/host.h"
 #include "../core/clock.h"
+#include "../core/confidential.h"
 #include "../core/log.h"
 #include "../core/summary.h"
 #include "../core/vcpus.h"
@@ -22,6 +23,7 @@ struct list_row {
 	struct row row;
 	const char *kind;
 	const char *vmm;
+	const char *confidential;
 	const char *vmm_version;
 	const char *uuid;
 	const char *libvirt_name;
@@ -49,6 +51,9 @@ const struct column list_columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "vm or vcpu"),
 	COL(vmm, "VMM", COL_STRING, ROLE_LABEL, .views = IN_VMS, .help = "what runs it"),
 	COL(vcpus, "VCPUS", COL_U32, ROLE_GAUGE, .views = IN_VMS, .help = "vCPU descriptors"),
+	COL(confidential, "CONFIDENTIAL", COL_STRING, ROLE_LABEL, .views = IN_VMS,
+	    .drop = DROP_FIRST,
+	    .help = "sev, sev-es, sev-snp or tdx; absent: the VM hides nothing"),
 	COL(memory_bytes, NULL, COL_U64, ROLE_GAUGE, .views = IN_VMS, .flags = COL_DATA_ONLY,
 	    .help = "guest memory: KVM's memory slots"),
 	COL(rss_bytes, NULL, COL_U64, ROLE_GAUGE, .views = IN_VMS, .flags = COL_DATA_ONLY,
@@ -82,6 +87,7 @@ struct listed_vm {
 	uint64_t kvm; /* 0: the kernel was not asked */
 	uint64_t mem_pages;
 	uint32_t vcpus;
+	uint32_t confidential;
 	char id[VM_ID_LEN];
 	char label[VM_NAME_LEN + 16]; /* "#2" etc. behind the name, as the monitors label them */
 };
@@ -133,6 +139,7 @@ static int list_process(struct listed *list, const struct vm *process, bool know
 			return -ENOMEM;
 		vm->kvm = entries[i].kvm;
 		vm->mem_pages = entries[i].mem_pages;
+		vm->confidential = entries[i].confidential;
 		vm->vcpus += entries[i].vcpu_id != ENTRY_OF_VM;
 	}
 	if (list->nr > first || knows)
@@ -196,6 +203,8 @@ static void write_vms(struct output *out, const struct filter *filter, const str
 			.pod_uid = or_null(who->pod_uid),
 			.cgroup = or_null(who->cgroup),
 			.vcpus = vm->vcpus,
+			.confidential =
+				confidential__name(vm->confidential, host__vendors() & VENDOR_SVM),
 			.memory_bytes = memory,
 			.memory_mib = to_mib(memory),
 			.rss_bytes = rss,

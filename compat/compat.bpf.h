@@ -18,6 +18,13 @@
 enum { ISA_VMX = 1, ISA_SVM = 2 };
 
 /*
+ * What a program on a classic tracepoint returns: trace_call_bpf() in
+ * kernel/trace/bpf_trace.c. An event for which one of them returns 0 is taken from all
+ * perf events that others have on it, as perf's.
+ */
+enum { LEAVE_TO_PERF = 1 };
+
+/*
  * kvm_exit's arguments. Until 5.15: (u32 reason, vcpu, u32 isa); then
  * (vcpu, u32 isa) (0a62a0319abb "KVM: x86: Get exit_reason as part of kvm_x86_ops.get_exit_info").
  * A reason never has the highest bit and a kernel pointer always does.
@@ -378,11 +385,29 @@ static __always_inline bool vcpu_in_guest(struct kvm_vcpu *vcpu)
 	return BPF_CORE_READ(vcpu, mode) == 1;
 }
 
+/* The guest's registers are encrypted: SEV-ES, SEV-SNP, TDX (since 5.11). */
+static __always_inline bool vcpu_hides_registers(struct kvm_vcpu *vcpu)
+{
+	return bpf_core_field_exists(vcpu->arch.guest_state_protected) &&
+	       BPF_CORE_READ(vcpu, arch.guest_state_protected);
+}
+
+/*
+ * The registers of a hypercall's caller are 64 bits wide. What a guest with encrypted ones
+ * gives the host always is: is_64_bit_hypercall() in arch/x86/kvm/x86.h.
+ */
+static __always_inline bool vcpu_in_long_mode(struct kvm_vcpu *vcpu)
+{
+	enum { EFER_LMA = 1 << 10 };
+
+	return BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA || vcpu_hides_registers(vcpu);
+}
+
 /*
  * The guest's RIP, where KVM has read it since the last exit: enum kvm_reg of
  * arch/x86/include/asm/kvm_host.h, of which 16 is VCPU_REGS_RIP (7.2: VCPU_REG_RIP, and
  * a member rip beside regs[16]; regs_avail is a bitmap there). ~0: it has not, or the
- * guest's registers are encrypted (since 5.11).
+ * guest's registers are encrypted.
  */
 static __always_inline u64 vcpu_cached_rip(struct kvm_vcpu *vcpu)
 {
@@ -391,8 +416,7 @@ static __always_inline u64 vcpu_cached_rip(struct kvm_vcpu *vcpu)
 	unsigned long rip = 0;
 	u32 available = 0;
 
-	if (bpf_core_field_exists(vcpu->arch.guest_state_protected) &&
-	    BPF_CORE_READ(vcpu, arch.guest_state_protected))
+	if (vcpu_hides_registers(vcpu))
 		return ~0ULL;
 	if (bpf_core_field_exists(vcpu->arch.regs_avail))
 		available = BPF_CORE_READ(vcpu, arch.regs_avail);

@@ -29,7 +29,7 @@ int probe_kprobe(void *ctx)
 SEC("?tp/sched/sched_process_exec")
 int probe_tracepoint(void *ctx)
 {
-	return 0;
+	return LEAVE_TO_PERF;
 }
 
 SEC("?iter/task_file")

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "map.h"
 #include "monitor.h"
+#include "tracepoint.h"
 #include "vcpus.h"
 
 /* The first reason is the one that counts: it is about the preferred hook. */
@@ -275,6 +276,8 @@ static struct bpf_link *attach_program(const struct bpf_program *prog, const str
 	/* By name: libbpf would look through all of the kernel's symbols for a pattern. */
 	if (bpf_program__expected_attach_type(prog) == BPF_TRACE_KPROBE_MULTI)
 		return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
+	if (hook->kind == HOOK_TRACEPOINT)
+		return tracepoint__attach(prog);
 	return hook->kind == HOOK_KPROBE ? attach_kprobe(prog, hook) : bpf_program__attach(prog);
 }
 

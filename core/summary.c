@@ -142,7 +142,7 @@ void summary__write_start(const struct summary *s, const struct about *about)
 
 static void add_text(struct json_object *obj, const char *key, const char *text)
 {
-	json_object_object_add(obj, key, *text ? json_object_new_string(text) : NULL);
+	json_object_object_add(obj, key, text && *text ? json_object_new_string(text) : NULL);
 }
 
 static void write_vm(void *ctx, const struct vm_ref *vm)
@@ -165,6 +165,7 @@ static void write_vm(void *ctx, const struct vm_ref *vm)
 	add_text(obj, "kube_vmi", vm->who.kube_vmi);
 	add_text(obj, "pod_uid", vm->who.pod_uid);
 	add_text(obj, "cgroup", vm->who.cgroup);
+	add_text(obj, "confidential", vm->confidential);
 	output__object(sink->out, obj);
 }
 

@@ -19,6 +19,7 @@
 #include "../compat/picked_types.h"
 #include "broker.h"
 #include "clock.h"
+#include "confidential.h"
 #include "filter.h"
 #include "iter.h"
 #include "limits.h"
@@ -390,6 +391,14 @@ static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_
 	vm__write_id(vm->id, vm->tgid, vm->start_ns / NSEC_PER_TICK, vm->nth);
 }
 
+/* A VM may be seen before it is encrypted, by what tells nothing of that. */
+static void note_confidential(struct vm_ref *vm, const struct vcpu_info *info)
+{
+	if (!vm->confidential && info->confidential)
+		vm->confidential =
+			confidential__name(info->confidential, host__vendors() & VENDOR_SVM);
+}
+
 static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 {
 	struct vm_ref *vm = calloc(1, sizeof(*vm));
@@ -402,6 +411,7 @@ static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->start_ns = info->start_ns;
 	vm->leader = info->leader;
 	vm->next = v->vms;
+	note_confidential(vm, info);
 	name_vm(v->broker, vm, info);
 	v->vms = vm;
 	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label, &vm->who);
@@ -412,8 +422,10 @@ static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *inf
 {
 	for (struct vm_ref *vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
-		    vm->start_ns == info->start_ns)
+		    vm->start_ns == info->start_ns) {
+			note_confidential(vm, info);
 			return vm;
+		}
 	return new_vm(v, info);
 }
 
@@ -620,6 +632,7 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 			.kvm = entries[i].kvm,
 			.tgid = entries[i].tgid,
 			.start_ns = entries[i].start_ns,
+			.confidential = entries[i].confidential,
 		};
 		const struct vm_ref *one = get_or_add_vm(v, &info);
 

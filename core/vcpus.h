@@ -42,7 +42,8 @@ struct vm_ref {
 	char id[VM_ID_LEN];
 	char vmm[24]; /* "": not known */
 	struct identity who;
-	char label[72]; /* the same, "#2" etc. behind it for a process's further VMs */
+	const char *confidential; /* core/confidential.h */
+	char label[72];		  /* the same, "#2" etc. behind it for a process's further VMs */
 };
 
 struct vcpu_ref {

@@ -122,7 +122,8 @@ TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup())
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
 {
-	return on_wakeup();
+	on_wakeup();
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_halt_poll_ns(bool grow, u32 vcpu_id, u32 new, u32 old) */
@@ -142,7 +143,8 @@ int change_tracepoint(void *ctx)
 
 	/* The same record on all kernels, after the common fields. */
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_change(args.grow, args.new_ns, args.old_ns);
+	on_change(args.grow, args.new_ns, args.old_ns);
+	return LEAVE_TO_PERF;
 }
 
 /* The window of the current vCPU's PAUSE loops changes. */
@@ -178,7 +180,8 @@ int ple_tracepoint(void *ctx)
 
 	/* The same record on all kernels, after the common fields. */
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_ple(args.new, args.old);
+	on_ple(args.new, args.old);
+	return LEAVE_TO_PERF;
 }
 
 RUN_PROGRAMS(run, on_fpu)

@@ -15,8 +15,6 @@
 #include "../bpf/stat.bpf.h"
 #include "hypercall.h"
 
-#define EFER_LMA (1 << 10)
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -81,7 +79,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	if (!state)
 		return 0;
 	seen->total = BPF_CORE_READ(vcpu, stat.hypercalls);
-	seen->long_mode = !!(BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA);
+	seen->long_mode = vcpu_in_long_mode(vcpu);
 	if (seen->abi == HYPERCALL_KVM && !seen->long_mode) {
 		/* KVM takes the lower halves too, after the tracepoint. */
 		seen->nr = (u32)seen->nr;
@@ -156,7 +154,8 @@ struct kvm_hypercall_args {
 SEC("?tp/kvm/kvm_hypercall")
 int kvm_tracepoint(struct kvm_hypercall_args *ctx)
 {
-	return on_kvm(ctx->nr, ctx->a0, ctx->a1, ctx->a2, ctx->a3);
+	on_kvm(ctx->nr, ctx->a0, ctx->a1, ctx->a2, ctx->a3);
+	return LEAVE_TO_PERF;
 }
 
 /*
@@ -201,7 +200,8 @@ int hv_tracepoint(void *ctx)
 	bpf_probe_read_kernel(&fast, sizeof(fast), ctx + hv_fast_at);
 	if (hv_var_cnt_at)
 		bpf_probe_read_kernel(&var_cnt, sizeof(var_cnt), ctx + hv_var_cnt_at);
-	return on_hv(code, fast, var_cnt, rep_cnt, rep_idx, input, output);
+	on_hv(code, fast, var_cnt, rep_cnt, rep_idx, input, output);
+	return LEAVE_TO_PERF;
 }
 
 /*
@@ -237,7 +237,8 @@ int xen_tracepoint(void *ctx)
 
 	bpf_probe_read_kernel(&nr, sizeof(nr), ctx + xen_nr_at);
 	bpf_probe_read_kernel(&a, sizeof(a), ctx + xen_a0_at);
-	return on_xen(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	on_xen(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
@@ -258,7 +259,9 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? end_hypercall(vcpu) : 0;
+	if (vcpu)
+		end_hypercall(vcpu);
+	return LEAVE_TO_PERF;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -222,7 +222,8 @@ int raise_tracepoint(void *ctx)
 
 	/* The same record on all kernels, after the common fields. */
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_accept(args.vcpu_id, args.mode, args.vector);
+	on_accept(args.vcpu_id, args.mode, args.vector);
+	return LEAVE_TO_PERF;
 }
 
 /*
@@ -246,7 +247,8 @@ int inject_tracepoint(void *ctx)
 		bpf_probe_read_kernel(&soft, sizeof(soft), ctx + soft_at);
 	if (reinjected_at)
 		bpf_probe_read_kernel(&reinjected, sizeof(reinjected), ctx + reinjected_at);
-	return on_inject(vector, soft, reinjected);
+	on_inject(vector, soft, reinjected);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_eoi, kvm_pv_eoi(struct kvm_lapic *apic, int vector) */
@@ -259,7 +261,8 @@ int eoi_tracepoint(void *ctx)
 	s32 vector = -1;
 
 	bpf_probe_read_kernel(&vector, sizeof(vector), ctx + 12);
-	return on_eoi(vector, false);
+	on_eoi(vector, false);
+	return LEAVE_TO_PERF;
 }
 
 RAW_TP(pv_eoi_raw_tp, kvm_pv_eoi, on_eoi(ctx->args[1], true))
@@ -271,7 +274,8 @@ int pv_eoi_tracepoint(void *ctx)
 	s32 vector = -1;
 
 	bpf_probe_read_kernel(&vector, sizeof(vector), ctx + 12);
-	return on_eoi(vector, true);
+	on_eoi(vector, true);
+	return LEAVE_TO_PERF;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -388,13 +388,15 @@ struct sys_exit_args {
 SEC("?tp/syscalls/sys_enter_ioctl")
 int enter_tracepoint(struct sys_enter_args *ctx)
 {
-	return on_enter(ctx->fd, ctx->cmd, ctx->arg);
+	on_enter(ctx->fd, ctx->cmd, ctx->arg);
+	return LEAVE_TO_PERF;
 }
 
 SEC("?tp/syscalls/sys_exit_ioctl")
 int return_tracepoint(struct sys_exit_args *ctx)
 {
-	return on_return(ctx->ret);
+	on_return(ctx->ret);
+	return LEAVE_TO_PERF;
 }
 
 /* The number means another call in 32-bit processes. */

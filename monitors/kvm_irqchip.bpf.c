@@ -268,7 +268,8 @@ int pic_tracepoint(void *ctx)
 	} args = {};
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_pic(args.chip, args.pin, args.elcr, args.imr, args.coalesced);
+	on_pic(args.chip, args.pin, args.elcr, args.imr, args.coalesced);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_ioapic_set_irq(u64 entry, int pin, bool coalesced) */
@@ -285,7 +286,8 @@ int ioapic_tracepoint(void *ctx)
 	} args = {};
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_ioapic(args.entry, args.pin, args.coalesced);
+	on_ioapic(args.entry, args.pin, args.coalesced);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_msi_set_irq(u64 address, u64 data) */
@@ -298,7 +300,8 @@ int msi_tracepoint(void *ctx)
 	u64 args[2] = {};
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_msi(args[0], args[1]);
+	on_msi(args[0], args[1]);
+	return LEAVE_TO_PERF;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

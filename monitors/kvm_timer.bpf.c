@@ -236,7 +236,8 @@ int start_tracepoint(void *ctx)
 	} args = {};
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_start(args.vcpu_id, args.hv & 1);
+	on_start(args.vcpu_id, args.hv & 1);
+	return LEAVE_TO_PERF;
 }
 
 /* apic_timer_expired(apic, bool from_timer_fn) */
@@ -258,7 +259,8 @@ int hrtimer_tracepoint(void *ctx)
 	u64 hrtimer = 0;
 
 	bpf_probe_read_kernel(&hrtimer, sizeof(hrtimer), ctx + 8);
-	return on_expire(hrtimer_lapic(hrtimer), true);
+	on_expire(hrtimer_lapic(hrtimer), true);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_wait_lapic_expire(u32 vcpu_id, s64 delta) */
@@ -271,7 +273,8 @@ int wait_tracepoint(void *ctx)
 	s64 delta = 0;
 
 	bpf_probe_read_kernel(&delta, sizeof(delta), ctx + 16);
-	return on_wait(delta);
+	on_wait(delta);
+	return LEAVE_TO_PERF;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -504,7 +504,8 @@ int fault_tracepoint(void *ctx)
 	bpf_probe_read_kernel(&code, sizeof(code), ctx + error_code_at);
 	if (error_code_size == 4)
 		code = (u32)code;
-	return on_fault(gpa, vendor_is_vmx ? errors_of_ept(code) : errors_of_pferr(code), now);
+	on_fault(gpa, vendor_is_vmx ? errors_of_ept(code) : errors_of_pferr(code), now);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_mmu_page_fault(vcpu, gpa, u64 code, ...): the code is KVM's own on both vendors. */

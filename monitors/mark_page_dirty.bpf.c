@@ -201,7 +201,8 @@ int push_tracepoint(void *ctx)
 	/* slot@20 and offset@24 on all kernels that have the event. */
 	bpf_probe_read_kernel(&slot, sizeof(slot), ctx + 20);
 	bpf_probe_read_kernel(&offset, sizeof(offset), ctx + 24);
-	return on_push(slot, offset);
+	on_push(slot, offset);
+	return LEAVE_TO_PERF;
 }
 
 /* The VMs that exist now and whether they log: a struct logging_entry per descriptor. */

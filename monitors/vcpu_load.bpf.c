@@ -556,7 +556,9 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_transition(vcpu, IN_KVM, IN_GUEST) : 0;
+	if (vcpu)
+		on_transition(vcpu, IN_KVM, IN_GUEST);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_exit(vcpu, isa), until 5.15 (reason, vcpu, isa) */
@@ -575,7 +577,9 @@ int exit_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? on_transition(vcpu, IN_GUEST, IN_KVM) : 0;
+	if (vcpu)
+		on_transition(vcpu, IN_GUEST, IN_KVM);
+	return LEAVE_TO_PERF;
 }
 
 /* kvm_vcpu_wakeup(ns, waited, valid) */
@@ -585,7 +589,8 @@ TP_BTF(wakeup_tp_btf, kvm_vcpu_wakeup, on_wakeup())
 SEC("?tp/kvm/kvm_vcpu_wakeup")
 int wakeup_tracepoint(void *ctx)
 {
-	return on_wakeup();
+	on_wakeup();
+	return LEAVE_TO_PERF;
 }
 
 RAW_TP(switch_raw_tp, sched_switch, on_switch(ctx->args[0] & 1, (void *)ctx->args[2]))

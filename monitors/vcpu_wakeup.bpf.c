@@ -138,7 +138,8 @@ int wakeup_tracepoint(void *ctx)
 
 	/* The same record on all kernels, after the common fields. */
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return on_wakeup(args.ns, args.waited & 1, args.valid & 1);
+	on_wakeup(args.ns, args.waited & 1, args.valid & 1);
+	return LEAVE_TO_PERF;
 }
 
 /*
@@ -172,7 +173,9 @@ int entry_tracepoint(void *ctx)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	return vcpu ? end_wakeup(vcpu) : 0;
+	if (vcpu)
+		end_wakeup(vcpu);
+	return LEAVE_TO_PERF;
 }
 
 /* vCPUs that are halted already. */

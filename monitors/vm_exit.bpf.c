@@ -429,13 +429,14 @@ int exit_tracepoint(void *ctx)
 	struct kvm_vcpu *vcpu;
 
 	if (!task_chosen())
-		return 0;
+		return LEAVE_TO_PERF;
 	vcpu = loaded_vcpu();
 	if (!vcpu)
-		return 0;
+		return LEAVE_TO_PERF;
 	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + exit_reason_at);
 	bpf_probe_read_kernel(&isa, sizeof(isa), ctx + exit_isa_at);
-	return on_exit(vcpu, reason, isa);
+	on_exit(vcpu, reason, isa);
+	return LEAVE_TO_PERF;
 }
 
 FEXIT(exit_fexit_vmx, vmx_vcpu_run,
@@ -457,9 +458,11 @@ int entry_tracepoint(void *ctx)
 	struct kvm_vcpu *vcpu;
 
 	if (!task_chosen())
-		return 0;
+		return LEAVE_TO_PERF;
 	vcpu = loaded_vcpu();
-	return vcpu ? on_entry_any(vcpu) : 0;
+	if (vcpu)
+		on_entry_any(vcpu);
+	return LEAVE_TO_PERF;
 }
 
 FENTRY(entry_fentry_vmx, vmx_vcpu_run,
@@ -498,7 +501,8 @@ int leave_tracepoint(void *ctx)
 	} args = {};
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	return leave_with(args.reason, args.error);
+	leave_with(args.reason, args.error);
+	return LEAVE_TO_PERF;
 }
 
 FEXIT(leave_fexit, kvm_arch_vcpu_ioctl_run, leave_returning(ctx[1]))

@@ -13,8 +13,6 @@
 #include "../bpf/hooks.bpf.h"
 #include "../decode/hypercall_abi.h"
 
-#define EFER_LMA (1 << 10)
-
 /* --detail; and how many records details may take beyond those that each vCPU has for sure. */
 const volatile bool details;
 const volatile __u32 max_extra;
@@ -237,7 +235,9 @@ static __noinline int leave_detail(struct exit_state *state, u32 slot, u32 reaso
 	SEC("?tp/kvm/" #_event)                        \
 	int _name(struct _fields *ctx)                 \
 	{                                              \
-		return task_chosen() ? _call : 0;      \
+		if (task_chosen())                     \
+			_call;                         \
+		return LEAVE_TO_PERF;                  \
 	}
 
 /* kvm_msr(u32 write, u32 ecx, ...) of kvm_emulate_rdmsr(), kvm_emulate_wrmsr(), the fast path. */
@@ -343,7 +343,7 @@ static __noinline int note_kvm_hypercall(u64 nr)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	if (vcpu && !(BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA))
+	if (vcpu && !vcpu_in_long_mode(vcpu))
 		nr = (u32)nr;
 	return note_hypercall(HYPERCALL_KVM, nr);
 }
@@ -375,7 +375,9 @@ int xen_hypercall_tracepoint(void *ctx)
 	u64 nr = 0;
 
 	bpf_probe_read_kernel(&nr, sizeof(nr), ctx + xen_nr_at);
-	return task_chosen() ? note_hypercall(HYPERCALL_XEN, nr) : 0;
+	if (task_chosen())
+		note_hypercall(HYPERCALL_XEN, nr);
+	return LEAVE_TO_PERF;
 }
 
 /*

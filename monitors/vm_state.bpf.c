@@ -66,6 +66,7 @@ static __noinline int write_vm(struct seq_file *seq, struct kvm *kvm)
 	to.inhibit_bits = kvm_apicv_inhibits(kvm);
 	to.disabled_bits = kvm_disabled_exits(kvm);
 	to.master_clock_bit = STATE_OF(from, arch.use_master_clock);
+	to.confidential_bits = kvm_confidential(kvm);
 	to.guest_os_id = STATE_OF(from, arch.hyperv.hv_guest_os_id);
 	return bpf_seq_write(seq, &to, sizeof(to));
 }

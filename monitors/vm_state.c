@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "../bpf/records.h"
+#include "../compat/host.h"
 #include "../core/attach.h"
+#include "../core/confidential.h"
 #include "../core/filter.h"
 #include "../core/iter.h"
 #include "../core/log.h"
@@ -47,6 +49,7 @@ struct state_row {
 	const char *apicv_inhibits;
 	const char *disabled_exits;
 	const char *guest_os;
+	const char *confidential;
 	char inhibits_text[LIST_LEN], disabled_text[LIST_LEN], os_text[GUEST_OS_LEN];
 };
 
@@ -99,6 +102,9 @@ static const struct column columns[] = {
 	VM_COUNT(mmu_cache_miss, .help = "page tables that were made"),
 	VM_GAUGE(mmu_unsync, NULL, .flags = COL_DATA_ONLY,
 		 .help = "shadowed tables that differ from the guest's now"),
+	COL(confidential, "CONFIDENTIAL", COL_STRING, ROLE_GAUGE, OF_VM, .flags = COL_COMPUTED,
+	    .drop = DROP_FIRST,
+	    .help = "sev, sev-es, sev-snp or tdx; absent: the VM hides nothing"),
 	COL(guest_os, "GUEST_OS", COL_STRING, ROLE_GAUGE, OF_VM, .flags = COL_COMPUTED | COL_WORD,
 	    .drop = DROP_THIRD, .help = "what the guest says in Hyper-V's MSR; absent: nothing"),
 	COL(apicv_inhibits, "APICV_INHIBITS", COL_STRING, ROLE_GAUGE, OF_VM,
@@ -109,6 +115,7 @@ static const struct column columns[] = {
 	RAW(disabled_bits, OF_VM),
 	RAW(master_clock_bit, OF_VM),
 	RAW(guest_os_id, OF_VM),
+	RAW(confidential_bits, OF_VM),
 
 	COUNT(exits, "EXITS", .flags = COL_COST, .help = "all exits"),
 	COUNT(io_exits, "IO", .help = "to user space for a port"),
@@ -258,6 +265,10 @@ static void finish_vm(struct state_row *row)
 	row->disabled_exits = list_bits(row->disabled_bits, exits, sizeof(exits) / sizeof(*exits),
 					0, row->disabled_text);
 	row->master_clock = as_bool(row->master_clock_bit);
+	row->confidential =
+		row->confidential_bits == UINT64_MAX ?
+			NULL :
+			confidential__name(row->confidential_bits, host__vendors() & VENDOR_SVM);
 	row->guest_os = row->guest_os_id && row->guest_os_id != UINT64_MAX ?
 				guest_os__name(row->guest_os_id, row->os_text) :
 				NULL;

@@ -40,7 +40,8 @@ struct state_of_vcpu {
 	__u64 inhibit_bits;           \
 	__u64 disabled_bits;          \
 	__u64 master_clock_bit;       \
-	__u64 guest_os_id;
+	__u64 guest_os_id;            \
+	__u64 confidential_bits;
 
 struct state_of_vm {
 	VM_STATE_MEMBERS

@@ -194,9 +194,23 @@ needs_host_time() {
 	return 1
 }
 
+# needs_perf NAME...: has one of these cases "# perf" on a line?
+needs_perf() {
+	local name
+	for name; do grep -qx '# perf' "tests/cases/$name.sh" && return; done
+	return 1
+}
+
+# perf_directory GROUP: where perf of the machine's suite is, with its libraries; fetched when it is not there yet.
+perf_directory() (
+	# shellcheck source=bench/peers.sh
+	. "$top/tests/bench/peers.sh"
+	peer_tree "$1" linux-perf perf && printf '%s\n' "$peer_directory"
+)
+
 # launch GROUP NAME...: become the process that prints the group's TAP.
 launch() {
-	local group=$1 planned
+	local group=$1 planned perf
 	shift
 	# What the cases ask for with `planned`: a line of words.
 	planned=$(plan_of "$group" | tr '\n' ' ')
@@ -213,6 +227,7 @@ launch() {
 	esac
 	local files=(--timed --file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases --tree=tests/bench:/work/tests/bench)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
+	[ -x build/tests/bpf_functions ] && files+=(--file=build/tests/bpf_functions:/usr/local/bin/bpf_functions:755)
 	[ -x build/tests/with_caps ] && files+=(--file=build/tests/with_caps:/usr/local/bin/with_caps:755)
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300
@@ -220,6 +235,7 @@ launch() {
 	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
 	if needs_linux_guest "$@"; then files+=(--qemu); fi
 	if [[ $group == *-svm ]] && needs_host_time "$@"; then files+=(--host-time); fi
+	if needs_perf "$@" && perf=$(perf_directory "$group"); then files+=(--tree="$perf:/peers/perf"); fi
 	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
 }
 

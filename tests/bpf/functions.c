@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Calls functions of the BPF programs by BPF_PROG_TEST_RUN. A line for each of what has to hold. */
+/*
+ * Calls functions of the BPF programs by BPF_PROG_TEST_RUN. A line for each of what has to hold:
+ * "holds: what", or "broken: what", or "absent: what", where the kernel lacks what it is about.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,7 +12,9 @@
 #include <bpf/libbpf.h>
 
 #include "../../bpf/records.h"
+#include "../../compat/confidential.h"
 #include "../../monitors/kvm_ioctl.h"
+#include "confidential.skel.h"
 #include "ioctl_errors.skel.h"
 #include "vcpu_slots.skel.h"
 
@@ -125,12 +130,63 @@ static int many_errors(void)
 	return err;
 }
 
+/* What is told of a VM with these bits and of this type, where the kernel has both. */
+static int told(struct confidential_bpf *skel, const char *what, bool there, uint32_t bits,
+		uint32_t type)
+{
+	int err = there ? run(skel->progs.tell, bits, type) : 0;
+
+	if (!there)
+		printf("absent: %s\n", what);
+	else if (!err)
+		holds(what, skel->bss->found == (bits | type << CONFIDENTIAL_TYPE_SHIFT));
+	return err;
+}
+
+static int confidential(void)
+{
+	const uint32_t sev = CONFIDENTIAL_SEV, es = sev | CONFIDENTIAL_SEV_ES;
+	struct confidential_bpf *skel = confidential_bpf__open();
+	int err = skel ? confidential_bpf__load(skel) : -1;
+	bool has_sev = false, has_type = false, has_snp = false;
+
+	/* What the kernel has is known after the first one. */
+	if (!err)
+		err = run(skel->progs.tell, 0, 0);
+	if (!err) {
+		has_sev = skel->bss->has_sev;
+		has_snp = has_sev && skel->bss->has_features;
+		has_type = skel->bss->has_type;
+		holds("an ordinary VM hides nothing", !skel->bss->found);
+	}
+	if (!err)
+		err = told(skel, "SEV, by kvm_amd's structure", has_sev, sev, 0);
+	if (!err)
+		err = told(skel, "SEV-ES", has_sev, es, 0);
+	if (!err)
+		err = told(skel, "SEV-SNP, by the features of its VMSA", has_snp,
+			   es | CONFIDENTIAL_SEV_SNP, 0);
+	for (uint32_t type = KVM_TYPE_SW_PROTECTED; !err && type <= KVM_TYPE_TDX; type++) {
+		char what[64];
+
+		snprintf(what, sizeof(what), "the type of VM %u", type);
+		err = told(skel, what, has_type, 0, type);
+	}
+	if (!err)
+		err = told(skel, "SEV-SNP, by both", has_snp && has_type, es | CONFIDENTIAL_SEV_SNP,
+			   KVM_TYPE_SNP);
+	confidential_bpf__destroy(skel);
+	return err;
+}
+
 int main(void)
 {
 	int err = two_new_slots();
 
 	if (!err)
 		err = many_errors();
+	if (!err)
+		err = confidential();
 	if (err)
 		fprintf(stderr, "bpf_functions: this kernel does not run them: %s\n",
 			strerror(-err));

@@ -201,6 +201,8 @@ for nth in '' '#2'; do
 done >"$TMP/who"
 is "--list --vm=uuid:... has who they are" "$(cat "$TMP/who")" \
 	"$(jq -c "select(.kind == \"vm\") | $who" "$TMP/list.json")"
+is "... which hide nothing from the host" '[true,null]' "$(jq -cs 'map(select(.kind == "vm")) |
+	[all(has("confidential")), (map(.confidential) | unique[])]' "$TMP/list.json")"
 cgroup=$(jq -rs 'map(select(.kind == "vm"))[0].cgroup' "$TMP/list.json")
 is "... and their cgroup" "$cgroup" "$(cut -d : -f 3- /proc/$who_pid/cgroup | grep -Fxm 1 -e "$cgroup")"
 watch -e --vm='pod:shop/cart*' --interval=0.2

@@ -51,6 +51,8 @@ ask_true "what KVM says is there, but what other monitors are for" '$guest | map
 	unique | map(select(test("halt_|max_mmu|blocking|guest_mode|exits_|pf_mmio|park|kicks") | not)) - counted == []'
 ask_true "these every kernel has" '["exits", "io_exits", "mmio_exits", "insn_emulation", "l1d_flush"] |
 	all(sum(.) != null)'
+ask "none of them is a confidential VM" '[true, null]' 'rows("VM_STATE") | [all(has("confidential")), (map(.confidential) | unique[])]'
+ask "nor does their line say so" '[true, null]' '$watch | map(select(.scope == "vm")) | [all(has("confidential")), (map(.confidential) | unique[])]'
 ask "vCPUs" '[1, 2, 2]' 'rows("VM_STATE") | map(.vcpus) | sort'
 ask "the log's slot logs" '[0, 1, 1]' 'rows("VM_STATE") | map(.logged_slots) | sort'
 # On VMX KVM has slots of its own: 3 pages of a TSS, one of an identity map, one of the APIC.
