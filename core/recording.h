@@ -21,8 +21,7 @@ struct recorded_table {
 	const char *name;
 	size_t monitor;	   /* among the recording's */
 	unsigned int view; /* of it */
-	struct row *
-		nothing; /* what a row is where nothing is said: zeros, absent what the file lacks */
+	struct row *nothing; /* where nothing is said: zeros; what the file lacks is absent */
 };
 
 /* A monitor that was running. */
