@@ -10,6 +10,7 @@ extern const struct command check_command;
 extern const struct command list_command;
 extern const struct command record_command;
 extern const struct command replay_command;
+extern const struct command diff_command;
 
 /* The tables of list. */
 extern const struct view list_views[];
@@ -21,6 +22,12 @@ int watch__run(const struct options *opts);
 
 /* Rows of that view are single events. */
 bool is_of_events(const struct monitor *m, unsigned int view);
+
+/*
+ * A moment by the clock of a recorded host, which began at start_ns. 0, or EXIT_USAGE after a
+ * message.
+ */
+int parse_moment(const char *option, const char *arg, int64_t start_ns, int64_t *ns);
 
 /* What the words do, for --check and --list: each returns the exit code. */
 int check__run(const struct options *opts);

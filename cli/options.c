@@ -370,16 +370,24 @@ int selection__check(const struct options *opts)
 	return 0;
 }
 
-const struct option_row selection_options[] = {
+const struct option_row grouping_options[] = {
 	{ "where", 0, "COLUMN=PATTERN",
 	  "only rows with such a value; also !=, and < or > with a number (repeatable)",
 	  GROUP_SELECTION, parse_where },
 	{ "by", 0, "host|vm|vcpu", "what a row is of: vCPUs (default), VMs or the host",
 	  GROUP_OUTPUT, parse_by },
-	{ "sort", 0, "[-]COLUMN", "order by this column, the greatest first; -COLUMN: the least",
-	  GROUP_OUTPUT, parse_sort },
+	{},
+};
+
+const struct option_row top_options[] = {
 	{ "top", 0, "N", "only the N vCPUs, VMs or rows that come first (default: what fits)",
 	  GROUP_OUTPUT, parse_top },
+	{},
+};
+
+const struct option_row selection_options[] = {
+	{ "sort", 0, "[-]COLUMN", "order by this column, the greatest first; -COLUMN: the least",
+	  GROUP_OUTPUT, parse_sort },
 	{ "histogram", 0, NULL, "the distribution of all times, too", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, selection.histogram) },
 	{},
@@ -720,6 +728,7 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	*opts = (struct options){
 		.command = command,
 		.given = argv + 1,
+		.selection.by = command->by,
 		.interval_ns = command->interval_ns ?: DEFAULT_INTERVAL * (uint64_t)NSEC_PER_SEC,
 		.record.interval_ns = RECORD_INTERVAL * (uint64_t)NSEC_PER_SEC,
 	};

@@ -17,7 +17,7 @@
 #include "../output/output.h"
 #include "tables.h"
 
-enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2 };
+enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2, EXIT_WORSE = 3 };
 
 struct command;
 
@@ -62,8 +62,10 @@ struct options {
 		uint64_t limit;	      /* --record-limit; 0: none */
 		bool mask, force;
 	} record;
-	const char *from, *to;		    /* --from, --to; NULL: all */
-	bool by_file;			    /* --by=file */
+	const char *from, *to; /* --from, --to; NULL: all */
+	bool by_file;	       /* --by=file */
+	bool all, fails;       /* --all, --fail-above */
+	double fail_above;
 	const char *operands[MAX_OPERANDS]; /* words that are no options, such as files */
 	size_t nr_operands;
 };
@@ -84,7 +86,9 @@ struct option_row {
 
 /* Tables end with a row without a name. */
 extern const struct option_row filter_options[];    /* -p, --vm, --vcpu */
-extern const struct option_row selection_options[]; /* --by, --sort, --top, --where, --histogram */
+extern const struct option_row grouping_options[];  /* --by, --where */
+extern const struct option_row top_options[];	    /* --top */
+extern const struct option_row selection_options[]; /* --sort, --histogram */
 extern const struct option_row hooks_options[];	    /* --hooks */
 extern const struct option_row format_options[];    /* --format, --output */
 extern const struct option_row table_options[];	    /* --table */
@@ -100,6 +104,7 @@ struct command {
 	const char *operands; /* what it takes besides options, for --help; NULL: nothing */
 	size_t most_operands;
 	bool reads_files;     /* recordings: what is shown may be of them, --by=file */
+	enum group_by by;     /* --by, if it is not given */
 	uint64_t interval_ns; /* --interval, if it is not given; 0: 2 seconds */
 	const struct command *const *words;	/* whose words --help lists, up to NULL; or NULL */
 	const struct option_row *const *tables; /* ends with NULL */

@@ -77,8 +77,7 @@ static bool parse_local(const char *arg, int64_t start_ns, time_t *second)
 	return false;
 }
 
-/* A moment by the clock of the recorded host. 0, or EXIT_USAGE after a message. */
-static int parse_moment(const char *option, const char *arg, int64_t start_ns, int64_t *ns)
+int parse_moment(const char *option, const char *arg, int64_t start_ns, int64_t *ns)
 {
 	double seconds;
 	time_t second;
@@ -204,8 +203,9 @@ static int run(const struct options *given)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, selection_options, format_options, width_options,
-	table_options,	replay_options,	   NULL,
+	filter_options,	   grouping_options, top_options,
+	selection_options, format_options,   width_options,
+	table_options,	   replay_options,   NULL,
 };
 
 const struct command replay_command = {

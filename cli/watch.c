@@ -470,13 +470,17 @@ int watch__run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, selection_options, hooks_options,   format_options,
-	width_options,	table_options,	   watch_options,   interval_options,
-	record_options, file_options,	   instead_options, NULL,
+	filter_options,	 grouping_options,
+	top_options,	 selection_options,
+	hooks_options,	 format_options,
+	width_options,	 table_options,
+	watch_options,	 interval_options,
+	record_options,	 file_options,
+	instead_options, NULL,
 };
 
-static const struct command *const words[] = { &check_command, &list_command, &record_command,
-					       &replay_command, NULL };
+static const struct command *const words[] = { &check_command,	&list_command, &record_command,
+					       &replay_command, &diff_command, NULL };
 
 const struct command watch_command = {
 	.doc = doc,

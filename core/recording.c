@@ -640,19 +640,17 @@ static bool read_head(struct recording *rec, const struct monitor *const *monito
 	return rec->row || damaged(rec, "there is no memory to read it");
 }
 
-struct recording *recording__open(const char *path, const struct monitor *const *monitors,
-				  size_t nr_monitors, char why[256])
+/* The file alone: nothing of it is read yet. NULL and errno. */
+static struct recording *open_file(const char *path)
 {
 	struct recording *rec = calloc(1, sizeof(*rec));
 	int first;
 
-	snprintf(why, 256, "%s", limits__reason(-ENOMEM));
 	if (!rec)
 		return NULL;
 	rec->head.path = path;
 	rec->file = fopen(path, "re");
 	if (!rec->file) {
-		snprintf(why, 256, "%s", strerror(errno));
 		free(rec);
 		return NULL;
 	}
@@ -662,13 +660,26 @@ struct recording *recording__open(const char *path, const struct monitor *const 
 	rec->packed = malloc(READ_SIZE);
 	rec->in.src = rec->packed;
 	rec->tokener = json_tokener_new_ex(MOST_DEPTH);
-	if (!rec->packed || !rec->tokener || (first != '{' && !rec->unpacker)) {
-		recording__close(rec);
+	if (rec->packed && rec->tokener && (first == '{' || rec->unpacker) &&
+	    has_room(rec, READ_SIZE))
+		return rec;
+	recording__close(rec);
+	errno = ENOMEM;
+	return NULL;
+}
+
+struct recording *recording__open(const char *path, const struct monitor *const *monitors,
+				  size_t nr_monitors, char why[256])
+{
+	struct recording *rec = open_file(path);
+
+	if (!rec) {
+		snprintf(why, 256, "%s", limits__reason(-errno));
 		return NULL;
 	}
 	if (ferror(rec->file)) {
 		snprintf(why, 256, "%s", strerror(errno));
-	} else if (has_room(rec, READ_SIZE) && read_head(rec, monitors, nr_monitors)) {
+	} else if (read_head(rec, monitors, nr_monitors)) {
 		return rec;
 	} else {
 		snprintf(why, 256, "%.*s", (int)strcspn(rec->why, ";"), rec->why);
@@ -706,6 +717,32 @@ const struct recording_head *recording__head(const struct recording *rec)
 const char *recording__why(const struct recording *rec)
 {
 	return rec->why[0] ? rec->why : NULL;
+}
+
+uint64_t recording__count(const struct recording_head *head, int64_t from_ns, int64_t to_ns)
+{
+	static const char interval[] = "{\"window\":\"interval\"";
+	struct recording *rec = open_file(head->path);
+	const char *line;
+	uint64_t nr = 0;
+	size_t len;
+
+	/* Other lines need not be understood. */
+	while (rec && (line = next_line(rec, &len))) {
+		struct json_object *window;
+		int64_t middle_ns;
+
+		if (len < sizeof(interval) || memcmp(line, interval, sizeof(interval) - 1))
+			continue;
+		json_tokener_reset(rec->tokener);
+		window = json_tokener_parse_ex(rec->tokener, line, len);
+		middle_ns = get_number(window, "since_ns", 0) / 2 +
+			    get_number(window, "now_ns", 0) / 2 + head->real_offset_ns;
+		nr += (!from_ns || middle_ns >= from_ns) && (!to_ns || middle_ns < to_ns);
+		json_object_put(window);
+	}
+	recording__close(rec);
+	return nr;
 }
 
 bool recording__is_damaged(const struct recording *rec)

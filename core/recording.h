@@ -19,8 +19,8 @@ struct recording;
 /* A table of the file, and what it is here. */
 struct recorded_table {
 	const char *name;
-	size_t monitor;	   /* among the recording's */
-	unsigned int view; /* of it */
+	size_t monitor;	     /* among the recording's */
+	unsigned int view;   /* of it */
 	struct row *nothing; /* where nothing is said: zeros; what the file lacks is absent */
 };
 
@@ -76,6 +76,9 @@ struct recording *recording__open(const char *path, const struct monitor *const 
 				  size_t nr_monitors, char why[256]);
 void recording__close(struct recording *rec);
 const struct recording_head *recording__head(const struct recording *rec);
+
+/* How many intervals of the file are between these moments of its host's clock; 0: all. */
+uint64_t recording__count(const struct recording_head *head, int64_t from_ns, int64_t to_ns);
 
 /*
  * The next one. An interval that is not whole is handed on up to where it is damaged, without

@@ -342,6 +342,27 @@ uint64_t replay__interval_ns(const struct replay *r)
 	return longest;
 }
 
+uint64_t replay__count(const struct replay *r, int64_t from_ns, int64_t to_ns)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < r->nr_sources; i++)
+		nr += recording__count(r->sources[i].head, from_ns, to_ns);
+	return nr;
+}
+
+struct json_object *replay__first(const struct replay *r)
+{
+	return r->sources[0].head->start;
+}
+
+struct json_object *replay__summary(const struct replay *r)
+{
+	size_t nr = json_object_array_length(r->summaries);
+
+	return nr ? json_object_array_get_idx(r->summaries, nr - 1) : NULL;
+}
+
 bool replay__had_events(const struct replay *r, const struct monitor *m)
 {
 	for (size_t i = 0; i < r->nr_sources; i++)
@@ -502,13 +523,14 @@ static void show_interval(struct replay *r, bool total_follows)
 	     total_follows && r->since_ns == r->first_ns);
 }
 
+/* An interval is on one side of a moment: that of its middle. */
 static bool is_asked_for(const struct replay *r, const struct source *source, uint64_t since_ns,
 			 uint64_t now_ns)
 {
-	int64_t offset = source->head->real_offset_ns;
+	int64_t middle_ns = since_ns + (now_ns - since_ns) / 2 + source->head->real_offset_ns;
 
-	return (!r->options->from_ns || (int64_t)now_ns + offset > r->options->from_ns) &&
-	       (!r->options->to_ns || (int64_t)since_ns + offset < r->options->to_ns);
+	return (!r->options->from_ns || middle_ns >= r->options->from_ns) &&
+	       (!r->options->to_ns || middle_ns < r->options->to_ns);
 }
 
 /* By its middle: intervals begin some time after they are due. */
@@ -562,6 +584,8 @@ static void add_sample(struct replay *r, const struct source *source,
 	if (!at || !take_over(r, source, line->row))
 		return;
 	r->last_place = source->places[line->table->monitor];
+	if (r->options->saw)
+		r->options->saw(r->options->ctx, line->row);
 	if (at->monitor->load)
 		at->monitor->load(at, line->row, line->more);
 	if (!samples__add(at->samples, line->table->view, line->row))
@@ -841,7 +865,7 @@ static void say_losses(struct json_object *summary)
 
 static void write_summaries(struct replay *r)
 {
-	for (size_t i = 0; i < json_object_array_length(r->summaries); i++) {
+	for (size_t i = 0; !r->options->quiet && i < json_object_array_length(r->summaries); i++) {
 		struct json_object *summary = json_object_array_get_idx(r->summaries, i);
 
 		output__object(r->sink->out, json_object_get(summary));

@@ -22,6 +22,10 @@ struct replay_options {
 	int64_t from_ns, to_ns; /* CLOCK_REALTIME; 0: all */
 	bool events;		/* single events, too */
 	bool by_file;		/* rows are of files instead of VMs */
+	bool quiet;		/* no objects, and not a word about what was lost */
+	/* Told of each sample that is asked for; or NULL. */
+	void (*saw)(void *ctx, const struct row *row);
+	void *ctx;
 };
 
 struct replay;
@@ -42,6 +46,13 @@ int64_t replay__start(const struct replay *r);
 
 /* The longest interval of the files. */
 uint64_t replay__interval_ns(const struct replay *r);
+
+/* How many intervals of the files are between these moments, as in the options. */
+uint64_t replay__count(const struct replay *r, int64_t from_ns, int64_t to_ns);
+
+/* The first object of the first file; the last one of the last, which is there after it was run. */
+struct json_object *replay__first(const struct replay *r);
+struct json_object *replay__summary(const struct replay *r);
 
 /* False: no file has single events of that monitor. */
 bool replay__had_events(const struct replay *r, const struct monitor *m);
