@@ -50,6 +50,22 @@ static __noinline u32 find_record(struct nested_key *key)
 				 nested_index, free_records, key, LOST_RECORDS_FULL);
 }
 
+/* The same by way of the vCPU's cache: a hash is looked into only when that misses. */
+static __always_inline struct nested_record *cached_record(struct nested_state *state,
+							   struct nested_key *key, u32 *index)
+{
+	u64 what = (u64)key->kind << 32 | key->code;
+	u32 at = (key->kind ^ key->code) * 0x9e3779b1U >> (32 - NESTED_CACHE_BITS);
+	struct nested_place *place = &state->cache[at];
+
+	if (!place->record || place->what != what) {
+		place->record = find_record(key);
+		place->what = what;
+	}
+	*index = place->record;
+	return *index ? bpf_map_lookup_elem(&nested_records, index) : NULL;
+}
+
 /* The state of the vCPU that the current thread has loaded; NULL: it is not chosen. */
 static __noinline struct nested_state *current_state(u32 *slot)
 {
@@ -99,8 +115,7 @@ static __noinline int on_enter(void)
 	state = current_state(&key.slot);
 	if (!state)
 		return 0;
-	index = find_record(&key);
-	record = index ? bpf_map_lookup_elem(&nested_records, &index) : NULL;
+	record = cached_record(state, &key, &index);
 	if (record)
 		record->count++;
 	state->exit_record = 0;
@@ -118,8 +133,7 @@ static __noinline int on_exit(u32 code, u32 isa)
 	state = current_state(&key.slot);
 	if (!state)
 		return 0;
-	index = find_record(&key);
-	record = index ? bpf_map_lookup_elem(&nested_records, &index) : NULL;
+	record = cached_record(state, &key, &index);
 	if (record)
 		record->count++;
 	state->exit_code = code;
@@ -138,8 +152,7 @@ static __noinline int on_inject(u32 code, u32 isa)
 	state = current_state(&key.slot);
 	if (!state)
 		return 0;
-	index = find_record(&key);
-	record = index ? bpf_map_lookup_elem(&nested_records, &index) : NULL;
+	record = cached_record(state, &key, &index);
 	if (record) {
 		/* In this order: what was reflected was given. */
 		record->injected++;

@@ -103,13 +103,10 @@ static const struct hook hooks[] = {
 	{ "kvm_nested_vmexit", HOOK_RAW_TP, "kvm_nested_vmexit", PROG(exit_raw_tp_old), BOTH },
 	{ "kvm_nested_vmexit", HOOK_TP_BTF, "kvm_nested_vmexit", PROG(exit_tp_btf), BOTH, true },
 
-	{ "kvm_nested_vmexit_inject", HOOK_TRACEPOINT, "kvm_nested_vmexit_inject",
-	  PROG(inject_tracepoint), BOTH, .gives = "exits that L1 is given, and times",
-	  .primary = true },
-	{ "kvm_nested_vmexit_inject", HOOK_RAW_TP, "kvm_nested_vmexit_inject", PROG(inject_raw_tp),
-	  BOTH },
-	{ "kvm_nested_vmexit_inject", HOOK_TP_BTF, "kvm_nested_vmexit_inject", PROG(inject_tp_btf),
-	  BOTH },
+	{ "kvm_nested_inject", HOOK_TRACEPOINT, "kvm_nested_vmexit_inject", PROG(inject_tracepoint),
+	  BOTH, .gives = "exits that L1 is given, and times", .primary = true },
+	{ "kvm_nested_inject", HOOK_RAW_TP, "kvm_nested_vmexit_inject", PROG(inject_raw_tp), BOTH },
+	{ "kvm_nested_inject", HOOK_TP_BTF, "kvm_nested_vmexit_inject", PROG(inject_tp_btf), BOTH },
 	{},
 };
 
@@ -161,11 +158,11 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 
 	times__read(&row->time, &record->stat, at->ended_epoch);
 	/* In this order: what was reflected was given, and had left. */
-	row->reflected = count_of(at, "kvm_nested_vmexit_inject", &record->reflected);
+	row->reflected = count_of(at, "kvm_nested_inject", &record->reflected);
 	if (!attach__has(at, "kvm_nested_vmexit"))
 		row->reflected = UINT64_MAX;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	row->injected = count_of(at, "kvm_nested_vmexit_inject", &record->injected);
+	row->injected = count_of(at, "kvm_nested_inject", &record->injected);
 	row->count = count_of(at, "kvm_nested_vmexit", &record->count);
 	row->entries = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 }
@@ -192,7 +189,7 @@ static bool shows(const struct attachment *at, unsigned int view, enum scope sco
 	(void)scope;
 	if (view == VIEW_ENTRY)
 		return attach__has(at, "kvm_nested_vmenter");
-	return attach__has(at, "kvm_nested_vmexit") || attach__has(at, "kvm_nested_vmexit_inject");
+	return attach__has(at, "kvm_nested_vmexit") || attach__has(at, "kvm_nested_inject");
 }
 
 /* An exit may be in the interval before the one in which L1 is given it. */
@@ -200,8 +197,9 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 {
 	struct nested_row *row = (struct nested_row *)sample->row;
 
-	(void)at;
 	(void)window;
+	if (!attach__has(at, "kvm_nested_vmenter") || !attach__has(at, "kvm_nested_inject"))
+		row->total_ns = UINT64_MAX;
 	if (row->count == UINT64_MAX || row->reflected == UINT64_MAX)
 		row->by_l0 = UINT64_MAX;
 	else

@@ -27,6 +27,8 @@ struct nested_record {
 	__u64 injected;	 /* exits of that reason that L1 was given, whatever made L2 leave */
 };
 
+enum { NESTED_CACHE_BITS = 3 };
+
 /* Per slot, written by the vCPU's thread only. */
 struct nested_state {
 	__u64 vcpu;  /* whose state this is */
@@ -35,6 +37,11 @@ struct nested_state {
 	__u32 exit_record; /* of L2's last exit, while L1 may be given it; 0: none */
 	__u32 exit_code;
 	__u32 in_l2; /* since is when L2 began */
+	struct nested_place {
+		__u64 what; /* kind and code */
+		__u32 record;
+		__u32 pad;
+	} cache[1 << NESTED_CACHE_BITS]; /* direct-mapped */
 };
 
 #endif
