@@ -60,8 +60,8 @@ enum {
 	GPA_IDT = 0xf000,
 	GPA_VCPUS = 0x10000,
 	VCPU_AREA = 2 * PAGE,
-	GPA_NESTED = GPA_VCPUS + MAX_VCPUS * VCPU_AREA, /* a VMCB and a save area for each vCPU */
-	NESTED_AREA = 2 * PAGE,
+	GPA_NESTED = GPA_VCPUS + MAX_VCPUS * VCPU_AREA, /* nested.c: of each vCPU */
+	NESTED_AREA = 3 * PAGE,
 	RAM_SIZE = GPA_NESTED + MAX_VCPUS * NESTED_AREA,
 	GPA_TOUCH = 0x40000000,
 	PREFETCH = 8,		   /* PTE_PREFETCH_NUM of arch/x86/kvm/mmu/mmu.c */
@@ -148,6 +148,7 @@ extern const struct op ops[];
 extern const size_t nr_ops;
 
 const struct op *op__find(const char *name, size_t len);
+bool host_is_amd(void);
 
 /* One OP of the command line. */
 struct op_use {
