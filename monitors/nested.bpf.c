@@ -174,8 +174,18 @@ static __always_inline u32 field(void *ctx, u32 at)
 
 #define CHOSEN(_call) (task_chosen() ? (_call) : 0)
 
-PROGRAM(enter_tracepoint, "tp/kvm/kvm_nested_vmenter", void *ctx, CHOSEN(on_enter()))
-PROGRAM(enter_tracepoint_old, "tp/kvm/kvm_nested_vmrun", void *ctx, CHOSEN(on_enter()))
+/* On the classic tracepoint. */
+#define TRACED(_name, _event, _call)  \
+	SEC("?tp/kvm/" #_event)       \
+	int _name(void *ctx)          \
+	{                             \
+		if (task_chosen())    \
+			_call;        \
+		return LEAVE_TO_PERF; \
+	}
+
+TRACED(enter_tracepoint, kvm_nested_vmenter, on_enter())
+TRACED(enter_tracepoint_old, kvm_nested_vmrun, on_enter())
 RAW_TP(enter_raw_tp, kvm_nested_vmenter, CHOSEN(on_enter()))
 RAW_TP(enter_raw_tp_old, kvm_nested_vmrun, CHOSEN(on_enter()))
 TP_BTF(enter_tp_btf, kvm_nested_vmenter, CHOSEN(on_enter()))
@@ -193,16 +203,16 @@ static __always_inline int exit_raw(struct bpf_raw_tracepoint_args *ctx)
 	return exit_of((void *)ctx->args[0], exit_isa(ctx->args[1]));
 }
 
-PROGRAM(exit_tracepoint, "tp/kvm/kvm_nested_vmexit", void *ctx,
-	CHOSEN(on_exit(field(ctx, exit_reason_at), field(ctx, exit_isa_at))))
+TRACED(exit_tracepoint, kvm_nested_vmexit,
+       on_exit(field(ctx, exit_reason_at), field(ctx, exit_isa_at)))
 RAW_TP(exit_raw_tp, kvm_nested_vmexit, CHOSEN(exit_raw(ctx)))
 RAW_TP(exit_raw_tp_old, kvm_nested_vmexit, CHOSEN(on_exit(ctx->args[0], ctx->args[2])))
 TP_BTF(exit_tp_btf, kvm_nested_vmexit,
        CHOSEN(exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1]))))
 
 /* (u32 code, u64 info1, u64 info2, u32 int_info, u32 err, u32 isa); code is a u64 in 7.2. */
-PROGRAM(inject_tracepoint, "tp/kvm/kvm_nested_vmexit_inject", void *ctx,
-	CHOSEN(on_inject(field(ctx, inject_code_at), field(ctx, inject_isa_at))))
+TRACED(inject_tracepoint, kvm_nested_vmexit_inject,
+       on_inject(field(ctx, inject_code_at), field(ctx, inject_isa_at)))
 RAW_TP(inject_raw_tp, kvm_nested_vmexit_inject, CHOSEN(on_inject(ctx->args[0], ctx->args[5])))
 TP_BTF(inject_tp_btf, kvm_nested_vmexit_inject, CHOSEN(on_inject(ctx[0], ctx[5])))
 

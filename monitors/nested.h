@@ -5,7 +5,7 @@
 
 #include "../bpf/records.h"
 
-/* kind of a record: isa of the exit (1 VMX, 2 SVM), or an entry; a bit of what is beyond. */
+/* kind of a record: isa of the exit (1 VMX, 2 SVM), or an entry; a bit of the ones beyond. */
 enum { NESTED_ENTRY = 0, NESTED_OTHER = 0x100 };
 
 struct nested_key {
