@@ -404,6 +404,20 @@ static __always_inline bool vcpu_in_long_mode(struct kvm_vcpu *vcpu)
 }
 
 /*
+ * The vCPU runs a guest of its guest: is_guest_mode() of arch/x86/kvm/kvm_cache_regs.h. KVM keeps
+ * it as a statistic since 5.14, which it sets with its flag. That flag, HF_GUEST_MASK of hflags,
+ * is bit 5, and since 6.4 bit 0: so it is asked where there is no such statistic.
+ */
+static __always_inline bool vcpu_in_l2(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu___nested *nested = (void *)vcpu;
+
+	if (bpf_core_field_exists(nested->stat.guest_mode))
+		return BPF_CORE_READ(nested, stat.guest_mode);
+	return BPF_CORE_READ(vcpu, arch.hflags) >> 5 & 1;
+}
+
+/*
  * The guest's RIP, where KVM has read it since the last exit: enum kvm_reg of
  * arch/x86/include/asm/kvm_host.h, of which 16 is VCPU_REGS_RIP (7.2: VCPU_REG_RIP, and
  * a member rip beside regs[16]; regs_avail is a bitmap there). ~0: it has not, or the

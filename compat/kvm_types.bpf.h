@@ -330,6 +330,15 @@ struct kvm_vcpu___generic {
 	struct kvm_vcpu_stat___generic stat;
 };
 
+/* Since 5.14. */
+struct kvm_vcpu_stat___nested {
+	u64 guest_mode;
+};
+
+struct kvm_vcpu___nested {
+	struct kvm_vcpu_stat___nested stat;
+};
+
 union vmx_exit_reason {
 	u32 full;
 };

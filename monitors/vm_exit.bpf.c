@@ -28,6 +28,9 @@ struct exit_state exit_states[MAX_VCPU_SLOTS] __attribute__((aligned(sizeof(stru
 /* As slot_cache, but of places in exit_states, in bytes; a variable costs less than a map. */
 static u32 exit_places[1 << SLOT_CACHE_BITS];
 
+/* --l2: exits of guests of guests are apart. */
+const volatile bool l2;
+
 /* Where the classic events' records have them; read from tracefs before loading. */
 const volatile __u32 exit_reason_at, exit_isa_at, xen_nr_at;
 
@@ -105,8 +108,11 @@ static __noinline u32 find_record(struct exit_key *key)
 static __noinline u32 cache_record(struct exit_state *state, u32 isa, u32 code)
 {
 	struct exit_key key = { .slot = state->slot, .kind = isa, .code = code };
-	u32 record = find_record(&key);
+	u32 record;
 
+	if (l2 && isa & EXIT_OF_L2)
+		key.code ^= EXIT_CODE_L2;
+	record = find_record(&key);
 	if (record && !(code >> (32 - EXIT_RECORD_BITS)))
 		state->cache[cache__index(code)] = code << EXIT_RECORD_BITS | record;
 	state->seen_exit = 1;
@@ -179,6 +185,16 @@ static __noinline int on_exit(void *vcpu, u32 code, u32 isa)
 	if (record >> EXIT_RECORD_BITS)
 		record = cache_record(state, isa, code);
 	return begin_exit(state, vcpu, record);
+}
+
+/* The same where it may be asked whose exit it was: it has a place of its own in the cache. */
+static __always_inline int on_exit_asking(void *vcpu, u32 code, u32 isa)
+{
+	if (l2 && vcpu_in_l2(vcpu)) {
+		code ^= EXIT_CODE_L2;
+		isa |= EXIT_OF_L2;
+	}
+	return on_exit(vcpu, code, isa);
 }
 
 static __always_inline int end_exit(struct exit_state *state, void *vcpu, u64 now, bool ask_slow)
@@ -375,6 +391,12 @@ static __noinline int exit_of(void *vcpu, u32 isa)
 	return vcpu ? on_exit(vcpu, exit_reason(vcpu, isa), isa) : 0;
 }
 
+/* exit_of(), where it may be asked whose exit it was. */
+static __noinline int exit_asking(void *vcpu, u32 isa)
+{
+	return vcpu ? on_exit_asking(vcpu, exit_reason(vcpu, isa), isa) : 0;
+}
+
 /* exit_of(), at once where there is nothing unusual: the reason needs to be kept for that only. */
 static __always_inline int exit_at_once(void *vcpu, u32 code, u32 isa)
 {
@@ -418,9 +440,21 @@ RAW_TP(exit_raw_tp_svm_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_SV
 RAW_TP(exit_raw_tp_old, kvm_exit,
        task_chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0)
 
+/* With --l2: the two of them that fit any vendor and any -p. */
+static __always_inline int exit_l2(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (exit_args_old(ctx->args[0]))
+		return on_exit_asking((void *)ctx->args[1], ctx->args[0], untyped_arg(ctx, 2));
+	return exit_asking((void *)ctx->args[0], exit_isa(ctx->args[1]));
+}
+
+RAW_TP(exit_raw_tp_l2, kvm_exit, task_chosen() ? exit_l2(ctx) : 0)
+RAW_TP(exit_raw_tp_l2_old, kvm_exit,
+       task_chosen() ? on_exit_asking((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0)
+
 /* A kernel that has BTF for this event has the new arguments. */
 TP_BTF(exit_tp_btf, kvm_exit,
-       task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0)
+       task_chosen() ? exit_asking((void *)untyped_arg(ctx, 0), exit_isa(ctx[1])) : 0)
 
 SEC("?tp/kvm/kvm_exit")
 int exit_tracepoint(void *ctx)
@@ -435,16 +469,16 @@ int exit_tracepoint(void *ctx)
 		return LEAVE_TO_PERF;
 	bpf_probe_read_kernel(&reason, sizeof(reason), ctx + exit_reason_at);
 	bpf_probe_read_kernel(&isa, sizeof(isa), ctx + exit_isa_at);
-	on_exit(vcpu, reason, isa);
+	on_exit_asking(vcpu, reason, isa);
 	return LEAVE_TO_PERF;
 }
 
 FEXIT(exit_fexit_vmx, vmx_vcpu_run,
-      task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_VMX) : 0)
+      task_chosen() ? exit_asking((void *)untyped_arg(ctx, 0), ISA_VMX) : 0)
 FEXIT(exit_fexit_svm, svm_vcpu_run,
-      task_chosen() ? exit_of((void *)untyped_arg(ctx, 0), ISA_SVM) : 0)
-KRETPROBE(exit_kretprobe_vmx, vmx_vcpu_run, task_chosen() ? exit_of(loaded_vcpu(), ISA_VMX) : 0)
-KRETPROBE(exit_kretprobe_svm, svm_vcpu_run, task_chosen() ? exit_of(loaded_vcpu(), ISA_SVM) : 0)
+      task_chosen() ? exit_asking((void *)untyped_arg(ctx, 0), ISA_SVM) : 0)
+KRETPROBE(exit_kretprobe_vmx, vmx_vcpu_run, task_chosen() ? exit_asking(loaded_vcpu(), ISA_VMX) : 0)
+KRETPROBE(exit_kretprobe_svm, svm_vcpu_run, task_chosen() ? exit_asking(loaded_vcpu(), ISA_SVM) : 0)
 
 /* entry: kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
 RAW_TP(entry_raw_tp, kvm_entry, on_entry((void *)ctx->args[0]))

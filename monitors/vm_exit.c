@@ -31,7 +31,7 @@ DEFINE_OPEN_SKELETON(vm_exit_bpf)
 #define MAP(_name) offsetof(struct vm_exit_bpf, maps._name)
 #define PROG(_name) offsetof(struct vm_exit_bpf, progs._name)
 
-enum { REASON_LEN = 48 };
+enum { REASON_LEN = 48, L2_PER_SLOT = 8 };
 enum { VIEW_KVM, VIEW_USER, VIEW_DETAIL, VIEW_SLOW };
 enum { OF_REASONS = 1 << VIEW_KVM | 1 << VIEW_USER, OF_SAMPLES = OF_REASONS | 1 << VIEW_DETAIL };
 enum { OF_NAMED = 1 << VIEW_DETAIL | 1 << VIEW_SLOW };
@@ -41,6 +41,8 @@ struct exit_row {
 	const char *kind;
 	const char *class;
 	const char *reason;
+	const char *whose; /* the reason, and of which guest */
+	uint8_t l2;	   /* BOOL_ABSENT: not asked for */
 	uint64_t reason_code;
 	uint8_t halt; /* BOOL_ABSENT: of several reasons */
 	uint64_t count;
@@ -71,12 +73,13 @@ struct exit_row {
 	uint64_t rip;
 	const char *comm;
 	char text[REASON_LEN];
+	char whose_text[REASON_LEN + 8];
 	char detail_text[EXIT_DETAIL_LEN];
 };
 
-/* --detail */
+/* --detail, --l2 */
 struct exit_config {
-	bool detail;
+	bool detail, l2;
 };
 
 struct exit_state_of {
@@ -153,8 +156,12 @@ static const struct column columns[] = {
 	    .help = "where the guest goes on, as KVM has it; absent where it has not read it"),
 	COL(comm, NULL, COL_STRING, ROLE_LABEL, SLOW, .flags = COL_NAME | COL_DATA_ONLY,
 	    .help = "the vCPU's thread"),
-	COL(reason, "REASON", COL_STRING, ROLE_LABEL, .flags = COL_WORD,
+	COL(reason, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "as the kernel spells it"),
+	COL(whose, "REASON", COL_STRING, ROLE_LABEL, .flags = COL_WORD | COL_TABLE_ONLY,
+	    .help = "as the kernel spells it; L2: begins that of a guest of the guest (--l2)"),
+	COL(l2, NULL, COL_BOOL, ROLE_LABEL, .flags = COL_DATA_ONLY,
+	    .help = "of a guest of the guest; absent without --l2"),
 	COL(reason_code, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .help = "the number behind it"),
 	COL(halt, NULL, COL_BOOL, ROLE_LABEL, SAMPLED, .flags = COL_KEY_ONLY,
@@ -174,10 +181,27 @@ static const struct column columns[] = {
 	{},
 };
 
+static bool with_l2(const struct attachment *at)
+{
+	const struct exit_config *asked = at->config;
+
+	return asked && asked->l2;
+}
+
+static bool without_l2(const struct attachment *at)
+{
+	return !with_l2(at);
+}
+
 /* Without -p the programs that run most do not even look whether there is one. */
 static bool all_vms(const struct attachment *at)
 {
 	return !at->env->filter->pid;
+}
+
+static bool all_exits(const struct attachment *at)
+{
+	return all_vms(at) && !with_l2(at);
 }
 
 static const char *set_detail(void *config, const char *arg)
@@ -187,7 +211,18 @@ static const char *set_detail(void *config, const char *arg)
 	return NULL;
 }
 
+static const char *set_l2(void *config, const char *arg)
+{
+	(void)arg;
+	((struct exit_config *)config)->l2 = true;
+	return NULL;
+}
+
 static const struct monitor_option options[] = {
+	{ .name = "l2",
+	  .help = "exits of guests of guests apart (needs -e)",
+	  .is_part = true,
+	  .set = set_l2 },
 	{ .name = "detail",
 	  .help = "exits by MSR, port, address, CPUID leaf, ... (needs -e)",
 	  .is_part = true,
@@ -264,20 +299,25 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
 	  VENDOR_VMX | VENDOR_SVM },
 
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_l2), BOTH, true, KVM_EXIT_TABLE,
+	  .asked = with_l2 },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_l2_old), BOTH, .asked = with_l2 },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_vmx), VENDOR_VMX, true,
-	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = all_vms },
+	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = all_exits },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_vmx_chosen), VENDOR_VMX, true,
-	  KVM_EXIT_TABLE, .applies = host__can_cast },
+	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = without_l2 },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_svm), VENDOR_SVM, true,
-	  .applies = host__can_cast, .asked = all_vms },
+	  .applies = host__can_cast, .asked = all_exits },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_svm_chosen), VENDOR_SVM, true,
-	  .applies = host__can_cast },
+	  .applies = host__can_cast, .asked = without_l2 },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp), VENDOR_VMX | VENDOR_SVM, true,
-	  KVM_EXIT_TABLE, .asked = all_vms },
+	  KVM_EXIT_TABLE, .asked = all_exits },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_chosen), VENDOR_VMX | VENDOR_SVM,
-	  true, KVM_EXIT_TABLE },
-	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_old), VENDOR_VMX | VENDOR_SVM },
-	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", PROG(exit_tp_btf), VENDOR_VMX | VENDOR_SVM, true },
+	  true, KVM_EXIT_TABLE, .asked = without_l2 },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_old), VENDOR_VMX | VENDOR_SVM,
+	  .asked = without_l2 },
+	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", PROG(exit_tp_btf), VENDOR_VMX | VENDOR_SVM, true,
+	  KVM_EXIT_TABLE },
 	{ "kvm_exit", HOOK_FENTRY, "vmx_vcpu_run", PROG(exit_fexit_vmx), VENDOR_VMX, true },
 	{ "kvm_exit", HOOK_FENTRY, "svm_vcpu_run", PROG(exit_fexit_svm), VENDOR_SVM, true },
 	{ "kvm_exit", HOOK_KPROBE, "vmx_vcpu_run", PROG(exit_kretprobe_vmx), VENDOR_VMX, true },
@@ -317,6 +357,9 @@ static int prepare(struct attachment *at, void *opened)
 	map__set_offset(&skel->rodata->exit_reason_at, "kvm/kvm_exit", "exit_reason");
 	map__set_offset(&skel->rodata->exit_isa_at, "kvm/kvm_exit", "isa");
 	err = with_slow(at) ? bpf_map__set_max_entries(skel->maps.slow_states, nr_slots) : 0;
+	skel->rodata->l2 = with_l2(at);
+	if (!err && with_l2(at))
+		err = records__add(&at->records, opened, L2_PER_SLOT);
 	if (err || !with_detail(at))
 		return err;
 	map__set_offset(&skel->rodata->xen_nr_at, "kvm/kvm_xen_hypercall", "nr");
@@ -356,10 +399,15 @@ static struct vm_exit_bpf__bss *variables(const struct attachment *at)
 	return at->records.variables;
 }
 
+static unsigned int isa_of(const struct exit_key *key)
+{
+	return key->kind & ~EXIT_OF_L2;
+}
+
 static bool is_halt(const struct exit_key *key)
 {
 	return key->kind == EXIT_TO_USER ? key->code == KVM_EXIT_HLT :
-					   exit_reason__is_halt(key->kind, key->code);
+					   exit_reason__is_halt(isa_of(key), key->code);
 }
 
 static const char *reason_name(const struct exit_key *key, char *buf, size_t size)
@@ -367,7 +415,7 @@ static const char *reason_name(const struct exit_key *key, char *buf, size_t siz
 	if (key->code == EXIT_OTHER)
 		return OTHERS;
 	if (key->kind != EXIT_TO_USER)
-		return exit_reason__name(key->kind, key->code, buf, size);
+		return exit_reason__name(isa_of(key), key->code, buf, size);
 	if (key->code & EXIT_ERRNO) {
 		const char *name = strerrorname_np(key->code & ~EXIT_ERRNO);
 
@@ -384,7 +432,7 @@ static const char *reason_class(const struct exit_key *key)
 	if (key->code == EXIT_OTHER)
 		return "other";
 	if (key->kind != EXIT_TO_USER)
-		class = exit_reason__class(key->kind, key->code);
+		class = exit_reason__class(isa_of(key), key->code);
 	else if (key->code == (EXIT_ERRNO | EINTR))
 		class = userspace_reason__class(KVM_EXIT_INTR);
 	else if (key->code & EXIT_ERRNO)
@@ -398,7 +446,7 @@ static void label_detail(const struct exit_key *key, uint32_t type, uint64_t val
 			 struct exit_row *row)
 {
 	if (!type)
-		exit_detail__of_reason(key->kind, key->code, &type, &value);
+		exit_detail__of_reason(isa_of(key), key->code, &type, &value);
 	row->detail = exit_detail__name(type, value, row->detail_text, sizeof(row->detail_text));
 	row->detail_kind = exit_detail__kind(type);
 	row->write = BOOL_ABSENT;
@@ -429,10 +477,18 @@ static void label_detail(const struct exit_key *key, uint32_t type, uint64_t val
 	}
 }
 
-static void label_reason(const struct exit_key *key, struct exit_row *row)
+static void label_reason(const struct attachment *at, const struct exit_key *key,
+			 struct exit_row *row)
 {
 	row->kind = key->kind == EXIT_TO_USER ? "userspace" : "kvm";
 	row->reason = reason_name(key, row->text, sizeof(row->text));
+	row->whose = row->reason;
+	if (key->kind & EXIT_OF_L2) {
+		snprintf(row->whose_text, sizeof(row->whose_text), "L2:%s", row->reason);
+		row->whose = row->whose_text;
+	}
+	row->l2 = key->kind == EXIT_TO_USER || !with_l2(at) ? BOOL_ABSENT :
+							      !!(key->kind & EXIT_OF_L2);
 	row->class = reason_class(key);
 	row->reason_code = key->code == EXIT_OTHER ? UINT64_MAX : key->code;
 }
@@ -443,7 +499,7 @@ static int label(struct attachment *at, uint32_t index, struct row *to)
 	const struct exit_key *key = &record->key;
 	struct exit_row *row = (struct exit_row *)to;
 
-	label_reason(key, row);
+	label_reason(at, key, row);
 	row->halt = key->code == EXIT_OTHER ? BOOL_ABSENT : is_halt(key);
 	label_detail(key, record->detail.type, record->detail.value, row);
 	return key->kind == EXIT_TO_USER ? VIEW_USER : VIEW_KVM;
@@ -586,7 +642,7 @@ static bool in_sum(const struct row *row)
 
 static const struct row_sum sum = {
 	.label = "(all but halts)",
-	.label_at = offsetof(struct exit_row, reason),
+	.label_at = offsetof(struct exit_row, whose),
 	.has = in_sum,
 };
 
@@ -602,7 +658,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 	if (!ref || !ref->chosen)
 		return;
 	vcpu_ref__row(ref, event->head.ts_ns, &row.row);
-	label_reason(&event->key, &row);
+	label_reason(at, &event->key, &row);
 	label_detail(&event->key, event->type, event->value, &row);
 	/* A look may have moved the begin of what is open; what user space took it has taken. */
 	row.time_ns = event->ns;

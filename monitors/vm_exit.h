@@ -6,8 +6,11 @@
 #include "../bpf/records.h"
 #include "../decode/exit_detail_kinds.h"
 
-/* kind of a record: the isa of kvm_exit (1 VMX, 2 SVM, ...), or this one. */
-enum { EXIT_TO_USER = 0 };
+/*
+ * kind of a record: the isa of kvm_exit (1 VMX, 2 SVM, ...), or EXIT_TO_USER. With --l2 a bit of
+ * it: the exit was of a guest of the guest.
+ */
+enum { EXIT_TO_USER = 0, EXIT_OF_L2 = 0x100 };
 
 /* Codes of EXIT_TO_USER above this are errno values that KVM_RUN returned. */
 #define EXIT_ERRNO 0x80000000U
@@ -52,7 +55,8 @@ enum {
 	EXITED = 1,  /* bits that no vCPU's address has */
 	PENDING = 2, /* a detail came before its exit */
 	EXIT_CACHE_BITS = 4,
-	EXIT_RECORD_BITS = 18, /* of a cache entry: the record; above it the code */
+	EXIT_RECORD_BITS = 18,	/* of a cache entry: the record; above it the code */
+	EXIT_CODE_L2 = 1 << 13, /* of the code there, the highest bit: of a guest of the guest */
 };
 
 struct exit_state {

@@ -57,10 +57,11 @@ static __noinline int slow_in_vmm(struct exit_state *state, u64 ns)
 
 static __always_inline bool waits_for_work(const struct exit_key *key)
 {
-	return key->kind == ISA_VMX ?
-		       key->code == VMX_HLT || key->code == VMX_MWAIT :
-		       key->kind == ISA_SVM && (key->code == SVM_HLT || key->code == SVM_MWAIT ||
-						key->code == SVM_MWAIT_ARMED);
+	u32 isa = key->kind & ~EXIT_OF_L2;
+
+	return isa == ISA_VMX ? key->code == VMX_HLT || key->code == VMX_MWAIT :
+				isa == ISA_SVM && (key->code == SVM_HLT || key->code == SVM_MWAIT ||
+						   key->code == SVM_MWAIT_ARMED);
 }
 
 /* An exit of vcpu has ended; it took ns. */

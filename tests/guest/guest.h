@@ -60,7 +60,9 @@ enum {
 	GPA_IDT = 0xf000,
 	GPA_VCPUS = 0x10000,
 	VCPU_AREA = 2 * PAGE,
-	RAM_SIZE = GPA_VCPUS + MAX_VCPUS * VCPU_AREA,
+	GPA_NESTED = GPA_VCPUS + MAX_VCPUS * VCPU_AREA, /* nested.c: of each vCPU */
+	NESTED_AREA = 3 * PAGE,
+	RAM_SIZE = GPA_NESTED + MAX_VCPUS * NESTED_AREA,
 	GPA_TOUCH = 0x40000000,
 	PREFETCH = 8,		   /* PTE_PREFETCH_NUM of arch/x86/kvm/mmu/mmu.c */
 	MAX_TOUCH_PAGES = 0x80000, /* 2 GiB */
@@ -146,6 +148,7 @@ extern const struct op ops[];
 extern const size_t nr_ops;
 
 const struct op *op__find(const char *name, size_t len);
+bool host_is_amd(void);
 
 /* One OP of the command line. */
 struct op_use {
@@ -294,6 +297,11 @@ int irqs__ask(struct vcpu *vcpu, uint32_t what);
 int irqs__lines(struct vcpu *vcpu, const struct op_use *use);
 int irqs__msis(struct vcpu *vcpu, const struct op_use *use);
 int irqs__irqfd(struct vcpu *vcpu, const struct op_use *use);
+
+/* nested.c: guests of the guest. check: 0, or -1 after a message where there can't be any. */
+void nested__emit(struct code *c, struct vcpu *vcpu, const struct op_use *use);
+void nested__emit_cpuid(struct code *c, struct vcpu *vcpu, const struct op_use *use);
+int nested__check(struct vcpu *vcpu, const struct op_use *use);
 
 /* stats.c: KVM's own counters of one VM as a JSON object, or null. */
 void stats__print(FILE *out, const struct vm *vm);

@@ -207,7 +207,7 @@ static void emit_wrmsr(struct code *c, struct vcpu *vcpu, const struct op_use *u
 	code__loop_esi(c, loop);
 }
 
-static bool host_is_amd(void)
+bool host_is_amd(void)
 {
 	unsigned int eax, ebx, ecx, edx;
 
@@ -819,6 +819,12 @@ const struct op ops[] = {
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
 	  OP_MSEC, USER_EXIT_NONE, emit_spin },
 	{ "pause", "PAUSEs in a loop", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_pause },
+	{ "nested",
+	  "runs of a guest in the guest: RDMSRs, and a hypercall to the guest that ends it",
+	  "rdmsrs", 1, UINT32_MAX, UINT32_MAX, OP_LONG, USER_EXIT_NONE, nested__emit,
+	  nested__check },
+	{ "nested_cpuid", "the same with CPUIDs, which the guest takes, too", "cpuids", 1,
+	  UINT32_MAX, UINT32_MAX, OP_LONG, USER_EXIT_NONE, nested__emit_cpuid, nested__check },
 	{ "intr_user", "KVM_RUNs that return EINTR, before the guest's first instruction", NULL, 0,
 	  0, UINT32_MAX, OP_USER, USER_EXIT_INTR, NULL },
 	{ "sleep", "one exit to user space, which sleeps that many ms", NULL, 0, 0, 86400000,
