@@ -27,7 +27,8 @@ static int parse_fail_above(struct options *opts, const char *arg)
 		opts->fails = true;
 		return 0;
 	}
-	return usage_error("--fail-above: \"%s\" is not a percentage; give a number such as 20", arg);
+	return usage_error("--fail-above: \"%s\" is not a percentage; give a number such as 20",
+			   arg);
 }
 
 static const struct option_row diff_options[] = {
@@ -45,8 +46,9 @@ static int check_options(struct options *opts)
 	if (opts->nr_operands == 2 && opts->from)
 		return usage_error("--at divides one recording; give one file");
 	if (opts->nr_operands == 1 && !opts->from)
-		return usage_error("diff needs two recordings, or one and --at=TIME: kvm_watcher diff "
-				   "A B");
+		return usage_error(
+			"diff needs two recordings, or one and --at=TIME: kvm_watcher diff "
+			"A B");
 	if (!opts->nr_operands)
 		return usage_error("diff needs the names of two recordings: kvm_watcher diff A B");
 	return 0;

@@ -45,6 +45,7 @@ struct series {
 	struct table *table;
 	char *vm, *labels; /* vm: NULL: of all of them, or of none */
 	uint32_t vcpu;
+	bool idle;
 	/* By block and metric; NAN: no such row then. */
 	double *values[DIFF_SIDES];
 	size_t nr_blocks[DIFF_SIDES];
@@ -62,14 +63,22 @@ struct seen_vcpu {
 	size_t first, last;
 };
 
+/* How many vCPUs a VM has in each block. */
+struct vm_vcpus {
+	const char *vm; /* a series has it */
+	double vcpus[];
+};
+
 struct side {
 	struct block *blocks;
 	size_t nr_blocks;
 	void *vcpus; /* tsearch() */
 	struct seen_vcpu **list;
 	size_t nr_vcpus;
+	void *counts; /* of VMs: tsearch() */
 	struct json_object *start, *summary;
 	bool had_memory;
+	bool is_a; /* all but the blocks is the other side's: diff__split() */
 };
 
 struct diff {
@@ -115,12 +124,13 @@ void diff__free(struct diff *d)
 		struct side *side = &d->sides[i];
 
 		tdestroy(side->vcpus, free_nothing);
-		for (size_t j = 0; j < side->nr_vcpus; j++) {
+		for (size_t j = 0; !side->is_a && j < side->nr_vcpus; j++) {
 			free(side->list[j]->key);
 			free(side->list[j]->vm);
 			free(side->list[j]);
 		}
-		free(side->list);
+		if (!side->is_a)
+			free(side->list);
 		free(side->blocks);
 		json_object_put(side->start);
 		json_object_put(side->summary);
@@ -129,8 +139,9 @@ void diff__free(struct diff *d)
 	for (size_t i = 0; i < d->nr_series; i++) {
 		struct series *s = d->list[i];
 
-		for (int side = 0; side < DIFF_SIDES; side++)
-			free(s->values[side]);
+		free(s->values[DIFF_A]);
+		if (!d->sides[DIFF_B].is_a)
+			free(s->values[DIFF_B]);
 		free(s->key);
 		free(s->vm);
 		free(s->labels);
@@ -224,8 +235,8 @@ static void put_cell(struct buf *to, const struct column *col, const struct row 
 
 static bool is_label(const struct section *section, const struct column *col)
 {
-	return col->role == ROLE_LABEL && section__has(section, col) &&
-	       col->type != COL_STRINGS && col->type != COL_OBJECT;
+	return col->role == ROLE_LABEL && section__has(section, col) && col->type != COL_STRINGS &&
+	       col->type != COL_OBJECT;
 }
 
 /* Of a process that has another pid and other threads the next time. */
@@ -259,6 +270,17 @@ static void put_labels(struct buf *to, const struct section *section, const stru
 	buf__puts(to, "");
 }
 
+static bool is_idle(const struct section *section, const struct row *row)
+{
+	bool flag = false;
+
+	for (const struct column *col = section->columns; col->name; col++)
+		if ((col->flags & COL_IDLE) && section__has(section, col) &&
+		    cell__bool(col, row, &flag) && flag)
+			return true;
+	return false;
+}
+
 static struct series *add_series(struct diff *d, const struct section *section,
 				 const struct row *row, const char *key)
 {
@@ -276,6 +298,7 @@ static struct series *add_series(struct diff *d, const struct section *section,
 	s->table = table_of(d, section);
 	s->key = strdup(key);
 	s->vm = d->selection->by != BY_HOST && row->vm ? strdup(row->vm) : NULL;
+	s->idle = is_idle(section, row);
 	s->labels = strdup(labels.data ?: "");
 	s->vcpu = d->selection->by == BY_VCPU && section->view->per_vcpu ? row->vcpu : UINT32_MAX;
 	buf__free(&labels);
@@ -489,8 +512,7 @@ static size_t count_vcpus(const struct side *side, const char *vm, size_t block)
 	for (size_t i = 0; i < side->nr_vcpus; i++) {
 		const struct seen_vcpu *vcpu = side->list[i];
 
-		nr += vcpu->first <= block && block <= vcpu->last &&
-		      (!vm || !strcmp(vcpu->vm, vm));
+		nr += vcpu->first <= block && block <= vcpu->last && (!vm || !strcmp(vcpu->vm, vm));
 	}
 	return nr;
 }
@@ -509,18 +531,36 @@ static double seconds_of(const struct side *side, const struct series *s, size_t
 	return seconds * vcpus[block];
 }
 
-/* By block the vCPUs that s is of. */
-static void vcpus_by_block(const struct side *side, const struct series *s, double *vcpus)
+/* By block the vCPUs of a VM, or of all: counted once. NULL: out of memory. */
+static const double *vcpus_by_block(struct side *side, const struct series *s)
 {
+	const char *vm = s->vm ?: "\n";
+	struct vm_vcpus **node = tfind(&vm, &side->counts, by_key), *counts;
 	bool any = false;
 
+	if (node)
+		return (*node)->vcpus;
+	counts = calloc(1, sizeof(*counts) + (side->nr_blocks + 1) * sizeof(counts->vcpus[0]));
+	if (!counts)
+		return NULL;
+	counts->vm = vm;
 	for (size_t i = 0; i < side->nr_blocks; i++) {
-		vcpus[i] = count_vcpus(side, s->vm, i);
-		any |= vcpus[i] > 0;
+		counts->vcpus[i] = count_vcpus(side, s->vm, i);
+		any |= counts->vcpus[i] > 0;
 	}
 	/* It is no VM's, or a VM's of which nothing else was recorded. */
 	for (size_t i = 0; i < side->nr_blocks && !any; i++)
-		vcpus[i] = 1;
+		counts->vcpus[i] = 1;
+	if (tsearch(counts, &side->counts, by_key))
+		return counts->vcpus;
+	free(counts);
+	return NULL;
+}
+
+static void forget_counts(struct side *side)
+{
+	tdestroy(side->counts, free);
+	side->counts = NULL;
 }
 
 struct measured {
@@ -594,7 +634,7 @@ static const char *unit_of(enum metric_kind kind)
 }
 
 static void compare_metric(const struct diff *d, const struct series *s, size_t metric,
-			   double *vcpus[DIFF_SIDES], struct difference *to)
+			   const double *const vcpus[DIFF_SIDES], struct difference *to)
 {
 	const struct metric *m = &s->table->metrics[metric];
 	struct measured a, b;
@@ -630,9 +670,10 @@ static bool is_large(const struct difference *diff, enum metric_kind kind)
 	return fabs(diff->change) >= least;
 }
 
-static enum verdict judge(const struct difference *diff, const struct metric *m, bool chosen)
+static enum verdict judge(const struct difference *diff, const struct series *s,
+			  const struct metric *m, bool chosen)
 {
-	bool more = diff->b > diff->a, worse = m->col->flags & COL_WORSE;
+	bool more = diff->b > diff->a, worse = !s->idle && (m->col->flags & COL_WORSE);
 
 	if (isnan(diff->p))
 		return VERDICT_TOO_FEW;
@@ -669,7 +710,7 @@ static double cost_of(const struct difference *list, const struct series *s)
 {
 	double cost = 0;
 
-	for (size_t i = 0; i < s->table->nr; i++) {
+	for (size_t i = 0; !s->idle && i < s->table->nr; i++) {
 		double more = list[i].b - list[i].a;
 
 		if (s->table->metrics[i].kind == METRIC_SHARE && fabs(more) > fabs(cost))
@@ -678,17 +719,30 @@ static double cost_of(const struct difference *list, const struct series *s)
 	return cost;
 }
 
+/* All metrics of a row. False: out of memory. */
+static bool compare_series(struct diff *d, const struct series *s, struct difference *to)
+{
+	const double *const vcpus[DIFF_SIDES] = {
+		vcpus_by_block(&d->sides[DIFF_A], s),
+		vcpus_by_block(&d->sides[DIFF_B], s),
+	};
+	double cost;
+
+	if (!vcpus[DIFF_A] || !vcpus[DIFF_B])
+		return false;
+	for (size_t i = 0; i < s->table->nr; i++)
+		compare_metric(d, s, i, vcpus, &to[i]);
+	cost = cost_of(to, s);
+	for (size_t i = 0; i < s->table->nr; i++)
+		to[i].cost = cost;
+	return true;
+}
+
 int diff__compare(struct diff *d)
 {
-	size_t most = d->sides[DIFF_A].nr_blocks > d->sides[DIFF_B].nr_blocks ?
-			      d->sides[DIFF_A].nr_blocks :
-			      d->sides[DIFF_B].nr_blocks;
-	double *vcpus[DIFF_SIDES] = { calloc(most + 1, sizeof(double)),
-				      calloc(most + 1, sizeof(double)) };
+	bool *chosen = NULL, ok = true;
 	size_t all = 0, at = 0;
-	bool *chosen = NULL;
 	double *p = NULL;
-	int err = -ENOMEM;
 
 	for (size_t i = 0; i < d->nr_series; i++)
 		all += d->list[i]->table->nr;
@@ -696,40 +750,61 @@ int diff__compare(struct diff *d)
 	d->differences = calloc(all + 1, sizeof(*d->differences));
 	p = calloc(all + 1, sizeof(*p));
 	chosen = calloc(all + 1, sizeof(*chosen));
-	if (!vcpus[0] || !vcpus[1] || !d->differences || !p || !chosen)
-		goto cleanup;
-	for (size_t i = 0; i < d->nr_series; i++) {
-		const struct series *s = d->list[i];
-		struct difference *first = &d->differences[at];
-		double cost;
-
-		for (int side = 0; side < DIFF_SIDES; side++)
-			vcpus_by_block(&d->sides[side], s, vcpus[side]);
-		for (size_t j = 0; j < s->table->nr; j++)
-			compare_metric(d, s, j, vcpus, &first[j]);
-		cost = cost_of(first, s);
-		for (size_t j = 0; j < s->table->nr; j++) {
-			first[j].cost = cost;
-			p[at + j] = first[j].p;
-		}
-		at += s->table->nr;
+	ok = d->differences && p && chosen;
+	for (size_t i = 0; ok && i < d->nr_series; i++) {
+		ok = compare_series(d, d->list[i], &d->differences[at]);
+		at += d->list[i]->table->nr;
 	}
-	significance__choose(p, chosen, all, FALSE_SHARE);
-	at = 0;
-	for (size_t i = 0; i < d->nr_series; i++)
-		for (size_t j = 0; j < d->list[i]->table->nr; j++, at++)
-			d->differences[at].verdict =
-				judge(&d->differences[at], &d->list[i]->table->metrics[j],
-				      chosen[at]);
-	qsort(d->differences, all, sizeof(*d->differences), by_cost);
-	d->nr = all;
-	err = 0;
-cleanup:
-	free(vcpus[0]);
-	free(vcpus[1]);
+	forget_counts(&d->sides[DIFF_A]);
+	forget_counts(&d->sides[DIFF_B]);
+	d->nr = 0;
+	if (ok) {
+		for (size_t i = 0; i < all; i++)
+			p[i] = d->differences[i].p;
+		significance__choose(p, chosen, all, FALSE_SHARE);
+		at = 0;
+		for (size_t i = 0; i < d->nr_series; i++)
+			for (size_t j = 0; j < d->list[i]->table->nr; j++, at++)
+				d->differences[at].verdict =
+					judge(&d->differences[at], d->list[i],
+					      &d->list[i]->table->metrics[j], chosen[at]);
+		qsort(d->differences, all, sizeof(*d->differences), by_cost);
+		d->nr = all;
+	}
 	free(p);
 	free(chosen);
-	return err;
+	return ok ? 0 : -ENOMEM;
+}
+
+bool diff__split(struct diff *d, const bool *goes_to_b, size_t nr)
+{
+	struct side *a = &d->sides[DIFF_A], *b = &d->sides[DIFF_B];
+
+	if (nr != a->nr_blocks)
+		return false;
+	free(b->blocks);
+	b->blocks = calloc(nr + 1, sizeof(*b->blocks));
+	if (!b->blocks)
+		return false;
+	memcpy(b->blocks, a->blocks, nr * sizeof(*b->blocks));
+	b->nr_blocks = nr;
+	b->nr_vcpus = a->nr_vcpus;
+	b->list = a->list;
+	for (size_t i = 0; i < nr; i++) {
+		a->blocks[i].is_used = !goes_to_b[i];
+		b->blocks[i].is_used = goes_to_b[i];
+	}
+	for (size_t i = 0; i < d->nr_series; i++) {
+		d->list[i]->values[DIFF_B] = d->list[i]->values[DIFF_A];
+		d->list[i]->nr_blocks[DIFF_B] = d->list[i]->nr_blocks[DIFF_A];
+	}
+	b->is_a = true;
+	return true;
+}
+
+size_t diff__nr_blocks(const struct diff *d)
+{
+	return d->sides[DIFF_A].nr_blocks;
 }
 
 size_t diff__nr(const struct diff *d)
@@ -767,7 +842,9 @@ struct diff_row {
 enum { VIEW_DIFF };
 
 const struct view diff_views[] = {
-	[VIEW_DIFF] = { .title = "DIFFERENCE", .name = "DIFF", .per_vcpu = true },
+	[VIEW_DIFF] = { .title = "FROM A TO B (per second of a vCPU)",
+			.name = "DIFF",
+			.per_vcpu = true },
 	{},
 };
 
@@ -928,9 +1005,9 @@ static struct json_object *words_about(const struct diff *d)
 static struct json_object *side_object(const struct side *side)
 {
 	struct json_object *obj = json_object_new_object();
-	uint64_t ns = side->nr_blocks ? side->blocks[side->nr_blocks - 1].now_ns -
-						side->blocks[0].since_ns :
-					0;
+	uint64_t ns = side->nr_blocks ?
+			      side->blocks[side->nr_blocks - 1].now_ns - side->blocks[0].since_ns :
+			      0;
 
 	json_object_object_add(obj, "start", json_object_get(side->start));
 	json_object_object_add(obj, "duration_ns", json_object_new_uint64(ns));
@@ -941,6 +1018,7 @@ static struct json_object *side_object(const struct side *side)
 
 void diff__write(struct diff *d, struct output *out, bool all, size_t top)
 {
+	const struct side *b = &d->sides[DIFF_B];
 	static const enum merged merged[] = {
 		[BY_VCPU] = MERGED_NOTHING,
 		[BY_VM] = MERGED_VCPUS,
@@ -953,6 +1031,8 @@ void diff__write(struct diff *d, struct output *out, bool all, size_t top)
 		.view_bit = 1U << VIEW_DIFF,
 		.scope = SCOPE_TOTAL,
 		.merged = merged[d->selection->by],
+		.since_ns = b->nr_blocks ? b->blocks[0].since_ns : 0,
+		.now_ns = b->nr_blocks ? b->blocks[b->nr_blocks - 1].now_ns : 0,
 	};
 	struct json_object *obj = json_object_new_object();
 	size_t shown = 0, few = 0;
@@ -977,13 +1057,14 @@ void diff__write(struct diff *d, struct output *out, bool all, size_t top)
 		write_row(d, out, diff, says ? 0 : ROW_DATA);
 	}
 	if (few == d->nr)
-		snprintf(more, sizeof(more), "too few intervals: %zu and %zu; at least %d of each "
-					     "are needed",
-			 d->sides[DIFF_A].nr_blocks, d->sides[DIFF_B].nr_blocks,
-			 DIFF_LEAST_BLOCKS);
+		snprintf(more, sizeof(more),
+			 "too few intervals: %zu and %zu; at least %d of each "
+			 "are needed",
+			 d->sides[DIFF_A].nr_blocks, d->sides[DIFF_B].nr_blocks, DIFF_LEAST_BLOCKS);
 	else
-		snprintf(more, sizeof(more), "\u2026 and %zu without a difference that is certain "
-					     "and large, %zu of too few intervals",
+		snprintf(more, sizeof(more),
+			 "\u2026 and %zu without a difference that is certain "
+			 "and large, %zu of too few intervals",
 			 d->nr - shown - (all ? 0 : few), few);
 	if (shown < d->nr || few)
 		output__more(out, more);

@@ -36,20 +36,33 @@ void diff__free(struct diff *d);
 int diff__read(struct diff *d, enum diff_side side, struct replay *r, int64_t from_ns,
 	       int64_t to_ns);
 
+/*
+ * For tests of chance: only A was read, and of its blocks, as many as there are, some become B's.
+ * May be done again and again.
+ */
+bool diff__split(struct diff *d, const bool *goes_to_b, size_t nr);
+size_t diff__nr_blocks(const struct diff *d);
+
 /* Both sides are read. 0 or -ENOMEM. */
 int diff__compare(struct diff *d);
 
-enum verdict { VERDICT_TOO_FEW, VERDICT_SAME, VERDICT_MORE, VERDICT_LESS, VERDICT_WORSE,
-	       VERDICT_BETTER };
+enum verdict {
+	VERDICT_TOO_FEW,
+	VERDICT_SAME,
+	VERDICT_MORE,
+	VERDICT_LESS,
+	VERDICT_WORSE,
+	VERDICT_BETTER
+};
 
 /* One value of one row. */
 struct difference {
 	const char *monitor, *table, *vm, *labels, *column, *unit;
 	uint32_t vcpu;
-	double a, b;	 /* in unit */
-	double change;	 /* percent of a; NAN: a is 0 */
-	double p;	 /* before many tests are corrected for; NAN: not tested */
-	double cost;	 /* how much more of a vCPU's time the row takes, or less; in percent */
+	double a, b;	   /* in unit */
+	double change;	   /* percent of a; NAN: a is 0 */
+	double p;	   /* before many tests are corrected for; NAN: not tested */
+	double cost;	   /* how much more of a vCPU's time the row takes, or less; in percent */
 	size_t nr_a, nr_b; /* blocks */
 	enum verdict verdict;
 };

@@ -72,6 +72,7 @@ enum column_flags {
 	COL_WORD = 1 << 11,    /* table: spaces are '_', so that it is one word */
 	COL_NAME =
 		1 << 12, /* somebody chose it for a process: masked in a recording for strangers */
+	COL_IDLE = 1 << 13,   /* a label: where it is true the guest waits, which is no cost */
 	COL_COST = 1 << 14,   /* numbers and times: tables begin with what has most of it */
 	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };

@@ -15,7 +15,7 @@ both()
 {
 	label=$1
 	shift
-	rm -f "$TMP/run.zst"
+	rm -f "$TMP/run.zst" "$TMP/run.err"
 	# shellcheck disable=SC2086
 	kvm_watcher $every "$@" --format=json --interval=0.4 --record="$TMP/run.zst" --record-interval=0.4 \
 		--temp-dir="$TMP" >"$TMP/run.json" 2>"$TMP/run.err" &
@@ -111,6 +111,45 @@ grep -q -- "--force overwrites it" "$TMP/again.err" && pass "and the remedy is n
 kvm_watcher record "$TMP/killed.zst" -o -t 0.1 --force 2>/dev/null && pass "--force" || fail "--force"
 
 part_ends
+fi
+
+# of_rate FILE N: a guest that does N CPUIDs every 150 ms
+of_rate()
+{
+	ops=$(for i in $(seq 1 31); do printf 'cpuid=%s spin=150 ' "$2"; done)
+	rm -f "$TMP/rate.err"
+	kvm_watcher record "$1" -e -o --interval=0.2 2>"$TMP/rate.err" &
+	pid=$!
+	until grep -qs "watching .* until" "$TMP/rate.err"; do sleep 0.1; done
+	# shellcheck disable=SC2086
+	kvm_guest $ops >"$TMP/rate.guest" 2>&1 || fail "the generator ran" "$(cat "$TMP/rate.guest")"
+	kill -INT $pid
+	wait $pid
+}
+
+if planned diff; then
+	of_rate "$TMP/a.zst" 300
+	of_rate "$TMP/b.zst" 600
+	of_rate "$TMP/again.zst" 300
+	kvm_watcher diff "$TMP/a.zst" "$TMP/b.zst" --format=json >"$TMP/diff.json" 2>"$TMP/diff.err"
+	row='.of_table == "KVM_EXIT" and (.labels | ascii_downcase | startswith("cpuid"))'
+	jq -s "map(select(.table == \"DIFF\" and .column == \"count\" and ($row)))" "$TMP/diff.json" >"$TMP/doubled.json"
+	jq -e 'length == 1 and .[0].verdict == "worse" and
+		.[0].change > 90 and .[0].change < 110' "$TMP/doubled.json" >/dev/null &&
+		pass "twice as many are found, with their factor" ||
+		fail "twice as many are found, with their factor" "$(jq -c '.[]' "$TMP/doubled.json")"
+	kvm_watcher diff "$TMP/a.zst" "$TMP/again.zst" --format=json 2>/dev/null |
+		jq -s "map(select(.table == \"DIFF\" and .column == \"count\" and ($row)) | .verdict)" >"$TMP/same.json"
+	jq -e '. == ["~"]' "$TMP/same.json" >/dev/null && pass "the same again is no difference" ||
+		fail "the same again is no difference" "$(cat "$TMP/same.json")"
+	kvm_watcher diff "$TMP/a.zst" "$TMP/b.zst" >"$TMP/diff.table" 2>/dev/null
+	grep -q "100\|9[0-9]\." "$TMP/diff.table" && pass "a table for people" || fail "a table for people" "$(cat "$TMP/diff.table")"
+	kvm_watcher diff "$TMP/a.zst" "$TMP/b.zst" --fail-above=50 >/dev/null 2>&1
+	code=$?
+	test $code = 3 && pass "--fail-above: exit code 3" || fail "--fail-above: exit code 3" "$code"
+	kvm_watcher diff "$TMP/a.zst" "$TMP/again.zst" --fail-above=90 >/dev/null 2>&1 &&
+		pass "--fail-above: 0 without a change" || fail "--fail-above: 0 without a change" "$?"
+	part_ends
 fi
 
 done_testing
