@@ -118,6 +118,12 @@ $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $(GUEST_SOURCES) -lpthread
 
+# How large recordings become: see docs/cost.md.
+$(OUTPUT)/tests/recording: $(OUTPUT)/tests/bench/recording.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
 # Runs inside the Linux guest.
 $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(call say,GUEST,$@)
