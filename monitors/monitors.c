@@ -17,6 +17,7 @@ extern const struct monitor kvm_irqchip_monitor;
 extern const struct monitor nested_monitor;
 extern const struct monitor vm_state_monitor;
 extern const struct monitor vmm_threads_monitor;
+extern const struct monitor unmaps_monitor;
 extern const struct monitor host_monitor;
 
 const struct monitor *const monitors[] = {
@@ -24,7 +25,8 @@ const struct monitor *const monitors[] = {
 	&vcpu_wakeup_monitor, &halt_poll_ns_monitor,	  &vcpu_load_monitor,
 	&kvm_irqchip_monitor, &irq_inject_monitor,	  &hypercall_monitor,
 	&kvm_ioctl_monitor,   &kvm_timer_monitor,	  &nested_monitor,
-	&vm_state_monitor,    &vmm_threads_monitor,	  &host_monitor,
+	&vm_state_monitor,    &vmm_threads_monitor,	  &unmaps_monitor,
+	&host_monitor,
 };
 
 const size_t nr_monitors = sizeof(monitors) / sizeof(*monitors);

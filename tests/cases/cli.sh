@@ -114,7 +114,7 @@ done
 if planned schema; then
 	guest_at_gate 1 out=20 cpuid=20 mmio_read=20 mmio_write=20 hlt=5
 	guest_pid=$gated
-	kvm_watcher -e -w -h -l -d -f -m -n -o -c -i -T --vm_state --vmm_threads --host --events -p "$guest_pid" --format=json \
+	kvm_watcher -e -w -h -l -d -f -m -n -o -c -i -T --vm_state --vmm_threads --unmaps --host --events -p "$guest_pid" --format=json \
 		--output="$TMP/all.json" 2>"$TMP/err" &
 	watch_pid=$!
 	for _ in $(seq 300); do

@@ -44,6 +44,7 @@ enum {
 	PORT_SLEEP = 0xf5, /* out of 4 bytes: sleep that many ms */
 	PORT_LOG = 0xf6,   /* out: read the dirty log */
 	PORT_IRQ = 0xf7,   /* out of 4 bytes: raise that interrupt */
+	PORT_TAKE = 0xf8,  /* out of 4 bytes: take the vCPU's page that way */
 };
 
 /*
@@ -71,11 +72,13 @@ enum {
 	LOG_RING_BYTES = 1 << 20,
 	MAX_TIMES = 1 << 20, /* of one vCPU */
 	MAX_SLOTS = 1 << 15,
+	TAKEN_PAGES = MAX_VCPUS,
 	LOG_SLOT = 2, /* with dirty logging on */
 };
 
 #define GPA_LOG 0xc0000000ULL	 /* the slot with dirty logging on */
 #define GPA_TIMES 0xe0000000ULL	 /* the slot for the times of each turn, 32 bits each */
+#define GPA_TAKEN 0xe8000000ULL	 /* the slot that is taken away, a page of each vCPU */
 #define GPA_SLOTS 0x100000000ULL /* further slots of a page each */
 #define GPA_MMIO 0xd0000000ULL	 /* no memory, no device: user space */
 
@@ -127,6 +130,8 @@ enum op_flags {
 	OP_TAKES = 1 << 14,	/* takes interrupts */
 	OP_TSC_TIMER = 1 << 15, /* the guest's CPUID has the TSC-deadline timer */
 	OP_SLOW = 1 << 16,	/* the touch slot's pages come from user space, after a while */
+	OP_TAKEN = 1 << 17,	/* needs the slot whose pages are taken away */
+	OP_UFFD_WP = 1 << 18,	/* a userfaultfd may write-protect them */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -175,8 +180,11 @@ struct plan {
 	bool huge; /* the pages to touch are 2 MiB pages of the host */
 	bool same_thread;
 	bool pit;
-	const char *start_on; /* a file: vCPUs start when it is there; NULL: at once */
-	const char *end_on;   /* a file: VMs end when it is there; NULL: when they are done */
+	bool holes; /* half of the pages of touch are taken away at the end */
+	bool ksm;   /* pages of the slot that is taken away are all the same, and may be merged */
+	const char *start_on;	 /* a file: vCPUs start when it is there; NULL: at once */
+	const char *collapse_on; /* a file: khugepaged may have pages of touch when it is there */
+	const char *end_on;	 /* a file: VMs end when it is there; NULL: when they are done */
 	bool probe;
 	bool time; /* the guest takes the time of every turn of its loops */
 	struct op_use uses[MAX_OPS];
@@ -231,6 +239,8 @@ struct vm {
 	size_t log_size;
 	void *times;
 	size_t times_size;
+	void *taken;
+	int taken_fd; /* the userfaultfd for it, or -1 */
 	pthread_mutex_t log_lock;
 	uint64_t log_reads;
 	uint64_t log_pages;	/* dirty pages that all reads found */
@@ -266,6 +276,12 @@ int log__setup_vm(struct vm *vm);
 int log__setup_vcpu(struct vcpu *vcpu);
 int log__read(struct vcpu *vcpu);
 void log__close(struct vm *vm);
+
+/* taken.c: the slot that is taken away. */
+enum { TAKE_DONTNEED, TAKE_PROTECT, TAKE_PAGEOUT, TAKE_UFFD_WP };
+int taken__setup(struct vm *vm);
+int taken__take(struct vcpu *vcpu, uint32_t how);
+void taken__close(struct vm *vm);
 
 /* slow.c: the touch slot's pages as user space fills them in. */
 int slow__setup(struct vm *vm);

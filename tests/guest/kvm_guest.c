@@ -28,6 +28,9 @@ enum {
 	OPT_LOG,
 	OPT_HUGE,
 	OPT_PIT,
+	OPT_KSM,
+	OPT_COLLAPSE,
+	OPT_HOLES,
 	OPT_CPU,
 	OPT_HALT_POLL,
 	OPT_TIME,
@@ -52,6 +55,9 @@ static const struct option options[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "huge", no_argument, NULL, OPT_HUGE },
 	{ "pit", no_argument, NULL, OPT_PIT },
+	{ "holes", no_argument, NULL, OPT_HOLES },
+	{ "ksm", no_argument, NULL, OPT_KSM },
+	{ "collapse", required_argument, NULL, OPT_COLLAPSE },
 	{ "halt-poll", required_argument, NULL, OPT_HALT_POLL },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -73,7 +79,10 @@ static const char help_head[] =
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
 	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
+	"  --collapse=FILE when FILE is there, ask for 2 MiB pages in place of those of touch\n"
+	"  --holes         at the end, take 3 of each 6 pages of touch away\n"
 	"  --pit           with KVM's PIT, which has a thread of the kernel's\n"
+	"  --ksm           with 64 pages that are all the same and may be merged\n"
 	"  --separate      a process for each VM\n"
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
 	"  --start-on=FILE start the guests when FILE is there\n"
@@ -203,6 +212,15 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_HUGE:
 		plan->huge = true;
 		break;
+	case OPT_COLLAPSE:
+		plan->collapse_on = optarg;
+		break;
+	case OPT_HOLES:
+		plan->holes = true;
+		break;
+	case OPT_KSM:
+		plan->ksm = true;
+		break;
 	case OPT_PIT:
 		plan->pit = true;
 		break;
@@ -303,6 +321,7 @@ static bool is_taken(const struct plan *plan, uint64_t gpa)
 	       (gpa >= GPA_TOUCH && gpa - GPA_TOUCH < plan__touch_pages(plan) * PAGE) ||
 	       (gpa >= GPA_TIMES &&
 		gpa - GPA_TIMES < plan__times(plan) * plan->nr_vcpus * sizeof(uint32_t)) ||
+	       (gpa >= GPA_TAKEN && (gpa - GPA_TAKEN) / PAGE < TAKEN_PAGES) ||
 	       (gpa >= GPA_LOG && gpa - GPA_LOG < plan__log_pages(plan) * PAGE) ||
 	       (gpa >= GPA_SLOTS && gpa - GPA_SLOTS < plan->nr_slots * 2ULL * PAGE) ||
 	       (gpa >= 0xfffbc000 && gpa < 0xfffc0000) ||
@@ -328,7 +347,8 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 	if (use->op->flags & OP_LONG && plan->mode != MODE_LONG)
 		usage_error("%s needs --mode=long", use->op->name);
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
-	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG || arg == PORT_IRQ))
+	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG || arg == PORT_IRQ ||
+	     arg == PORT_TAKE))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
 			    use->op->name, arg);
 }

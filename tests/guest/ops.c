@@ -476,6 +476,45 @@ static void emit_dirty(struct code *c, struct vcpu *vcpu, const struct op_use *u
 	}
 }
 
+/* The page is not there: a read finds the host's page of zeroes, a write gets its own. */
+static void emit_dontneed(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	code__mov_edi_addr(c, GPA_TAKEN + (uint64_t)vcpu->id * PAGE);
+	code__load_al(c);
+	code__store_al(c);
+	code__mov(c, EAX, TAKE_DONTNEED);
+	code__out_eax(c, PORT_TAKE);
+	code__loop_esi(c, loop);
+}
+
+static void emit_taken(struct code *c, struct vcpu *vcpu, const struct op_use *use, uint32_t how)
+{
+	size_t loop = loop_begin(c, use);
+
+	code__mov_edi_addr(c, GPA_TAKEN + (uint64_t)vcpu->id * PAGE);
+	code__store_al(c);
+	code__mov(c, EAX, how);
+	code__out_eax(c, PORT_TAKE);
+	code__loop_esi(c, loop);
+}
+
+static void emit_protect(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	emit_taken(c, vcpu, use, TAKE_PROTECT);
+}
+
+static void emit_uffd_wp(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	emit_taken(c, vcpu, use, TAKE_UFFD_WP);
+}
+
+static void emit_pageout(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	emit_taken(c, vcpu, use, TAKE_PAGEOUT);
+}
+
 /* One turn of the outer loop is a millisecond by the time stamp counter. */
 static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -816,6 +855,15 @@ const struct op ops[] = {
 	  "ms", 50, 60000, 1000, OP_TOUCH | OP_SLOW, USER_EXIT_NONE, emit_touch },
 	{ "dirty", "1-byte writes, each to a page with dirty logging on; then the log is read",
 	  "rounds", 1, LOG_ROUNDS, MAX_LOG_PAGES, OP_LOG, KVM_EXIT_IO, emit_dirty },
+	{ "dontneed",
+	  "a read and a write of a page, which user space then takes away with MADV_DONTNEED", NULL,
+	  0, 0, UINT32_MAX, OP_TAKEN, KVM_EXIT_IO, emit_dontneed },
+	{ "mprotect", "a write to a page, which user space then makes read-only and writable again",
+	  NULL, 0, 0, UINT32_MAX, OP_TAKEN, KVM_EXIT_IO, emit_protect },
+	{ "uffd_wp", "a write to a page, which a userfaultfd then write-protects and releases",
+	  NULL, 0, 0, UINT32_MAX, OP_TAKEN | OP_UFFD_WP, KVM_EXIT_IO, emit_uffd_wp },
+	{ "pageout", "a write to a page, which user space then swaps out with MADV_PAGEOUT", NULL,
+	  0, 0, UINT32_MAX, OP_TAKEN, KVM_EXIT_IO, emit_pageout },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
 	  OP_MSEC, USER_EXIT_NONE, emit_spin },
 	{ "pause", "PAUSEs in a loop", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_pause },

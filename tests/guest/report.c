@@ -133,6 +133,7 @@ void report__vm(const struct vm *vm)
 	stats__print(stdout, vm);
 	print_slot("ram_slot", 0, 0, vm->ram, RAM_SIZE);
 	print_slot("touch_slot", 1, GPA_TOUCH, vm->touch, vm->touch_size);
+	print_slot("taken_slot", 4, GPA_TAKEN, vm->taken, vm->taken ? TAKEN_PAGES * PAGE : 0);
 	print_slot("log_slot", 2, GPA_LOG, vm->log, vm->log_size);
 	printf(",\"slow_ns\":%llu", (unsigned long long)vm->slow_ns);
 	printf(",\"log\":{\"reads\":%llu,\"pages\":%llu}", (unsigned long long)vm->log_reads,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -137,6 +138,13 @@ static enum verdict handle_io(struct vcpu *vcpu)
 		memcpy(&what, data, sizeof(what));
 		if (irqs__ask(vcpu, what)) {
 			vcpu__error(vcpu, "interrupt %u: %s", what, strerror(errno));
+			return BROKEN;
+		}
+	}
+	if (run->io.port == PORT_TAKE) {
+		memcpy(&what, data, sizeof(what));
+		if (taken__take(vcpu, what)) {
+			vcpu__error(vcpu, "taking its page away: %s", strerror(errno));
 			return BROKEN;
 		}
 	}
@@ -373,12 +381,34 @@ static int run_here(struct vm *vm)
 	return report(vm);
 }
 
+/* Of each 6 pages 3: compaction takes steps of up to 32 in its search for free ones. */
+static int make_holes(const struct vm *vms, size_t nr)
+{
+	const size_t hole = 3UL * PAGE;
+
+	for (size_t i = 0; i < nr; i++)
+		for (size_t at = 0; at + hole <= vms[i].touch_size; at += 2 * hole)
+			if (madvise((char *)vms[i].touch + at, hole, MADV_DONTNEED))
+				return vm__failed(&vms[i], "MADV_DONTNEED");
+	return 0;
+}
+
+/* Asks for 2 MiB pages where there are small ones: khugepaged makes them. */
+static int collapse(const struct vm *vms, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (madvise(vms[i].touch, vms[i].touch_size, MADV_HUGEPAGE))
+			return vm__failed(&vms[i], "MADV_HUGEPAGE");
+	return 0;
+}
+
 /* The VMs are open. 0 when every guest did what it was told. */
 int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
 {
 	struct sigaction action = { .sa_handler = wake_up };
 	pthread_barrier_t start;
 	struct timespec deadline;
+	bool collapsed = false;
 	int err = 0;
 	size_t i;
 
@@ -399,11 +429,18 @@ int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
 	deadline.tv_sec += plan->timeout + (plan->pause_ms + 999) / 1000;
 	for (i = 0; i < nr; i++)
 		join_vcpus(&vms[i], &deadline);
+	if (plan->holes)
+		err |= make_holes(vms, nr);
 	for (i = 0; i < nr; i++)
 		err |= report(&vms[i]);
 	fflush(stdout);
-	for (i = 0; plan->end_on && access(plan->end_on, F_OK) && i < 6000; i++)
+	for (i = 0; plan->end_on && access(plan->end_on, F_OK) && i < 6000; i++) {
 		sleep_us(10000);
+		if (collapsed || !plan->collapse_on || access(plan->collapse_on, F_OK))
+			continue;
+		err |= collapse(vms, nr);
+		collapsed = true;
+	}
 	pthread_barrier_destroy(&start);
 	return err;
 }

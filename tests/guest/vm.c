@@ -12,7 +12,7 @@
 
 /* VMX keeps a task state segment and a page table of its own in the guest. */
 enum { TSS_ADDR = 0xfffbd000, IDENTITY_MAP_ADDR = 0xfffbc000 };
-enum { HUGE = 2 << 20, FIRST_SLOT = 4 };
+enum { HUGE = 2 << 20, FIRST_SLOT = 5 };
 enum { MAX_CPUID = 256, APIC_SPIV = 0xf0 };
 
 int vm__failed(const struct vm *vm, const char *what)
@@ -387,11 +387,11 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->plan = plan;
 	vm->id = id;
 	vm->round = round;
-	vm->kvm_fd = vm->fd = vm->slow_fd = -1;
+	vm->kvm_fd = vm->fd = vm->slow_fd = vm->taken_fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
 	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) ||
-	    log__setup_vm(vm) || setup_slots(vm) || map_mmio(vm))
+	    taken__setup(vm) || log__setup_vm(vm) || setup_slots(vm) || map_mmio(vm))
 		return -1;
 	for (i = 0; i < plan->nr_vcpus; i++)
 		if (open_vcpu(vm, i))
@@ -423,5 +423,6 @@ void vm__close(struct vm *vm)
 		munmap(vm->touch, vm->touch_size);
 	if (vm->times)
 		munmap(vm->times, vm->times_size);
+	taken__close(vm);
 	log__close(vm);
 }

@@ -29,7 +29,8 @@ find_module() {
 	find "$1/" -type f -name "${2//[-_]/[-_]}.ko*" | head -n 1
 }
 
-# add_module DIR NAME: put the module behind the ones it needs into the initramfs.
+# add_module DIR NAME [LIST]: put the module behind the ones it needs into the initramfs. init loads those of the list
+# "order"; others are there for who wants them.
 # The modules say themselves what they need, so that no modules.dep has to exist (packages have none).
 add_module() {
 	local file target=${2//-/_}.ko needed name
@@ -45,8 +46,8 @@ add_module() {
 		without_signature "$root/modules/$target" >"$work/module" && mv "$work/module" "$root/modules/$target"
 	fi
 	needed=$(tr '\0' '\n' <"$root/modules/$target" | sed -n 's/^depends=//p')
-	for name in ${needed//,/ }; do add_module "$1" "$name" || return 1; done
-	echo "$target" >>"$root/modules/order"
+	for name in ${needed//,/ }; do add_module "$1" "$name" "${3:-order}" || return 1; done
+	echo "$target" >>"$root/modules/${3:-order}"
 }
 
 # add_program FILE [GUESTPATH]: a program and the shared libraries it is linked with.
@@ -130,7 +131,7 @@ guest_initramfs() (
 
 # build_initramfs: everything the options ask for, as $work/initramfs.
 build_initramfs() {
-	local spec jq vendor=amd
+	local spec jq module vendor=amd
 	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,usr/local/bin,etc,proc,sys,dev,tmp,run,root,work,modules}
 	install -m 755 "$(command -v busybox)" "$root/bin/busybox"
 	ln -s busybox "$root/bin/sh"
@@ -142,6 +143,10 @@ build_initramfs() {
 	[ "$vendor_label" = vmx ] && vendor=intel
 	: >"$root/modules/order"
 	if [ -n "$modules" ]; then add_module "$modules" "kvm-$vendor" || return 1; fi
+	# Something to swap to, and where it does not do that itself, what compresses for it.
+	for module in lzo-rle zram; do
+		[ -z "$modules" ] || [ -z "$(find_module "$modules" "$module")" ] || add_module "$modules" "$module" zram || return 1
+	done
 	# gojq starts ten times faster than jq 1.6, which matters where instructions are emulated.
 	if jq=$(command -v gojq || command -v jq); then add_program "$jq" /usr/bin/jq; fi
 	for spec in "${files[@]}"; do add_file "$spec" || return 1; done
