@@ -21,12 +21,13 @@
 #include "log.h"
 #include "memory.h"
 #include "monitor.h"
+#include "recording.h"
 #include "sink.h"
 #include "times.h"
 #include "zone.h"
 
 enum {
-	LEVEL = 3,		  /* of zstd */
+	LEVEL = 6,		  /* of zstd */
 	EVENTS_ROOM = 1 << 20,	  /* bytes of single events that wait for a frame of their own */
 	FRAME_ROOM = 64 << 20,	  /* an interval that is larger than that is in several frames */
 	EVENTS_NS = NSEC_PER_SEC, /* and so long they wait at most while others come */
@@ -310,22 +311,26 @@ static void put_masked(struct recorder *r, struct json_object *obj)
 	}
 }
 
-/* count, sum, shortest, longest, then the buckets that are not empty: number and count. */
+/* Sum, shortest, longest; the first bucket that is not empty, and the counts from there on. */
 static void put_times(struct buf *line, const struct times *t)
 {
+	unsigned int first = 0, end = STAT_BUCKETS;
+
+	while (first < STAT_BUCKETS && !t->hist[first])
+		first++;
+	while (end > first && !t->hist[end - 1])
+		end--;
 	buf__putc(line, '[');
-	buf__number(line, t->count);
-	buf__putc(line, ',');
 	buf__number(line, t->total_ns);
 	buf__putc(line, ',');
 	put_number(line, t->min_ns);
 	buf__putc(line, ',');
 	put_number(line, t->max_ns);
-	for (unsigned int i = 0; i < STAT_BUCKETS; i++) {
-		if (!t->hist[i])
-			continue;
+	if (first < end) {
 		buf__putc(line, ',');
-		buf__number(line, i);
+		buf__number(line, first);
+	}
+	for (unsigned int i = first; i < end; i++) {
 		buf__putc(line, ',');
 		buf__number(line, t->hist[i]);
 	}
@@ -530,10 +535,31 @@ static void open_group(struct recorder *r, const struct section *section, const 
 	r->group_is_open = true;
 }
 
+/* Zero, unless the row's times would tell something else; or what they tell. */
+static bool is_unsaid(const struct column *col, const struct row *row, const struct times *times)
+{
+	uint64_t number, told;
+
+	if (!recording__told_by(col, times, &told))
+		return is_nothing(col, row);
+	return cell__number(col, row, &number) && number == told;
+}
+
+/* Labels, numbers, times: what is alike from row to row side by side. */
+enum part { PART_LABELS, PART_NUMBERS, PART_TIMES, NR_PARTS };
+
+static enum part part_of(const struct column *col)
+{
+	if (col->type == COL_TIMES)
+		return PART_TIMES;
+	return col->role == ROLE_LABEL ? PART_LABELS : PART_NUMBERS;
+}
+
 static void record_sample(struct output *out, const struct row *row, struct json_object *more)
 {
 	const struct section *section = &out->section;
 	struct recorder *r = recorder_of(out);
+	const struct times *times = recording__times(section->columns, section->view_bit, row);
 	bool first = true;
 
 	if (!r->group_is_open || !same_group(&r->group, row))
@@ -541,13 +567,15 @@ static void record_sample(struct output *out, const struct row *row, struct json
 	else
 		buf__putc(&r->line, ',');
 	buf__putc(&r->line, '{');
-	for (const struct column *col = section->columns; col->name; col++) {
-		if (!has(section, col) || !is_kept(col) || is_nothing(col, row))
-			continue;
-		put_key(&r->line, col->name, first);
-		put_cell(r, col, row);
-		first = false;
-	}
+	for (enum part part = 0; part < NR_PARTS; part++)
+		for (const struct column *col = section->columns; col->name; col++) {
+			if (part_of(col) != part || !has(section, col) || !is_kept(col) ||
+			    is_unsaid(col, row, times))
+				continue;
+			put_key(&r->line, col->name, first);
+			put_cell(r, col, row);
+			first = false;
+		}
 	if (more) {
 		put_key(&r->line, "more", first);
 		put_masked(r, more);

@@ -236,20 +236,23 @@ static const char *keep_text(struct recording *rec, const char *text)
 
 static bool read_times(struct times *t, struct json_object *array)
 {
+	enum { TOTAL, MIN, MAX, FIRST, COUNTS };
 	size_t nr = json_object_array_length(array);
+	uint64_t bucket;
 
-	if (nr < 4 || nr % 2)
-		return false;
 	times__init(t);
-	t->total_ns = number_of(json_object_array_get_idx(array, 1), 0);
-	t->min_ns = number_of(json_object_array_get_idx(array, 2), UINT64_MAX);
-	t->max_ns = number_of(json_object_array_get_idx(array, 3), UINT64_MAX);
-	for (size_t i = 4; i < nr; i += 2) {
-		uint64_t bucket = number_of(json_object_array_get_idx(array, i), UINT64_MAX);
-
-		if (bucket >= STAT_BUCKETS)
-			return false;
-		t->hist[bucket] = number_of(json_object_array_get_idx(array, i + 1), 0);
+	if (nr < FIRST)
+		return false;
+	t->total_ns = number_of(json_object_array_get_idx(array, TOTAL), 0);
+	t->min_ns = number_of(json_object_array_get_idx(array, MIN), UINT64_MAX);
+	t->max_ns = number_of(json_object_array_get_idx(array, MAX), UINT64_MAX);
+	if (nr < COUNTS)
+		return true;
+	bucket = number_of(json_object_array_get_idx(array, FIRST), UINT64_MAX);
+	if (bucket >= STAT_BUCKETS || nr - COUNTS > STAT_BUCKETS - bucket)
+		return false;
+	for (size_t i = COUNTS; i < nr; i++, bucket++) {
+		t->hist[bucket] = number_of(json_object_array_get_idx(array, i), 0);
 		t->count += t->hist[bucket];
 	}
 	return true;
@@ -411,6 +414,24 @@ static bool read_cell(struct recording *rec, const struct column *col, struct ro
 	}
 }
 
+const struct times *recording__times(const struct column *columns, unsigned int view_bit,
+				     const struct row *row)
+{
+	for (const struct column *col = columns; col->name; col++)
+		if (col->type == COL_TIMES && (!col->views || (col->views & view_bit)))
+			return (const struct times *)((const char *)row + col->offset);
+	return NULL;
+}
+
+bool recording__told_by(const struct column *col, const struct times *times, uint64_t *told)
+{
+	if (!times || col->role != ROLE_COUNTER || col->times ||
+	    (col->type != COL_U64 && col->type != COL_NSEC))
+		return false;
+	*told = !strcmp(col->name, "count") ? times->count : times->total_ns;
+	return !strcmp(col->name, "count") || !strcmp(col->name, "total_ns");
+}
+
 static bool has_view(const struct column *col, unsigned int view)
 {
 	return !col->views || (col->views >> view & 1);
@@ -519,10 +540,18 @@ static bool add_table(struct recording *rec, size_t monitor, const char *name,
 	if (!table->nothing)
 		return damaged(rec, "there is no memory to read it");
 	rec->nr_tables++;
-	for (const struct column *col = m->columns; col->name; col++)
-		if (has_view(col, view) && (!json_object_object_get(columns, col->name) ||
-					    col->type == COL_TIMES || col->type == COL_STRING))
+	for (const struct column *col = m->columns; col->name; col++) {
+		bool is_there = json_object_object_get(columns, col->name);
+		static const struct times times;
+		uint64_t told;
+
+		if (has_view(col, view) &&
+		    (!is_there || col->type == COL_TIMES || col->type == COL_STRING))
 			set_absent(col, (char *)table->nothing + col->offset);
+		if (has_view(col, view) && is_there && recording__told_by(col, &times, &told) &&
+		    table->nr_told < MOST_TOLD)
+			table->told[table->nr_told++] = col;
+	}
 	json_object_object_foreach(columns, key, value)
 	{
 		(void)value;
@@ -759,6 +788,23 @@ static const struct recorded_line *the_end(struct recording *rec)
 	return &rec->line;
 }
 
+/* Counters that the file has, and that were not said, are what the times tell. */
+static void tell_counters(struct recording *rec, const struct recorded_table *table,
+			  struct json_object *obj)
+{
+	const struct monitor *m = monitor_of(rec, table);
+	const struct times *times = recording__times(m->columns, 1U << table->view, rec->row);
+	uint64_t told;
+
+	for (size_t i = 0; times && i < table->nr_told; i++) {
+		const struct column *col = table->told[i];
+
+		if (!json_object_object_get_ex(obj, col->name, NULL) &&
+		    recording__told_by(col, times, &told))
+			*(uint64_t *)((char *)rec->row + col->offset) = told;
+	}
+}
+
 /* The next row of a line of samples. NULL: the line is over. */
 static const struct recorded_line *next_sample(struct recording *rec)
 {
@@ -773,6 +819,7 @@ static const struct recorded_line *next_sample(struct recording *rec)
 		damaged(rec, "a row in it is no row of a recording");
 		return the_end(rec);
 	}
+	tell_counters(rec, rec->table, row);
 	*rec->row = rec->head_row;
 	rec->line.what = RECORDED_SAMPLE;
 	rec->line.table = rec->table;

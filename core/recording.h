@@ -15,12 +15,17 @@
 
 struct json_object;
 struct recording;
+struct times;
+
+enum { MOST_TOLD = 2 };
 
 /* A table of the file, and what it is here. */
 struct recorded_table {
 	const char *name;
-	size_t monitor;	     /* among the recording's */
-	unsigned int view;   /* of it */
+	size_t monitor;			      /* among the recording's */
+	unsigned int view;		      /* of it */
+	const struct column *told[MOST_TOLD]; /* counters that times may tell */
+	size_t nr_told;
 	struct row *nothing; /* where nothing is said: zeros; what the file lacks is absent */
 };
 
@@ -76,6 +81,14 @@ struct recording *recording__open(const char *path, const struct monitor *const 
 				  size_t nr_monitors, char why[256]);
 void recording__close(struct recording *rec);
 const struct recording_head *recording__head(const struct recording *rec);
+
+/*
+ * The first times of a view's row; NULL: it has none. And the counter that they tell where a
+ * sample does not say it: "count" is how many they are, "total_ns" their sum. False: it is none.
+ */
+const struct times *recording__times(const struct column *columns, unsigned int view_bit,
+				     const struct row *row);
+bool recording__told_by(const struct column *col, const struct times *times, uint64_t *told);
 
 /* How many intervals of the file are between these moments of its host's clock; 0: all. */
 uint64_t recording__count(const struct recording_head *head, int64_t from_ns, int64_t to_ns);

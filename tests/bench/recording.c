@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How large recordings become, and what recording costs: rows of -e, -o and -w as a host with so
- * many VMs and vCPUs has them when all do something in each interval, made up. Prints JSON.
+ * How large recordings become, and what recording costs: rows of monitors (their keys: e, eow) as a
+ * host with so many VMs and vCPUs has them when all do something in each interval, made up: ten
+ * reasons of exits, two of exits to user space. Prints JSON.
  *
- *	recording FILE VMS VCPUS INTERVALS
+ *	recording FILE MONITORS VMS VCPUS INTERVALS
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,6 +48,25 @@ static void fill_times(struct times *t)
 	t->max_ns = stat_bucket__low(mode + 11) + some(6);
 }
 
+/* What is counted of what was timed: as it is where nothing is open. */
+static const struct times *times_of(const struct monitor *m, unsigned int view,
+				    const struct row *row)
+{
+	for (const struct column *col = m->columns; col->name; col++)
+		if (col->type == COL_TIMES && (!col->views || (col->views >> view & 1)))
+			return (const struct times *)((const char *)row + col->offset);
+	return NULL;
+}
+
+static uint64_t counter(const struct times *t, const char *name)
+{
+	if (t && !strcmp(name, "count"))
+		return t->count;
+	if (t && !strcmp(name, "total_ns"))
+		return t->total_ns;
+	return some(20);
+}
+
 static void fill(const struct monitor *m, unsigned int view, struct row *row, const char *label)
 {
 	for (const struct column *col = m->columns; col->name; col++) {
@@ -61,7 +81,7 @@ static void fill(const struct monitor *m, unsigned int view, struct row *row, co
 			*(const char **)cell = label;
 		else if (col->role == ROLE_COUNTER &&
 			 (col->type == COL_U64 || col->type == COL_NSEC))
-			*(uint64_t *)cell = some(20);
+			*(uint64_t *)cell = counter(times_of(m, view, row), col->name);
 		else if (col->type == COL_U32)
 			*(uint32_t *)cell = rand_r(&seed) % 64;
 		else if (col->type == COL_BITS)
@@ -73,8 +93,8 @@ static void write_table(struct sink *sink, const struct monitor *m, unsigned int
 			const struct section *section, const struct row *head, unsigned int rows)
 {
 	static const char *const reasons[REASONS] = {
-		"EXTERNAL_INTERRUPT", "IO_INSTRUCTION", "EPT_VIOLATION", "EPT_MISCONFIG",
-		"MSR_WRITE",	      "MSR_READ",	"CPUID",	 "HLT",
+		"EXTERNAL_INTERRUPT", "IO_INSTRUCTION",	  "EPT_VIOLATION", "EPT_MISCONFIG",
+		"MSR_WRITE",	      "MSR_READ",	  "CPUID",	   "HLT",
 		"PREEMPTION_TIMER",   "INTERRUPT_WINDOW",
 	};
 	struct row *row = calloc(1, m->row_size);
@@ -91,7 +111,8 @@ static void write_table(struct sink *sink, const struct monitor *m, unsigned int
 	free(row);
 }
 
-static void write_interval(struct sink *sink, unsigned int vms, unsigned int vcpus, uint64_t now_ns)
+static void write_interval(struct sink *sink, const char *keys, unsigned int vms,
+			   unsigned int vcpus, uint64_t now_ns)
 {
 	output__begin_window(sink->out, SCOPE_INTERVAL, now_ns - (uint64_t)STEP * INTERVAL_NS,
 			     now_ns);
@@ -99,7 +120,7 @@ static void write_interval(struct sink *sink, unsigned int vms, unsigned int vcp
 		const struct monitor *m = monitors[i];
 		bool exits = m->key == 'e';
 
-		for (unsigned int view = 0; m->views[view].title && strchr("eow", m->key ?: '?');
+		for (unsigned int view = 0; m->views[view].title && strchr(keys, m->key ?: '?');
 		     view++) {
 			const struct section section = {
 				.monitor = m->name,
@@ -155,32 +176,34 @@ int main(int argc, char **argv)
 	double before, making;
 	struct stat stat_of;
 
-	if (argc != 5)
+	if (argc != 6)
 		return 2;
 	options.path = argv[1];
-	vms = atoi(argv[2]);
-	vcpus = atoi(argv[3]);
-	intervals = atoi(argv[4]);
+	vms = atoi(argv[3]);
+	vcpus = atoi(argv[4]);
+	intervals = atoi(argv[5]);
 	for (size_t i = 0; i < nr_monitors; i++)
-		if (strchr("eow", monitors[i]->key ?: '?'))
+		if (strchr(argv[2], monitors[i]->key ?: '?'))
 			chosen[options.nr_chosen++] = (struct chosen){ .monitor = monitors[i] };
 	if (record__open(&options, &sink))
 		return 1;
-	output__object(sink.out,
-		       json_tokener_parse("{\"scope\":\"start\",\"host\":{\"vendor\":\"kvm_intel\"},"
-					  "\"clock\":{\"mono_ns\":1000,\"real_ns\":"
-					  "1700000000000000000},\"interval_ns\":10000000000}"));
+	output__object(sink.out, json_tokener_parse(
+					 "{\"scope\":\"start\",\"host\":{\"vendor\":\"kvm_intel\"},"
+					 "\"clock\":{\"mono_ns\":1000,\"real_ns\":"
+					 "1700000000000000000},\"interval_ns\":10000000000}"));
 	before = cpu_s();
 	for (unsigned int i = 0; i < intervals; i++)
-		write_interval(&sink, vms, vcpus, 1000 + (i + 1) * (uint64_t)STEP * INTERVAL_NS);
+		write_interval(&sink, argv[2], vms, vcpus,
+			       1000 + (i + 1) * (uint64_t)STEP * INTERVAL_NS);
 	/* Making the rows up takes part of it: the bound is on the safe side. */
 	making = cpu_s() - before;
 	output__flush(sink.out);
 	output__free(sink.out);
 	stat(argv[1], &stat_of);
-	printf("{\"vms\":%u,\"vcpus\":%u,\"intervals\":%u,\"bytes\":%jd,\"mb_an_hour\":%.1f,"
+	printf("{\"monitors\":\"%s\",\"vms\":%u,\"vcpus\":%u,\"intervals\":%u,\"bytes\":%jd,\"mb_"
+	       "an_hour\":%.1f,"
 	       "\"cpu_percent\":%.3f}\n",
-	       vms, vcpus, intervals, (intmax_t)stat_of.st_size,
+	       argv[2], vms, vcpus, intervals, (intmax_t)stat_of.st_size,
 	       stat_of.st_size / 1e6 * 3600 / (intervals * STEP),
 	       100 * making / (intervals * STEP));
 	return 0;

@@ -36,8 +36,7 @@ static void test_rank_test(void **state)
 	assert_true(significance__rank_test(ties, 5, ties + 5, 5) < 0.005);
 	assert_true(isnan(significance__rank_test(a, 1, b, 10)));
 	/* Either side may come first. */
-	assert_true(significance__rank_test(a, 10, b, 10) ==
-		    significance__rank_test(b, 10, a, 10));
+	assert_true(significance__rank_test(a, 10, b, 10) == significance__rank_test(b, 10, a, 10));
 }
 
 /* Benjamini and Hochberg's own example: of 15 tests the first four. */

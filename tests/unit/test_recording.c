@@ -540,7 +540,7 @@ static const char older[] =
 	"\"start\":{\"scope\":\"start\",\"host\":{},\"clock\":{\"mono_ns\":5,\"real_ns\":9}}}\n"
 	"{\"window\":\"interval\",\"since_ns\":5,\"now_ns\":10,\"new\":true}\n"
 	"{\"table\":\"PROBE\",\"vm\":\"a\",\"rows\":[{\"name\":\"x\",\"gone\":4,\"later\":[{}]},"
-	"{\"name\":\"y\",\"time\":[1,50,50,50,16,1]}]}\n"
+	"{\"name\":\"y\",\"time\":[50,50,50,16,1]}]}\n"
 	"{\"table\":\"UNKNOWN\",\"rows\":[{\"name\":\"z\"}]}\n"
 	"{\"something\":\"else\"}\n"
 	"{\"window\":\"end\"}\n";
@@ -600,9 +600,11 @@ static void test_what_is_no_recording(void **state)
 static void test_hostile_rows(void **state)
 {
 	static const char *const rows[] = {
-		"{\"name\":5,\"time\":[1,2,3,4,9999,1]}",
-		"{\"time\":[1,2,3]}",
+		"{\"name\":5,\"time\":[1,2,3,9999,1]}",
+		"{\"time\":[1,2]}",
 		"{\"time\":{}}",
+		"{\"time\":[1,2,3,150,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"
+		"}",
 		"{\"tally\":[1]}",
 		"{\"bits\":[2,1]}",
 		"{\"tally\":\"x\"}",
