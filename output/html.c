@@ -17,9 +17,9 @@
 #include "html.h"
 
 enum {
-	MAX_VMS = 500, /* that are told of */
 	MAX_KEY = 512,
-	ROWS_ROOM = 64 << 10, /* bytes of a table's rows */
+	ROWS_ROOM = 64 << 10,	  /* bytes of a table's rows */
+	OBJECTS_ROOM = 512 << 10, /* and of objects of a kind */
 };
 
 static const size_t most[] = {
@@ -611,14 +611,14 @@ static void show_row(struct output *out, struct table *t, const struct row *row)
 	put_row(out, &out->line, row);
 	line = buf__mend_json(&out->line, &out->mended);
 	if (at->text)
-		t->rows_len -= strlen(at->text);
+		t->rows_len -= html__length(at->text, strlen(at->text));
 	free(at->text);
 	at->text = line->failed ? NULL : strdup(line->data);
 	at->rank = rank;
 	at->nr = t->nr_rows + t->nr_left_out;
 	page_of(out)->failed |= !at->text;
 	if (at->text)
-		t->rows_len += line->len;
+		t->rows_len += html__length(line->data, line->len);
 }
 
 static void html_row(struct output *out, const struct row *row, unsigned int flags)
@@ -639,37 +639,40 @@ static void html_row(struct output *out, const struct row *row, unsigned int fla
 
 /* Objects */
 
-static void add_object(struct output *out, struct buf *to, size_t *nr, struct json_object *obj)
+/* False: there is no room. */
+static bool add_object(struct output *out, struct buf *to, size_t *used, struct json_object *obj)
 {
 	const struct buf *line;
+	size_t len;
 
 	buf__reset(&out->line);
-	buf__puts(&out->line, (*nr)++ ? "," : "");
+	buf__puts(&out->line, to->len ? "," : "");
 	buf__puts(&out->line,
 		  json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN |
 							      JSON_C_TO_STRING_NOSLASHESCAPE));
 	line = buf__mend_json(&out->line, &out->mended);
-	if (line->failed)
-		page_of(out)->failed = true;
-	else
+	page_of(out)->failed |= line->failed;
+	len = line->failed ? 0 : html__length(line->data, line->len);
+	if (len > OBJECTS_ROOM - *used)
+		return false;
+	*used += len;
+	if (len)
 		buf__add(to, line->data, line->len);
+	return true;
 }
 
 static void html_object(struct output *out, struct json_object *obj)
 {
-	enum { MOST_RUNS = 16 };
 	const char *scope = json_object_get_string(json_object_object_get(obj, "scope"));
 	struct page *p = page_of(out);
 
 	if (!scope)
 		return;
-	if (!strcmp(scope, "start") && p->nr_starts < MOST_RUNS)
-		add_object(out, &p->starts, &p->nr_starts, obj);
-	else if (!strcmp(scope, "summary") && p->nr_summaries < MOST_RUNS)
-		add_object(out, &p->summaries, &p->nr_summaries, obj);
-	else if (!strcmp(scope, "vm") && p->nr_vms < MAX_VMS)
-		add_object(out, &p->vms, &p->nr_vms, obj);
-	else if (!strcmp(scope, "vm"))
+	if (!strcmp(scope, "start"))
+		add_object(out, &p->starts, &p->starts_len, obj);
+	else if (!strcmp(scope, "summary"))
+		add_object(out, &p->summaries, &p->summaries_len, obj);
+	else if (!strcmp(scope, "vm") && !add_object(out, &p->vms, &p->vms_len, obj))
 		p->nr_vms_left_out++;
 }
 

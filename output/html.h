@@ -68,10 +68,13 @@ struct page {
 	unsigned int in_last;
 	bool in_interval;
 	struct buf starts, vms, summaries;
-	size_t nr_vms, nr_vms_left_out, nr_starts, nr_summaries;
+	size_t starts_len, vms_len, summaries_len, nr_vms_left_out;
 	struct table *tables, *histogram_of, *current;
 	bool failed;
 };
+
+/* Bytes of it in the page: "<" takes six there. */
+size_t html__length(const char *text, size_t len);
 
 /* All has been given to it: writes the page. */
 void html__finish(struct output *out);

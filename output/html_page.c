@@ -190,14 +190,13 @@ static struct place *places_of(const struct page *p, size_t *nr)
 	return places;
 }
 
-/* As it is in the page: "<" takes six letters there. */
-static size_t length_of(const struct buf *buf)
+size_t html__length(const char *text, size_t len)
 {
-	size_t len = buf->len;
+	size_t length = len;
 
-	for (size_t i = 0; i < buf->len; i++)
-		len += buf->data[i] == '<' ? 5 : 0;
-	return len;
+	for (size_t i = 0; i < len; i++)
+		length += text[i] == '<' ? 5 : 0;
+	return length;
 }
 
 /* Groups as long as there is room; what is left out is counted. */
@@ -217,7 +216,7 @@ static void write_groups(struct page *p, size_t room)
 		buf__reset(&text);
 		if (!small)
 			put_group(p, &text, &places[i]);
-		len = length_of(&text) + 1;
+		len = html__length(text.data, text.len) + 1;
 		if (small || text.failed || len > room) {
 			t->nr_gone[g->by]++;
 			p->failed |= text.failed;
@@ -404,7 +403,7 @@ void html__finish(struct output *out)
 
 	/* What there is without groups, then groups as far as they fit. */
 	put_data(p, &data);
-	used += data.failed ? 0 : length_of(&data);
+	used += data.failed ? 0 : html__length(data.data, data.len);
 	write_groups(p, used < HTML_LIMIT ? HTML_LIMIT - used : 0);
 	buf__reset(&data);
 	put_data(p, &data);

@@ -525,6 +525,45 @@ static void test_hostile(void **state)
 	assert_int_equal(images[1], images[0]);
 }
 
+/* Names that take six times their room, of more VMs than there is room for. */
+static void test_objects(void **state)
+{
+	enum { VMS = 3000 };
+	char brackets[1000];
+	struct json_object *data;
+	struct writer w = {};
+	size_t told;
+
+	(void)state;
+	memset(brackets, '<', sizeof(brackets));
+	brackets[sizeof(brackets) - 1] = '\0';
+	begin_page(&w);
+	for (unsigned int i = 0; i < VMS; i++) {
+		struct json_object *vm = json_object_new_object();
+
+		json_object_object_add(vm, "scope", json_object_new_string("vm"));
+		json_object_object_add(vm, "cgroup", json_object_new_string(brackets));
+		output__object(w.out, vm);
+	}
+	for (unsigned int view = 1; view <= 2; view++) {
+		begin_section(&w, view, SCOPE_TOTAL, 0, NSEC_PER_SEC);
+		for (unsigned int i = 0; i < 100; i++) {
+			struct load_row row = row_of(brackets, i, 0);
+
+			output__row(w.out, &row.row, 0);
+		}
+		output__end(w.out);
+	}
+	data = end_page(&w);
+	told = json_object_array_length(get(data, "vms"));
+	assert_in_range(told, 50, 100);
+	assert_int_equal(told + json_object_get_int(get(data, "more_vms")), VMS);
+	assert_in_range(json_object_array_length(get(table_of(data, "CALLS"), "rows")), 5, 12);
+	assert_true(w.len < 1000000);
+	json_object_put(data);
+	free(w.text);
+}
+
 /* Nothing was measured: it is a page all the same. */
 static void test_empty(void **state)
 {
@@ -544,10 +583,10 @@ static void test_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values), cmocka_unit_test(test_thinned),
-		cmocka_unit_test(test_large),  cmocka_unit_test(test_many),
-		cmocka_unit_test(test_rows),   cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_values),	cmocka_unit_test(test_thinned),
+		cmocka_unit_test(test_large),	cmocka_unit_test(test_many),
+		cmocka_unit_test(test_rows),	cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_objects), cmocka_unit_test(test_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
