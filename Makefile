@@ -96,6 +96,16 @@ $(OUTPUT)/skel/%.skel.h: $(OUTPUT)/bpf/%.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q){ echo '/* NOLINTBEGIN */' && $(BPFTOOL) gen skeleton $< name $*_bpf && echo '/* NOLINTEND */'; } > $@
 
+# The page of --format=html.
+PAGE := $(OUTPUT)/skel/page.h
+
+$(PAGE): scripts/gen-page.sh $(wildcard output/html/*)
+	$(call say,PAGE,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/gen-page.sh output/html > $@
+
+$(OUTPUT)/output/html_page.o $(OUTPUT)/san/output/html_page.o $(OUTPUT)/lint/output/html_page.o: $(PAGE)
+
 # The types that any of the programs names, for compat/picked_types.c.
 CORE_TYPES := $(OUTPUT)/skel/core_types.h
 

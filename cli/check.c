@@ -250,6 +250,8 @@ int check__options(struct options *opts)
 {
 	if (opts->format == FORMAT_CSV)
 		return usage_error("--check has no CSV form; use --format=json or none");
+	if (opts->format == FORMAT_HTML)
+		return usage_error("--check has no page; use --format=json or none");
 	return 0;
 }
 

@@ -246,6 +246,8 @@ int list__options(struct options *opts)
 {
 	struct table_ref refs[MAX_TABLES];
 
+	if (opts->format == FORMAT_HTML)
+		return usage_error("--list has no page; use --format=table, json or csv");
 	return tables__choose(opts, refs, tables__add(refs, 0, list_views, list_columns));
 }
 

@@ -400,7 +400,8 @@ const struct option_row hooks_options[] = {
 };
 
 const struct option_row format_options[] = {
-	{ "format", 0, "table|json|csv", "table (default), JSON lines or CSV", GROUP_OUTPUT,
+	{ "format", 0, "table|json|csv|html",
+	  "table (default), JSON lines, CSV, or a page with pictures at the end", GROUP_OUTPUT,
 	  parse_format },
 	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
 	  parse_output },

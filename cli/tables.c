@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -102,6 +103,9 @@ int tables__choose(struct options *opts, const struct table_ref *refs, size_t nr
 	size_t nr_taken = 0;
 	int err = 0;
 
+	if (opts->format == FORMAT_HTML && !opts->output && isatty(STDOUT_FILENO))
+		return usage_error("--format=html is a page for a browser; give it a file with "
+				   "--output=report.html");
 	if (opts->table_names)
 		err = take_named(opts, refs, nr, taken, &nr_taken);
 	for (size_t i = 0; i < nr && !opts->table_names; i++)

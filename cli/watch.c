@@ -395,7 +395,7 @@ static int watch(const struct options *opts)
 		.filter = &opts->filter,
 		.kinds = opts->kinds,
 		.ring_mib = opts->ring_mib,
-		.format = opts->format,
+		.format = format__beside(opts->format),
 		.temp_dir = opts->temp_dir,
 		.events = opts->events,
 		.summary = opts->summary,

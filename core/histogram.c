@@ -105,7 +105,7 @@ static void add_times(struct histogram *h, size_t i)
 		{ .name = names[2],
 		  .type = COL_OBJECT,
 		  .role = ROLE_COUNTER,
-		  .flags = COL_DATA_ONLY,
+		  .flags = COL_DATA_ONLY | COL_BUCKETS,
 		  .help = "buckets that are not empty: from how many ns on, and how often",
 		  .offset = offsetof(struct line, buckets[i]) },
 	};
@@ -276,7 +276,7 @@ void histogram__write(struct attachment *at, unsigned int view, const struct sel
 	for (size_t i = 0; i < s->nr; i++) {
 		memcpy(h->row, s->list[i].row, at->monitor->row_size);
 		write_lines(h, window);
-		if (window->selection->histogram)
+		if (window->selection->histogram || output__wants_buckets(window->out))
 			write_buckets(h, window);
 	}
 	output__end(window->out);

@@ -250,6 +250,18 @@ static int flush(const struct attach_env *env)
 	return err;
 }
 
+static int finish(const struct attach_env *env)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < env->nr_sinks; i++) {
+		int failed = output__finish(env->sinks[i].out);
+
+		err = err ? err : failed;
+	}
+	return err;
+}
+
 /*
  * VMs come and go faster than sinks have their intervals: a look lets go of what
  * has ended. Nobody is shown anything but single events now; sinks see it all in
@@ -484,7 +496,7 @@ static int measure(struct run *run)
 		summary__write(&run->summary, run->now_ns);
 	}
 	if (!err)
-		err = -flush(run->env);
+		err = -finish(run->env);
 	if (err && err != -EPIPE)
 		say("can't write the output: %s", limits__reason(err));
 	/* Nothing more can be lost; but the kernel may take its time to detach. */

@@ -910,5 +910,5 @@ int replay__run(struct replay *r, const struct replay_options *options, struct s
 	}
 	close_events(r);
 	write_summaries(r);
-	return -output__flush(sink->out);
+	return -output__finish(sink->out);
 }

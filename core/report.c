@@ -165,7 +165,7 @@ static void write_view(struct attachment *at, unsigned int view, const struct se
 	if (more && !raw)
 		output__more(window->out, more);
 	output__end(window->out);
-	if (view == s->of && (window->selection->histogram ||
+	if (view == s->of && (window->selection->histogram || output__wants_buckets(window->out) ||
 			      (m->views[view].histogram && window->scope == SCOPE_TOTAL)))
 		histogram__write(at, view, s, &mine);
 }
@@ -200,6 +200,8 @@ static void write_views(struct attachment *at, size_t sink, unsigned int of,
 		err = select__open(&s, window->selection, m, at->samples, of, list, nr);
 		for (size_t i = 0; !err && i < s.nr; i++)
 			finish(at, &s.list[i], window);
+		/* --top counts vCPUs or VMs, whose rows are side by side. */
+		s.by_row = output__is_by_cost(window->out) && !window->selection->top;
 		if (!err)
 			err = select__order(&s, lines);
 		for (unsigned int view = 0; !err && m->views[view].title; view++)

@@ -461,6 +461,13 @@ static int by_cost(const struct place *a, const struct place *b)
 	return order ? order : greatest_first(a->all, b->all);
 }
 
+static int by_row_cost(const struct place *a, const struct place *b)
+{
+	int order = greatest_first(a->cost, b->cost);
+
+	return order ? order : greatest_first(a->all, b->all);
+}
+
 /* Labels the least first, what is measured the greatest first, what is absent last. */
 static int by_column(const struct ordering *o, const struct row *a, const struct row *b)
 {
@@ -476,7 +483,7 @@ static int by_place(const void *a, const void *b, void *ordering)
 	const struct place *x = a, *y = b;
 	const struct ordering *o = ordering;
 	const struct row *m = x->sample.row, *n = y->sample.row;
-	int order = o->col ? by_column(o, m, n) : by_cost(x, y);
+	int order = o->col ? by_column(o, m, n) : o->s->by_row ? by_row_cost(x, y) : by_cost(x, y);
 
 	if (!order)
 		order = by_vcpu(m, n);
@@ -504,7 +511,7 @@ static enum unit unit_of(const struct select *s)
 
 bool select__is_flat(const struct select *s)
 {
-	return sort_column(s);
+	return s->by_row || sort_column(s);
 }
 
 /* One of them, and how it compares with others. */

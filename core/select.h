@@ -59,6 +59,7 @@ struct select {
 	size_t nr;	      /* to show */
 	size_t nr_all;
 	size_t nr_left_out; /* groups */
+	bool by_row;	    /* who is shown them wants the costliest rows first, whatever VM's */
 	char *merged;	    /* rows of list that are none of raw */
 };
 

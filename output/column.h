@@ -72,9 +72,11 @@ enum column_flags {
 	COL_WORD = 1 << 11,    /* table: spaces are '_', so that it is one word */
 	COL_NAME =
 		1 << 12, /* somebody chose it for a process: masked in a recording for strangers */
-	COL_IDLE = 1 << 13,   /* a label: where it is true the guest waits, which is no cost */
-	COL_COST = 1 << 14,   /* numbers and times: tables begin with what has most of it */
-	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's large or marked numbers in hexadecimal */
+	COL_IDLE = 1 << 13,    /* a label: where it is true the guest waits, which is no cost */
+	COL_COST = 1 << 14,    /* numbers and times: tables begin with what has most of it */
+	COL_STACK = 1 << 19,   /* times: a part of a whole, which those of one view add up to */
+	COL_BUCKETS = 1 << 20, /* COL_OBJECT: [[from ns, count], ...], the buckets of a histogram */
+	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 
 /* Where a table has too little room: what goes first. Other numbers go last, texts stay. */

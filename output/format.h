@@ -25,6 +25,8 @@ void buf__neutralise(struct buf *buf, size_t from);
 void buf__number(struct buf *buf, uint64_t value);
 /* In quotes, escaped as JSON wants it but for what is no UTF-8, which buf__mend_json() mends. */
 void buf__json_string(struct buf *buf, const char *s);
+/* A value as in JSON rows; null: absent. */
+void buf__json_cell(struct buf *buf, const struct column *col, const struct row *row);
 /* The line itself where there is nothing to mend, else mended, filled in. */
 const struct buf *buf__mend_json(const struct buf *line, struct buf *mended);
 void buf__pad(struct buf *buf, int n);
@@ -50,8 +52,10 @@ struct output_ops {
 	void (*end)(struct output *out);
 	void (*object)(struct output *out, struct json_object *obj);
 	void (*flush)(struct output *out);
+	void (*finish)(struct output *out); /* all has been given to it */
 	void (*free)(struct output *out);
 	bool for_people; /* shows views that are there only for people (view.again) */
+	bool of_whole;	 /* shows a run as a whole: it gets buckets, and rows by cost */
 };
 
 /* What a row begins with in data: its own head, and what the section says. */
@@ -61,7 +65,7 @@ struct lead {
 	uint64_t interval_ns;
 };
 
-extern const struct output_ops table_ops, json_ops, csv_ops;
+extern const struct output_ops table_ops, json_ops, csv_ops, html_ops;
 
 /*
  * One stream, or several: a file per table, each an output of its own. That of

@@ -109,7 +109,7 @@ void buf__json_string(struct buf *line, const char *s)
 	buf__putc(line, '"');
 }
 
-static void add_cell(struct buf *line, const struct column *col, const struct row *row)
+void buf__json_cell(struct buf *line, const struct column *col, const struct row *row)
 {
 	uint64_t number;
 	int64_t value;
@@ -232,7 +232,7 @@ static void add_columns(const struct output *out, struct buf *line, const struct
 		buf__add(line, ",\"", 2);
 		buf__puts(line, col->name);
 		buf__add(line, "\":", 2);
-		add_cell(line, col, row);
+		buf__json_cell(line, col, row);
 	}
 }
 

@@ -16,6 +16,7 @@ static const struct output_ops *const formats[] = {
 	[FORMAT_TABLE] = &table_ops,
 	[FORMAT_JSON] = &json_ops,
 	[FORMAT_CSV] = &csv_ops,
+	[FORMAT_HTML] = &html_ops,
 };
 
 enum { NR_FORMATS = sizeof(formats) / sizeof(*formats) };
@@ -44,6 +45,11 @@ const char *format__names(char *buf, size_t size)
 const char *format__suffix(enum format format)
 {
 	return formats[format]->suffix;
+}
+
+enum format format__beside(enum format format)
+{
+	return formats[format]->of_whole ? FORMAT_JSON : format;
 }
 
 #define LEAD(_member, ...)                                                  \
@@ -204,6 +210,16 @@ void output__row(struct output *out, const struct row *row, unsigned int flags)
 		out->ops->row(out->current, row, flags);
 }
 
+bool output__wants_buckets(const struct output *out)
+{
+	return out->ops->of_whole;
+}
+
+bool output__is_by_cost(const struct output *out)
+{
+	return out->ops->of_whole;
+}
+
 bool output__keeps_samples(const struct output *out)
 {
 	return out->ops->sample;
@@ -257,6 +273,14 @@ int output__flush(struct output *out)
 		err = err ? err : file->err;
 	}
 	return err;
+}
+
+int output__finish(struct output *out)
+{
+	for (size_t i = 0; i < out->nr_files; i++)
+		if (out->ops->finish)
+			out->ops->finish(out->files[i]);
+	return output__flush(out);
 }
 
 void output__write_time(char text[OUTPUT_TIME_LEN], int64_t real_ns)

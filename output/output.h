@@ -25,7 +25,7 @@ struct json_object;
  */
 enum { OUTPUT_SCHEMA = 1 };
 
-enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV };
+enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_HTML };
 
 enum row_flags {
 	ROW_DERIVED = 1 << 0, /* computed from other rows: tables only, emphasised */
@@ -54,6 +54,9 @@ int format__find(const char *name);
 const char *format__names(char *buf, size_t size);
 /* What names of files in it end with, without the dot. */
 const char *format__suffix(enum format format);
+
+/* What a monitor's files beside an output in it are in. */
+enum format format__beside(enum format format);
 
 /* The columns of two views are the same in data: one CSV file can have both. */
 bool view__same_data(const struct column *a, unsigned int a_bit, const struct column *b,
@@ -121,7 +124,14 @@ unsigned int output__lines(const struct output *out);
  */
 void output__object(struct output *out, struct json_object *obj);
 
+/* It wants the buckets of all times, asked for or not. */
+bool output__wants_buckets(const struct output *out);
+/* It wants rows by what each costs, whatever VM they are of. */
+bool output__is_by_cost(const struct output *out);
+
 /* 0, or the errno of the first write that failed; flushes. */
 int output__flush(struct output *out);
+/* The same after the last object: some formats write everything now. */
+int output__finish(struct output *out);
 
 #endif

@@ -45,6 +45,11 @@ have_bpftool() {
 	command -v bpftool >/dev/null || [ -x /usr/sbin/bpftool ] || ls /usr/lib/linux-tools/*/bpftool >/dev/null 2>&1
 }
 
+# Ubuntu's is a snap, which apt does not install here.
+browser_packages() {
+	if [ "$level" = ci ] && available chromium && ! command -v chromium >/dev/null; then echo " chromium"; fi
+}
+
 bpftool_packages() {
 	if available bpftool; then echo bpftool; else echo linux-tools-common linux-tools-generic; fi
 }
@@ -62,7 +67,7 @@ quietly() {
 install_with_apt() {
 	# shellcheck disable=SC2046
 	wanted=$(missing $(up_to "$build" "$tests" "$checks"))
-	if [ -z "$wanted" ] && have_bpftool; then
+	if [ -z "$wanted" ] && have_bpftool && [ -z "$(browser_packages)" ]; then
 		say "everything is installed"
 		return
 	fi
@@ -75,6 +80,7 @@ install_with_apt() {
 	say "reading the package lists"
 	quietly apt-get -q update
 	have_bpftool || wanted="$wanted$(bpftool_packages)"
+	wanted="$wanted$(browser_packages)"
 	say "installing $wanted"
 	# shellcheck disable=SC2086
 	quietly env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $wanted
@@ -89,17 +95,17 @@ print_names() {
 		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel libseccomp-devel libseccomp-static kernel-headers" \
 		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin gcc-c++ bochs grub2-tools-extra
 		grub2-pc-modules xorriso util-linux procps-ng dpkg apt" \
-		"git clang-tools-extra cppcheck ShellCheck strace"
+		"git clang-tools-extra cppcheck ShellCheck strace chromium"
 	names Arch "pacman -S --needed" \
 		"gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c libseccomp linux-api-headers" \
 		"cmocka jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng" \
-		"git cppcheck shellcheck strace"
+		"git cppcheck shellcheck strace chromium"
 	names openSUSE "zypper install" \
 		"gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static libelf-devel zlib-devel
 		zlib-devel-static glibc-devel-static libjson-c-devel libseccomp-devel linux-glibc-devel" \
 		"libcmocka-devel jq busybox-static cpio xz zstd qemu-x86 qemu-seabios gcc-c++ bochs grub2 grub2-i386-pc xorriso
 		util-linux procps" \
-		"git clang-tools cppcheck ShellCheck strace"
+		"git clang-tools cppcheck ShellCheck strace chromium"
 }
 
 # names DISTRIBUTION COMMAND BUILD TESTS CHECKS

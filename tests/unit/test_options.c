@@ -489,6 +489,8 @@ static void test_wrong_words(void **state)
 			       "see kvm_watcher --help");
 	refuses("--check --list", "--check and --list are two questions; ask one at a time");
 	refuses("--check --format=csv", "--check has no CSV form; use --format=json or none");
+	refuses("--check --format=html", "--check has no page; use --format=json or none");
+	refuses("--list --format=html", "--list has no page; use --format=table, json or csv");
 	refuses("-p", "-p, --vm_pid needs a value: --vm_pid=PID");
 	refuses("-ep", "-p, --vm_pid needs a value: --vm_pid=PID");
 	refuses("-e --vm_pid", "-p, --vm_pid needs a value: --vm_pid=PID");
@@ -581,7 +583,7 @@ static void test_wrong_choices(void **state)
 		     "up to 65535, such as 0,2 or 0-3");
 	refuses_each("-e --format %s", formats,
 		     "--format: \"%s\" is not a format; "
-		     "choose table, json or csv");
+		     "choose table, json, csv or html");
 	refuses_each("-e --hooks %s", kinds,
 		     "--hooks: \"%s\" is not a kind of hook; "
 		     "choose from raw_tp, tp_btf, fentry, kprobe, tracepoint, iter");
