@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * libFuzzer's way into the reader of recordings: whatever is in the file, it is read to an end and
- * shown. `make fuzz` builds it; tests/unit/test_fuzz.c gives it tests/fuzz/corpus/ without libFuzzer.
+ * shown. `make fuzz` builds it; tests/unit/test_fuzz.c reads tests/fuzz/corpus/ without libFuzzer.
  */
 #include <stddef.h>
 #include <stdint.h>
