@@ -43,8 +43,6 @@ static const struct option_row diff_options[] = {
 
 static int check_options(struct options *opts)
 {
-	if (opts->format == FORMAT_HTML)
-		return usage_error("diff has no page; use --format=table, json or csv");
 	if (opts->nr_operands == 2 && opts->from)
 		return usage_error("--at divides one recording; give one file");
 	if (opts->nr_operands == 1 && !opts->from)

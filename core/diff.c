@@ -1069,4 +1069,5 @@ void diff__write(struct diff *d, struct output *out, bool all, size_t top)
 	if (shown < d->nr || few)
 		output__more(out, more);
 	output__end(out);
+	output__finish(out);
 }

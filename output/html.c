@@ -670,6 +670,8 @@ static void html_object(struct output *out, struct json_object *obj)
 		return;
 	if (!strcmp(scope, "start"))
 		add_object(out, &p->starts, &p->starts_len, obj);
+	else if (!strcmp(scope, "diff"))
+		add_object(out, &p->diffs, &p->diffs_len, obj);
 	else if (!strcmp(scope, "summary"))
 		add_object(out, &p->summaries, &p->summaries_len, obj);
 	else if (!strcmp(scope, "vm") && !add_object(out, &p->vms, &p->vms_len, obj))
@@ -689,6 +691,7 @@ static void html_free(struct output *out)
 	buf__free(&p->starts);
 	buf__free(&p->vms);
 	buf__free(&p->summaries);
+	buf__free(&p->diffs);
 }
 
 const struct output_ops html_ops = {

@@ -67,8 +67,8 @@ struct page {
 	unsigned int per_moment; /* intervals that one is made of */
 	unsigned int in_last;
 	bool in_interval;
-	struct buf starts, vms, summaries;
-	size_t starts_len, vms_len, summaries_len, nr_vms_left_out;
+	struct buf starts, vms, summaries, diffs;
+	size_t starts_len, vms_len, summaries_len, diffs_len, nr_vms_left_out;
 	struct table *tables, *histogram_of, *current;
 	bool failed;
 };

@@ -371,6 +371,7 @@ static void put_data(struct page *p, struct buf *buf)
 	put_array(buf, "vms", &p->vms);
 	buf__printf(buf, ",\"more_vms\":%zu", p->nr_vms_left_out);
 	put_array(buf, "summaries", &p->summaries);
+	put_array(buf, "diffs", &p->diffs);
 	put_moments(p, buf);
 	buf__puts(buf, ",\"tables\":[");
 	for (struct table *t = p->tables; t; t = t->next, comma = ",") {

@@ -829,6 +829,49 @@ function aboutSection() {
 		));
 }
 
+// Two recordings, compared
+
+// Both values of a row as bars, the larger one as long as there is room.
+function pair(a, b, unit) {
+	const most = Math.max(a, b) || 1;
+	const one = (name, value) => h("div", { class: "side" }, h("span", { class: "name" }, name),
+		h("meter", { min: 0, max: most, value, "aria-label": name }),
+		h("span", {}, `${plain(value, 4)} ${unit}`));
+
+	return h("div", { class: "pair" }, one("A", a || 0), one("B", b || 0));
+}
+
+const SAYS = ["worse", "better", "more", "less"], MOST_PAIRS = 20;
+
+function pairsPart(table) {
+	const at = name => table.columns.findIndex(c => c.name === name);
+	const value = (row, name) => row[at(name)];
+	const rows = table.rows.filter(r => SAYS.includes(value(r, "verdict"))).slice(0, MOST_PAIRS);
+
+	if (!rows.length)
+		return h("p", { class: "good", id: "no-difference" }, "No difference is certain and large.");
+	return h("ul", { class: "pairs", id: "pairs" }, ...rows.map(r => h("li", { "data-verdict": value(r, "verdict") },
+		h("span", { class: value(r, "verdict") === "worse" ? "bad" : "good" }, value(r, "verdict")), " ",
+		shown([value(r, "vm"), value(r, "vcpu") === null ? null : `vCPU ${value(r, "vcpu")}`, value(r, "of_table"), value(r, "labels"), value(r, "column")].filter(Boolean).join(", ")),
+		value(r, "change") === null ? " (was 0)" : ` (${value(r, "change") > 0 ? "+" : ""}${plain(value(r, "change"), 1)} %)`,
+		pair(value(r, "a"), value(r, "b"), value(r, "unit")))));
+}
+
+function diffSection(diff) {
+	const items = [];
+
+	for (const [name, side] of [["A", diff.a], ["B", diff.b]]) {
+		const run = side.start || {}, of = run.host || {};
+
+		items.push(h("dt", {}, name), h("dd", {}, shown(`${of.hostname || "a host"}, ${of.kernel || "?"}, ${run.time || "?"}, ` +
+			`${duration(side.duration_ns)}, ${side.vcpus} vCPUs, compared by ${side.blocks} intervals`)));
+	}
+	return h("section", { id: "comparison" }, h("h2", {}, "A, then B"), h("dl", {}, ...items),
+		diff.differs.length ? h("ul", { id: "differs" }, ...diff.differs.map(word => h("li", { class: "bad" }, shown(`Different ${word}`)))) :
+			h("p", { class: "good" }, "Kernels, monitors, hooks and losses are the same."),
+		...data.tables.filter(table => table.table === "DIFF").map(pairsPart));
+}
+
 // All together
 
 function build() {
@@ -847,6 +890,10 @@ function build() {
 	if (host) {
 		document.title = shown(`${host} \u2013 kvm_watcher`);
 		document.getElementById("title").textContent = shown(`KVM on ${host}`);
+	}
+	for (const diff of data.diffs) {
+		document.getElementById("title").textContent = "What changed from A to B";
+		add(diffSection(diff), "A, then B");
 	}
 	for (const table of data.tables)
 		if (stackOf(table).length && groupsOf(table, "all").length && moments.length) {
@@ -867,11 +914,14 @@ function build() {
 	}
 	if (silent.length)
 		main.append(h("p", { class: "note", id: "silent" }, `Nothing was seen for ${silent.join(", ")}.`));
-	add(lossSection(), "Losses");
-	add(hookSection(), "Hooks");
+	if (!data.diffs.length) {
+		add(lossSection(), "Losses");
+		add(hookSection(), "Hooks");
+	}
 	if (data.vms.length)
 		add(vmSection(), "VMs");
-	add(aboutSection(), "How it was measured");
+	if (!data.diffs.length)
+		add(aboutSection(), "How it was measured");
 	document.getElementById("nav").append(nav);
 	for (const part of later)
 		part.draw();

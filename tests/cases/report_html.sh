@@ -190,4 +190,15 @@ holds "a part of a recording" kvm_watcher replay "$TMP/run.zst" --format=html --
 browse "file://$TMP/part.html#test" --dump-dom >"$TMP/part"
 clean "a part of a recording" "$TMP/part"
 
+# A comparison: of a recording with itself nothing has changed, and all its rows are there.
+kvm_watcher diff "$TMP/run.zst" "$TMP/run.zst" --by=host --format=json >"$TMP/diff.json" 2>/dev/null
+holds "the page of a comparison is written" kvm_watcher diff "$TMP/run.zst" "$TMP/run.zst" --by=host --format=html \
+	--output="$TMP/diff.html"
+browse "file://$TMP/diff.html#test" --window-size=1200,900 --dump-dom >"$TMP/dom"
+clean "a comparison" "$TMP/dom"
+grep -q 'id="no-difference"' "$TMP/dom" && pass "a comparison: nothing has changed" ||
+	fail "a comparison: nothing has changed" "$(grep -o '<li data-verdict[^<]*' "$TMP/dom" | head -n 2)"
+is "a comparison: its rows, or fifty of them" "$(jq -s '[(map(select(.table == "DIFF")) | length), 50] | min' "$TMP/diff.json")" \
+	"$(grep -o 'data-column="verdict"' "$TMP/dom" | grep -c .)"
+
 done_testing
