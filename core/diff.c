@@ -563,8 +563,11 @@ static void forget_counts(struct side *side)
 	side->counts = NULL;
 }
 
+/* Blocks of a side, by far. */
+enum { MOST_VALUES = 4 * DIFF_BLOCKS };
+
 struct measured {
-	double values[DIFF_BLOCKS * 4];
+	double values[MOST_VALUES];
 	size_t nr;
 	double typical; /* of all: a rate of the whole, a percentile's median */
 };
@@ -578,7 +581,7 @@ static int by_number(const void *a, const void *b)
 
 static double median(const double *values, size_t nr)
 {
-	double sorted[DIFF_BLOCKS * 4];
+	double sorted[MOST_VALUES];
 
 	if (!nr)
 		return NAN;
@@ -600,7 +603,7 @@ static void measure(const struct side *side, const struct series *s, enum diff_s
 	double sum = 0, all_seconds = 0;
 
 	to->nr = 0;
-	for (size_t i = 0; i < side->nr_blocks && to->nr < DIFF_BLOCKS * 4; i++) {
+	for (size_t i = 0; i < side->nr_blocks && to->nr < MOST_VALUES; i++) {
 		double seconds = seconds_of(side, s, i, vcpus), value = NAN;
 
 		if (i < s->nr_blocks[which])

@@ -71,7 +71,7 @@ static void cut_off(struct recording *rec)
 
 static bool has_room(struct recording *rec, size_t len)
 {
-	size_t room = rec->frame_room ? rec->frame_room : READ_SIZE * 2;
+	size_t room = rec->frame_room ? rec->frame_room : 2 * (size_t)READ_SIZE;
 	char *more;
 
 	while (room < len)
@@ -441,7 +441,7 @@ static bool has_view(const struct column *col, unsigned int view)
 static const struct column *find_column(const struct monitor *m, unsigned int view,
 					const char *name, const struct column *after)
 {
-	for (const struct column *col = after; col && col->name; col++)
+	for (const struct column *col = after; col->name; col++)
 		if (has_view(col, view) && !strcmp(col->name, name))
 			return col;
 	for (const struct column *col = m->columns; col->name; col++)
@@ -555,7 +555,7 @@ static bool add_table(struct recording *rec, size_t monitor, const char *name,
 	json_object_object_foreach(columns, key, value)
 	{
 		(void)value;
-		if (!find_column(m, view, key, NULL))
+		if (!find_column(m, view, key, m->columns))
 			add_unknown(of, name, key);
 	}
 	return true;

@@ -62,7 +62,7 @@ struct replay {
 	uint64_t interval_ns; /* of what is shown; 0: as recorded */
 
 	/* What has been read and not been shown, by the first file's clock. */
-	bool has_samples, is_complete;
+	bool has_samples, is_complete, has_any; /* has_any: a row was asked for */
 	uint64_t since_ns, now_ns, first_ns;
 	int64_t real_offset_ns;
 	bool has_first;
@@ -255,14 +255,14 @@ struct replay *replay__open(const char *const *paths, size_t nr,
 			    const struct monitor *const *monitors, size_t nr_monitors)
 {
 	struct replay *r = calloc(1, sizeof(*r));
-	bool ok = r;
+	bool ok = r && nr;
 
 	for (size_t i = 0; ok && i < nr; i++) {
 		ok = add_source(r, paths[i], false, monitors, nr_monitors);
 		if (ok)
 			add_segments(r, paths[i], monitors, nr_monitors);
 	}
-	if (!ok) {
+	if (!ok || !r->sources) {
 		replay__close(r);
 		return NULL;
 	}
@@ -470,6 +470,7 @@ static bool take_over(struct replay *r, const struct source *source, struct row 
 	if (filter->chooses_vcpu &&
 	    (row->vcpu == UINT32_MAX || !filter__has_vcpu(filter, row->vcpu)))
 		return false;
+	r->has_any = true;
 	row->ts_ns += source->shift_ns;
 	row->vm_nr = number_of(r, source, row);
 	if (!r->options->by_file)

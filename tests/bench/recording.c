@@ -85,7 +85,7 @@ static void fill(const struct monitor *m, unsigned int view, struct row *row, co
 		else if (col->type == COL_U32)
 			*(uint32_t *)cell = rand_r(&seed) % 64;
 		else if (col->type == COL_BITS)
-			((uint64_t *)cell)[0] = some(32);
+			((uint64_t *)cell)[0] = some(30);
 	}
 }
 

@@ -39,14 +39,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = memfd_create("recording", MFD_CLOEXEC);
 	char path[32];
 
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
-		close(fd);
+	if (fd < 0)
 		return 0;
+	if (write(fd, data, size) == (ssize_t)size && !lseek(fd, 0, SEEK_SET)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		replay(path, FORMAT_JSON);
+		replay(path, FORMAT_TABLE);
 	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	lseek(fd, 0, SEEK_SET);
-	replay(path, FORMAT_JSON);
-	replay(path, FORMAT_TABLE);
 	close(fd);
 	return 0;
 }
