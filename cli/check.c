@@ -252,6 +252,8 @@ int check__options(struct options *opts)
 		return usage_error("--check has no CSV form; use --format=json or none");
 	if (opts->format == FORMAT_HTML)
 		return usage_error("--check has no page; use --format=json or none");
+	if (format__is_picture(opts->format))
+		return usage_error("--check is no trace and no stacks; use --format=json or none");
 	return 0;
 }
 

@@ -51,6 +51,9 @@ static int check_options(struct options *opts)
 			"A B");
 	if (!opts->nr_operands)
 		return usage_error("diff needs the names of two recordings: kvm_watcher diff A B");
+	if (format__is_picture(opts->format))
+		return usage_error("diff is no trace and no stacks; use --format=table, json, csv "
+				   "or html");
 	return 0;
 }
 

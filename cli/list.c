@@ -248,6 +248,9 @@ int list__options(struct options *opts)
 
 	if (opts->format == FORMAT_HTML)
 		return usage_error("--list has no page; use --format=table, json or csv");
+	if (format__is_picture(opts->format))
+		return usage_error(
+			"--list is no trace and no stacks; use --format=table, json or csv");
 	return tables__choose(opts, refs, tables__add(refs, 0, list_views, list_columns));
 }
 

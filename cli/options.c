@@ -367,6 +367,10 @@ int selection__check(const struct options *opts)
 	if (sel->histogram && opts->format == FORMAT_CSV)
 		return usage_error("--histogram: CSV has no place for histograms; choose "
 				   "--format=table or --format=json");
+	if (sel->histogram && format__is_picture(opts->format))
+		return usage_error(
+			"--histogram: traces and stacks have no place for histograms; choose "
+			"--format=table or --format=json");
 	return 0;
 }
 
@@ -400,9 +404,10 @@ const struct option_row hooks_options[] = {
 };
 
 const struct option_row format_options[] = {
-	{ "format", 0, "table|json|csv|html",
-	  "table (default), JSON lines, CSV, or a page with pictures at the end", GROUP_OUTPUT,
-	  parse_format },
+	{ "format", 0, "table|json|csv|html|perfetto|folded",
+	  "table (default), JSON lines, CSV, a page with pictures at the end, a trace for "
+	  "Perfetto, stacks for flame graphs",
+	  GROUP_OUTPUT, parse_format },
 	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
 	  parse_output },
 	{},

@@ -136,6 +136,10 @@ static int check_selection(const struct options *opts, const struct chosen *chos
 	if (opts->selection.histogram && opts->format == FORMAT_CSV)
 		return usage_error("--histogram: CSV has no place for histograms; choose "
 				   "--format=table or --format=json");
+	if (opts->selection.histogram && format__is_picture(opts->format))
+		return usage_error(
+			"--histogram: traces and stacks have no place for histograms; choose "
+			"--format=table or --format=json");
 	return 0;
 }
 

@@ -97,6 +97,56 @@ bool is_directory(const char *path)
 	return path && path[strlen(path) - 1] == '/';
 }
 
+/* A monitor has a table of which there is something in that format. */
+static bool can_show(const struct options *opts, const struct monitor *m)
+{
+	for (unsigned int view = 0; m->views[view].title; view++)
+		if (format__has_rows(opts->format, m->columns, &m->views[view], 1U << view))
+			return true;
+	return false;
+}
+
+static int nothing_to_draw(const struct options *opts)
+{
+	const struct command *command = opts->command;
+	size_t nr = command->monitors ? *command->nr_monitors : 0;
+	char names[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < nr && used < sizeof(names); i++) {
+		const struct monitor *m = command->monitors[i];
+
+		if (can_show(opts, m))
+			used += snprintf(names + used, sizeof(names) - used, "%s--%s",
+					 used ? " or " : "; choose ", m->name);
+	}
+	return usage_error("--format=%s: no table here says where the time of vCPUs went%s",
+			   format__name(opts->format), names);
+}
+
+/* A picture is one file, of what has something to be drawn; a binary one is not for a terminal. */
+static int check_picture(const struct options *opts, const struct table_ref *const *taken,
+			 size_t nr)
+{
+	const char *name = format__name(opts->format);
+	size_t i = 0;
+
+	if (is_directory(opts->output))
+		return usage_error("--format=%s: all tables are in one file; give --output "
+				   "the name of a file",
+				   name);
+	while (i < nr && !format__has_rows(opts->format, taken[i]->columns, taken[i]->view,
+					   taken[i]->view_bit))
+		i++;
+	if (i == nr)
+		return nothing_to_draw(opts);
+	if (format__is_binary(opts->format) && !opts->output && isatty(STDOUT_FILENO))
+		return usage_error("--format=%s is not for a terminal; give a file with "
+				   "--output=FILE, or a pipe",
+				   name);
+	return 0;
+}
+
 int tables__choose(struct options *opts, const struct table_ref *refs, size_t nr)
 {
 	const struct table_ref *taken[MAX_TABLES];
@@ -113,6 +163,8 @@ int tables__choose(struct options *opts, const struct table_ref *refs, size_t nr
 			take(taken, &nr_taken, &refs[i]);
 	if (!err && opts->format == FORMAT_CSV && !is_directory(opts->output))
 		err = check_csv(taken, nr_taken);
+	if (!err && format__is_picture(opts->format))
+		err = check_picture(opts, taken, nr_taken);
 	for (size_t i = 0; !err && i < nr_taken; i++)
 		opts->tables[i] = taken[i]->view->name;
 	return err;

@@ -75,7 +75,7 @@ static const struct column columns[] = {
 	    .help = "the vCPU's thread"),
 	COL(delay_ns, "DELAY", COL_NSEC, ROLE_GAUGE, EVENT, .flags = COL_USEC, .width = 9,
 	    .help = "since the local APIC accepted it (table: us)"),
-	COL(vector, "IRQ_NR", COL_HEX, ROLE_LABEL, .help = "the vector"),
+	COL(vector, "IRQ_NR", COL_HEX, ROLE_LABEL, .flags = COL_FRAME, .help = "the vector"),
 	COL(injections, "INJECTIONS", COL_U64, ROLE_GAUGE, .merge = MERGE_NONE,
 	    .help = "all of the vCPU since it exists, by KVM's own count"),
 	COL(type, "TYPE", COL_STRING, ROLE_LABEL, EVENT, .width = 9, .help = "IRQ or Soft/INTn"),

@@ -81,7 +81,8 @@ static const struct view views[] = {
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, EVENTS, .flags = COL_NAME | COL_WIDE,
 	    .help = "name of the calling thread"),
-	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 26, .help = "as in linux/kvm.h"),
+	COL(name, "NAME", COL_STRING, ROLE_LABEL, .flags = COL_FRAME, .width = 26,
+	    .help = "as in linux/kvm.h"),
 	COL(cmd, NULL, COL_HEX, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
 	COL(fd_kind, "FD", COL_STRING, ROLE_LABEL, .width = 6,
 	    .help = "the descriptor: kvm (/dev/kvm), vm, vcpu or device"),

@@ -76,7 +76,10 @@ enum column_flags {
 	COL_COST = 1 << 14,    /* numbers and times: tables begin with what has most of it */
 	COL_STACK = 1 << 19,   /* times: a part of a whole, which those of one view add up to */
 	COL_BUCKETS = 1 << 20, /* COL_OBJECT: [[from ns, count], ...], the buckets of a histogram */
-	COL_BIG_HEX = 1 << 6,  /* table: COL_OBJECT's large or marked numbers in hexadecimal */
+	/* Names what the row is of, in pictures; a counter: the row's part of its view's state. */
+	COL_FRAME = 1 << 15,
+	COL_CLASS = 1 << 21,  /* text: what rows have in common with those whose time they hold */
+	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 
 /* Where a table has too little room: what goes first. Other numbers go last, texts stay. */
@@ -128,6 +131,12 @@ struct view {
 	bool of_vm;	      /* rows are of one VM each, however others are grouped */
 	bool histogram;	      /* people see one of its times at the end of a run */
 	unsigned int samples; /* SAMPLES_OF(view) that it shows, itself or another; else none */
+	/*
+	 * For stacks: rows are parts of this state of a vCPU, and where a COL_IDLE is true parts of
+	 * idle. Of several views of one state the last one counts: it is the finest.
+	 */
+	const char *state, *idle;
+	const char *holds; /* the state of another view, whose time is in these rows', too */
 };
 
 /* In a view. */

@@ -54,6 +54,10 @@ struct output_ops {
 	void (*flush)(struct output *out);
 	void (*finish)(struct output *out); /* all has been given to it */
 	void (*free)(struct output *out);
+	bool is_binary;	 /* format__is_binary() */
+	bool is_picture; /* format__is_picture() */
+	/* Something of this view is in it; NULL: there is of each. */
+	bool (*has)(const struct column *columns, const struct view *view, unsigned int view_bit);
 	bool for_people; /* shows views that are there only for people (view.again) */
 	bool of_whole;	 /* shows a run as a whole: it gets buckets, and rows by cost */
 };
@@ -66,6 +70,7 @@ struct lead {
 };
 
 extern const struct output_ops table_ops, json_ops, csv_ops, html_ops;
+extern const struct output_ops perfetto_ops, folded_ops;
 
 /*
  * One stream, or several: a file per table, each an output of its own. That of

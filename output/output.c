@@ -13,10 +13,9 @@
 #include "text.h"
 
 static const struct output_ops *const formats[] = {
-	[FORMAT_TABLE] = &table_ops,
-	[FORMAT_JSON] = &json_ops,
-	[FORMAT_CSV] = &csv_ops,
-	[FORMAT_HTML] = &html_ops,
+	[FORMAT_TABLE] = &table_ops,	   [FORMAT_JSON] = &json_ops,
+	[FORMAT_CSV] = &csv_ops,	   [FORMAT_HTML] = &html_ops,
+	[FORMAT_PERFETTO] = &perfetto_ops, [FORMAT_FOLDED] = &folded_ops,
 };
 
 enum { NR_FORMATS = sizeof(formats) / sizeof(*formats) };
@@ -27,6 +26,11 @@ int format__find(const char *name)
 		if (!strcmp(formats[i]->name, name))
 			return i;
 	return -1;
+}
+
+const char *format__name(enum format format)
+{
+	return formats[format]->name;
 }
 
 const char *format__names(char *buf, size_t size)
@@ -49,7 +53,23 @@ const char *format__suffix(enum format format)
 
 enum format format__beside(enum format format)
 {
-	return formats[format]->of_whole ? FORMAT_JSON : format;
+	return formats[format]->of_whole || formats[format]->is_picture ? FORMAT_JSON : format;
+}
+
+bool format__is_binary(enum format format)
+{
+	return formats[format]->is_binary;
+}
+
+bool format__is_picture(enum format format)
+{
+	return formats[format]->is_picture;
+}
+
+bool format__has_rows(enum format format, const struct column *columns, const struct view *view,
+		      unsigned int view_bit)
+{
+	return !formats[format]->has || formats[format]->has(columns, view, view_bit);
 }
 
 #define LEAD(_member, ...)                                                  \

@@ -25,7 +25,14 @@ struct json_object;
  */
 enum { OUTPUT_SCHEMA = 1 };
 
-enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_HTML };
+enum format {
+	FORMAT_TABLE,
+	FORMAT_JSON,
+	FORMAT_CSV,
+	FORMAT_HTML,
+	FORMAT_PERFETTO,
+	FORMAT_FOLDED,
+};
 
 enum row_flags {
 	ROW_DERIVED = 1 << 0, /* computed from other rows: tables only, emphasised */
@@ -50,6 +57,7 @@ struct section {
 
 /* The format of that name; -1: there is none. */
 int format__find(const char *name);
+const char *format__name(enum format format);
 /* All names in words: "table, json or csv". */
 const char *format__names(char *buf, size_t size);
 /* What names of files in it end with, without the dot. */
@@ -57,6 +65,13 @@ const char *format__suffix(enum format format);
 
 /* What a monitor's files beside an output in it are in. */
 enum format format__beside(enum format format);
+/* It is no text: not for a terminal. */
+bool format__is_binary(enum format format);
+/* A trace, or stacks, of all tables: no files for each, no histograms. */
+bool format__is_picture(enum format format);
+/* It shows where time went, and has something of this view. */
+bool format__has_rows(enum format format, const struct column *columns, const struct view *view,
+		      unsigned int view_bit);
 
 /* The columns of two views are the same in data: one CSV file can have both. */
 bool view__same_data(const struct column *a, unsigned int a_bit, const struct column *b,

@@ -376,6 +376,27 @@ static void test_tables(void **state)
 	/* What only people see has no data, and the file of pages is none of the output's. */
 	writes(&watch_command, "-o --format=csv", "VCPU_LOAD ");
 	writes(&watch_command, "-d --format=json", "MARK_PAGE_DIRTY DIRTY_SLOTS MIGRATION ");
+	/* Pictures: of what there is, in one file. */
+	writes(&watch_command, "-e --format=folded", "KVM_EXIT KVM_USERSPACE_EXIT ");
+	writes(&watch_command, "-o -T --format=folded", "VCPU_LOAD KVM_TIMER ");
+	writes(&watch_command, "-T --format=perfetto --output=a", "KVM_TIMER ");
+	is_refused(&watch_command, "-T -c --format=folded",
+		   "--format=folded: no table here says where the time of vCPUs went; choose "
+		   "--vm_exit or --vcpu_load");
+	is_refused(&watch_command, "-o -T --table=KVM_TIMER --format=folded",
+		   "--format=folded: no table here says where the time of vCPUs went; choose "
+		   "--vm_exit or --vcpu_load");
+	is_refused(&watch_command, "-o --format=perfetto --output=a/",
+		   "--format=perfetto: all tables are in one file; give --output the name of "
+		   "a file");
+	is_refused(&watch_command, "-o --format=perfetto --output=a --histogram",
+		   "--histogram: traces and stacks have no place for histograms; choose "
+		   "--format=table or "
+		   "--format=json");
+	is_refused(&watch_command, "--check --format=folded",
+		   "--check is no trace and no stacks; use --format=json or none");
+	is_refused(&list_command, "--format=perfetto",
+		   "--list is no trace and no stacks; use --format=table, json or csv");
 	writes(&list_command, "--table=VCPUS", "VCPUS ");
 	writes(&watch_command, "--list", "VMS VCPUS ");
 	is_refused(&watch_command, "-w -T --format=csv",
@@ -583,7 +604,7 @@ static void test_wrong_choices(void **state)
 		     "up to 65535, such as 0,2 or 0-3");
 	refuses_each("-e --format %s", formats,
 		     "--format: \"%s\" is not a format; "
-		     "choose table, json, csv or html");
+		     "choose table, json, csv, html, perfetto or folded");
 	refuses_each("-e --hooks %s", kinds,
 		     "--hooks: \"%s\" is not a kind of hook; "
 		     "choose from raw_tp, tp_btf, fentry, kprobe, tracepoint, iter");
