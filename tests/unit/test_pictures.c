@@ -217,11 +217,22 @@ static char *decode(const char *trace, size_t len)
 	return text;
 }
 
+/* As strstr(), which measures the text each time where there are sanitizers. */
+static const char *find(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (; *text; text++)
+		if (*text == *word && !strncmp(text, word, len))
+			return text;
+	return NULL;
+}
+
 static int count(const char *text, const char *word)
 {
 	int n = 0;
 
-	for (; (text = strstr(text, word)); text += strlen(word))
+	for (; (text = find(text, word)); text++)
 		n++;
 	return n;
 }
@@ -439,7 +450,7 @@ static void test_trace(void **state)
 	free(trace);
 }
 
-enum { MANY_VMS = 30000, MANY_SERIES = 5000, KEPT = 3000 };
+enum { MANY_VMS = 12000, MANY_SERIES = 5000, KEPT = 3000 };
 
 /* VMs that come and go; slices that all overlap, in the order of their lengths as --keep has it. */
 static void write_many(struct output *out)
@@ -483,7 +494,8 @@ static void write_many_series(struct output *out)
 
 static void test_bounds(void **state)
 {
-	char *trace, *text, *at;
+	const char *at;
+	char *trace, *text;
 	double sum = 0;
 	size_t len;
 
@@ -501,10 +513,13 @@ static void test_bounds(void **state)
 	text = decode(trace, len);
 	/* Those that have no track of their own have one together: of 5000, 4096 have one. */
 	assert_true(count(text, "(others) count") >= 1);
-	at = strstr(text, "double_counter_value=904 ");
-	assert_non_null(at);
-	for (at = text; (at = strstr(at, "double_counter_value=")); at++)
-		sum += strtod(at + strlen("double_counter_value="), NULL);
+	assert_non_null(find(text, "double_counter_value=904 "));
+	for (at = text; (at = find(at, "double_counter_value=")); at++) {
+		char number[32];
+
+		snprintf(number, sizeof(number), "%.31s", at + strlen("double_counter_value="));
+		sum += strtod(number, NULL);
+	}
 	assert_true(sum == 3.0 * MANY_SERIES);
 	free(text);
 	free(trace);
