@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Folded stacks for flame graphs, "vm;vcpu 0;kvm;reason 1234": where the time of the run went, in
- * nanoseconds. Each is in one line. A table of columns that add up to a whole (COL_STACK) is a vCPU's
- * budget; rows of tables that are of one state (view.state) split that state as far as they go.
+ * nanoseconds. Each is in one line. A table of columns that add up to a whole (COL_STACK) is a
+ * vCPU's budget; rows of tables that are of one state (view.state) split that state as far as they
+ * go.
  */
 #include <errno.h>
 #include <stdlib.h>

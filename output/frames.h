@@ -11,7 +11,7 @@
  */
 const struct column *view__duration(const struct column *columns, unsigned int view_bit);
 
-/* A label in words: numbers with their name, but for those of frames; what is absent adds nothing. */
+/* A label in words: numbers with their name, but for those of frames; absent: nothing. */
 void buf__label(struct buf *buf, const struct column *col, const struct row *row);
 
 /*

@@ -144,8 +144,8 @@ static void add_clock(struct buf *line, unsigned int clock, uint64_t ns)
 }
 
 /*
- * The trace's own clock is BOOTTIME, in which events of others may be; those without a way to it are
- * dropped. A recording does not tell it, so it is taken as MONOTONIC is.
+ * The trace's own clock is BOOTTIME, in which events of others may be; those without a way to it
+ * are dropped. A recording does not tell it, so it is taken as MONOTONIC is.
  */
 static void write_clocks(struct output *out, uint64_t ns)
 {
@@ -249,13 +249,14 @@ static struct track *add_track(struct output *out, uint64_t parent, uint64_t num
 {
 	struct perfetto *trace = out->state;
 	struct track **bucket = &trace->buckets[bucket_of(parent, number, name)];
-	struct track *track = calloc(1, sizeof(*track) + strlen(name) + 1);
+	size_t len = strlen(name) + 1;
+	struct track *track = calloc(1, sizeof(*track) + len);
 
 	if (!track) {
 		out->err = out->err ?: ENOMEM;
 		return NULL;
 	}
-	strcpy(track->name, name);
+	memcpy(track->name, name, len);
 	track->id = ++trace->last_id;
 	track->parent = parent;
 	track->number = number;
