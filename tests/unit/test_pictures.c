@@ -305,7 +305,7 @@ static const struct view views[] = {
 
 #define COL(...) COLUMN(struct call_row, __VA_ARGS__)
 #define IN_CALLS .views = 1 << CALLS
-#define IN_EVENTS .views = 1 << EVENTS | 1 << MOMENTS
+#define IN_EVENTS .views = (1 << EVENTS | 1 << MOMENTS)
 #define IN_EVENT .views = 1 << EVENTS
 
 static const struct column columns[] = {
@@ -557,8 +557,8 @@ static const struct view load_views[] = {
 
 #undef COL
 #define COL(...) COLUMN(struct load_row, __VA_ARGS__)
-#define OF_LOAD .views = 1 << LOAD | 1 << AGAIN
-#define OF_EXITS .views = 1 << KVM | 1 << USER | 1 << DETAIL
+#define OF_LOAD .views = (1 << LOAD | 1 << AGAIN)
+#define OF_EXITS .views = (1 << KVM | 1 << USER | 1 << DETAIL)
 
 static const struct column load_columns[] = {
 	COL(guest_ns, NULL, COL_NSEC, ROLE_COUNTER, OF_LOAD, .flags = COL_STACK),
