@@ -5,9 +5,9 @@
 # shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 
-every="-c -d -f -m -h -i -l -n -o -T -w --host --vm_state --vmm_threads"
+every="-c -d -f -m -h -i -l -n -o -T -w --host --nested --unmaps --vm_state --vmm_threads"
 if test -z "$(missing vm_exit kvm_exit)"; then
-	every="-e --detail $every"
+	every="-e --detail --l2 $every"
 fi
 
 # both LABEL OPTION...: a run with JSON and a recording, of the same intervals, beside a guest
