@@ -11,6 +11,7 @@ extern const struct command list_command;
 extern const struct command record_command;
 extern const struct command replay_command;
 extern const struct command diff_command;
+extern const struct command diagnose_command;
 
 /* The tables of list. */
 extern const struct view list_views[];
@@ -19,6 +20,20 @@ extern const struct column list_columns[];
 /* Watching, with whatever sinks: 0, or EXIT_USAGE after a message; the exit code. */
 int watch__check(struct options *opts);
 int watch__run(const struct options *opts);
+
+/*
+ * The same in parts: can it be watched here at all? 0, or the exit code after a message. Then with
+ * sinks that are open: 0 or -errno, after a message; and all is closed, the sinks' outputs, too.
+ */
+struct attach_env;
+struct watch_options;
+int watch__can(const struct options *opts);
+int watch__measure(const struct options *opts, struct attach_env *env,
+		   const struct watch_options *watched);
+void watch__close(struct attach_env *env);
+
+/* --max-vcpus */
+int parse_max_vcpus(struct options *opts, const char *arg);
 
 /* Rows of that view are single events. */
 bool is_of_events(const struct monitor *m, unsigned int view);

@@ -17,7 +17,13 @@
 #include "../output/output.h"
 #include "tables.h"
 
-enum exit_code { EXIT_MEASURED = 0, EXIT_NOT_MEASURED = 1, EXIT_USAGE = 2, EXIT_WORSE = 3 };
+enum exit_code {
+	EXIT_MEASURED = 0,
+	EXIT_NOT_MEASURED = 1,
+	EXIT_USAGE = 2,
+	EXIT_WORSE = 3,
+	EXIT_UNDECIDED = 4
+};
 
 struct command;
 
@@ -25,7 +31,7 @@ struct command;
 #define NO_INTERVAL 1
 
 /* Options of one monitor; of more the last ones are forgotten, but have their effect. */
-enum { MAX_GIVEN = 8, MAX_OPERANDS = 256 };
+enum { MAX_GIVEN = 8, MAX_OPERANDS = 256, MAX_REPEATED = 32 };
 
 struct options {
 	const struct command *command;
@@ -66,6 +72,14 @@ struct options {
 	bool by_file;	       /* --by=file */
 	bool all, fails;       /* --all, --fail-above */
 	double fail_above;
+	struct {
+		const char *asserted[MAX_REPEATED]; /* --assert */
+		const char *ignored[MAX_REPEATED];  /* --ignore */
+		size_t nr_asserted, nr_ignored;
+		const char *fail_on; /* --fail-on; NULL: findings do not fail a run */
+		uint64_t after_ns;   /* --after: how old a VM has to be */
+		bool undecided_passes;
+	} diagnose;
 	const char *operands[MAX_OPERANDS]; /* words that are no options, such as files */
 	size_t nr_operands;
 };

@@ -69,7 +69,7 @@ static int parse_dir(struct options *opts, const char *arg)
 	return 0;
 }
 
-static int parse_max_vcpus(struct options *opts, const char *arg)
+int parse_max_vcpus(struct options *opts, const char *arg)
 {
 	if (parse_count(arg, MAX_VCPU_SLOTS - 1, &opts->max_vcpus))
 		return 0;
@@ -387,6 +387,39 @@ static int open_sinks(const struct options *opts, struct attach_env *env,
 	return 0;
 }
 
+int watch__measure(const struct options *opts, struct attach_env *env,
+		   const struct watch_options *watched)
+{
+	const struct broker_options privileged = {
+		.env = env,
+		.chosen = watched->chosen,
+		.nr_chosen = watched->nr_chosen,
+		.max_vcpus = opts->max_vcpus,
+	};
+	int err = -EPERM;
+
+	env->broker = broker__start(&privileged);
+	if (env->broker) {
+		check_events(opts, env, watched);
+		presence__say(&opts->filter);
+		selection__explain(&opts->selection, watched->chosen, watched->nr_chosen);
+		err = settle_in(opts);
+	}
+	if (!err)
+		err = vcpus__open(&opts->filter, env->broker, &env->vcpus);
+	if (!err)
+		err = loop__watch(env, watched);
+	return err;
+}
+
+void watch__close(struct attach_env *env)
+{
+	for (size_t i = 0; i < env->nr_sinks; i++)
+		output__free(env->sinks[i].out);
+	vcpus__close(env->vcpus);
+	broker__close(env->broker);
+}
+
 static int watch(const struct options *opts)
 {
 	struct sink sinks[2] = {};
@@ -411,13 +444,7 @@ static int watch(const struct options *opts)
 		.self_cost = opts->self_cost,
 		.about = { program_version, opts->given },
 	};
-	const struct broker_options privileged = {
-		.env = &env,
-		.chosen = chosen,
-		.nr_chosen = watched.nr_chosen,
-		.max_vcpus = opts->max_vcpus,
-	};
-	int err = -EPERM;
+	int err;
 
 	/* A recording has single events if it is asked to. */
 	env.alone = watched.nr_chosen == 1 && !opts->command->operands;
@@ -425,34 +452,17 @@ static int watch(const struct options *opts)
 		return EXIT_USAGE;
 	err = open_sinks(opts, &env, &watched);
 	if (!err)
-		env.broker = broker__start(&privileged);
-	err = err ? err : -EPERM;
-	if (env.broker) {
-		check_events(opts, &env, &watched);
-		presence__say(&opts->filter);
-		selection__explain(&opts->selection, chosen, watched.nr_chosen);
-		err = settle_in(opts);
-	}
-	if (!err)
-		err = vcpus__open(&opts->filter, env.broker, &env.vcpus);
-	if (!err)
-		err = loop__watch(&env, &watched);
-	for (size_t i = 0; i < sizeof(sinks) / sizeof(*sinks); i++)
-		output__free(sinks[i].out);
-	vcpus__close(env.vcpus);
-	broker__close(env.broker);
+		err = watch__measure(opts, &env, &watched);
+	env.nr_sinks = sizeof(sinks) / sizeof(*sinks);
+	watch__close(&env);
 	return err || log__has_failed() ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
-int watch__run(const struct options *opts)
+/* 0, or the exit code after a message. */
+int watch__can(const struct options *opts)
 {
-	int err;
+	int err = check_pid(opts->filter.pid);
 
-	if (opts->check)
-		return check__run(opts);
-	if (opts->list)
-		return list__run(opts);
-	err = check_pid(opts->filter.pid);
 	if (err)
 		return err == -ESRCH || err == -ENXIO ? EXIT_USAGE : EXIT_NOT_MEASURED;
 	if (!host__has_kvm()) {
@@ -466,7 +476,19 @@ int watch__run(const struct options *opts)
 	if (!host__initial_pid_namespace())
 		say("this is not the host's PID namespace: pids are the host's, and VMs are named "
 		    "after their threads (--list shows those of this namespace)");
-	return watch(opts);
+	return 0;
+}
+
+int watch__run(const struct options *opts)
+{
+	int code;
+
+	if (opts->check)
+		return check__run(opts);
+	if (opts->list)
+		return list__run(opts);
+	code = watch__can(opts);
+	return code ? code : watch(opts);
 }
 
 static const struct option_row *const tables[] = {
@@ -479,8 +501,10 @@ static const struct option_row *const tables[] = {
 	instead_options, NULL,
 };
 
-static const struct command *const words[] = { &check_command,	&list_command, &record_command,
-					       &replay_command, &diff_command, NULL };
+static const struct command *const words[] = {
+	&check_command,	   &list_command, &record_command, &replay_command, &diff_command,
+	&diagnose_command, NULL
+};
 
 const struct command watch_command = {
 	.doc = doc,

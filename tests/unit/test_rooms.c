@@ -19,7 +19,8 @@ static const struct {
 	const char *room;
 	const char *knows[8];
 } rooms[] = {
-	{ "cli", { "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "cli", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "diagnose", { "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "monitors", { "core", "output", "decode", "bpf", "compat" } },
 	{ "core", { "output", "decode", "bpf", "compat" } },
 	{ "output", {} },

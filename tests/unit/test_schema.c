@@ -22,6 +22,7 @@
 #include "../../core/histogram.h"
 #include "../../core/losses.h"
 #include "../../core/vcpus.h"
+#include "../../diagnose/report.h"
 #include "../../monitors/monitors.h"
 #include "../../output/format.h"
 
@@ -276,6 +277,7 @@ static struct json_object *schema(void)
 		add_histograms(defs, monitors[i]);
 	}
 	add_tables(defs, "list", list_columns, list_views);
+	add_tables(defs, "diagnose", diagnose_columns, diagnose_views);
 	json_object_object_foreach(defs, name, def)
 	{
 		/* Lines say what they are by a constant. */
@@ -342,6 +344,7 @@ static void test_names_of_tables(void **state)
 	for (size_t i = 0; i < nr_monitors; i++)
 		nr = collect(names, nr, monitors[i]->views);
 	nr = collect(names, nr, list_views);
+	nr = collect(names, nr, diagnose_views);
 	assert_true(nr <= MAX_TABLES);
 	for (size_t i = 0; i < nr; i++) {
 		for (const char *p = names[i]; *p; p++)

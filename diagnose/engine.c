@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Gates, claims and states: everything that is the same for all rules. */
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "diagnose.h"
+
+enum { LEAST_WINDOWS = 3, LEAST_EVENTS = 200 };
+
+static const double LEAST_SECONDS = 4.9, LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01,
+		    LEAST_OF_WINDOWS = 0.6, STOPPED = 0.99;
+
+const char *state__name(enum state state)
+{
+	static const char *const names[] = {
+		[STATE_FINDING] = "finding",
+		[STATE_NOTE] = "note",
+		[STATE_EXPLAINED] = "explained",
+		[STATE_UNKNOWN] = "unknown",
+		[STATE_TOO_LITTLE] = "too_little",
+		[STATE_PASS] = "pass",
+		[STATE_NOT_APPLICABLE] = "not_applicable",
+	};
+
+	return names[state];
+}
+
+const char *severity__name(enum severity severity)
+{
+	static const char *const names[] = { NULL, "note", "warning", "critical" };
+
+	return names[severity];
+}
+
+const char *slice__name(enum slice slice)
+{
+	static const char *const names[] = {
+		[SLICE_GUEST] = "guest",   [SLICE_KVM] = "kvm",	    [SLICE_VMM] = "vmm",
+		[SLICE_POLL] = "poll",	   [SLICE_HALT] = "halt",   [SLICE_STEAL] = "steal",
+		[SLICE_BLOCK] = "block",   [SLICE_UNACC] = "unacc", [SLICE_HELPERS] = "helpers",
+		[SLICE_DELAYS] = "delays",
+	};
+
+	return names[slice];
+}
+
+const struct rule *rule__at(size_t i)
+{
+	for (const struct rule *const *family = families; *family; family++)
+		for (const struct rule *rule = *family; rule->id; rule++)
+			if (!i--)
+				return rule;
+	return NULL;
+}
+
+const struct rule *rule__find(const char *id)
+{
+	const struct rule *rule;
+
+	for (size_t i = 0; (rule = rule__at(i)); i++)
+		if (!strcmp(rule->id, id))
+			return rule;
+	return NULL;
+}
+
+double account__lost(const struct account *a)
+{
+	return (a->guest_is_known ? a->slices[SLICE_KVM] : 0) + a->slices[SLICE_VMM] +
+	       a->slices[SLICE_POLL] + a->slices[SLICE_STEAL] + a->slices[SLICE_BLOCK];
+}
+
+double account__explained(const struct account *a)
+{
+	double sum = 0;
+
+	for (int i = 0; i < SLICE_HELPERS; i++)
+		sum += a->claimed[i];
+	return sum;
+}
+
+/* Looks */
+
+static void add_slices(struct look *l)
+{
+	static const struct {
+		enum slice slice;
+		const char *column;
+	} columns[] = {
+		{ SLICE_GUEST, "guest_ns" },   { SLICE_KVM, "kvm_ns" },
+		{ SLICE_VMM, "vmm_ns" },       { SLICE_POLL, "poll_ns" },
+		{ SLICE_HALT, "halted_ns" },   { SLICE_STEAL, "steal_ns" },
+		{ SLICE_BLOCK, "blocked_ns" }, { SLICE_UNACC, "unaccounted_ns" },
+	};
+	uint32_t vcpu = l->vcpu;
+	const struct fact *thread = NULL;
+
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
+		l->slices[columns[i].slice] = look__sum(l, "VCPU_LOAD", columns[i].column, NULL);
+	l->wall_ns = look__sum(l, "VCPU_LOAD", "wall_ns", NULL);
+	l->guest_is_known = !isnan(look__max(l, "VCPU_LOAD", "guest_ns", NULL));
+	l->vcpu = UINT32_MAX;
+	while ((thread = look__next(l, "VMM_THREADS", thread))) {
+		const char *role = fact__get_text(thread, "role");
+
+		if (!role || !strcmp(role, "vcpu"))
+			continue;
+		l->slices[SLICE_HELPERS] += fact__get(thread, "cpu_ns");
+		l->slices[SLICE_DELAYS] += fact__get(thread, "delay_ns");
+	}
+	l->vcpu = vcpu;
+}
+
+struct look look__at(const struct facts *f, const struct facts_window *window, size_t vm,
+		     uint32_t vcpu, const struct rule *rule)
+{
+	struct look l = {
+		.facts = f,
+		.window = window,
+		.vm = &f->vms[vm],
+		.vm_at = vm,
+		.vcpu = vcpu,
+		.seconds = (window->now_ns - window->since_ns) / 1e9,
+		.rule = rule,
+	};
+	const struct fact *row = NULL;
+
+	add_slices(&l);
+	while ((row = look__next(&l, "VCPU_LOAD", row)))
+		l.vcpus++;
+	if (l.wall_ns <= 0) {
+		l.vcpus = 1;
+		l.wall_ns = l.seconds * 1e9;
+	}
+	return l;
+}
+
+/* Accounts */
+
+static int by_vcpu(const void *a, const void *b)
+{
+	const struct account *x = a, *y = b;
+
+	return (x->vcpu > y->vcpu) - (x->vcpu < y->vcpu);
+}
+
+static struct account *add_account(struct diagnosis *d)
+{
+	struct account *more = reallocarray(d->accounts, d->nr_accounts + 1, sizeof(*d->accounts));
+
+	if (!more) {
+		d->failed = true;
+		return NULL;
+	}
+	d->accounts = more;
+	more = &d->accounts[d->nr_accounts++];
+	*more = (struct account){};
+	return more;
+}
+
+/* The vCPUs of a VM that ran at all, and whether it is stopped. Returns how many. */
+static size_t open_accounts(struct diagnosis *d, size_t vm)
+{
+	const struct facts *f = d->facts;
+	size_t first = d->nr_accounts;
+	const struct facts_of_vm *of = vm < f->total.nr_of ? &f->total.of[vm] : NULL;
+	bool stopped = true;
+
+	for (size_t i = 0; of && i < of->nr; i++) {
+		struct account *a;
+		struct look l;
+
+		if (strcmp(of->list[i]->table, "VCPU_LOAD"))
+			continue;
+		a = add_account(d);
+		if (!a)
+			break;
+		l = look__at(f, &f->total, vm, of->list[i]->vcpu, NULL);
+		a->vm = l.vm;
+		a->vcpu = l.vcpu;
+		a->wall_ns = l.wall_ns;
+		a->guest_is_known = l.guest_is_known;
+		memcpy(a->slices, l.slices, sizeof(a->slices));
+		stopped &= l.slices[SLICE_VMM] > STOPPED * l.wall_ns &&
+			   look__sum(&l, "KVM_USERSPACE_EXIT", "count", NULL) < 1;
+	}
+	qsort(d->accounts + first, d->nr_accounts - first, sizeof(*d->accounts), by_vcpu);
+	for (size_t i = first; i < d->nr_accounts; i++)
+		d->accounts[i].stopped = stopped;
+	return d->nr_accounts - first;
+}
+
+/* One subject */
+
+struct verdict {
+	enum state state;
+	enum opinion opinion;
+	const struct rule *explained_by;
+	const char *why;
+	double cost_ns, share;
+	unsigned int windows_true, windows_of;
+	double parts[NR_SLICES]; /* of what is left of each slice */
+	struct finding finding;
+};
+
+static struct verdict says(enum state state, const char *why)
+{
+	return (struct verdict){ .state = state, .why = why };
+}
+
+static double claimed(const struct finding *f)
+{
+	double sum = 0;
+
+	for (int i = 0; i < NR_SLICES; i++)
+		sum += f->claims[i];
+	return sum;
+}
+
+/* A vCPU's cost is a share of its time; a VM's, and the host's, is one of a CPU's. */
+static double share_of(const struct look *l, double ns)
+{
+	return ns / (l->rule->per_vm || l->rule->of_host ? l->seconds * 1e9 : l->wall_ns);
+}
+
+/* The rule's opinion, if both of its keys turn. */
+static enum opinion judge(const struct look *l, struct finding *f, bool all)
+{
+	const struct rule *rule = l->rule;
+	enum opinion opinion;
+	bool turns = true;
+
+	*f = (struct finding){ .rule = rule, .vm = l->vm, .vcpu = l->vcpu };
+	opinion = rule->judge(l, f);
+	if (opinion != OPINION_POSSIBLE && opinion != OPINION_LIKELY && opinion != OPINION_CERTAIN)
+		return opinion;
+	if (rule->rate > 0)
+		turns &= finding__least(f, "events per second", f->rate, UNIT_PER_S, rule->rate,
+					rule->rate_by);
+	if (rule->cost > 0)
+		turns &= finding__least(f, "its cost", share_of(l, claimed(f)), UNIT_SHARE,
+					rule->cost, rule->cost_by);
+	if (turns && all && rule->rate > 0 && f->rate * l->seconds < LEAST_EVENTS) {
+		snprintf(f->why, sizeof(f->why), "%.0f events are too few to tell",
+			 f->rate * l->seconds);
+		return OPINION_TOO_LITTLE;
+	}
+	return turns ? opinion : OPINION_NO;
+}
+
+bool facts__is_rest(const struct facts *f, const struct facts_window *window)
+{
+	const struct facts_window *first = &f->windows[0];
+
+	return (window->now_ns - window->since_ns) * 2 < first->now_ns - first->since_ns;
+}
+
+/* In how many windows it is so, too. */
+static void look_at_windows(struct verdict *v, const struct facts *f, size_t vm, uint32_t vcpu,
+			    const struct rule *rule)
+{
+	for (size_t i = 0; i < f->nr_windows; i++) {
+		struct finding finding;
+		struct look l;
+		enum opinion opinion;
+
+		if (facts__is_rest(f, &f->windows[i]))
+			continue;
+		l = look__at(f, &f->windows[i], vm, vcpu, rule);
+		opinion = judge(&l, &finding, false);
+		v->windows_of++;
+		v->windows_true += opinion == OPINION_POSSIBLE || opinion == OPINION_LIKELY ||
+				   opinion == OPINION_CERTAIN;
+	}
+}
+
+/* Takes what is left in the slices of the accounts. Who has claimed it before: the rest. */
+static const struct rule *claim(struct account *accounts, size_t nr, struct verdict *v,
+				const struct rule *rule)
+{
+	const struct rule *before = NULL;
+	double wanted = claimed(&v->finding), got = 0, most = 0;
+
+	for (int s = 0; s < NR_SLICES; s++) {
+		double left = 0;
+
+		for (size_t i = 0; i < nr; i++) {
+			left += accounts[i].slices[s] - accounts[i].claimed[s];
+			if (v->finding.claims[s] > 0 && accounts[i].most_claimed[s] > most) {
+				most = accounts[i].most_claimed[s];
+				before = accounts[i].claimed_by[s];
+			}
+		}
+		/* Threads of the VMM are of the VM, which all of its accounts have. */
+		if (s >= SLICE_HELPERS)
+			left = nr ? accounts[0].slices[s] - accounts[0].claimed[s] : 0;
+		if (v->finding.claims[s] > left)
+			v->finding.claims[s] = left;
+		v->parts[s] = left > 0 ? v->finding.claims[s] / left : 0;
+		got += v->finding.claims[s];
+	}
+	v->cost_ns = got;
+	return wanted > 0 && got < 0.5 * wanted ? before ?: rule : NULL;
+}
+
+static void take(struct account *accounts, size_t nr, const struct verdict *v,
+		 const struct rule *rule)
+{
+	for (size_t i = 0; i < nr; i++)
+		for (int s = 0; s < NR_SLICES; s++) {
+			struct account *a = &accounts[i];
+			double ns = v->parts[s] * (a->slices[s] - a->claimed[s]);
+
+			a->claimed[s] += ns;
+			if (ns > a->most_claimed[s]) {
+				a->most_claimed[s] = ns;
+				a->claimed_by[s] = rule;
+			}
+		}
+}
+
+/* A hook that is missing, or a monitor that did not run: why; NULL: nothing is missing. */
+static const char *blind(const struct facts *f, const struct rule *rule)
+{
+	static char why[256];
+	char monitor[64];
+
+	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++) {
+		const char *need = strchr(rule->needs[i], ':');
+		const struct fact_need *missing;
+
+		snprintf(monitor, sizeof(monitor), "%.*s",
+			 (int)(need ? need - rule->needs[i] : (long)strlen(rule->needs[i])),
+			 rule->needs[i]);
+		if (!facts__has_monitor(f, monitor)) {
+			snprintf(why, sizeof(why), "%s was not measured", monitor);
+			return why;
+		}
+		missing = need ? facts__missing(f, monitor, need + 1) : NULL;
+		if (missing) {
+			snprintf(why, sizeof(why), "%s: %s is missing: %s", monitor, need + 1,
+				 missing->why);
+			return why;
+		}
+	}
+	return NULL;
+}
+
+static const char *too_little(const struct facts *f, const struct rule *rule,
+			      const struct fact_vm *vm, const struct diagnose_options *options)
+{
+	static char why[128];
+	double seconds = (f->total.now_ns - f->total.since_ns) / 1e9, age = facts__age_s(f, vm);
+	size_t windows = 0;
+
+	for (size_t i = 0; i < f->nr_windows; i++)
+		windows += !facts__is_rest(f, &f->windows[i]);
+	if (seconds < LEAST_SECONDS || windows < LEAST_WINDOWS) {
+		snprintf(why, sizeof(why), "%.1f s in %zu parts; it takes 5 s, in %d", seconds,
+			 windows, LEAST_WINDOWS);
+		return why;
+	}
+	if (rule->storm && age < options->least_age_s) {
+		snprintf(why, sizeof(why), "the VM was %.0f s old, and may have been booting",
+			 age < 0 ? 0 : age);
+		return why;
+	}
+	return NULL;
+}
+
+/* All that was lost, as far as anybody knows, may have been of this rule. */
+static bool lost_too_much(const struct facts *f, const struct rule *rule)
+{
+	bool hooks = false;
+	double events = 0;
+
+	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++)
+		hooks |= strchr(rule->needs[i], ':') != NULL;
+	for (size_t vm = 1; vm < f->nr_vms; vm++) {
+		struct look l = { .window = &f->total, .vm_at = vm, .vcpu = UINT32_MAX };
+
+		events += look__sum(&l, "KVM_EXIT", "count", NULL) +
+			  look__sum(&l, "KVM_USERSPACE_EXIT", "count", NULL);
+	}
+	return hooks && f->lost > MOST_LOST * events && f->lost > LEAST_EVENTS * MOST_LOST;
+}
+
+static struct verdict examine(const struct facts *f, size_t vm, uint32_t vcpu,
+			      const struct rule *rule, struct account *accounts, size_t nr)
+{
+	struct look l = look__at(f, &f->total, vm, vcpu, rule);
+	double slices = 0, gate = LEAST_SLICE;
+	struct verdict v = { .state = STATE_PASS };
+
+	for (int i = 0; i < NR_SLICES; i++)
+		if (rule->slices >> i & 1)
+			slices += l.slices[i];
+	if (rule->cost > 0 && rule->cost < gate)
+		gate = rule->cost;
+	if (rule->slices && share_of(&l, slices) < gate)
+		return v;
+	v.opinion = judge(&l, &v.finding, true);
+	v.why = v.finding.why;
+	if (v.opinion == OPINION_NO)
+		return v;
+	if (v.opinion == OPINION_NOT_APPLICABLE || v.opinion == OPINION_UNKNOWN ||
+	    v.opinion == OPINION_TOO_LITTLE) {
+		v.state = v.opinion == OPINION_UNKNOWN	  ? STATE_UNKNOWN :
+			  v.opinion == OPINION_TOO_LITTLE ? STATE_TOO_LITTLE :
+							    STATE_NOT_APPLICABLE;
+		return v;
+	}
+	/* A VM dies once. */
+	if (!rule->error)
+		look_at_windows(&v, f, vm, vcpu, rule);
+	if (v.windows_true < LEAST_OF_WINDOWS * v.windows_of)
+		return v;
+	if (rule->note || v.opinion == OPINION_POSSIBLE) {
+		v.state = STATE_NOTE;
+		v.cost_ns = claimed(&v.finding);
+		v.share = share_of(&l, v.cost_ns);
+		return v;
+	}
+	v.share = share_of(&l, claimed(&v.finding));
+	v.explained_by = claim(accounts, nr, &v, rule);
+	v.state = v.explained_by ? STATE_EXPLAINED : STATE_FINDING;
+	if (v.state == STATE_FINDING) {
+		v.share = share_of(&l, v.cost_ns);
+		take(accounts, nr, &v, rule);
+	}
+	return v;
+}
+
+/* All subjects of a VM together */
+
+static void add_vcpu(struct diagnosis *d, struct result *r, uint32_t vcpu)
+{
+	uint32_t *more = reallocarray(r->vcpus, r->nr_vcpus + 1, sizeof(*more));
+
+	if (!more) {
+		d->failed = true;
+		return;
+	}
+	r->vcpus = more;
+	r->vcpus[r->nr_vcpus++] = vcpu;
+}
+
+static void keep_finding(struct diagnosis *d, struct result *r, const struct verdict *v)
+{
+	free(r->finding);
+	r->finding = malloc(sizeof(*r->finding));
+	if (r->finding)
+		*r->finding = v->finding;
+	else
+		d->failed = true;
+}
+
+static void merge(struct diagnosis *d, struct result *r, const struct verdict *v, uint32_t vcpu,
+		  bool is_first)
+{
+	bool better = is_first || v->state < r->state;
+	bool worse = v->state == r->state && v->share > r->share;
+
+	if (better) {
+		r->state = v->state;
+		r->nr_vcpus = 0;
+		r->cost_ns = r->share = 0;
+		r->windows_true = r->windows_of = 0;
+	}
+	if (v->state != r->state)
+		return;
+	r->cost_ns += v->cost_ns;
+	if (vcpu != UINT32_MAX && v->state < STATE_UNKNOWN)
+		add_vcpu(d, r, vcpu);
+	if (!better && !worse)
+		return;
+	r->share = v->share;
+	r->certainty = v->opinion;
+	r->explained_by = v->explained_by;
+	r->windows_true = v->windows_true;
+	r->windows_of = v->windows_of;
+	if (v->finding.rule && v->state != STATE_PASS)
+		keep_finding(d, r, v);
+	r->why = v->why && *v->why ? v->why : NULL;
+}
+
+static void set_severity(struct result *r)
+{
+	const struct rule *rule = r->rule;
+
+	if (r->state == STATE_NOTE)
+		r->severity = SEVERITY_NOTE;
+	else if (r->state == STATE_FINDING)
+		r->severity = rule->error || r->share >= (rule->critical ?: CRITICAL) ?
+				      SEVERITY_CRITICAL :
+				      SEVERITY_WARNING;
+}
+
+static bool is_ignored(const struct result *r, const struct diagnose_options *options)
+{
+	for (size_t i = 0; i < options->nr_ignored; i++)
+		if (!strcmp(options->ignored[i].id, r->rule->id) &&
+		    (!options->ignored[i].vm || !fnmatch(options->ignored[i].vm, r->vm->name, 0)))
+			return true;
+	return false;
+}
+
+static void add_result(struct diagnosis *d, size_t vm, const struct rule *rule,
+		       struct account *accounts, size_t nr, const struct diagnose_options *options)
+{
+	const struct facts *f = d->facts;
+	struct result *r = &d->results[d->nr_results++];
+	const char *why = NULL;
+	enum state state = STATE_UNKNOWN;
+	struct verdict v;
+
+	*r = (struct result){ .rule = rule, .vm = &f->vms[vm], .state = STATE_PASS };
+	if (nr && accounts[0].stopped && !rule->of_host) {
+		state = STATE_NOT_APPLICABLE;
+		why = "no vCPU of the VM runs: it is stopped";
+	}
+	why = why ?: blind(f, rule);
+	if (!why && lost_too_much(f, rule))
+		why = "too many events were lost";
+	if (!why) {
+		why = too_little(f, rule, &f->vms[vm], options);
+		state = STATE_TOO_LITTLE;
+	}
+	if (why) {
+		v = says(state, why);
+		merge(d, r, &v, UINT32_MAX, true);
+	} else if (rule->per_vm || rule->of_host) {
+		v = examine(f, vm, UINT32_MAX, rule, accounts, nr);
+		merge(d, r, &v, UINT32_MAX, true);
+	}
+	for (size_t i = 0; !why && !rule->per_vm && !rule->of_host && i < nr; i++) {
+		v = examine(f, vm, accounts[i].vcpu, rule, &accounts[i], 1);
+		merge(d, r, &v, accounts[i].vcpu, !i);
+	}
+	/* It may be of a buffer that the next one writes to. */
+	r->why = r->why ? strdup(r->why) : NULL;
+	set_severity(r);
+	r->ignored = is_ignored(r, options);
+}
+
+static int by_weight(const void *a, const void *b)
+{
+	const struct result *x = a, *y = b;
+	int order = (int)x->state - (int)y->state;
+
+	if (order)
+		return order;
+	if (x->state == STATE_FINDING && x->rule->error != y->rule->error)
+		return x->rule->error ? -1 : 1;
+	if (x->cost_ns != y->cost_ns)
+		return x->cost_ns > y->cost_ns ? -1 : 1;
+	order = (x->vm > y->vm) - (x->vm < y->vm);
+	return order ? order : (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+void diagnosis__make(struct diagnosis *d, const struct facts *facts,
+		     const struct diagnose_options *options)
+{
+	const struct rule *rule;
+
+	*d = (struct diagnosis){ .facts = facts };
+	while (rule__at(d->nr_rules))
+		d->nr_rules++;
+	d->results = calloc(d->nr_rules * (facts->nr_vms + 1), sizeof(*d->results));
+	if (!d->results) {
+		d->failed = true;
+		return;
+	}
+	for (size_t vm = 0; vm < facts->nr_vms; vm++) {
+		size_t first = d->nr_accounts, nr = vm ? open_accounts(d, vm) : 0;
+
+		/* VMs that did nothing, or of which a loss alone tells, have no account. */
+		if (vm && !nr)
+			continue;
+		d->nr_vms += vm > 0;
+		for (size_t i = 0; (rule = rule__at(i)); i++)
+			if (rule->of_host == !vm)
+				add_result(d, vm, rule, d->accounts + first, nr, options);
+	}
+	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
+	for (size_t i = 0; i < d->nr_results; i++)
+		d->by_state[d->results[i].state]++;
+	d->failed |= facts->failed;
+}
+
+void diagnosis__free(struct diagnosis *d)
+{
+	for (size_t i = 0; i < d->nr_results; i++) {
+		free(d->results[i].vcpus);
+		free(d->results[i].finding);
+		free((char *)d->results[i].why);
+	}
+	free(d->results);
+	free(d->accounts);
+}

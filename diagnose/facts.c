@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "facts.h"
+
+#include <errno.h>
+#include <math.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <json-c/json.h>
+
+#include "../core/clock.h"
+#include "../output/format.h"
+
+/* Only the array grows; what is behind nr is not to be read. NULL: out of memory. */
+static void *grow(void *list, size_t nr, size_t size)
+{
+	/* Powers of two: one allocation for so many. */
+	if (nr & (nr - 1))
+		return list;
+	return reallocarray(list, nr ? 2 * nr : 1, size);
+}
+
+#define GROW(_f, _list, _nr)                                          \
+	({                                                            \
+		void *_more = grow((_list), (_nr), sizeof(*(_list))); \
+		if (_more)                                            \
+			(_list) = _more;                              \
+		else                                                  \
+			(_f)->failed = true;                          \
+		_more != NULL;                                        \
+	})
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+const char *facts__keep(struct facts *f, const char *text)
+{
+	char **node = tfind(text, &f->strings, by_text), *copy;
+
+	if (node)
+		return *node;
+	copy = strdup(text);
+	if (copy && tsearch(copy, &f->strings, by_text))
+		return copy;
+	free(copy);
+	f->failed = true;
+	return "";
+}
+
+void facts__init(struct facts *f)
+{
+	*f = (struct facts){ .vendor = "" };
+	if (!GROW(f, f->vms, f->nr_vms))
+		return;
+	f->vms[f->nr_vms++] =
+		(struct fact_vm){ .name = "", .id = "", .cgroup = "", .pid = UINT32_MAX };
+}
+
+static void free_window(struct facts_window *window)
+{
+	for (size_t i = 0; i < window->nr_of; i++) {
+		for (size_t j = 0; j < window->of[i].nr; j++) {
+			free(window->of[i].list[j]->values);
+			free(window->of[i].list[j]);
+		}
+		free(window->of[i].list);
+	}
+	free(window->of);
+}
+
+void facts__free(struct facts *f)
+{
+	for (size_t i = 0; i < f->nr_windows; i++)
+		free_window(&f->windows[i]);
+	free_window(&f->total);
+	free(f->windows);
+	free(f->vms);
+	free(f->needs);
+	free(f->monitors);
+	tdestroy(f->strings, free);
+}
+
+void facts__add_monitor(struct facts *f, const char *name, bool has_hooks)
+{
+	if (GROW(f, f->monitors, f->nr_monitors))
+		f->monitors[f->nr_monitors++] =
+			(struct fact_monitor){ facts__keep(f, name), has_hooks };
+}
+
+void facts__set_need(struct facts *f, const char *monitor, const char *need, bool missing,
+		     const char *why)
+{
+	for (size_t i = 0; i < f->nr_needs; i++) {
+		struct fact_need *known = &f->needs[i];
+
+		if (strcmp(known->monitor, monitor) || strcmp(known->need, need))
+			continue;
+		/* Of several runs: what one has not seen, nobody knows. */
+		if (missing) {
+			known->missing = true;
+			known->why = facts__keep(f, why);
+		}
+		return;
+	}
+	if (GROW(f, f->needs, f->nr_needs))
+		f->needs[f->nr_needs++] =
+			(struct fact_need){ facts__keep(f, monitor), facts__keep(f, need),
+					    facts__keep(f, why), missing };
+}
+
+bool facts__has_monitor(const struct facts *f, const char *name)
+{
+	bool chosen = false, has_hooks = false;
+
+	for (size_t i = 0; i < f->nr_monitors; i++)
+		if (!strcmp(f->monitors[i].name, name)) {
+			chosen = true;
+			has_hooks = f->monitors[i].has_hooks;
+		}
+	if (!has_hooks)
+		return chosen;
+	/* One of which nothing could be attached is not told of. */
+	for (size_t i = 0; i < f->nr_needs; i++)
+		if (!strcmp(f->needs[i].monitor, name))
+			return true;
+	return false;
+}
+
+const struct fact_need *facts__missing(const struct facts *f, const char *monitor, const char *need)
+{
+	for (size_t i = 0; i < f->nr_needs; i++)
+		if (f->needs[i].missing && !strcmp(f->needs[i].monitor, monitor) &&
+		    !strcmp(f->needs[i].need, need))
+			return &f->needs[i];
+	return NULL;
+}
+
+void facts__begin(struct facts *f, bool total, uint64_t since_ns, uint64_t now_ns)
+{
+	f->writing = NULL;
+	if (total) {
+		free_window(&f->total);
+		f->total = (struct facts_window){ since_ns, now_ns };
+		f->has_total = true;
+		f->writing = &f->total;
+		return;
+	}
+	if (!GROW(f, f->windows, f->nr_windows))
+		return;
+	f->writing = &f->windows[f->nr_windows++];
+	*f->writing = (struct facts_window){ since_ns, now_ns };
+}
+
+double facts__age_s(const struct facts *f, const struct fact_vm *vm)
+{
+	unsigned long start;
+
+	/* "PID.START.NR", START in hundredths of a second since the host booted */
+	if (sscanf(vm->id, "%*u.%lu", &start) != 1)
+		return NAN;
+	return f->total.since_ns / 1e9 - start / 100.0;
+}
+
+static size_t vm_of(struct facts *f, const char *name, const char *id, uint32_t pid)
+{
+	size_t i;
+
+	if (!name)
+		return 0;
+	for (i = 1; i < f->nr_vms; i++)
+		if (f->vms[i].pid == pid && !strcmp(f->vms[i].id, id ?: "") &&
+		    !strcmp(f->vms[i].name, name))
+			return i;
+	if (!GROW(f, f->vms, f->nr_vms))
+		return 0;
+	f->vms[i] = (struct fact_vm){ .name = facts__keep(f, name),
+				      .id = facts__keep(f, id ?: ""),
+				      .cgroup = "",
+				      .pid = pid };
+	return f->nr_vms++;
+}
+
+struct fact *facts__add(struct facts *f, const char *table, const char *vm, const char *vm_id,
+			uint32_t pid, uint32_t tid, uint32_t vcpu)
+{
+	size_t at = vm_of(f, vm, vm_id, pid);
+	struct facts_window *window = f->writing;
+	struct facts_of_vm *of;
+	struct fact *fact;
+
+	while (window && window->nr_of <= at) {
+		if (!GROW(f, window->of, window->nr_of))
+			return NULL;
+		window->of[window->nr_of++] = (struct facts_of_vm){};
+	}
+	if (!window)
+		return NULL;
+	of = &window->of[at];
+	fact = calloc(1, sizeof(*fact));
+	if (!fact || !GROW(f, of->list, of->nr)) {
+		free(fact);
+		f->failed = true;
+		return NULL;
+	}
+	fact->table = facts__keep(f, table);
+	fact->tid = tid;
+	fact->vcpu = vcpu;
+	of->list[of->nr++] = fact;
+	return fact;
+}
+
+static void add_value(struct facts *f, struct fact *fact, const struct fact_value *value)
+{
+	if (fact && GROW(f, fact->values, fact->nr))
+		fact->values[fact->nr++] = *value;
+}
+
+void fact__number(struct facts *f, struct fact *fact, const char *name, double number)
+{
+	const struct fact_value value = { facts__keep(f, name), NULL, number };
+
+	add_value(f, fact, &value);
+}
+
+void fact__text(struct facts *f, struct fact *fact, const char *name, const char *text)
+{
+	const struct fact_value value = { facts__keep(f, name), facts__keep(f, text), NAN };
+
+	add_value(f, fact, &value);
+}
+
+static const struct fact_value *find_value(const struct fact *fact, const char *name)
+{
+	for (size_t i = 0; i < fact->nr; i++)
+		if (!strcmp(fact->values[i].name, name))
+			return &fact->values[i];
+	return NULL;
+}
+
+double fact__get(const struct fact *fact, const char *name)
+{
+	const struct fact_value *value = find_value(fact, name);
+
+	return value && !value->text ? value->number : NAN;
+}
+
+const char *fact__get_text(const struct fact *fact, const char *name)
+{
+	const struct fact_value *value = find_value(fact, name);
+
+	return value ? value->text : NULL;
+}
+
+/* The output */
+
+static struct facts *facts_of(const struct output *out)
+{
+	return *(struct facts **)out->state;
+}
+
+static void take_member(struct facts *f, struct fact *fact, const char *name,
+			struct json_object *value)
+{
+	if (json_object_is_type(value, json_type_string))
+		fact__text(f, fact, name, json_object_get_string(value));
+	else if (json_object_is_type(value, json_type_int) ||
+		 json_object_is_type(value, json_type_double) ||
+		 json_object_is_type(value, json_type_boolean))
+		fact__number(f, fact, name, json_object_get_double(value));
+}
+
+/* Each element of an array of objects becomes a fact of its own. */
+static void take_array(struct facts *f, const char *table, const struct column *col,
+		       const struct row *row, struct json_object *array)
+{
+	char name[128];
+
+	if (!json_object_is_type(array, json_type_array))
+		return;
+	snprintf(name, sizeof(name), "%s.%s", table, col->name);
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		struct json_object *one = json_object_array_get_idx(array, i);
+		struct fact *fact;
+
+		if (!json_object_is_type(one, json_type_object))
+			continue;
+		fact = facts__add(f, name, row->vm, row->vm_id, row->pid, row->tid, row->vcpu);
+		json_object_object_foreach(one, key, value) take_member(f, fact, key, value);
+	}
+}
+
+static void take_cell(struct facts *f, struct fact *fact, const struct column *col,
+		      const struct row *row)
+{
+	const char *text;
+	uint64_t number;
+	int64_t is;
+	double real;
+	bool flag;
+
+	switch (col->type) {
+	case COL_STRING:
+		text = cell__string(col, row);
+		if (text)
+			fact__text(f, fact, col->name, text);
+		break;
+	case COL_U32:
+	case COL_U64:
+	case COL_HEX:
+	case COL_NSEC:
+		if (cell__number(col, row, &number))
+			fact__number(f, fact, col->name, number);
+		break;
+	case COL_S64:
+		if (cell__signed(col, row, &is))
+			fact__number(f, fact, col->name, is);
+		break;
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		if (cell__real(col, row, &real))
+			fact__number(f, fact, col->name, real);
+		break;
+	case COL_BOOL:
+		if (cell__bool(col, row, &flag))
+			fact__number(f, fact, col->name, flag);
+		break;
+	case COL_OBJECT:
+		take_array(f, fact->table, col, row, cell__object(col, row));
+		break;
+	default:
+		break;
+	}
+}
+
+static void facts_row(struct output *out, const struct row *row, unsigned int flags)
+{
+	const struct section *section = &out->section;
+	struct facts *f = facts_of(out);
+	struct fact *fact;
+
+	if (section->scope == SCOPE_EVENT || (flags & (ROW_DERIVED | ROW_AGAIN)))
+		return;
+	fact = facts__add(f, section->view->name, row->vm, row->vm_id, row->pid, row->tid,
+			  section->view->per_vcpu ? row->vcpu : UINT32_MAX);
+	for (const struct column *col = section->columns; fact && col->name; col++)
+		if (section__has_data(section, col))
+			take_cell(f, fact, col, row);
+}
+
+static void facts_begin_window(struct output *out, enum scope scope, uint64_t since_ns,
+			       uint64_t now_ns)
+{
+	facts__begin(facts_of(out), scope == SCOPE_TOTAL, since_ns, now_ns);
+}
+
+static const char *member(struct json_object *obj, const char *name)
+{
+	return json_object_get_string(json_object_object_get(obj, name)) ?: "";
+}
+
+void facts__take_start(struct facts *f, struct json_object *start)
+{
+	struct json_object *host = json_object_object_get(start, "host"),
+			   *hooks = json_object_object_get(start, "hooks");
+
+	f->vendor = facts__keep(f, member(host, "vendor"));
+	f->cpus = json_object_get_int(json_object_object_get(host, "cpus"));
+	if (!json_object_is_type(hooks, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(hooks); i++) {
+		struct json_object *hook = json_object_array_get_idx(hooks, i);
+
+		facts__set_need(f, member(hook, "monitor"), member(hook, "need"),
+				!strcmp(member(hook, "state"), "missing"), member(hook, "why"));
+	}
+}
+
+static void take_vm(struct facts *f, struct json_object *obj)
+{
+	uint32_t pid = json_object_get_uint64(json_object_object_get(obj, "pid"));
+
+	f->vms[vm_of(f, member(obj, "vm"), member(obj, "vm_id"), pid)].cgroup =
+		facts__keep(f, member(obj, "cgroup"));
+}
+
+static void take_losses(struct facts *f, struct json_object *lost)
+{
+	if (!json_object_is_type(lost, json_type_object))
+		return;
+	json_object_object_foreach(lost, kind, count)
+	{
+		(void)kind;
+		f->lost += json_object_get_double(count);
+	}
+}
+
+static void facts_object(struct output *out, struct json_object *obj)
+{
+	const char *scope = member(obj, "scope");
+	struct facts *f = facts_of(out);
+
+	if (!strcmp(scope, "start"))
+		facts__take_start(f, obj);
+	else if (!strcmp(scope, "vm") && f->nr_vms)
+		take_vm(f, obj);
+	else if (!strcmp(scope, "summary")) {
+		struct json_object *lost = json_object_object_get(obj, "lost");
+
+		f->self_cpu_ns +=
+			json_object_get_double(json_object_object_get(obj, "watching_cpu_ns"));
+		take_losses(f, lost);
+	}
+}
+
+static const struct output_ops facts_ops = {
+	.name = "facts",
+	.state_size = sizeof(struct facts *),
+	.begin_window = facts_begin_window,
+	.row = facts_row,
+	.object = facts_object,
+};
+
+struct output *facts__output(struct facts *f)
+{
+	FILE *none = fopen("/dev/null", "we");
+	struct output *out = none ? output__new_as(&facts_ops, none, 0) : NULL;
+
+	if (!out) {
+		if (none)
+			fclose(none);
+		return NULL;
+	}
+	out->owns_stream = true;
+	*(struct facts **)out->state = f;
+	return out;
+}

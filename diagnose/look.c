@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What rules ask of the facts. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rule.h"
+
+static const struct facts_of_vm *rows_of(const struct facts_window *window, size_t vm)
+{
+	static const struct facts_of_vm none;
+
+	return vm < window->nr_of ? &window->of[vm] : &none;
+}
+
+static const struct fact *next_in(const struct facts_of_vm *of, uint32_t vcpu, const char *table,
+				  const struct fact *after)
+{
+	size_t i = 0;
+
+	if (after)
+		while (i < of->nr && of->list[i++] != after)
+			;
+	for (; i < of->nr; i++)
+		if ((vcpu == UINT32_MAX || of->list[i]->vcpu == vcpu) &&
+		    !strcmp(of->list[i]->table, table))
+			return of->list[i];
+	return NULL;
+}
+
+const struct fact *look__next(const struct look *l, const char *table, const struct fact *after)
+{
+	return next_in(rows_of(l->window, l->vm_at), l->vcpu, table, after);
+}
+
+bool fact__is(const struct fact *fact, const struct where *where)
+{
+	for (; where && where->name; where++) {
+		const char *text = fact__get_text(fact, where->name);
+		size_t len = strlen(where->is);
+
+		if (!text)
+			return false;
+		if (len && where->is[len - 1] == '*' ? strncmp(text, where->is, len - 1) != 0 :
+						       strcmp(text, where->is) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Without looking for the place of each row anew. */
+#define EACH(_l, _table, _fact)                                                  \
+	for (size_t _i = 0; _i < rows_of((_l)->window, (_l)->vm_at)->nr; _i++)   \
+		if (((_fact) = rows_of((_l)->window, (_l)->vm_at)->list[_i]) &&  \
+		    ((_l)->vcpu == UINT32_MAX || (_fact)->vcpu == (_l)->vcpu) && \
+		    !strcmp((_fact)->table, (_table)))
+
+double look__sum(const struct look *l, const char *table, const char *column,
+		 const struct where *where)
+{
+	const struct fact *fact;
+	double sum = 0;
+
+	EACH(l, table, fact)
+	{
+		double value = fact__get(fact, column);
+
+		if (!isnan(value) && fact__is(fact, where))
+			sum += value;
+	}
+	return sum;
+}
+
+double look__max(const struct look *l, const char *table, const char *column,
+		 const struct where *where)
+{
+	const struct fact *fact;
+	double max = NAN;
+
+	EACH(l, table, fact)
+	{
+		double value = fact__get(fact, column);
+
+		if (!isnan(value) && fact__is(fact, where) && !(value <= max))
+			max = value;
+	}
+	return max;
+}
+
+double look__host_count(const struct look *l, const char *name)
+{
+	const struct facts_of_vm *of = rows_of(l->window, l->vm_at);
+	const char *table = l->vm_at ? "VM_CGROUP" : "HOST";
+	double sum = NAN;
+
+	for (size_t i = 0; i < of->nr; i++) {
+		double value = fact__get(of->list[i], "count");
+		const char *is = fact__get_text(of->list[i], "name");
+
+		if (strcmp(of->list[i]->table, table) || !is || strcmp(is, name) || isnan(value))
+			continue;
+		sum = isnan(sum) ? value : sum + value;
+	}
+	return sum;
+}
+
+static const struct fact *setting(const struct look *l, const char *name)
+{
+	const struct facts *f = l->facts;
+
+	/* The whole has all of them, an interval only what changed. */
+	for (size_t vm = 0; vm <= l->vm_at; vm += l->vm_at ?: 1) {
+		const struct facts_of_vm *of = rows_of(&f->total, vm);
+
+		for (size_t i = 0; i < of->nr; i++) {
+			const char *is = fact__get_text(of->list[i], "name");
+
+			if (is && !strcmp(is, name) &&
+			    (!strcmp(of->list[i]->table, "HOST") ||
+			     !strcmp(of->list[i]->table, "VM_CGROUP")))
+				return of->list[i];
+		}
+	}
+	return NULL;
+}
+
+const char *look__host_text(const struct look *l, const char *name)
+{
+	const struct fact *fact = setting(l, name);
+
+	return fact ? fact__get_text(fact, "value") : NULL;
+}
+
+double look__host_number(const struct look *l, const char *name)
+{
+	const struct fact *fact = setting(l, name);
+
+	return fact ? fact__get(fact, "number") : NAN;
+}
+
+static double gauge(const struct look *l, const struct facts_window *window, const char *table,
+		    const char *column)
+{
+	struct look at = *l;
+
+	at.window = window;
+	at.vcpu = UINT32_MAX;
+	return look__max(&at, table, column, NULL);
+}
+
+double look__first(const struct look *l, const char *table, const char *column)
+{
+	const struct facts *f = l->facts;
+	double value = NAN;
+
+	for (size_t i = 0; i < f->nr_windows && isnan(value); i++)
+		value = gauge(l, &f->windows[i], table, column);
+	return value;
+}
+
+double look__last(const struct look *l, const char *table, const char *column)
+{
+	const struct facts *f = l->facts;
+	double value = NAN;
+
+	for (size_t i = f->nr_windows; i-- > 0 && isnan(value);)
+		value = gauge(l, &f->windows[i], table, column);
+	return value;
+}
+
+static double exits_ns(const struct look *l, const char *class)
+{
+	double all = look__sum(l, "KVM_EXIT", "total_ns", class ? WHERE({ "class", class }) : NULL);
+
+	/* A halt is no cost. */
+	if (!class)
+		all -= look__sum(l, "KVM_EXIT", "total_ns", WHERE({ "class", "halt" }));
+	return all;
+}
+
+static double user_ns(const struct look *l, const char *class)
+{
+	return look__sum(l, "KVM_USERSPACE_EXIT", "total_ns",
+			 class ? WHERE({ "class", class }) : NULL);
+}
+
+/* How much of what exits took was KVM's: there is stealing and sleeping in them, too. */
+static double of_slice(double slice, double all)
+{
+	return all > slice && all > 0 ? slice / all : 1;
+}
+
+double look__kvm_ns(const struct look *l, const char *class)
+{
+	double all = exits_ns(l, NULL) - user_ns(l, NULL);
+	double of_class = exits_ns(l, class) - user_ns(l, class);
+
+	return of_class > 0 ? of_class * of_slice(l->slices[SLICE_KVM], all) : 0;
+}
+
+double look__vmm_ns(const struct look *l, const char *class)
+{
+	return user_ns(l, class) * of_slice(l->slices[SLICE_VMM], user_ns(l, NULL));
+}
+
+void look__split(const struct look *l, const char *class, double total_ns, double to_vmm,
+		 double *kvm_ns, double *vmm_ns)
+{
+	double went = look__sum(l, "KVM_EXIT_DETAIL", "to_vmm", WHERE({ "class", class }));
+	double user = went > 0 ? user_ns(l, class) * to_vmm / went : 0;
+
+	if (user > total_ns)
+		user = total_ns;
+	*vmm_ns = user * of_slice(l->slices[SLICE_VMM], user_ns(l, NULL));
+	*kvm_ns = (total_ns - user) *
+		  of_slice(l->slices[SLICE_KVM], exits_ns(l, NULL) - user_ns(l, NULL));
+}
+
+const struct fact *look__vm_state(const struct look *l)
+{
+	return next_in(rows_of(l->window, l->vm_at), UINT32_MAX, "VM_STATE", NULL);
+}
+
+double look__share(const struct look *l, double ns)
+{
+	return l->wall_ns > 0 ? ns / l->wall_ns : NAN;
+}
+
+static struct evidence *add(struct finding *f, const char *what, double value, enum unit unit)
+{
+	static struct evidence no_room;
+	struct evidence *e =
+		f->nr_evidence < MAX_EVIDENCE ? &f->evidence[f->nr_evidence++] : &no_room;
+
+	*e = (struct evidence){ .what = what, .value = value, .unit = unit, .least = NAN };
+	return e;
+}
+
+bool finding__least(struct finding *f, const char *what, double value, enum unit unit, double least,
+		    const char *whose)
+{
+	struct evidence *e = add(f, what, value, unit);
+
+	e->least = least;
+	e->whose = whose;
+	return value >= least;
+}
+
+bool finding__most(struct finding *f, const char *what, double value, enum unit unit, double most,
+		   const char *whose)
+{
+	struct evidence *e = add(f, what, value, unit);
+
+	e->least = most;
+	e->most = true;
+	e->whose = whose;
+	return value < most;
+}
+
+void finding__show(struct finding *f, const char *what, double value, enum unit unit)
+{
+	add(f, what, value, unit);
+}
+
+void finding__word(struct finding *f, const char *what, const char *word)
+{
+	struct evidence *e = add(f, what, NAN, UNIT_WORD);
+
+	snprintf(e->word, sizeof(e->word), "%s", word);
+}
+
+void finding__claim(struct finding *f, enum slice slice, double ns)
+{
+	if (ns > 0)
+		f->claims[slice] += ns;
+}
+
+void finding__object(struct finding *f, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(f->object, sizeof(f->object), format, args);
+	va_end(args);
+}
+
+#define WHY(_f, _format)                                                 \
+	do {                                                             \
+		va_list _args;                                           \
+		va_start(_args, _format);                                \
+		vsnprintf((_f)->why, sizeof((_f)->why), _format, _args); \
+		va_end(_args);                                           \
+	} while (0)
+
+enum opinion finding__unknown(struct finding *f, const char *format, ...)
+{
+	WHY(f, format);
+	return OPINION_UNKNOWN;
+}
+
+enum opinion finding__na(struct finding *f, const char *format, ...)
+{
+	WHY(f, format);
+	return OPINION_NOT_APPLICABLE;
+}

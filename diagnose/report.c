@@ -1,0 +1,815 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "../core/clock.h"
+#include "../output/format.h"
+#include "../output/text.h"
+
+/* Rows */
+
+struct diagnose_row {
+	struct row row;
+	const char *rule, *family, *title, *state, *severity, *certainty, *object, *explained_by,
+		*why, *not_what, *verify, *help;
+	uint64_t cost_ns;
+	double share;
+	uint32_t windows_true, windows_of;
+	uint8_t ignored, seen;
+	struct json_object *vcpus, *evidence, *claims, *remedies;
+	/* Of an account. */
+	uint64_t wall_ns, guest_ns, kvm_ns, vmm_ns, poll_ns, halted_ns, steal_ns, blocked_ns,
+		unaccounted_ns, lost_ns, explained_ns;
+	/* Of an assertion. */
+	const char *assertion, *result;
+	double value, limit;
+	uint64_t events;
+};
+
+enum { VIEW_ACCOUNT, VIEW_DIAGNOSIS, VIEW_ASSERTIONS };
+
+const struct view diagnose_views[] = {
+	[VIEW_ACCOUNT] = { .title = "WHERE THE TIME WENT",
+			   .name = "TIME_ACCOUNT",
+			   .per_vcpu = true },
+	[VIEW_DIAGNOSIS] = { .title = "DIAGNOSIS", .name = "DIAGNOSIS" },
+	[VIEW_ASSERTIONS] = { .title = "ASSERTIONS", .name = "ASSERTIONS", .per_vcpu = true },
+	{},
+};
+
+#define COL(...) COLUMN(struct diagnose_row, __VA_ARGS__)
+#define DIAGNOSIS .views = 1 << VIEW_DIAGNOSIS
+#define ACCOUNT .views = 1 << VIEW_ACCOUNT
+#define ASSERTED .views = 1 << VIEW_ASSERTIONS
+#define TESTED .views = 1 << VIEW_DIAGNOSIS | 1 << VIEW_ASSERTIONS
+#define TEXT(_member, _views, _help) \
+	COL(_member, NULL, COL_STRING, ROLE_LABEL, _views, .flags = COL_DATA_ONLY, .help = _help)
+#define TIME(_member, _help) \
+	COL(_member, NULL, COL_NSEC, ROLE_GAUGE, ACCOUNT, .flags = COL_DATA_ONLY, .help = _help)
+#define OBJECT(_member, _help) \
+	COL(_member, NULL, COL_OBJECT, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY, .help = _help)
+
+const struct column diagnose_columns[] = {
+	TEXT(rule, DIAGNOSIS, "which sickness: a section of docs/diagnose.md"),
+	TEXT(family, DIAGNOSIS, "what it is about"),
+	TEXT(state, DIAGNOSIS,
+	     "finding, note, explained, unknown, too_little, pass or not_applicable"),
+	TEXT(severity, DIAGNOSIS, "critical or warning, of a finding; note; else absent"),
+	TEXT(certainty, DIAGNOSIS,
+	     "certain: by a setting, and what it costs; likely: the signature is complete; "
+	     "possible"),
+	COL(cost_ns, NULL, COL_NSEC, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY,
+	    .help = "what it took of all its vCPUs' time, or of host CPUs"),
+	COL(share, NULL, COL_DOUBLE, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY,
+	    .help = "of the time of the vCPU that has most of it, or of one CPU; 1 is all"),
+	OBJECT(vcpus, "those that have it; absent: it is the VM's or the host's"),
+	TEXT(object, DIAGNOSIS, "what to change: a device, a thread, a cgroup"),
+	OBJECT(claims, "what it claims of each slice, of the worst vCPU, in nanoseconds"),
+	OBJECT(evidence, "numbers of the worst vCPU, and what they were held against"),
+	COL(windows_true, NULL, COL_U32, ROLE_GAUGE, TESTED, .flags = COL_DATA_ONLY,
+	    .help = "parts of the run in which it is so, too"),
+	COL(windows_of, NULL, COL_U32, ROLE_GAUGE, TESTED, .flags = COL_DATA_ONLY,
+	    .help = "of so many"),
+	TEXT(explained_by, DIAGNOSIS, "the rule that claims the time"),
+	TEXT(why, TESTED, "why it is unknown, not applicable, undecided, or too little"),
+	TEXT(title, DIAGNOSIS, "what is wrong, in a sentence"),
+	TEXT(not_what, DIAGNOSIS, "which look-alikes are excluded"),
+	OBJECT(remedies, "command, when it has an effect, and its risk"),
+	TEXT(verify, DIAGNOSIS, "what to expect when it is cured"),
+	TEXT(help, DIAGNOSIS, "where the rule is explained"),
+	COL(ignored, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
+	    .help = "by --ignore: it does not fail the run"),
+	COL(seen, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
+	    .help = "the sickness was made and found on a machine; false: not yet seen"),
+
+	TIME(wall_ns, "time in which the vCPU was watched"),
+	TIME(guest_ns, "of it in the guest; absent: not told from KVM"),
+	TIME(kvm_ns, "in KVM"),
+	TIME(vmm_ns, "in the VMM"),
+	TIME(poll_ns, "halt-polling"),
+	TIME(halted_ns, "halted"),
+	TIME(steal_ns, "ready to run, without a CPU"),
+	TIME(blocked_ns, "asleep in KVM, not halted"),
+	TIME(unaccounted_ns, "none of these"),
+	TIME(lost_ns, "KVM, VMM, polling, steal and sleep together"),
+	TIME(explained_ns, "of that: claimed by findings"),
+
+	TEXT(assertion, ASSERTED, "as it was given"),
+	TEXT(result, ASSERTED, "holds, failed or undecided"),
+	COL(value, NULL, COL_DOUBLE, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
+	    .help = "of the vCPU where it is worst: ns, a share (1 is all), a rate or a number"),
+	COL(limit, NULL, COL_DOUBLE, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
+	    .help = "what it is held against, in the same unit"),
+	COL(events, NULL, COL_U64, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
+	    .help = "exits that it is of; absent where it is of none"),
+	{},
+};
+
+/* Names are chosen by anybody, and a command is pasted into a shell. */
+static void put_quoted(struct buf *to, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "._-+:@/";
+
+	if (*word && *word != '-' && strspn(word, plain) == strlen(word)) {
+		buf__puts(to, word);
+		return;
+	}
+	buf__putc(to, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			buf__puts(to, "'\\''");
+		else
+			buf__putc(to, *word);
+	}
+	buf__putc(to, '\'');
+}
+
+/* Fills in {vm}, {pid}, {object} and {cgroup}. */
+static void put_command(struct buf *to, const char *command, const struct result *r)
+{
+	static const struct {
+		const char *name;
+		int what;
+	} holes[] = { { "{vm}", 0 }, { "{pid}", 1 }, { "{object}", 2 }, { "{cgroup}", 3 } };
+
+	while (*command) {
+		size_t i = 0, len = 1;
+
+		while (i < 4 && strncmp(command, holes[i].name, strlen(holes[i].name)))
+			i++;
+		if (i < 4)
+			len = strlen(holes[i].name);
+		if (i == 0)
+			put_quoted(to, r->vm->name);
+		else if (i == 1)
+			buf__printf(to, "%" PRIu32, r->vm->pid);
+		else if (i == 2)
+			put_quoted(to,
+				   r->finding && *r->finding->object ? r->finding->object : "?");
+		else if (i == 3)
+			put_quoted(to, *r->vm->cgroup ? r->vm->cgroup : "?");
+		else
+			buf__putc(to, *command);
+		command += len;
+	}
+}
+
+static struct json_object *real(double value)
+{
+	return isnan(value) || isinf(value) ? NULL : json_object_new_double(value);
+}
+
+static struct json_object *text(const char *s)
+{
+	return s ? json_object_new_string(s) : NULL;
+}
+
+static const char *unit_name(enum unit unit)
+{
+	static const char *const names[] = {
+		[UNIT_SHARE] = "share",	  [UNIT_PER_S] = "per_s", [UNIT_NSEC] = "ns",
+		[UNIT_NUMBER] = "number", [UNIT_WORD] = "word",
+	};
+
+	return names[unit];
+}
+
+static struct json_object *evidence_of(const struct finding *f)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < f->nr_evidence; i++) {
+		const struct evidence *e = &f->evidence[i];
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "what", text(e->what));
+		json_object_object_add(one, "value",
+				       e->unit == UNIT_WORD ? text(e->word) : real(e->value));
+		json_object_object_add(one, "unit", text(unit_name(e->unit)));
+		if (!isnan(e->least)) {
+			json_object_object_add(one, e->most ? "below" : "least", real(e->least));
+			json_object_object_add(one, "threshold_by",
+					       text(e->whose ?: "kvm_watcher"));
+		}
+		json_object_array_add(array, one);
+	}
+	return array;
+}
+
+static struct json_object *claims_of(const struct finding *f)
+{
+	struct json_object *obj = json_object_new_object();
+
+	for (int i = 0; i < NR_SLICES; i++)
+		if (f->claims[i] > 0)
+			json_object_object_add(obj, slice__name(i),
+					       json_object_new_uint64(f->claims[i]));
+	return obj;
+}
+
+static struct json_object *remedies_of(const struct result *r)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < MAX_REMEDIES && r->rule->remedies[i].command; i++) {
+		const struct remedy *remedy = &r->rule->remedies[i];
+		struct json_object *one = json_object_new_object();
+		struct buf command = {};
+
+		put_command(&command, remedy->command, r);
+		json_object_object_add(one, "command", text(command.data));
+		json_object_object_add(one, "when", text(remedy->when));
+		json_object_object_add(one, "risk", text(remedy->risk));
+		json_object_array_add(array, one);
+		buf__free(&command);
+	}
+	return array;
+}
+
+static const char *certainty_name(const struct result *r)
+{
+	if (r->state > STATE_EXPLAINED)
+		return NULL;
+	return r->certainty == OPINION_CERTAIN ? "certain" :
+	       r->certainty == OPINION_LIKELY  ? "likely" :
+						 "possible";
+}
+
+static struct row head_of(const struct facts *f, const struct fact_vm *vm, uint32_t vcpu)
+{
+	bool host = !vm || !*vm->name;
+
+	return (struct row){
+		.ts_ns = f->total.now_ns,
+		.vm = host ? NULL : vm->name,
+		.vm_id = host || !*vm->id ? NULL : vm->id,
+		.pid = host ? UINT32_MAX : vm->pid,
+		.tid = UINT32_MAX,
+		.vcpu = vcpu,
+	};
+}
+
+static void write_result(const struct facts *f, const struct result *r, struct output *out)
+{
+	bool shown = r->finding && r->state <= STATE_TOO_LITTLE;
+	char help[128];
+	struct diagnose_row row = {
+		.row = head_of(f, r->vm, UINT32_MAX),
+		.rule = r->rule->id,
+		.family = r->rule->family,
+		.title = r->rule->title,
+		.state = state__name(r->state),
+		.severity = severity__name(r->severity),
+		.certainty = certainty_name(r),
+		.object = shown && *r->finding->object ? r->finding->object : NULL,
+		.explained_by = r->explained_by ? r->explained_by->id : NULL,
+		.why = r->why,
+		.not_what = r->rule->not_what,
+		.verify = r->rule->verify,
+		.help = help,
+		.cost_ns = r->state <= STATE_EXPLAINED ? r->cost_ns : UINT64_MAX,
+		.share = r->state <= STATE_EXPLAINED ? r->share : NAN,
+		.windows_true = r->windows_of ? r->windows_true : UINT32_MAX,
+		.windows_of = r->windows_of ?: UINT32_MAX,
+		.ignored = r->ignored,
+		.seen = !r->rule->synthetic,
+	};
+
+	snprintf(help, sizeof(help), "docs/diagnose.md#%s", r->rule->id);
+	if (shown) {
+		row.evidence = evidence_of(r->finding);
+		row.claims = claims_of(r->finding);
+	}
+	if (r->state <= STATE_EXPLAINED) {
+		row.remedies = remedies_of(r);
+		if (r->nr_vcpus)
+			row.vcpus = json_object_new_array();
+		for (size_t i = 0; i < r->nr_vcpus; i++)
+			json_object_array_add(row.vcpus, json_object_new_int64(r->vcpus[i]));
+	}
+	output__row(out, &row.row, 0);
+	json_object_put(row.evidence);
+	json_object_put(row.claims);
+	json_object_put(row.remedies);
+	json_object_put(row.vcpus);
+}
+
+static void write_account(const struct facts *f, const struct account *a, struct output *out)
+{
+	const struct diagnose_row row = {
+		.row = head_of(f, a->vm, a->vcpu),
+		.wall_ns = a->wall_ns,
+		.guest_ns = a->guest_is_known ? a->slices[SLICE_GUEST] : UINT64_MAX,
+		.kvm_ns = a->slices[SLICE_KVM],
+		.vmm_ns = a->slices[SLICE_VMM],
+		.poll_ns = a->slices[SLICE_POLL],
+		.halted_ns = a->slices[SLICE_HALT],
+		.steal_ns = a->slices[SLICE_STEAL],
+		.blocked_ns = a->slices[SLICE_BLOCK],
+		.unaccounted_ns = a->slices[SLICE_UNACC],
+		.lost_ns = account__lost(a),
+		.explained_ns = account__explained(a),
+	};
+
+	output__row(out, &row.row, 0);
+}
+
+static void write_assertion(const struct facts *f, const struct assertion *a, struct output *out)
+{
+	bool of_exits = !*a->slice && !*a->table;
+	const struct diagnose_row row = {
+		.row = head_of(f, a->of, a->vcpu),
+		.assertion = a->text,
+		.result = assertion_state__name(a->state),
+		.value = a->value,
+		.limit = a->limit,
+		.events = of_exits ? a->events : UINT64_MAX,
+		.windows_true = a->windows_of ? a->windows_true : UINT32_MAX,
+		.windows_of = a->windows_of ?: UINT32_MAX,
+		.why = a->state == ASSERTION_UNDECIDED ? a->why : NULL,
+	};
+
+	output__row(out, &row.row, 0);
+}
+
+static void begin(struct output *out, const struct facts *f, unsigned int view)
+{
+	const struct section section = {
+		.monitor = "diagnose",
+		.columns = diagnose_columns,
+		.view = &diagnose_views[view],
+		.view_bit = 1U << view,
+		.scope = SCOPE_TOTAL,
+		.since_ns = f->total.since_ns,
+		.now_ns = f->total.now_ns,
+	};
+
+	output__begin(out, &section);
+}
+
+static void write_rows(const struct diagnosis *d, const struct assertion *assertions, size_t nr,
+		       struct output *out)
+{
+	begin(out, d->facts, VIEW_ACCOUNT);
+	for (size_t i = 0; i < d->nr_accounts; i++)
+		write_account(d->facts, &d->accounts[i], out);
+	output__end(out);
+	begin(out, d->facts, VIEW_DIAGNOSIS);
+	for (size_t i = 0; i < d->nr_results; i++)
+		write_result(d->facts, &d->results[i], out);
+	output__end(out);
+	begin(out, d->facts, VIEW_ASSERTIONS);
+	for (size_t i = 0; i < nr; i++)
+		write_assertion(d->facts, &assertions[i], out);
+	output__end(out);
+}
+
+/* Text */
+
+enum { COLUMNS = 80, LABEL = 10, INDENT = 2 };
+
+/*
+ * Words from a column on; a line that is full goes on there. Commands stay whole. What names put
+ * in goes through here: nothing of it reaches a terminal that obeys it.
+ */
+static void put_wrapped(struct buf *to, int from, const char *text, bool whole)
+{
+	struct buf safe = {};
+	const char *words;
+	int at = from;
+
+	buf__puts(&safe, text);
+	buf__neutralise(&safe, 0);
+	buf__puts(&safe, "");
+	words = safe.failed ? "" : safe.data;
+
+	while (!whole && *words) {
+		size_t len = strcspn(words, " ");
+		char word[512];
+
+		snprintf(word, sizeof(word), "%.*s", (int)(len < 511 ? len : 511), words);
+		if (at > from && at + 1 + text__width(word) > COLUMNS) {
+			buf__putc(to, '\n');
+			buf__pad(to, from);
+			at = from;
+		} else if (at > from) {
+			buf__putc(to, ' ');
+			at++;
+		}
+		buf__puts(to, word);
+		at += text__width(word);
+		words += len + strspn(words + len, " ");
+	}
+	if (whole)
+		buf__puts(to, words);
+	buf__putc(to, '\n');
+	buf__free(&safe);
+}
+
+/* "  evidence  ...": the label only where there is one. */
+static void put_labelled(struct buf *to, const char *label, const char *words, bool whole)
+{
+	size_t from = to->len;
+
+	buf__pad(to, INDENT);
+	buf__puts(to, label);
+	buf__pad(to, LABEL + INDENT - (int)(to->len - from));
+	put_wrapped(to, LABEL + INDENT, words, whole);
+}
+
+static void put_value(struct buf *to, double value, enum unit unit)
+{
+	if (isnan(value))
+		buf__puts(to, "-");
+	else if (unit == UNIT_SHARE)
+		buf__printf(to, "%.1f %%", 100 * value);
+	else if (unit == UNIT_PER_S)
+		buf__printf(to, value < 10 ? "%.1f/s" : "%.0f/s", value);
+	else if (unit != UNIT_NSEC)
+		buf__printf(to, "%.6g", value);
+	else if (value < 10e3)
+		buf__printf(to, "%.0f ns", value);
+	else if (value < 10e6)
+		buf__printf(to, "%.0f us", value / 1e3);
+	else if (value < 10e9)
+		buf__printf(to, "%.0f ms", value / 1e6);
+	else
+		buf__printf(to, "%.1f s", value / 1e9);
+}
+
+static void put_evidence(struct buf *to, const struct evidence *e)
+{
+	buf__printf(to, "%s ", e->what);
+	if (e->unit == UNIT_WORD) {
+		buf__puts(to, e->word);
+		return;
+	}
+	put_value(to, e->value, e->unit);
+	if (isnan(e->least))
+		return;
+	buf__puts(to, e->most ? " (below " : " (from ");
+	put_value(to, e->least, e->unit);
+	if (e->whose)
+		buf__printf(to, ", %s", e->whose);
+	buf__putc(to, ')');
+}
+
+/* "vCPUs 0-2, 5" */
+static void put_vcpus(struct buf *to, const struct result *r)
+{
+	if (!r->nr_vcpus)
+		return;
+	buf__puts(to, r->nr_vcpus > 1 ? ", vCPUs " : ", vCPU ");
+	for (size_t i = 0; i < r->nr_vcpus;) {
+		size_t last = i;
+
+		while (last + 1 < r->nr_vcpus && r->vcpus[last + 1] == r->vcpus[last] + 1)
+			last++;
+		buf__printf(to, i ? ", %u" : "%u", r->vcpus[i]);
+		if (last > i)
+			buf__printf(to, "-%u", r->vcpus[last]);
+		i = last + 1;
+	}
+}
+
+static const char *subject_name(const struct result *r)
+{
+	return *r->vm->name ? r->vm->name : "the host";
+}
+
+static void put_cost(struct buf *to, const struct result *r)
+{
+	if (r->share > 0)
+		buf__printf(to, ": %.1f %% of %s", 100 * r->share,
+			    r->rule->per_vm ? "a CPU" :
+			    r->nr_vcpus > 1 ? "the worst vCPU's time" :
+					      "its time");
+}
+
+static void put_details(struct buf *to, const struct result *r)
+{
+	const struct finding *f = r->finding;
+	struct buf words = {};
+
+	if (f && *f->object) {
+		buf__puts(&words, f->object);
+		put_labelled(to, "what", words.data, true);
+	}
+	for (size_t i = 0; f && i < f->nr_evidence; i++) {
+		buf__reset(&words);
+		put_evidence(&words, &f->evidence[i]);
+		put_labelled(to, i ? "" : "evidence", words.data ?: "", false);
+	}
+	buf__free(&words);
+}
+
+static void put_remedies(struct buf *to, const struct result *r)
+{
+	for (size_t i = 0; i < MAX_REMEDIES && r->rule->remedies[i].command; i++) {
+		const struct remedy *remedy = &r->rule->remedies[i];
+		struct buf words = {};
+
+		put_command(&words, remedy->command, r);
+		put_labelled(to, i ? "" : "remedy", words.data ?: "", true);
+		buf__reset(&words);
+		buf__printf(&words, "(%s", remedy->when);
+		if (remedy->risk)
+			buf__printf(&words, "; %s", remedy->risk);
+		buf__putc(&words, ')');
+		put_labelled(to, "", words.data ?: "", false);
+		buf__free(&words);
+	}
+}
+
+static void put_finding(struct buf *to, const struct result *r, size_t nr)
+{
+	struct buf words = {};
+
+	buf__printf(&words, "%s, %s", r->rule->id, subject_name(r));
+	put_vcpus(&words, r);
+	put_cost(&words, r);
+	if (r->ignored)
+		buf__puts(&words, " (ignored: --ignore)");
+	buf__printf(to, "%zu %s ", nr, r->severity == SEVERITY_CRITICAL ? "CRITICAL" : "WARNING");
+	put_wrapped(to, LABEL + INDENT, words.data ?: "", false);
+	buf__reset(&words);
+	buf__printf(&words, "%s.", r->rule->title);
+	buf__pad(to, INDENT);
+	put_wrapped(to, INDENT, words.data ?: "", false);
+	put_details(to, r);
+	put_labelled(to, "is not", r->rule->not_what, false);
+	put_remedies(to, r);
+	put_labelled(to, "verify", r->rule->verify, false);
+	buf__reset(&words);
+	buf__printf(&words, "docs/diagnose.md#%s (%s", r->rule->id, certainty_name(r));
+	if (r->windows_of)
+		buf__printf(&words, "; in %u of %u parts of the run", r->windows_true,
+			    r->windows_of);
+	buf__puts(&words, r->rule->synthetic ? "; not yet seen on hardware)" : ")");
+	put_labelled(to, "more", words.data ?: "", false);
+	buf__free(&words);
+}
+
+/* A line of those that are no findings. */
+static void put_line(struct buf *to, const struct result *r)
+{
+	struct buf words = {};
+
+	buf__printf(&words, "%s, %s", r->rule->id, subject_name(r));
+	put_vcpus(&words, r);
+	if (r->state == STATE_NOTE)
+		buf__printf(&words, ": %s.", r->rule->title);
+	if (r->state == STATE_EXPLAINED)
+		buf__printf(&words, ": explained by %s.",
+			    r->explained_by == r->rule ? "nothing that is left of its time" :
+							 r->explained_by->id);
+	for (size_t i = 0; r->state == STATE_NOTE && r->finding && i < r->finding->nr_evidence;
+	     i++) {
+		buf__puts(&words, i ? "; " : " ");
+		put_evidence(&words, &r->finding->evidence[i]);
+	}
+	if (r->why)
+		buf__printf(&words, ": %s", r->why);
+	buf__pad(to, INDENT);
+	put_wrapped(to, 2 * INDENT, words.data ?: "", false);
+	if (r->state == STATE_NOTE)
+		put_remedies(to, r);
+	buf__free(&words);
+}
+
+static bool is_first_of_vm(const struct diagnosis *d, size_t i)
+{
+	return !i || d->accounts[i - 1].vm != d->accounts[i].vm;
+}
+
+static const struct account *worst_of(const struct diagnosis *d, size_t i)
+{
+	const struct account *worst = &d->accounts[i];
+
+	for (size_t j = i + 1; j < d->nr_accounts && d->accounts[j].vm == worst->vm; j++)
+		if (account__lost(&d->accounts[j]) * worst->wall_ns >
+		    account__lost(worst) * d->accounts[j].wall_ns)
+			worst = &d->accounts[j];
+	return worst;
+}
+
+static void put_accounts(struct buf *to, const struct diagnosis *d)
+{
+	enum { MOST_ROWS = 50, NAME = 13 };
+	size_t shown = 0;
+
+	buf__puts(to, "WHERE THE TIME WENT (of each VM the vCPU that lost most)\n"
+		      "VM                PID VCPU GUEST%   KVM%   VMM%  POLL%  HALT% STEAL% BLOCK% "
+		      " EXPL%\n");
+	for (size_t i = 0; i < d->nr_accounts; i++) {
+		static const enum slice order[] = { SLICE_GUEST, SLICE_KVM,  SLICE_VMM,
+						    SLICE_POLL,	 SLICE_HALT, SLICE_STEAL,
+						    SLICE_BLOCK };
+		const struct account *a;
+		size_t cut, from;
+
+		if (!is_first_of_vm(d, i) || ++shown > MOST_ROWS)
+			continue;
+		a = worst_of(d, i);
+		cut = text__prefix(a->vm->name, NAME);
+		from = to->len;
+		buf__add(to, a->vm->name, cut);
+		buf__neutralise(to, from);
+		buf__puts(to, "");
+		buf__pad(to, NAME - text__width(to->data + from));
+		buf__printf(to, " %7" PRIu32 " %4" PRIu32, a->vm->pid, a->vcpu);
+		for (size_t s = 0; s < sizeof(order) / sizeof(*order); s++) {
+			if (order[s] == SLICE_GUEST && !a->guest_is_known)
+				buf__puts(to, "      -");
+			else
+				buf__printf(to, " %6.1f", 100 * a->slices[order[s]] / a->wall_ns);
+		}
+		if (account__lost(a) > 0.05 * a->wall_ns)
+			buf__printf(to, " %6.0f", 100 * account__explained(a) / account__lost(a));
+		else
+			buf__puts(to, "      -");
+		buf__puts(to, a->stopped ? " stopped\n" : "\n");
+	}
+	if (shown > MOST_ROWS)
+		buf__printf(to, "... and %zu more VMs\n", shown - MOST_ROWS);
+}
+
+static void put_assertion(struct buf *to, const struct assertion *a)
+{
+	static const char *const heads[] = { "holds     ", "FAILED    ", "undecided " };
+	enum unit unit = assertion__is_time(a)	? UNIT_NSEC :
+			 assertion__is_share(a) ? UNIT_SHARE :
+			 a->agg == AGG_RATE	? UNIT_PER_S :
+						  UNIT_NUMBER;
+	struct buf words = {};
+
+	buf__printf(&words, "%s: ", a->text);
+	if (a->state == ASSERTION_UNDECIDED) {
+		buf__puts(&words, a->why);
+	} else {
+		put_value(&words, a->value, unit);
+		if (a->of && *a->of->name)
+			buf__printf(&words, " on %s", a->of->name);
+		if (a->vcpu != UINT32_MAX)
+			buf__printf(&words, " vCPU %" PRIu32, a->vcpu);
+		if (a->windows_of)
+			buf__printf(&words, "; it holds in %u of %u parts of the run",
+				    a->windows_true, a->windows_of);
+		if (a->close)
+			buf__puts(&words, "; close: percentiles are within 12.5 %");
+	}
+	buf__puts(to, heads[a->state]);
+	put_wrapped(to, LABEL, words.data ?: "", false);
+	buf__free(&words);
+}
+
+/* The line that says it all. */
+static void put_verdict(struct buf *to, const struct diagnosis *d)
+{
+	size_t nr = d->by_state[STATE_FINDING], sick = 0;
+	const struct fact_vm *last = NULL;
+	struct buf words = {};
+
+	for (size_t i = 0; i < d->nr_results && d->results[i].state == STATE_FINDING; i++) {
+		bool seen = false;
+
+		last = d->results[i].vm;
+		for (size_t j = 0; j < i; j++)
+			seen |= d->results[j].vm == last;
+		sick += !seen;
+	}
+	if (!d->nr_vms)
+		buf__puts(&words, "No VM was seen.");
+	else if (!nr)
+		buf__printf(&words, "No finding in %zu VM%s.", d->nr_vms, d->nr_vms > 1 ? "s" : "");
+	else
+		buf__printf(&words, "%zu finding%s in %zu of %zu VM%s; first: %s: %s.", nr,
+			    nr > 1 ? "s" : "", sick, d->nr_vms, d->nr_vms > 1 ? "s" : "",
+			    subject_name(&d->results[0]), d->results[0].rule->title);
+	if (d->by_state[STATE_UNKNOWN] + d->by_state[STATE_TOO_LITTLE])
+		buf__printf(&words, " %zu rule%s could not be judged.",
+			    d->by_state[STATE_UNKNOWN] + d->by_state[STATE_TOO_LITTLE],
+			    d->by_state[STATE_UNKNOWN] + d->by_state[STATE_TOO_LITTLE] > 1 ? "s" :
+											     "");
+	put_wrapped(to, 0, words.data ?: "", false);
+	buf__free(&words);
+}
+
+static void put_counts(struct buf *to, const struct diagnosis *d, bool all)
+{
+	const struct facts *f = d->facts;
+	struct buf words = {};
+
+	buf__printf(&words,
+		    "%zu rules, %zu VMs: %zu findings, %zu notes, %zu explained, %zu passed, %zu "
+		    "not applicable, %zu unknown, %zu with too little data%s",
+		    d->nr_rules, d->nr_vms, d->by_state[STATE_FINDING], d->by_state[STATE_NOTE],
+		    d->by_state[STATE_EXPLAINED], d->by_state[STATE_PASS],
+		    d->by_state[STATE_NOT_APPLICABLE], d->by_state[STATE_UNKNOWN],
+		    d->by_state[STATE_TOO_LITTLE], all ? "" : " (--verbose lists them)");
+	buf__puts(to, "\nCHECKED   ");
+	put_wrapped(to, LABEL, words.data ?: "", false);
+	buf__reset(&words);
+	if (f->self_cpu_ns > 0 && f->total.now_ns > f->total.since_ns) {
+		buf__printf(&words, "watching took %.1f %% of a CPU, beside what it added to exits",
+			    100 * f->self_cpu_ns / (f->total.now_ns - f->total.since_ns));
+		buf__puts(to, "COST      ");
+		put_wrapped(to, LABEL, words.data ?: "", false);
+	}
+	buf__free(&words);
+}
+
+/* Of those that can't be judged each reason once, with the rules that it is of. */
+static void put_blind(struct buf *to, const struct diagnosis *d)
+{
+	for (size_t i = 0; i < d->nr_results; i++) {
+		const struct result *r = &d->results[i];
+		struct buf words = {};
+		bool told = false;
+
+		if ((r->state != STATE_UNKNOWN && r->state != STATE_TOO_LITTLE) || !r->why)
+			continue;
+		for (size_t j = 0; j < i; j++)
+			told |= d->results[j].state == r->state && d->results[j].why &&
+				!strcmp(d->results[j].why, r->why);
+		if (told)
+			continue;
+		for (size_t j = i; j < d->nr_results; j++) {
+			const struct result *same = &d->results[j];
+
+			if (same->state != r->state || !same->why || strcmp(same->why, r->why))
+				continue;
+			if (!words.len || !strstr(words.data, same->rule->id))
+				buf__printf(&words, words.len ? ", %s" : "%s", same->rule->id);
+		}
+		buf__printf(&words, ": %s", r->why);
+		buf__puts(to, r->state == STATE_UNKNOWN ? "UNKNOWN   " : "TOO SHORT ");
+		put_wrapped(to, LABEL, words.data ?: "", false);
+		buf__free(&words);
+	}
+}
+
+static void put_state(struct buf *to, const struct diagnosis *d, enum state state,
+		      const char *heading)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < d->nr_results; i++) {
+		if (d->results[i].state != state)
+			continue;
+		if (!any)
+			buf__printf(to, "\n%s\n", heading);
+		any = true;
+		put_line(to, &d->results[i]);
+	}
+}
+
+static void write_text(const struct diagnosis *d, const struct assertion *assertions, size_t nr,
+		       struct output *out, bool all)
+{
+	struct buf to = {};
+
+	put_verdict(&to, d);
+	if (d->nr_accounts) {
+		buf__putc(&to, '\n');
+		put_accounts(&to, d);
+	}
+	if (nr)
+		buf__puts(&to, "\nASSERTIONS\n");
+	for (size_t i = 0; i < nr; i++)
+		put_assertion(&to, &assertions[i]);
+	for (size_t i = 0; i < d->nr_results && d->results[i].state == STATE_FINDING; i++) {
+		buf__puts(&to, i ? "\n" : "\nFINDINGS, by what they cost\n");
+		put_finding(&to, &d->results[i], i + 1);
+	}
+	put_state(&to, d, STATE_NOTE, "NOTES");
+	put_state(&to, d, STATE_EXPLAINED, "EXPLAINED");
+	if (all) {
+		put_state(&to, d, STATE_UNKNOWN, "UNKNOWN");
+		put_state(&to, d, STATE_TOO_LITTLE, "TOO LITTLE DATA");
+		put_state(&to, d, STATE_PASS, "PASSED");
+		put_state(&to, d, STATE_NOT_APPLICABLE, "NOT APPLICABLE");
+	}
+	put_counts(&to, d, all);
+	if (!all)
+		put_blind(&to, d);
+	output__write(out, to.data ?: "", to.len);
+	buf__free(&to);
+}
+
+void diagnosis__write(const struct diagnosis *d, const struct assertion *assertions, size_t nr,
+		      struct output *out, bool all)
+{
+	output__set_clock(out, clock__real_offset_ns());
+	if (out->ops->for_people)
+		write_text(d, assertions, nr, out, all);
+	else
+		write_rows(d, assertions, nr, out);
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who takes the CPUs that a VM's vCPUs want: the slice STEAL. */
+#include <string.h>
+
+#include "families.h"
+
+enum taker { BY_OTHER_VMS, BY_OWN_VM, BY_HOST, BY_US, NR_TAKERS };
+
+struct thefts {
+	double ns[NR_TAKERS], all;
+	const char *worst[NR_TAKERS];
+};
+
+/* A process' threads, or a VM's: who it is. */
+static enum taker taker_of(const struct look *l, const struct fact *thief)
+{
+	const char *vm = fact__get_text(thief, "vm"), *id = fact__get_text(thief, "vm_id"),
+		   *comm = fact__get_text(thief, "comm");
+
+	if (vm)
+		return !strcmp(vm, l->vm->name) && (!id || !strcmp(id, l->vm->id)) ? BY_OWN_VM :
+										     BY_OTHER_VMS;
+	return comm && !strcmp(comm, "kvm_watcher") ? BY_US : BY_HOST;
+}
+
+static struct thefts thefts_of(const struct look *l)
+{
+	struct thefts t = { .all = look__sum(l, "VCPU_LOAD", "thieves_ns", NULL) };
+	double most[NR_TAKERS] = {};
+	const struct fact *thief = NULL;
+
+	while ((thief = look__next(l, "VCPU_LOAD.thieves", thief))) {
+		enum taker taker = taker_of(l, thief);
+		double ns = fact__get(thief, "ns");
+
+		t.ns[taker] += ns;
+		if (ns > most[taker]) {
+			most[taker] = ns;
+			t.worst[taker] = fact__get_text(thief, "name");
+		}
+	}
+	return t;
+}
+
+/* The taker has a third of what was stolen, at least. */
+static enum opinion taken_by(const struct look *l, struct finding *f, enum taker taker)
+{
+	static const char *const whom[] = {
+		[BY_OTHER_VMS] = "taken by other VMs",
+		[BY_OWN_VM] = "taken by its own threads",
+		[BY_HOST] = "taken by tasks of the host",
+		[BY_US] = "taken by kvm_watcher",
+	};
+	const struct thefts t = thefts_of(l);
+	double steal = l->slices[SLICE_STEAL];
+	bool most;
+
+	finding__show(f, "steal", look__share(l, steal), UNIT_SHARE);
+	most = finding__least(f, whom[taker], steal > 0 ? t.ns[taker] / steal : 0, UNIT_SHARE,
+			      1 / 3.0, NULL);
+	for (int i = 0; i < NR_TAKERS; i++)
+		if (i != (int)taker && steal > 0 && t.ns[i] > 0.01 * steal)
+			finding__show(f, whom[i], t.ns[i] / steal, UNIT_SHARE);
+	if (t.worst[taker])
+		finding__object(f, "%s", t.worst[taker]);
+	finding__claim(f, SLICE_STEAL, t.ns[taker]);
+	return most ? OPINION_CERTAIN : OPINION_NO;
+}
+
+static enum opinion other_vms(const struct look *l, struct finding *f)
+{
+	return taken_by(l, f, BY_OTHER_VMS);
+}
+
+static enum opinion own_vm(const struct look *l, struct finding *f)
+{
+	return taken_by(l, f, BY_OWN_VM);
+}
+
+static enum opinion host_task(const struct look *l, struct finding *f)
+{
+	return taken_by(l, f, BY_HOST);
+}
+
+static enum opinion observer(const struct look *l, struct finding *f)
+{
+	return taken_by(l, f, BY_US);
+}
+
+/* Of one cgroup: a group and those above it count the same time. */
+static double throttled_ns(const struct look *l, struct finding *f, bool *known)
+{
+	const struct fact *row = NULL;
+	struct look vm = *l;
+	double most = 0;
+
+	vm.vcpu = UINT32_MAX;
+	*known = false;
+	while ((row = look__next(&vm, "VM_CGROUP", row))) {
+		const char *name = fact__get_text(row, "name"),
+			   *cgroup = fact__get_text(row, "cgroup");
+		double ns = fact__get(row, "count") * 1000;
+
+		*known = true;
+		if (!name || strcmp(name, "cpu.stat.throttled_usec") || !(ns > most))
+			continue;
+		most = ns;
+		if (cgroup)
+			finding__object(f, "%s", cgroup);
+	}
+	return most;
+}
+
+static enum opinion quota(const struct look *l, struct finding *f)
+{
+	const struct thefts t = thefts_of(l);
+	double steal = l->slices[SLICE_STEAL], throttled, all;
+	struct look vm = *l;
+	bool known, named, enough;
+
+	vm.vcpu = UINT32_MAX;
+	all = look__sum(&vm, "VCPU_LOAD", "steal_ns", NULL);
+	throttled = throttled_ns(l, f, &known);
+	if (!known && l->window == &l->facts->total)
+		return finding__unknown(f, "no cgroup of the VM is known");
+	finding__show(f, "steal", look__share(l, steal), UNIT_SHARE);
+	named = finding__most(f, "taken by anybody", steal > 0 ? t.all / steal : 0, UNIT_SHARE,
+			      0.30, NULL);
+	enough = finding__least(f, "the cgroup was stopped", all > 0 ? throttled / all : 0,
+				UNIT_SHARE, 0.50, NULL);
+	finding__claim(f, SLICE_STEAL, steal - t.all);
+	return named && enough ? OPINION_CERTAIN : OPINION_NO;
+}
+
+#define STEALS                                                                               \
+	.slices = IN(STEAL), .cost = 0.05, .cost_by = "OpenShift's alert", .critical = 0.10, \
+	.needs = { NEED_STEAL, "vcpu_load:sched_wakeup" }, .verify = "STEAL% of -o is below 5"
+
+const struct rule cpu_rules[] = {
+	{ .id = "quota-throttled",
+	  .family = "cpu",
+	  .title = "A CPU quota stops the VM",
+	  .not_what = "neighbours: less than 30 % of the steal has somebody who ran instead",
+	  .slices = IN(STEAL),
+	  .cost = 0.05,
+	  .cost_by = "OpenShift's alert",
+	  .critical = 0.10,
+	  .needs = { NEED_STEAL, "host" },
+	  .judge = quota,
+	  .remedies = { { "live", "virsh schedinfo {vm} --live --set vcpu_quota=-1",
+			  "other VMs may get less" },
+			{ "live", "echo max > /sys/fs/cgroup{object}/cpu.max",
+			  "until its manager writes it again" } },
+	  .verify = "STEAL% of -o is below 5, and throttled_usec of --host does not grow" },
+	{ .id = "steal-other-vms",
+	  .family = "cpu",
+	  .title = "Other VMs take the CPUs that its vCPUs want",
+	  .not_what =
+		  "a quota: somebody ran instead; the host's own tasks: those are counted apart",
+	  STEALS,
+	  .judge = other_vms,
+	  .remedies = { { "live", "virsh vcpupin {vm} VCPU CPULIST",
+			  "pinned vCPUs can't evade others" },
+			{ "live", "virsh schedinfo {vm} --live --set cpu_shares=N",
+			  "the others get less" },
+			{ "live", "virsh migrate --live {vm} qemu+ssh://HOST/system",
+			  "a migration" } } },
+	{ .id = "steal-own-vm",
+	  .family = "cpu",
+	  .title = "The VM's own threads compete for too few CPUs",
+	  .not_what = "neighbours: the threads that ran instead are of this VM",
+	  STEALS,
+	  .storm = true,
+	  .judge = own_vm,
+	  .remedies = { { "live", "virsh vcpupin {vm} VCPU CPULIST", NULL },
+			{ "live", "virsh emulatorpin {vm} CPULIST", NULL },
+			{ "live", "virsh iothreadpin {vm} IOTHREAD CPULIST", NULL },
+			{ "live", "taskset -p -c CPULIST TID", NULL } } },
+	{ .id = "steal-host-task",
+	  .family = "cpu",
+	  .title = "Tasks of the host take the CPUs that its vCPUs want",
+	  .not_what = "other VMs and a quota: the tasks that ran instead are no VM's",
+	  STEALS,
+	  .judge = host_task,
+	  .remedies = { { "live", "renice -n 19 -p $(pgrep -x {object})",
+			  "that task takes longer" },
+			{ "live", "systemctl set-property UNIT AllowedCPUs=CPULIST",
+			  "the service has fewer CPUs" } } },
+	{ .id = "observer",
+	  .family = "cpu",
+	  .title = "kvm_watcher itself takes the CPUs that vCPUs want",
+	  .not_what = "anybody else: tasks are told apart",
+	  STEALS,
+	  .judge = observer,
+	  .remedies = { { "live", "kvm_watcher diagnose -p {pid}", NULL } } },
+	{},
+};

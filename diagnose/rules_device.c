@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Devices that the VMM emulates, and the VMM's threads: the slice VMM, and host CPU time. */
+#include <string.h>
+
+#include "devices.h"
+#include "families.h"
+
+/* What other rules know better, or is no device's. */
+static bool is_clock(const struct devices *d)
+{
+	return d->name && (strstr(d->name, "(RTC)") || strstr(d->name, "ACPI timer") ||
+			   strstr(d->name, "HPET") || strstr(d->name, "APIC"));
+}
+
+/* Virtio before 1.0: the queue's number goes to offset 16 of the ports. */
+static enum opinion doorbell(const struct look *l, struct finding *f)
+{
+	enum { LEAST_PORT = 0x1000, NOTIFY = 0x10, BAR = 0x20 };
+	const struct fact *row = NULL;
+	struct devices most = {};
+	double reads = 0;
+
+	while ((row = look__next(l, "KVM_EXIT_DETAIL", row))) {
+		const char *class = fact__get_text(row, "class");
+		double port = fact__get(row, "number");
+		struct devices d = { .class = "io", .first = port, .last = port };
+
+		if (!class || strcmp(class, "io") || port < LEAST_PORT ||
+		    (uint64_t)port % BAR != NOTIFY || fact__get(row, "more") > 2)
+			continue;
+		devices__count(&d, l);
+		if (d.to_vmm > most.to_vmm)
+			most = d;
+	}
+	if (!most.to_vmm)
+		return OPINION_NO;
+	reads = most.count - most.writes;
+	f->rate = most.to_vmm / l->seconds;
+	finding__object(f, "port 0x%llx", (unsigned long long)most.first);
+	finding__claim(f, SLICE_KVM, most.kvm_ns);
+	finding__claim(f, SLICE_VMM, most.vmm_ns);
+	return finding__most(f, "of it reads", reads / most.count, UNIT_SHARE, 0.01, NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static enum opinion device(const struct look *l, struct finding *f, const char *class)
+{
+	double all;
+	struct devices worst = devices__worst(l, class, &all);
+	bool is = worst.to_vmm > 0 && !is_clock(&worst);
+
+	if (!is)
+		return OPINION_NO;
+	f->rate = worst.to_vmm / l->seconds;
+	is = finding__least(f, "of all such exits", worst.to_vmm / all, UNIT_SHARE, 0.50, NULL);
+	if (worst.name)
+		finding__object(f, "%s", worst.name);
+	else
+		finding__object(f, "%s 0x%llx", *class == 'i' ? "port" : "address",
+				(unsigned long long)worst.first);
+	finding__show(f, "of it writes", worst.writes / worst.count, UNIT_SHARE);
+	finding__show(f, "a stay in the VMM", worst.vmm_ns / worst.to_vmm, UNIT_NSEC);
+	finding__claim(f, SLICE_KVM, worst.kvm_ns);
+	finding__claim(f, SLICE_VMM, worst.vmm_ns);
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static enum opinion pio_device(const struct look *l, struct finding *f)
+{
+	return device(l, f, "io");
+}
+
+static enum opinion mmio_device(const struct look *l, struct finding *f)
+{
+	return device(l, f, "fault|mmio");
+}
+
+static enum opinion vmm_slow(const struct look *l, struct finding *f)
+{
+	const struct fact *row = NULL;
+	double total = 0, most = 0, p99 = 0, share;
+	bool is;
+
+	while ((row = look__next(l, "KVM_USERSPACE_EXIT", row))) {
+		const char *class = fact__get_text(row, "class"),
+			   *reason = fact__get_text(row, "reason");
+		double ns = fact__get(row, "total_ns");
+
+		/* A halt in the VMM is one; who is called back by a signal does something else. */
+		if (!class || !strcmp(class, "halt") || !strcmp(class, "interrupt"))
+			continue;
+		total += ns;
+		if (fact__get(row, "p99_ns") > p99)
+			p99 = fact__get(row, "p99_ns");
+		if (ns > most) {
+			most = ns;
+			finding__object(f, "%s", reason ?: class);
+		}
+	}
+	share = look__share(l, total);
+	finding__show(f, "99 of 100 stays are shorter than", p99, UNIT_NSEC);
+	/* Long stays are worse than many. */
+	is = finding__least(f, "in the VMM", share, UNIT_SHARE, p99 > 1e6 ? 0.05 : 0.20, NULL);
+	finding__claim(f, SLICE_VMM, total);
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static enum opinion kicks(const struct look *l, struct finding *f)
+{
+	double readers = 0;
+	const struct where kicked[] = { { "class", "interrupt" }, {} };
+	struct look vm = *l;
+	const struct fact *row = NULL;
+
+	vm.vcpu = UINT32_MAX;
+	while ((row = look__next(&vm, "KVM_IOCTL", row))) {
+		const char *name = fact__get_text(row, "name");
+
+		if (name && strstr(name, "DIRTY"))
+			readers += fact__get(row, "count");
+	}
+	f->rate = look__sum(l, "KVM_USERSPACE_EXIT", "count", kicked) / l->seconds;
+	finding__claim(f, SLICE_VMM, look__vmm_ns(l, "interrupt"));
+	finding__claim(f, SLICE_KVM, look__kvm_ns(l, "interrupt"));
+	return finding__most(f, "readers of the dirty log", readers, UNIT_NUMBER, 1, NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static enum opinion msr_to_vmm(const struct look *l, struct finding *f)
+{
+	f->rate =
+		look__sum(l, "KVM_USERSPACE_EXIT", "count", WHERE({ "class", "msr" })) / l->seconds;
+	finding__claim(f, SLICE_VMM, look__vmm_ns(l, "msr"));
+	return OPINION_CERTAIN;
+}
+
+/* One pin is raised again and again, and nobody listens. */
+static enum opinion masked_line(const struct look *l, struct finding *f)
+{
+	const struct fact *pin = NULL;
+	double count = 0, masked = 0;
+
+	while ((pin = look__next(l, "IRQCHIP_PINS", pin))) {
+		if (!(fact__get(pin, "masked_count") > masked))
+			continue;
+		masked = fact__get(pin, "masked_count");
+		count = fact__get(pin, "count");
+		finding__object(f, "pin %.0f of the %s", fact__get(pin, "pin"),
+				fact__get_text(pin, "chip") ?: "chip");
+	}
+	f->rate = masked / l->seconds;
+	finding__claim(f, SLICE_HELPERS, l->slices[SLICE_HELPERS]);
+	return count > 0 && finding__least(f, "of them masked", masked / count, UNIT_SHARE, 0.90,
+					   NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static double ioctls(const struct look *l, const char *const *names, double *ns)
+{
+	double count = 0;
+
+	*ns = 0;
+	for (; *names; names++) {
+		count += look__sum(l, "KVM_IOCTL", "count", WHERE({ "name", *names }));
+		*ns += look__sum(l, "KVM_IOCTL", "total_ns", WHERE({ "name", *names }));
+	}
+	return count;
+}
+
+static enum opinion irq_by_ioctl(const struct look *l, struct finding *f)
+{
+	static const char *const names[] = { "KVM_SIGNAL_MSI", "KVM_IRQ_LINE",
+					     "KVM_IRQ_LINE_STATUS", NULL };
+	double masked = look__sum(l, "IRQCHIP_PINS", "masked_count", NULL), ns, count;
+
+	count = ioctls(l, names, &ns) - masked;
+	f->rate = count / l->seconds;
+	finding__show(f, "each takes", count > 0 ? ns / count : 0, UNIT_NSEC);
+	finding__claim(f, SLICE_HELPERS, ns);
+	return OPINION_CERTAIN;
+}
+
+static enum opinion route_churn(const struct look *l, struct finding *f)
+{
+	static const char *const names[] = { "KVM_SET_GSI_ROUTING", "KVM_IRQFD", NULL };
+	double ns, count = ioctls(l, names, &ns);
+
+	f->rate = count / l->seconds;
+	finding__show(f, "each takes", count > 0 ? ns / count : 0, UNIT_NSEC);
+	finding__claim(f, SLICE_HELPERS, ns);
+	return OPINION_LIKELY;
+}
+
+static const struct fact *worst_helper(const struct look *l, const char *column)
+{
+	const struct fact *row = NULL, *worst = NULL;
+
+	while ((row = look__next(l, "VMM_THREADS", row))) {
+		const char *role = fact__get_text(row, "role");
+
+		if (!role ||
+		    (strcmp(role, "vhost") && strcmp(role, "iothread") && strcmp(role, "main")))
+			continue;
+		if (!worst || fact__get(row, column) > fact__get(worst, column))
+			worst = row;
+	}
+	return worst;
+}
+
+static enum opinion starved(const struct look *l, struct finding *f)
+{
+	const struct fact *helper = worst_helper(l, "delay_ns");
+	double delay, cpu;
+
+	if (!helper)
+		return OPINION_NO;
+	delay = fact__get(helper, "delay_ns");
+	cpu = fact__get(helper, "cpu_ns");
+	finding__object(f, "%s", fact__get_text(helper, "comm") ?: "-");
+	finding__show(f, "it ran", cpu / 1e9 / l->seconds, UNIT_SHARE);
+	finding__claim(f, SLICE_DELAYS, delay);
+	/* What hardly runs hardly matters. */
+	return finding__least(f, "it ran or waited, of a CPU", (cpu + delay) / 1e9 / l->seconds,
+			      UNIT_SHARE, 0.20, NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static enum opinion saturated(const struct look *l, struct finding *f)
+{
+	const struct fact *helper = worst_helper(l, "cpu_ns");
+	const char *role;
+
+	if (!helper)
+		return OPINION_NO;
+	role = fact__get_text(helper, "role");
+	finding__object(f, "%s", fact__get_text(helper, "comm") ?: "-");
+	finding__claim(f, SLICE_HELPERS, fact__get(helper, "cpu_ns"));
+	/* What a main loop does beside I/O is not known. */
+	return role && !strcmp(role, "main") ? OPINION_POSSIBLE : OPINION_LIKELY;
+}
+
+#define OF_DEVICE                                                                        \
+	.family = "devices", .slices = IN(KVM) | IN(VMM), .per_vm = true, .storm = true, \
+	.needs = { NEED_EXITS, NEED_USER, "vm_exit:kvm_pio", "vm_exit:kvm_mmio" }
+
+const struct rule device_rules[] = {
+	{ .id = "doorbell-in-vmm",
+	  .title = "A virtio doorbell wakes the VMM's vCPU thread; an ioeventfd would not",
+	  .not_what = "an emulated device: one port, and writes alone",
+	  OF_DEVICE,
+	  .rate = 100,
+	  .cost = 0.02,
+	  .judge = doorbell,
+	  .remedies = { { "VM restart", "-device virtio-...,ioeventfd=on", NULL },
+			{ "VM restart", "network: vhost=on; libvirt: <driver name='vhost'/>",
+			  NULL },
+			{ "VM restart", "-device virtio-...,disable-legacy=on",
+			  "a guest without virtio 1.0 loses the device" } },
+	  .verify = "exits to the VMM for that port are below 100 a second" },
+	{ .id = "pio-device",
+	  .title = "An emulated device costs an exit to the VMM for each access to its ports",
+	  .not_what =
+		  "a virtio doorbell, or a clock: those have rules of their own, which come first",
+	  OF_DEVICE,
+	  .rate = 2000,
+	  .cost = 0.05,
+	  .judge = pio_device,
+	  .remedies = { { "VM restart", "disks: virtio-blk or virtio-scsi instead of IDE",
+			  "drivers" },
+			{ "guest reboot", "serial console: loglevel=4, or hvc0 of virtio-console",
+			  "fewer messages" },
+			{ "VM restart", "take away what nobody uses: vmport=off, no floppy, no VGA",
+			  NULL } },
+	  .verify = "-e --detail has fewer than 2000 such exits a second" },
+	{ .id = "mmio-device",
+	  .title = "An emulated device costs an exit to the VMM for each access to its registers",
+	  .not_what = "the local APIC, the HPET: they are other addresses",
+	  OF_DEVICE,
+	  .rate = 2000,
+	  .cost = 0.05,
+	  .judge = mmio_device,
+	  .remedies = { { "VM restart", "virtio-net with vhost=on instead of e1000", "drivers" },
+			{ "VM restart", "virtio-blk instead of an emulated controller", "drivers" },
+			{ "VM restart", "-device virtio-...,ioeventfd=on where it is virtio",
+			  NULL } },
+	  .verify = "-e --detail has fewer than 2000 such exits a second" },
+	{ .id = "msr-to-vmm",
+	  .family = "devices",
+	  .title = "The VMM is asked for each access to an MSR",
+	  .not_what = "MSRs that KVM serves: these went on to user space",
+	  .slices = IN(VMM),
+	  .storm = true,
+	  .rate = 100,
+	  .cost = 0.02,
+	  .needs = { NEED_USER, "vcpu_load:kvm_fpu" },
+	  .judge = msr_to_vmm,
+	  .remedies = { { "VM restart",
+			  "let the VMM's MSR filter pass that MSR (-e --detail has it)", NULL } },
+	  .verify = "fewer than 100 such exits a second" },
+	{ .id = "kick-storm",
+	  .family = "devices",
+	  .title = "Signals throw vCPUs out of the guest again and again",
+	  .not_what = "a migration: nobody reads the dirty log",
+	  .slices = IN(VMM) | IN(KVM),
+	  .rate = 500,
+	  .cost = 0.02,
+	  .needs = { NEED_USER, "vcpu_load:kvm_fpu", "kvm_ioctl:ioctl_enter" },
+	  .judge = kicks,
+	  .remedies = { { "live",
+			  "bpftrace -e 'tracepoint:signal:signal_generate /args.pid == TID/ { "
+			  "@[comm] = count(); }'",
+			  NULL },
+			{ "live", "ask the VMM less often: fewer statistics polled, no debugger",
+			  NULL } },
+	  .verify = "fewer than 500 exits INTR a second" },
+	{ .id = "masked-timer-line",
+	  .family = "devices",
+	  .title = "The VMM raises an interrupt line that the guest has masked",
+	  .not_what = "interrupts that arrive: nearly all of them are masked",
+	  .slices = IN(HELPERS),
+	  .per_vm = true,
+	  .rate = 200,
+	  .cost = 0.03,
+	  .needs = { "kvm_irqchip:kvm_fpu", "vmm_threads:threads" },
+	  .judge = masked_line,
+	  .remedies = { { "VM restart", "-machine hpet=off",
+			  "Windows without hv-stimer then uses the RTC" },
+			{ "VM restart", "libvirt: <timer name='hpet' present='no'/>", NULL } },
+	  .verify = "MASKED of -c is below 200 a second" },
+	{ .id = "irq-by-ioctl",
+	  .family = "devices",
+	  .title = "The VMM injects each interrupt by a system call",
+	  .not_what = "lines that are masked: those are not counted",
+	  .slices = IN(HELPERS),
+	  .per_vm = true,
+	  .storm = true,
+	  .rate = 1000,
+	  .cost = 0.02,
+	  .needs = { "kvm_ioctl:ioctl_enter", "kvm_ioctl:ioctl_return", "kvm_irqchip:kvm_fpu",
+		     "vmm_threads:threads" },
+	  .judge = irq_by_ioctl,
+	  .remedies = { { "VM restart", "network: vhost=on; disks: an iothread with irqfd", NULL },
+			{ "VM restart", "a VMM that uses KVM_IRQFD", NULL } },
+	  .verify = "fewer than 1000 such ioctls a second (-l)" },
+	{ .id = "route-churn",
+	  .family = "devices",
+	  .title = "Interrupt routes are written again and again",
+	  .not_what = "a hotplug, which ends",
+	  .per_vm = true,
+	  .storm = true,
+	  .rate = 50,
+	  .needs = { "kvm_ioctl:ioctl_enter", "kvm_ioctl:ioctl_return", "vmm_threads:threads" },
+	  .judge = route_churn,
+	  .remedies = { { "guest reboot", "a guest driver that does not mask for each interrupt",
+			  NULL },
+			{ "host reboot", "a newer kernel: routes are updated faster", NULL } },
+	  .verify = "fewer than 50 such ioctls a second (-l)" },
+	{ .id = "helper-starved",
+	  .family = "devices",
+	  .title = "A thread that serves the VM's devices waits for a CPU",
+	  .not_what = "a thread that hardly runs: it ran or waited a fifth of the time",
+	  .slices = IN(DELAYS),
+	  .per_vm = true,
+	  .cost = 0.10,
+	  .needs = { "vmm_threads:threads" },
+	  .judge = starved,
+	  .remedies = { { "live", "virsh iothreadpin {vm} IOTHREAD CPULIST", NULL },
+			{ "live", "virsh emulatorpin {vm} CPULIST", NULL },
+			{ "live", "taskset -p -c CPULIST TID", NULL } },
+	  .verify = "RUN_DELAY of --vmm_threads is below 10 % of the time" },
+	{ .id = "helper-saturated",
+	  .family = "devices",
+	  .title = "A thread that serves the VM's devices has no time left",
+	  .not_what = "a thread that waits for a CPU: this one runs",
+	  .slices = IN(HELPERS),
+	  .per_vm = true,
+	  .cost = 0.90,
+	  .critical = 0.98,
+	  .needs = { "vmm_threads:threads" },
+	  .judge = saturated,
+	  .remedies = { { "VM restart", "libvirt: <driver queues='N'/>, an iothread for each disk",
+			  NULL } },
+	  .verify = "CPU% of --vmm_threads is below 90" },
+	{},
+};
+
+const struct rule last_rules[] = {
+	{ .id = "vmm-slow",
+	  .family = "devices",
+	  .title = "vCPUs wait for the VMM",
+	  .not_what =
+		  "one device or MSR: rules for these come first; halts and signals are left out",
+	  .slices = IN(VMM),
+	  .cost = 0.05,
+	  .needs = { NEED_USER, "vcpu_load:kvm_fpu" },
+	  .judge = vmm_slow,
+	  .remedies = { { "VM restart", "disks: iothread, aio=io_uring, cache=none", NULL },
+			{ "VM restart", "network: vhost=on", NULL },
+			{ "live", "fewer QMP queries; --slower-than=1ms -e shows single stays",
+			  NULL } },
+	  .verify = "VMM% of -o is below 20, its p99 below 1 ms" },
+	{},
+};

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Idling and clocks. */
+#include <string.h>
+
+#include "families.h"
+#include "devices.h"
+
+static enum opinion halt_poll(const struct look *l, struct finding *f)
+{
+	double ok = look__sum(l, "HALT_POLLING", "poll_ok_ns", NULL),
+	       failed = look__sum(l, "HALT_POLLING", "poll_failed_ns", NULL);
+	bool free_cpu = finding__most(f, "steal", look__share(l, l->slices[SLICE_STEAL]),
+				      UNIT_SHARE, 0.05, NULL);
+
+	finding__claim(f, SLICE_POLL, l->slices[SLICE_POLL]);
+	if (ok + failed > 0)
+		finding__show(f, "of it before a wake-up", ok / (ok + failed), UNIT_SHARE);
+	if (!free_cpu)
+		return OPINION_NO;
+	/* It does what it is for. */
+	return ok > 0.9 * (ok + failed) ? OPINION_POSSIBLE : OPINION_CERTAIN;
+}
+
+static enum opinion slow_wakeup(const struct look *l, struct finding *f)
+{
+	double count = look__sum(l, "HALTS", "count", NULL),
+	       polled = look__sum(l, "HALTS", "polled", NULL),
+	       p50 = look__max(l, "HALTS", "p50_ns", NULL),
+	       wake = look__max(l, "HALTS", "wake_p50_ns", NULL);
+	bool is;
+
+	if (host_is_slow(l, NULL))
+		return finding__na(f, "exits take so long here that wake-ups tell nothing");
+	f->rate = count / l->seconds;
+	is = finding__most(f, "half of all halts are shorter than", p50, UNIT_NSEC, 200e3, NULL);
+	is &= finding__most(f, "found by polling", count > 0 ? polled / count : 0, UNIT_SHARE, 0.5,
+			    NULL);
+	is &= finding__most(f, "steal", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE, 0.01,
+			    NULL);
+	finding__show(f, "from wake-up to guest, median", wake, UNIT_NSEC);
+	if (wake > 0)
+		finding__claim(f, SLICE_KVM, look__sum(l, "HALTS", "wake_count", NULL) * wake);
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static enum opinion idle_hidden(const struct look *l, struct finding *f)
+{
+	const struct fact *state = look__vm_state(l);
+	const char *disabled = state ? fact__get_text(state, "disabled_exits") : NULL;
+	double busy = l->slices[SLICE_GUEST] + (l->guest_is_known ? 0 : l->slices[SLICE_KVM]);
+
+	if (!disabled)
+		return l->window == &l->facts->total ?
+			       finding__unknown(f,
+						"this kernel does not tell which exits are off") :
+			       OPINION_NO;
+	finding__word(f, "exits that are off", disabled);
+	return finding__least(f, "in the guest", look__share(l, busy), UNIT_SHARE, 0.95, NULL) &&
+			       strstr(disabled, "HLT") ?
+		       OPINION_CERTAIN :
+		       OPINION_NO;
+}
+
+static enum opinion clock_unstable(const struct look *l, struct finding *f)
+{
+	const struct fact *state = look__vm_state(l);
+	double master = state ? fact__get(state, "master_clock") : NAN;
+	const char *source = look__host_text(l, "clocksource");
+
+	if (isnan(master))
+		return l->window == &l->facts->total ?
+			       finding__unknown(f, "this kernel does not tell it") :
+			       OPINION_NO;
+	finding__word(f, "the host's clock", source ?: "-");
+	finding__word(f, "kvmclock", master > 0 ? "the same on all vCPUs" : "differs by vCPU");
+	return master > 0 ? OPINION_NO : OPINION_CERTAIN;
+}
+
+/* The RTC's ports, or the HPET's page, asked as often as an interrupt wants it. */
+static enum opinion emulated_tick(const struct look *l, struct finding *f)
+{
+	struct devices rtc = { .class = "io", .first = 0x70, .last = 0x71 },
+		       hpet = { .class = "fault|mmio", .first = 0xfed00000, .last = 0xfed003ff };
+	double exits, irqs = 0, pins;
+	const struct fact *pin = NULL;
+	bool is;
+
+	devices__count(&rtc, l);
+	devices__count(&hpet, l);
+	exits = look__sum(l, "KVM_EXIT", "count", NULL);
+	while ((pin = look__next(l, "IRQCHIP_PINS", pin))) {
+		double nr = fact__get(pin, "pin");
+
+		if (nr == 0 || nr == 2 || nr == 8)
+			irqs += fact__get(pin, "count");
+	}
+	pins = irqs / l->seconds;
+	f->rate = (rtc.count + hpet.count) / l->seconds;
+	is = finding__least(f, "of all exits", exits > 0 ? (rtc.count + hpet.count) / exits : 0,
+			    UNIT_SHARE, 0.30, NULL);
+	is &= finding__least(f, "interrupts of the timer per second", pins, UNIT_PER_S, 100, NULL);
+	finding__claim(f, SLICE_KVM, rtc.kvm_ns + hpet.kvm_ns);
+	finding__claim(f, SLICE_VMM, rtc.vmm_ns + hpet.vmm_ns);
+	finding__object(f, "%s", rtc.count > hpet.count ? "the RTC" : "the HPET");
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static enum opinion clock_reads(const struct look *l, struct finding *f)
+{
+	struct devices clocks[] = {
+		{ .class = "io",
+		  .first = 0x608,
+		  .last = 0x608,
+		  .name = "the ACPI timer, port 0x608" },
+		{ .class = "io",
+		  .first = 0xb008,
+		  .last = 0xb008,
+		  .name = "the ACPI timer, port 0xb008" },
+		{ .class = "fault|mmio",
+		  .first = 0xfed000f0,
+		  .last = 0xfed000f7,
+		  .name = "the HPET's counter" },
+		{ .class = "msr",
+		  .first = 0x40000020,
+		  .last = 0x40000020,
+		  .name = "Hyper-V's reference counter" },
+	};
+	const struct devices *most = &clocks[0];
+
+	for (size_t i = 0; i < sizeof(clocks) / sizeof(*clocks); i++) {
+		devices__count(&clocks[i], l);
+		if (clocks[i].count > most->count)
+			most = &clocks[i];
+	}
+	f->rate = most->count / l->seconds;
+	finding__object(f, "%s", most->name);
+	finding__claim(f, SLICE_KVM, most->kvm_ns);
+	finding__claim(f, SLICE_VMM, most->vmm_ns);
+	return finding__most(f, "written to", most->count > 0 ? most->writes / most->count : 0,
+			     UNIT_SHARE, 0.05, NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+/* Local APIC timers that fire all the time while the vCPU has nothing to do. */
+static enum opinion tick_while_idle(const struct look *l, struct finding *f)
+{
+	double exits = look__sum(l, "KVM_EXIT", "count", NULL),
+	       of_it = look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "halt" })) +
+		       look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "msr" })) +
+		       look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "timer" })) +
+		       look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "interrupt" }));
+	bool is;
+
+	f->rate = look__sum(l, "KVM_TIMER", "fired", NULL) / l->seconds;
+	is = finding__least(f, "halted", look__share(l, l->slices[SLICE_HALT]), UNIT_SHARE, 0.80,
+			    NULL);
+	is &= finding__least(f, "exits that are halts, timers, MSRs", exits > 0 ? of_it / exits : 0,
+			     UNIT_SHARE, 0.80, NULL);
+	finding__claim(f, SLICE_KVM, l->slices[SLICE_KVM]);
+	finding__claim(f, SLICE_POLL, l->slices[SLICE_POLL]);
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+const struct rule idle_rules[] = {
+	{ .id = "emulated-tick",
+	  .family = "idle",
+	  .title = "The guest ticks by an emulated clock chip",
+	  .not_what = "a guest that reads the time: an interrupt comes with the accesses",
+	  .slices = IN(KVM) | IN(VMM),
+	  .per_vm = true,
+	  .storm = true,
+	  .rate = 200,
+	  .cost = 0.02,
+	  .needs = { NEED_EXITS, NEED_USER, "vm_exit:kvm_pio", "kvm_irqchip:kvm_fpu" },
+	  .judge = emulated_tick,
+	  .remedies = { { "VM restart",
+			  "Windows: -cpu "
+			  "...,hv-time,hv-relaxed,hv-vapic,hv-vpindex,hv-synic,hv-stimer",
+			  NULL },
+			{ "VM restart",
+			  "libvirt: <hyperv><vpindex state='on'/><synic state='on'/><stimer "
+			  "state='on'/></hyperv>",
+			  NULL },
+			{ "VM restart", "only after that: <timer name='hpet' present='no'/>",
+			  "without stimer Windows then uses the RTC, which is slower" },
+			{ "guest reboot", "Linux: clocksource=tsc, or kvm-clock", NULL } },
+	  .verify = "-e --detail has fewer than 200 such exits a second" },
+	{ .id = "clock-reads-exit",
+	  .family = "idle",
+	  .title = "The guest leaves each time that it reads the clock",
+	  .not_what = "a tick: nearly all accesses read, and no interrupt comes with them",
+	  .slices = IN(KVM) | IN(VMM),
+	  .per_vm = true,
+	  .rate = 1000,
+	  .cost = 0.02,
+	  .needs = { NEED_EXITS, NEED_USER, "vm_exit:kvm_pio", "vm_exit:kvm_msr" },
+	  .judge = clock_reads,
+	  .remedies = { { "VM restart", "-cpu host,+invtsc; Windows: hv-time, too",
+			  "+invtsc prevents migration to hosts of another TSC frequency" },
+			{ "live",
+			  "in the guest: echo tsc > "
+			  "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+			  "only where the TSC is stable" } },
+	  .verify = "-e --detail has fewer than 1000 such exits a second" },
+	{ .id = "tick-while-idle",
+	  .family = "idle",
+	  .title = "A timer wakes vCPUs that have nothing to do, all the time",
+	  .not_what = "a tick of 250 Hz: it fires more often; an application: nothing else is done",
+	  .slices = IN(KVM) | IN(POLL),
+	  .storm = true,
+	  .rate = 600,
+	  .cost = 0.05,
+	  .needs = { NEED_EXITS, "kvm_timer:apic_timer_expired", "vcpu_load:kvm_vcpu_wakeup" },
+	  .judge = tick_while_idle,
+	  .remedies = { { "guest reboot", "Linux: nohz=on, CONFIG_HZ=250 or less", NULL },
+			{ "live", "Windows: powercfg /energy names who asked for 1 ms", NULL } },
+	  .verify = "FIRED of -T is below 600 a second while the vCPU halts" },
+	{ .id = "halt-poll-burns",
+	  .family = "idle",
+	  .title = "KVM polls for wake-ups that come too late",
+	  .not_what = "polling that pays: most of its time ends without a wake-up",
+	  .slices = IN(POLL),
+	  .cost = 0.10,
+	  .cost_by = "s390's halt_poll_max_steal",
+	  .needs = { "vcpu_load:kvm_vcpu_wakeup", NEED_STEAL, "halt_poll_ns:kvm_vcpu_wakeup" },
+	  .judge = halt_poll,
+	  .remedies = { { "live", "echo 50000 > /sys/module/kvm/parameters/halt_poll_ns",
+			  "all VMs of the host; wake-ups take longer" },
+			{ "VM restart", "the VMM: KVM_CAP_HALT_POLL for this VM alone", NULL } },
+	  .verify = "POLL% of -o is below 10" },
+	{ .id = "slow-wakeup",
+	  .family = "idle",
+	  .title = "Waking up takes a large part of many short halts",
+	  .not_what = "steal: the thread did not wait for a CPU",
+	  .slices = IN(KVM),
+	  .rate = 2000,
+	  .cost = 0.05,
+	  .synthetic = true,
+	  .needs = { "vcpu_wakeup:kvm_vcpu_wakeup", "vcpu_wakeup:kvm_entry", NEED_STEAL,
+		     NEED_EXITS },
+	  .judge = slow_wakeup,
+	  .remedies = { { "live", "echo 200000 > /sys/module/kvm/parameters/halt_poll_ns",
+			  "host CPUs are busy while guests halt" },
+			{ "live", "tuned-adm profile latency-performance", "more power" } },
+	  .verify = "WAKE_P50 of -w is shorter" },
+	{ .id = "idle-is-hidden",
+	  .family = "idle",
+	  .title = "HLT does not leave the guest: a host CPU is busy, idle or not",
+	  .not_what = "real work can't be told from it: that is why this is a note",
+	  .note = true,
+	  .needs = { "vm_state:kvm_state", "vcpu_load:kvm_fpu" },
+	  .judge = idle_hidden,
+	  .remedies = { { "VM restart",
+			  "drop -overcommit cpu-pm=on, unless CPUs are the VM's alone",
+			  "wake-ups take longer" } },
+	  .verify = "NO_EXITS of --vm_state does not have HLT" },
+	{ .id = "kvmclock-unstable",
+	  .family = "idle",
+	  .title = "Guests cannot read kvmclock without a system call",
+	  .not_what = "nothing looks like it: KVM says so itself",
+	  .note = true,
+	  .per_vm = true,
+	  .needs = { "vm_state:kvm_state", "host" },
+	  .judge = clock_unstable,
+	  .remedies = { { "live", "dmesg | grep -i tsc: why the host's TSC is not trusted", NULL },
+			{ "live",
+			  "echo tsc > "
+			  "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+			  "a TSC that is not stable makes time wrong" } },
+	  .verify = "MASTERCLOCK of --vm_state says yes" },
+	{},
+};

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory: faults, dirty logging, page sizes. */
+#include <string.h>
+
+#include "families.h"
+
+enum { PAGE_4K = 4096, PAGE_2M = 2 << 20, PAGE_1G = 1 << 30 };
+
+static double fault_ns(const struct look *l)
+{
+	double ns = look__sum(l, "PAGE_FAULTS", "total_ns", NULL);
+
+	return isnan(ns) ? 0 : ns;
+}
+
+static double major_faults(const struct look *l)
+{
+	return look__sum(l, "VMM_THREADS", "major_faults", WHERE({ "role", "vcpu" }));
+}
+
+static enum opinion from_disk(const struct look *l, struct finding *f)
+{
+	double blocked = l->slices[SLICE_BLOCK], in_kvm = fault_ns(l) - blocked;
+
+	f->rate = major_faults(l) / l->seconds;
+	finding__show(f, "asleep in faults", look__share(l, blocked), UNIT_SHARE);
+	finding__show(f, "longest of 99 of 100 faults", look__max(l, "PAGE_FAULTS", "p99_ns", NULL),
+		      UNIT_NSEC);
+	finding__claim(f, SLICE_BLOCK, blocked);
+	/* With zram or zswap a page comes back without sleep. */
+	finding__claim(f, SLICE_KVM, in_kvm < l->slices[SLICE_KVM] ? in_kvm : l->slices[SLICE_KVM]);
+	return OPINION_LIKELY;
+}
+
+static enum opinion userfault(const struct look *l, struct finding *f)
+{
+	double blocked = l->slices[SLICE_BLOCK], faults = fault_ns(l);
+	bool is = finding__most(f, "page faults from a disk per second",
+				major_faults(l) / l->seconds, UNIT_PER_S, 1, NULL);
+
+	is &= finding__least(f, "in page faults, of the sleep",
+			     blocked > 0 ? (faults > blocked ? 1 : faults / blocked) : 0,
+			     UNIT_SHARE, 0.50, NULL);
+	finding__claim(f, SLICE_BLOCK, faults < blocked ? faults : blocked);
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static double readers_of_log(const struct look *l)
+{
+	const struct fact *row = NULL;
+	double count = 0;
+
+	while ((row = look__next(l, "KVM_IOCTL", row))) {
+		const char *name = fact__get_text(row, "name");
+
+		if (name && strstr(name, "DIRTY"))
+			count += fact__get(row, "count");
+	}
+	return count;
+}
+
+static enum opinion log_left_on(const struct look *l, struct finding *f)
+{
+	double slots = look__max(l, "VM_STATE", "logged_slots", NULL);
+
+	/* A screen has one, in memory of its own. */
+	if (!finding__least(f, "memory slots that are logged", slots, UNIT_NUMBER, 2, NULL))
+		return OPINION_NO;
+	return finding__most(f, "readers of the log", readers_of_log(l), UNIT_NUMBER, 1, NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static enum opinion diverges(const struct look *l, struct finding *f)
+{
+	double converges = look__max(l, "MIGRATION", "converges", NULL);
+
+	finding__show(f, "rounds", look__max(l, "MIGRATION", "rounds", NULL), UNIT_NUMBER);
+	return converges == 0 && finding__least(f, "rounds of it",
+						look__max(l, "MIGRATION", "rounds", NULL),
+						UNIT_NUMBER, 3, NULL) ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static enum opinion memslots(const struct look *l, struct finding *f)
+{
+	static const char *const name[] = { "KVM_SET_USER_MEMORY_REGION",
+					    "KVM_SET_USER_MEMORY_REGION2" };
+	double count = 0, ns = 0, faults = fault_ns(l);
+
+	for (int i = 0; i < 2; i++) {
+		count += look__sum(l, "KVM_IOCTL", "count", WHERE({ "name", name[i] }));
+		ns += look__sum(l, "KVM_IOCTL", "total_ns", WHERE({ "name", name[i] }));
+	}
+	f->rate = count / l->seconds;
+	finding__show(f, "each takes", count > 0 ? ns / count : 0, UNIT_NSEC);
+	finding__claim(f, SLICE_KVM, faults < l->slices[SLICE_KVM] ? faults : l->slices[SLICE_KVM]);
+	finding__claim(f, SLICE_VMM, ns < l->slices[SLICE_VMM] ? ns : l->slices[SLICE_VMM]);
+	return OPINION_LIKELY;
+}
+
+static double gauge(const struct look *l, const char *name)
+{
+	double value = look__max(l, "VM_STATE", name, NULL);
+
+	return isnan(value) ? 0 : value;
+}
+
+static enum opinion small_pages(const struct look *l, struct finding *f)
+{
+	double small = gauge(l, "pages_4k") * PAGE_4K,
+	       large = gauge(l, "pages_2m") * PAGE_2M + gauge(l, "pages_1g") * PAGE_1G;
+	const char *thp = look__host_text(l, "thp.enabled");
+	bool is;
+
+	if (isnan(look__max(l, "VM_STATE", "pages_4k", NULL)))
+		return l->window == &l->facts->total ?
+			       finding__unknown(f, "this kernel does not count pages by size") :
+			       OPINION_NO;
+	if (gauge(l, "logged_slots") > 1)
+		return finding__na(f, "the dirty log splits pages");
+	is = finding__least(f, "bytes in small pages", small, UNIT_NUMBER, PAGE_1G, NULL);
+	is &= finding__least(f, "of all that is mapped",
+			     small + large > 0 ? small / (small + large) : 0, UNIT_SHARE, 0.50,
+			     NULL);
+	finding__word(f, "transparent huge pages", thp ?: "-");
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static enum opinion nx_splits(const struct look *l, struct finding *f)
+{
+	double first = look__first(l, "VM_STATE", "nx_lpage_splits"),
+	       last = look__last(l, "VM_STATE", "nx_lpage_splits"), large = gauge(l, "pages_2m"),
+	       whole = (l->facts->total.now_ns - l->facts->total.since_ns) / 1e9;
+	const char *bug = look__host_text(l, "vulnerability.itlb_multihit");
+	bool grows, many;
+
+	if (isnan(last))
+		return OPINION_NO;
+	grows = finding__least(f, "splits more per second", (last - first) / whole, UNIT_PER_S, 100,
+			       NULL);
+	many = finding__least(f, "of all large pages", last + large > 0 ? last / (last + large) : 0,
+			      UNIT_SHARE, 0.25, NULL);
+	finding__word(f, "the processor's bug", bug ?: "-");
+	return last > 0 && (grows || many) && bug && !strncmp(bug, "Not affected", 12) ?
+		       OPINION_CERTAIN :
+		       OPINION_NO;
+}
+
+static enum opinion no_tdp(const struct look *l, struct finding *f)
+{
+	const char *ept = look__host_text(l, "kvm_intel.ept"),
+		   *npt = look__host_text(l, "kvm_amd.npt");
+	double off_as_number = look__host_number(l, "kvm_amd.npt");
+
+	if (!(ept && *ept == 'N') && !(npt && *npt == 'N') && off_as_number != 0)
+		return OPINION_NO;
+	finding__word(f, "second page tables in hardware", "off");
+	finding__claim(f, SLICE_KVM,
+		       look__kvm_ns(l, "exception") + look__kvm_ns(l, "cr") +
+			       look__kvm_ns(l, "tlb"));
+	return OPINION_CERTAIN;
+}
+
+const struct rule memory_rules[] = {
+	{ .id = "memory-from-disk",
+	  .family = "memory",
+	  .title = "The guest's memory has to come from a disk, or from compressed swap",
+	  .not_what = "memory that is touched first: these faults read from a device",
+	  .slices = IN(KVM) | IN(BLOCK),
+	  .rate = 10,
+	  .cost = 0.05,
+	  .needs = { NEED_STEAL, "vmm_threads:threads", "kvmmmu_page_fault:kvm_page_fault",
+		     "vm_exit:kvm_exit" },
+	  .judge = from_disk,
+	  .remedies = { { "live", "echo max > /sys/fs/cgroup{cgroup}/memory.max",
+			  "less memory for others" },
+			{ "VM restart", "libvirt: <memoryBacking><locked/></memoryBacking>",
+			  "its memory is taken at once" },
+			{ "live", "fewer VMs on this host: virsh migrate --live {vm} ...",
+			  "a migration" } },
+	  .verify = "MAJFLT of --vmm_threads is below 10 a second" },
+	{ .id = "userfault-wait",
+	  .family = "memory",
+	  .title = "The guest waits for pages that a process has to bring",
+	  .not_what = "swap: no fault reads from a disk",
+	  .slices = IN(BLOCK),
+	  .cost = 0.05,
+	  .needs = { NEED_STEAL, "vmm_threads:threads", "kvmmmu_page_fault:kvm_page_fault",
+		     "kvmmmu_page_fault:kvm_entry" },
+	  .judge = userfault,
+	  .remedies = { { "live", "post-copy or a lazy restore ends by itself: wait for it", NULL },
+			{ "live", "virsh migrate ... --parallel: more bandwidth", NULL } },
+	  .verify = "BLOCK% of -o is below 5" },
+	{ .id = "memslot-churn",
+	  .family = "memory",
+	  .title = "Memory slots change again and again; each time all of the guest's pages are "
+		   "lost",
+	  .not_what = "a boot, or a hotplug, which end",
+	  .slices = IN(KVM) | IN(VMM),
+	  .per_vm = true,
+	  .storm = true,
+	  .rate = 5,
+	  .cost = 0.05,
+	  .needs = { "kvm_ioctl:ioctl_enter", "kvm_ioctl:ioctl_return", "vcpu_load:kvm_fpu" },
+	  .judge = memslots,
+	  .remedies = { { "guest reboot", "what toggles ROMs or BARs: firmware options, drivers",
+			  NULL } },
+	  .verify = "fewer than 5 KVM_SET_USER_MEMORY_REGION a second (-l)" },
+	{ .id = "no-tdp",
+	  .family = "memory",
+	  .title = "KVM shadows the guest's page tables, because the hardware's are switched off",
+	  .not_what = "a guest's own faults: the module's parameter says so",
+	  .slices = IN(KVM),
+	  .cost = 0.05,
+	  .needs = { "host", NEED_EXITS },
+	  .judge = no_tdp,
+	  .remedies = { { "module reload", "modprobe -r kvm_amd && modprobe kvm_amd npt=1",
+			  "no VM may run" },
+			{ "module reload", "modprobe -r kvm_intel && modprobe kvm_intel ept=1",
+			  "no VM may run" } },
+	  .verify = "kvm_amd.npt or kvm_intel.ept of --host is Y" },
+	{ .id = "dirty-log-left-on",
+	  .family = "memory",
+	  .title = "The guest's writes are logged, and nobody reads the log",
+	  .not_what = "a migration: it reads the log; a screen: it has one slot",
+	  .note = true,
+	  .per_vm = true,
+	  .storm = true,
+	  .needs = { "vm_state:kvm_state", "kvm_ioctl:ioctl_enter" },
+	  .judge = log_left_on,
+	  .remedies = { { "live", "virsh domjobabort {vm}", "ends a migration" },
+			{ "live", "virsh qemu-monitor-command {vm} --hmp 'cancel_vcpu_dirty_limit'",
+			  NULL },
+			{ "VM restart", "virsh reboot {vm}", NULL } },
+	  .verify = "LOGGED of --vm_state is 0" },
+	{ .id = "migration-diverges",
+	  .family = "memory",
+	  .title = "The guest writes faster than the migration sends",
+	  .not_what = "a first round, which is always long",
+	  .note = true,
+	  .per_vm = true,
+	  .needs = { "mark_page_dirty" },
+	  .judge = diverges,
+	  .remedies = { { "live", "virsh migrate-setspeed {vm} MIB", "more network traffic" },
+			{ "live", "virsh migrate ... --auto-converge", "the guest gets slower" },
+			{ "live", "virsh migrate-postcopy {vm}", "a lost network ends the VM" } },
+	  .verify = "CONVERGES of -d says yes" },
+	{ .id = "small-pages",
+	  .family = "memory",
+	  .title = "Most of the guest's memory is mapped by small pages",
+	  .not_what = "dirty logging, which splits pages: it is off",
+	  .note = true,
+	  .per_vm = true,
+	  .storm = true,
+	  .needs = { "vm_state:kvm_state", "host" },
+	  .judge = small_pages,
+	  .remedies = { { "live", "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+			  "khugepaged takes time" },
+			{ "VM restart", "libvirt: <memoryBacking><hugepages/></memoryBacking>",
+			  "memory is reserved" } },
+	  .verify = "4K of --vm_state falls" },
+	{ .id = "nx-huge-page-splits",
+	  .family = "memory",
+	  .title = "Large pages are split against a bug that this processor does not have",
+	  .not_what = "a processor that has iTLB multihit: the kernel says that it is not affected",
+	  .note = true,
+	  .per_vm = true,
+	  .needs = { "vm_state:kvm_state", "host" },
+	  .judge = nx_splits,
+	  .remedies = { { "live", "echo off > /sys/module/kvm/parameters/nx_huge_pages",
+			  "only where the processor is not affected" } },
+	  .verify = "NX_SPLITS of --vm_state falls" },
+	{},
+};
