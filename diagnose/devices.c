@@ -40,6 +40,17 @@ static const struct {
 	{ 0xa0000, 0xbffff, "VGA memory" },
 };
 
+/* One of "fault|mmio". */
+static bool is_one_of(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = list; p; p = strchr(p, '|'), p = p ? p + 1 : NULL)
+		if (!strncmp(p, word, len) && (!p[len] || p[len] == '|'))
+			return true;
+	return false;
+}
+
 #define FIND(_list, _number)                                                                   \
 	({                                                                                     \
 		const char *_name = NULL;                                                      \
@@ -58,12 +69,10 @@ void devices__add(struct devices *d, const struct look *l, const struct fact *ro
 		   *kind = fact__get_text(row, "detail_kind");
 	double number = fact__get(row, "number"), count = fact__get(row, "count"),
 	       to_vmm = fact__get(row, "to_vmm"), kvm_ns, vmm_ns;
-	const char *found;
 
 	if (!class || !kind || !strcmp(kind, "others") || !strcmp(kind, "none"))
 		return;
-	found = strstr(d->class, class);
-	if (!found || number < d->first || number > d->last)
+	if (!is_one_of(d->class, class) || number < d->first || number > d->last)
 		return;
 	to_vmm = isnan(to_vmm) ? 0 : to_vmm;
 	look__split(l, class, fact__get(row, "total_ns"), to_vmm, &kvm_ns, &vmm_ns);
@@ -95,7 +104,8 @@ struct devices devices__worst(const struct look *l, const char *class, double *a
 		double number = fact__get(row, "number"), first, last;
 		struct devices d = { .class = class };
 
-		if (!of || !strstr(class, of) || !(fact__get(row, "to_vmm") > 0) || isnan(number))
+		if (!of || !is_one_of(class, of) || !(fact__get(row, "to_vmm") > 0) ||
+		    isnan(number))
 			continue;
 		*all_to_vmm += fact__get(row, "to_vmm");
 		first = ports ? (double)((uint64_t)number & ~7ULL) :
@@ -129,7 +139,7 @@ bool host_is_slow(const struct look *l, double *p50_ns)
 			const char *class = fact__get_text(row, "class");
 			double p50 = fact__get(row, "p50_ns");
 
-			if (!class || !strstr("cpuid msr interrupt", class) ||
+			if (!class || !is_one_of("cpuid|msr|interrupt", class) ||
 			    fact__get(row, "count") < LEAST_EVENTS)
 				continue;
 			if (!(p50 >= cheapest))

@@ -7,7 +7,7 @@
 
 #include "diagnose.h"
 
-enum { LEAST_WINDOWS = 3, LEAST_EVENTS = 200 };
+enum { LEAST_WINDOWS = 3, FEW_LOST = 2 };
 
 static const double LEAST_SECONDS = 4.9, LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01,
 		    LEAST_OF_WINDOWS = 0.6, STOPPED = 0.99;
@@ -225,7 +225,7 @@ static double share_of(const struct look *l, double ns)
 }
 
 /* The rule's opinion, if both of its keys turn. */
-static enum opinion judge(const struct look *l, struct finding *f, bool all)
+static enum opinion judge(const struct look *l, struct finding *f)
 {
 	const struct rule *rule = l->rule;
 	enum opinion opinion;
@@ -241,11 +241,6 @@ static enum opinion judge(const struct look *l, struct finding *f, bool all)
 	if (rule->cost > 0)
 		turns &= finding__least(f, "its cost", share_of(l, claimed(f)), UNIT_SHARE,
 					rule->cost, rule->cost_by);
-	if (turns && all && rule->rate > 0 && f->rate * l->seconds < LEAST_EVENTS) {
-		snprintf(f->why, sizeof(f->why), "%.0f events are too few to tell",
-			 f->rate * l->seconds);
-		return OPINION_TOO_LITTLE;
-	}
 	return turns ? opinion : OPINION_NO;
 }
 
@@ -268,7 +263,7 @@ static void look_at_windows(struct verdict *v, const struct facts *f, size_t vm,
 		if (facts__is_rest(f, &f->windows[i]))
 			continue;
 		l = look__at(f, &f->windows[i], vm, vcpu, rule);
-		opinion = judge(&l, &finding, false);
+		opinion = judge(&l, &finding);
 		v->windows_of++;
 		v->windows_true += opinion == OPINION_POSSIBLE || opinion == OPINION_LIKELY ||
 				   opinion == OPINION_CERTAIN;
@@ -383,7 +378,7 @@ static bool lost_too_much(const struct facts *f, const struct rule *rule)
 		events += look__sum(&l, "KVM_EXIT", "count", NULL) +
 			  look__sum(&l, "KVM_USERSPACE_EXIT", "count", NULL);
 	}
-	return hooks && f->lost > MOST_LOST * events && f->lost > LEAST_EVENTS * MOST_LOST;
+	return hooks && f->lost > MOST_LOST * events && f->lost > FEW_LOST;
 }
 
 static struct verdict examine(const struct facts *f, size_t vm, uint32_t vcpu,
@@ -400,15 +395,12 @@ static struct verdict examine(const struct facts *f, size_t vm, uint32_t vcpu,
 		gate = rule->cost;
 	if (rule->slices && share_of(&l, slices) < gate)
 		return v;
-	v.opinion = judge(&l, &v.finding, true);
+	v.opinion = judge(&l, &v.finding);
 	v.why = v.finding.why;
 	if (v.opinion == OPINION_NO)
 		return v;
-	if (v.opinion == OPINION_NOT_APPLICABLE || v.opinion == OPINION_UNKNOWN ||
-	    v.opinion == OPINION_TOO_LITTLE) {
-		v.state = v.opinion == OPINION_UNKNOWN	  ? STATE_UNKNOWN :
-			  v.opinion == OPINION_TOO_LITTLE ? STATE_TOO_LITTLE :
-							    STATE_NOT_APPLICABLE;
+	if (v.opinion == OPINION_NOT_APPLICABLE || v.opinion == OPINION_UNKNOWN) {
+		v.state = v.opinion == OPINION_UNKNOWN ? STATE_UNKNOWN : STATE_NOT_APPLICABLE;
 		return v;
 	}
 	/* A VM dies once. */

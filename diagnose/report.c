@@ -602,11 +602,11 @@ static const struct account *worst_of(const struct diagnosis *d, size_t i)
 
 static void put_accounts(struct buf *to, const struct diagnosis *d)
 {
-	enum { MOST_ROWS = 50, NAME = 13 };
+	enum { MOST_ROWS = 50, NAME = 10 };
 	size_t shown = 0;
 
 	buf__puts(to, "WHERE THE TIME WENT (of each VM the vCPU that lost most)\n"
-		      "VM                PID VCPU GUEST%   KVM%   VMM%  POLL%  HALT% STEAL% BLOCK% "
+		      "VM             PID VCPU GUEST%   KVM%   VMM%  POLL%  HALT% STEAL% BLOCK% "
 		      " EXPL%\n");
 	for (size_t i = 0; i < d->nr_accounts; i++) {
 		static const enum slice order[] = { SLICE_GUEST, SLICE_KVM,  SLICE_VMM,
@@ -631,11 +631,13 @@ static void put_accounts(struct buf *to, const struct diagnosis *d)
 			else
 				buf__printf(to, " %6.1f", 100 * a->slices[order[s]] / a->wall_ns);
 		}
-		if (account__lost(a) > 0.05 * a->wall_ns)
-			buf__printf(to, " %6.0f", 100 * account__explained(a) / account__lost(a));
+		if (a->stopped)
+			buf__puts(to, " stopped");
+		else if (account__lost(a) > 0.05 * a->wall_ns)
+			buf__printf(to, " %7.0f", 100 * account__explained(a) / account__lost(a));
 		else
-			buf__puts(to, "      -");
-		buf__puts(to, a->stopped ? " stopped\n" : "\n");
+			buf__puts(to, "       -");
+		buf__putc(to, '\n');
 	}
 	if (shown > MOST_ROWS)
 		buf__printf(to, "... and %zu more VMs\n", shown - MOST_ROWS);

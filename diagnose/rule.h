@@ -41,7 +41,6 @@ enum opinion {
 	OPINION_CERTAIN,  /* by a setting, and what it costs */
 	OPINION_NOT_APPLICABLE,
 	OPINION_UNKNOWN, /* this host lets us see too little: why says what */
-	OPINION_TOO_LITTLE,
 };
 
 enum unit { UNIT_SHARE, UNIT_PER_S, UNIT_NSEC, UNIT_NUMBER, UNIT_WORD };

@@ -1,0 +1,749 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All rules against all fixtures of tests/diagnose/fixtures.facts: a sickness is found, and it
+ * alone; just below each of its thresholds it is not; healthy VMs have nothing; what can't be seen
+ * is unknown. Run from the project's root. VERBOSE=1 prints the matrix.
+ *
+ * A line is "host NAME=VALUE", "slices NAME=VALUE...", or "vm TABLE ..." and "vcpu TABLE ..." of
+ * the VM or its vCPU. "N/s" grows by that each second, "N%" is that share of time in nanoseconds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "../../core/attach.h"
+#include "../../core/clock.h"
+#include "../../diagnose/report.h"
+#include "../../monitors/monitors.h"
+
+#define FIXTURES "tests/diagnose/fixtures.facts"
+
+enum { MAX_FIXTURES = 128, MAX_LINES = 32, WINDOWS = 5, WINDOW_S = 2, START_S = 100000 };
+
+struct fixture {
+	char name[64]; /* a rule's, or "healthy:..." */
+	char *lines[MAX_LINES];
+	size_t nr_lines;
+	size_t nr_marks;
+};
+
+/* How marked numbers are changed. */
+struct scale {
+	double above, below; /* of those marked ~ and ! */
+	size_t only;	     /* the mark that differs: the first is 1; 0: none */
+	double factor;	     /* of that one */
+	size_t at;	     /* which one is being read */
+};
+
+/* Well on the sick side, and on the healthy one. */
+static const struct scale sick = { 1.1, 0.7 }, healthy = { 0.98, 1.02 };
+
+static struct fixture fixtures[MAX_FIXTURES];
+static size_t nr_fixtures;
+
+static int setup(void **state)
+{
+	FILE *file = fopen(FIXTURES, "re");
+	struct fixture *f = NULL;
+	char line[1024];
+
+	(void)state;
+	if (!file)
+		fail_msg("%s can't be read: run this from the project's root", FIXTURES);
+	while (fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!*line || *line == '#')
+			continue;
+		if (*line == '[') {
+			assert_true(nr_fixtures < MAX_FIXTURES);
+			f = &fixtures[nr_fixtures++];
+			assert_int_equal(sscanf(line, "[%63[^]]]", f->name), 1);
+			continue;
+		}
+		assert_non_null(f);
+		assert_true(f->nr_lines < MAX_LINES);
+		f->lines[f->nr_lines++] = strdup(line);
+		for (const char *p = line; *p; p++)
+			f->nr_marks += *p == '=' && (p[1] == '~' || p[1] == '!');
+	}
+	fclose(file);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++)
+		for (size_t j = 0; j < fixtures[i].nr_lines; j++)
+			free(fixtures[i].lines[j]);
+	return 0;
+}
+
+/* A number as it is in a window of so many seconds; NAN: a text. */
+static double read_number(const char *text, struct scale *scale, double seconds)
+{
+	double factor = 1, number;
+	char *end;
+
+	if (*text == '~' || *text == '!') {
+		factor = *text == '~' ? scale->above : scale->below;
+		if (++scale->at == scale->only)
+			factor = scale->factor;
+		text++;
+	}
+	number = strtod(text, &end) * factor;
+	if (end == text)
+		return NAN;
+	if (!strcmp(end, "/s"))
+		return number * seconds;
+	if (!strcmp(end, "%"))
+		return number / 100 * seconds * 1e9;
+	return *end ? NAN : number;
+}
+
+/* The next "name=value" of a line; a value may be in quotes. False: no more. */
+static bool next_pair(const char **p, char name[64], char value[128])
+{
+	int used = 0;
+
+	if (sscanf(*p, " %63[^= ]=%n", name, &used) != 1 || !used)
+		return false;
+	*p += used;
+	if (**p == '"') {
+		assert_int_equal(sscanf(*p, "\"%127[^\"]\"%n", value, &used), 1);
+	} else {
+		assert_int_equal(sscanf(*p, "%127[^ ]%n", value, &used), 1);
+	}
+	*p += used;
+	return true;
+}
+
+static void add_cell(struct facts *f, struct fact *fact, const char *name, const char *value,
+		     struct scale *scale, double seconds)
+{
+	double number = read_number(value, scale, seconds);
+
+	/* An id of a VM is one, whatever it looks like. */
+	if (isnan(number) || !strcmp(name, "vm_id"))
+		fact__text(f, fact, name, value);
+	else
+		fact__number(f, fact, name, number);
+}
+
+static const char vm_name[] = "web";
+static char vm_id[64];
+
+static struct fact *add_row(struct facts *f, const char *table, bool of_vcpu)
+{
+	struct fact *fact = facts__add(f, table, vm_name, vm_id, 4711, UINT32_MAX,
+				       of_vcpu ? 0 : UINT32_MAX);
+
+	assert_non_null(fact);
+	return fact;
+}
+
+/* What is not said is in the guest. */
+static void add_slices(struct facts *f, const char *p, struct scale *scale, double seconds)
+{
+	static const char *const columns[][2] = {
+		{ "guest", "guest_ns" }, { "kvm", "kvm_ns" },	  { "vmm", "vmm_ns" },
+		{ "poll", "poll_ns" },	 { "halt", "halted_ns" }, { "steal", "steal_ns" },
+		{ "block", "blocked_ns" }, { "thieves_ns", "thieves_ns" },
+	};
+	struct fact *fact = add_row(f, "VCPU_LOAD", true);
+	bool has_guest = false;
+	double rest = seconds * 1e9;
+	char name[64], value[128];
+
+	fact__number(f, fact, "wall_ns", rest);
+	while (next_pair(&p, name, value)) {
+		double ns = read_number(value, scale, seconds);
+		size_t i = 0;
+
+		while (strcmp(columns[i][0], name))
+			assert_true(++i < sizeof(columns) / sizeof(*columns));
+		fact__number(f, fact, columns[i][1], ns);
+		has_guest |= !i;
+		if (strcmp(name, "thieves_ns"))
+			rest -= ns;
+	}
+	if (!has_guest)
+		fact__number(f, fact, "guest_ns", rest > 0 ? rest : 0);
+}
+
+static void add_line(struct facts *f, const char *line, struct scale *scale, double seconds)
+{
+	char what[16], table[64], name[64], value[128];
+	struct fact *fact;
+	int used = 0;
+
+	assert_int_equal(sscanf(line, "%15s %n", what, &used), 1);
+	line += used;
+	if (!strcmp(what, "slices")) {
+		add_slices(f, line, scale, seconds);
+	} else if (!strcmp(what, "host")) {
+		assert_true(next_pair(&line, name, value));
+		fact = facts__add(f, "HOST", NULL, NULL, UINT32_MAX, UINT32_MAX, UINT32_MAX);
+		fact__text(f, fact, "name", name);
+		fact__text(f, fact, "value", value);
+		add_cell(f, fact, "number", value, scale, seconds);
+	} else {
+		assert_true(!strcmp(what, "vm") || !strcmp(what, "vcpu"));
+		assert_int_equal(sscanf(line, "%63s %n", table, &used), 1);
+		line += used;
+		fact = add_row(f, table, !strcmp(what, "vcpu"));
+		while (next_pair(&line, name, value))
+			add_cell(f, fact, name, value, scale, seconds);
+	}
+}
+
+static void add_window(struct facts *f, const struct fixture *fixture, struct scale scale,
+		       double seconds)
+{
+	bool has_state = false;
+
+	for (size_t i = 0; i < fixture->nr_lines; i++) {
+		has_state |= strstr(fixture->lines[i], " VM_STATE ") != NULL;
+		add_line(f, fixture->lines[i], &scale, seconds);
+	}
+	if (!has_state)
+		add_line(f, "vm VM_STATE master_clock=1 disabled_exits=none irqchip=kernel "
+			    "logged_slots=0 pages_4k=0 pages_2m=500 nx_lpage_splits=0",
+			 &scale, seconds);
+	add_line(f, "vm VM_CGROUP name=cpu.stat.nr_periods cgroup=/machine.slice/web count=10/s",
+		 &scale, seconds);
+}
+
+struct made {
+	struct scale windows[WINDOWS], total;
+	double age_s;
+	const char *missing; /* a need, "vm_exit:kvm_exit" or "host" */
+	double lost;
+};
+
+static struct made made_of(struct scale scale)
+{
+	struct made made = { .total = scale, .age_s = 600 };
+
+	for (int i = 0; i < WINDOWS; i++)
+		made.windows[i] = scale;
+	return made;
+}
+
+static void make_facts(struct facts *f, const struct fixture *fixture, const struct made *made)
+{
+	uint64_t start = (uint64_t)START_S * NSEC_PER_SEC, length = (uint64_t)WINDOW_S * NSEC_PER_SEC;
+	char monitor[64];
+
+	facts__init(f);
+	snprintf(vm_id, sizeof(vm_id), "4711.%.0f.1", (START_S - made->age_s) * 100);
+	for (size_t i = 0; i < nr_monitors; i++)
+		if (!made->missing || strcmp(made->missing, monitors[i]->name))
+			facts__add_monitor(f, monitors[i]->name, false);
+	if (made->missing && strchr(made->missing, ':')) {
+		assert_int_equal(sscanf(made->missing, "%63[^:]", monitor), 1);
+		facts__set_need(f, monitor, strchr(made->missing, ':') + 1, true, "taken away");
+	}
+	f->lost = made->lost;
+	for (int i = 0; i < WINDOWS; i++) {
+		facts__begin(f, false, start + i * length, start + (i + 1) * length);
+		add_window(f, fixture, made->windows[i], WINDOW_S);
+	}
+	facts__begin(f, true, start, start + WINDOWS * length);
+	add_window(f, fixture, made->total, WINDOWS * WINDOW_S);
+	assert_false(f->failed);
+}
+
+static const struct diagnose_options options = { .least_age_s = 60 };
+
+static enum state state_of(const struct fixture *fixture, const struct made *made, const char *id)
+{
+	enum state state = NR_STATES;
+	struct diagnosis d;
+	struct facts f;
+
+	make_facts(&f, fixture, made);
+	diagnosis__make(&d, &f, &options);
+	for (size_t i = 0; i < d.nr_results; i++)
+		if (!strcmp(d.results[i].rule->id, id))
+			state = d.results[i].state;
+	diagnosis__free(&d);
+	facts__free(&f);
+	return state;
+}
+
+static bool is_healthy(const struct fixture *fixture)
+{
+	return !strncmp(fixture->name, "healthy:", 8);
+}
+
+static bool is_found(enum state state)
+{
+	return state == STATE_FINDING || state == STATE_NOTE;
+}
+
+/* Returns how many cells of the matrix the row has. */
+static size_t check_row(const struct fixture *fixture, const struct made *made, const char *expected)
+{
+	bool verbose = getenv("VERBOSE"), found = false;
+	struct diagnosis d;
+	struct facts f;
+	size_t nr;
+
+	make_facts(&f, fixture, made);
+	diagnosis__make(&d, &f, &options);
+	for (size_t i = 0; i < d.nr_results; i++) {
+		const struct result *r = &d.results[i];
+
+		if (!is_found(r->state))
+			continue;
+		if (verbose)
+			printf("%-40s %s %s\n", fixture->name, state__name(r->state), r->rule->id);
+		if (!expected || strcmp(r->rule->id, expected))
+			fail_msg("%s: %s is found, too", fixture->name, r->rule->id);
+		assert_true((r->state == STATE_NOTE) == (r->rule->note || r->certainty == OPINION_POSSIBLE));
+		found = true;
+	}
+	if (expected && !found)
+		fail_msg("%s is not found", expected);
+	nr = d.nr_results;
+	diagnosis__free(&d);
+	facts__free(&f);
+	return nr;
+}
+
+static void test_matrix(void **state)
+{
+	const struct made ill = made_of(sick), near = made_of(healthy);
+	size_t cells = 0;
+
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		const struct fixture *f = &fixtures[i];
+
+		cells += check_row(f, &ill, is_healthy(f) ? NULL : f->name);
+		if (f->nr_marks)
+			cells += check_row(f, &near, NULL);
+	}
+	print_message("%zu fixtures, %zu cells\n", nr_fixtures, cells);
+}
+
+static void test_each_rule_has_a_fixture(void **state)
+{
+	const struct rule *rule;
+	size_t nr = 0;
+
+	(void)state;
+	for (size_t i = 0; (rule = rule__at(i)); i++) {
+		bool found = false;
+
+		for (size_t j = 0; j < nr_fixtures; j++)
+			found |= !strcmp(fixtures[j].name, rule->id);
+		if (!found)
+			fail_msg("%s has no fixture", rule->id);
+	}
+	for (size_t j = 0; j < nr_fixtures; j++) {
+		nr += is_healthy(&fixtures[j]);
+		if (!is_healthy(&fixtures[j]) && !rule__find(fixtures[j].name))
+			fail_msg("%s is no rule", fixtures[j].name);
+	}
+	assert_true(nr >= 14);
+}
+
+/* Each marked number alone, at 0.98 and 1.02 of its threshold. */
+static void test_thresholds_flip(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		const struct fixture *f = &fixtures[i];
+
+		for (size_t mark = 1; mark <= f->nr_marks; mark++) {
+			struct scale at = sick;
+			enum state low, high;
+			struct made made;
+
+			at.only = mark;
+			at.factor = 0.98;
+			made = made_of(at);
+			low = state_of(f, &made, f->name);
+			at.factor = 1.02;
+			made = made_of(at);
+			high = state_of(f, &made, f->name);
+			/* Which way depends on the mark. */
+			if (is_found(low) == is_found(high))
+				fail_msg("%s: number %zu: %s at 0.98, %s at 1.02", f->name, mark,
+					 state__name(low), state__name(high));
+		}
+	}
+}
+
+static void test_once_is_not_always(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		const struct fixture *f = &fixtures[i];
+		const struct rule *rule = rule__find(f->name);
+		struct made made = made_of(healthy);
+
+		if (!rule || rule->error || !f->nr_marks)
+			continue;
+		/* The whole is over the threshold, by one part of five; then by three. */
+		made.total = sick;
+		made.windows[2] = sick;
+		/* What the whole alone has is not of a part. */
+		if (rule->of_host && f->nr_marks == 1 && strstr(f->lines[f->nr_lines - 1], "host "))
+			continue;
+		if (is_found(state_of(f, &made, rule->id)) && strcmp(rule->id, "host-is-slow"))
+			fail_msg("%s is found by one part of five", rule->id);
+		made.windows[0] = made.windows[4] = sick;
+		if (!is_found(state_of(f, &made, rule->id)))
+			fail_msg("%s is not found by three parts of five", rule->id);
+	}
+}
+
+static void test_blindness(void **state)
+{
+	size_t nr = 0;
+
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		const struct rule *rule = rule__find(fixtures[i].name);
+
+		for (size_t j = 0; rule && j < MAX_RULE_NEEDS && rule->needs[j]; j++) {
+			struct made made = made_of(sick);
+			enum state is;
+
+			made.missing = rule->needs[j];
+			is = state_of(&fixtures[i], &made, rule->id);
+			if (is != STATE_UNKNOWN)
+				fail_msg("%s without %s is %s", rule->id, rule->needs[j],
+					 state__name(is));
+			nr++;
+		}
+	}
+	assert_true(nr > 100);
+}
+
+/* A need is one that its monitor has. */
+static void test_needs_exist(void **state)
+{
+	const struct rule *rule;
+
+	(void)state;
+	for (size_t i = 0; (rule = rule__at(i)); i++) {
+		assert_non_null(rule->needs[0]);
+		for (size_t j = 0; j < MAX_RULE_NEEDS && rule->needs[j]; j++) {
+			const char *need = strchr(rule->needs[j], ':');
+			size_t len = need ? (size_t)(need - rule->needs[j]) : strlen(rule->needs[j]);
+			bool found = false;
+
+			for (size_t k = 0; k < nr_monitors; k++) {
+				if (strlen(monitors[k]->name) != len ||
+				    strncmp(monitors[k]->name, rule->needs[j], len))
+					continue;
+				found = !need;
+				for (const struct hook *hook = monitors[k]->hooks;
+				     need && hook && hook->need; hook++)
+					found |= !strcmp(hook->need, need + 1);
+			}
+			if (!found)
+				fail_msg("%s: there is no need %s", rule->id, rule->needs[j]);
+		}
+	}
+}
+
+static void test_age_and_losses(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		const struct rule *rule = rule__find(fixtures[i].name);
+		struct made made = made_of(sick);
+
+		if (!rule)
+			continue;
+		made.age_s = 59;
+		assert_int_equal(state_of(&fixtures[i], &made, rule->id) == STATE_TOO_LITTLE,
+				 rule->storm);
+		made.age_s = 61;
+		assert_true(is_found(state_of(&fixtures[i], &made, rule->id)));
+		made.lost = 1e9;
+		if (strchr(rule->needs[0], ':'))
+			assert_int_equal(state_of(&fixtures[i], &made, rule->id), STATE_UNKNOWN);
+	}
+}
+
+/* Nothing is claimed twice, and no more than there is. */
+static void test_claims(void **state)
+{
+	const struct made made = made_of(sick);
+
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		struct diagnosis d;
+		struct facts f;
+
+		make_facts(&f, &fixtures[i], &made);
+		diagnosis__make(&d, &f, &options);
+		for (size_t j = 0; j < d.nr_accounts; j++) {
+			const struct account *a = &d.accounts[j];
+
+			for (int s = 0; s < NR_SLICES; s++)
+				assert_true(a->claimed[s] <= a->slices[s] * 1.000001);
+			assert_true(account__explained(a) <= account__lost(a) * 1.000001);
+		}
+		diagnosis__free(&d);
+		facts__free(&f);
+	}
+}
+
+/* Two sicknesses that want the same time: the first rule has it. */
+static void test_explained(void **state)
+{
+	static struct fixture both = { .name = "both" };
+	const struct made made = made_of(sick);
+
+	(void)state;
+	both.nr_lines = 0;
+	both.lines[both.nr_lines++] = "slices vmm=25%";
+	both.lines[both.nr_lines++] = "vcpu KVM_USERSPACE_EXIT class=msr reason=X86_RDMSR "
+				      "count=500/s total_ns=24% p99_ns=500000";
+	assert_int_equal(state_of(&both, &made, "msr-to-vmm"), STATE_FINDING);
+	assert_int_equal(state_of(&both, &made, "vmm-slow"), STATE_EXPLAINED);
+}
+
+static void test_stopped(void **state)
+{
+	static struct fixture stopped = { .name = "stopped" };
+	const struct made made = made_of(sick);
+
+	(void)state;
+	stopped.nr_lines = 0;
+	stopped.lines[stopped.nr_lines++] = "slices vmm=100%";
+	assert_int_equal(state_of(&stopped, &made, "vmm-slow"), STATE_NOT_APPLICABLE);
+	assert_int_equal(state_of(&stopped, &made, "cpuid-loop"), STATE_NOT_APPLICABLE);
+}
+
+/* Assertions */
+
+static void test_assertions_are_understood(void **state)
+{
+	static const char *const right[] = {
+		"steal < 5%",
+		"share of vmm < 10% for 1m",
+		"p99 of IO_INSTRUCTION < 200us for 30s",
+		"rate of class=msr < 20000",
+		"p50 of class=io <= 1.5ms in web*",
+		"kvm_timer.late_p99_ns < 50us in rt*",
+		"max of VCPU_LOAD.max_ns < 1s",
+		"count of INTERNAL_ERROR = 0",
+		"rate of KVM_EXIT_DETAIL.count[detail_kind=msr,write=true] < 100/s",
+		"rate of PAGE_FAULTS.count > 0 for 2s in *",
+	}, *const wrong[] = {
+		"", "steal", "steal <", "steal < 5", "steal < 5us", "p99 of steal < 5%",
+		"IO_INSTRUCTION < 200us", "p99 of IO_INSTRUCTON < 200us", "p99 of io < 200",
+		"rate of class=masr < 1", "vcpu_load.stele_ns < 5us", "nothing.count < 5",
+		"count of INTERNAL_ERROR = x", "steal < 5% for", "steal < 5% for 3", "steal < 5% or",
+		"p99 of VCPU_LOAD.max_ns < 1s", "rate of class=msr < 5us", "steal ~ 5%",
+		"rate of KVM_EXIT.count[ < 5", "rate of KVM_EXIT.count[x < 5",
+		"rate of KVM_EXIT.count[a=b,c=d,e=f,g=h,i=j] < 5",
+	};
+	struct assertion a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++) {
+		const char *why = assertion__parse(&a, right[i]);
+
+		if (why)
+			fail_msg("%s: %s", right[i], why);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		if (!assertion__parse(&a, wrong[i]))
+			fail_msg("\"%s\" is understood", wrong[i]);
+}
+
+/* Every prefix of every one, and with each byte another: nothing but an answer. */
+static void test_assertions_survive(void **state)
+{
+	const char *text = "rate of KVM_EXIT_DETAIL.count[detail_kind=msr] <= 5.5ms for 30s in we*";
+	char cut[128];
+	struct assertion a;
+
+	(void)state;
+	for (size_t i = 0; i <= strlen(text); i++) {
+		snprintf(cut, sizeof(cut), "%.*s", (int)i, text);
+		assertion__parse(&a, cut);
+		for (int c = 1; c < 256; c++) {
+			snprintf(cut, sizeof(cut), "%s", text);
+			cut[i] = c;
+			assertion__parse(&a, cut);
+		}
+	}
+}
+
+static enum assertion_state asserted(const char *lines[], size_t nr, const char *text,
+				     const char *missing, struct assertion *a)
+{
+	static struct fixture fixture = { .name = "asserted" };
+	struct made made = made_of(sick);
+	struct facts f;
+	const char *why = assertion__parse(a, text);
+
+	if (why)
+		fail_msg("%s: %s", text, why);
+	memcpy(fixture.lines, lines, nr * sizeof(*lines));
+	fixture.nr_lines = nr;
+	made.missing = missing;
+	make_facts(&f, &fixture, &made);
+	assertion__judge(a, &f);
+	a->of = NULL;
+	facts__free(&f);
+	return a->state;
+}
+
+static void test_assertions(void **state)
+{
+	const char *lines[] = {
+		"slices kvm=20% steal=4.9%",
+		"vcpu KVM_EXIT class=io reason=IO_INSTRUCTION count=1000/s total_ns=10% p50_ns=90000 "
+		"p99_ns=190000",
+		"vcpu KVM_EXIT class=cpuid reason=CPUID count=10/s total_ns=1% p99_ns=3000000",
+	};
+	static const struct {
+		const char *text;
+		enum assertion_state state;
+		double value;
+	} list[] = {
+		{ "steal < 5%", ASSERTION_HOLDS, 0.049 },
+		{ "steal < 4.8%", ASSERTION_FAILED, 0.049 },
+		{ "p99 of IO_INSTRUCTION < 200us", ASSERTION_HOLDS, 190000 },
+		{ "p99 of IO_INSTRUCTION < 180us", ASSERTION_FAILED, 190000 },
+		{ "p99 of IO_INSTRUCTION < 200us for 30s", ASSERTION_UNDECIDED, 190000 },
+		{ "p99 of IO_INSTRUCTION < 200us for 10s", ASSERTION_HOLDS, 190000 },
+		{ "p99 of CPUID < 1us", ASSERTION_UNDECIDED, NAN },
+		{ "rate of class=io < 1001", ASSERTION_HOLDS, 1000 },
+		{ "rate of class=io < 999/s", ASSERTION_FAILED, 1000 },
+		{ "rate of class=msr < 1", ASSERTION_HOLDS, 0 },
+		{ "share of class=io <= 10%", ASSERTION_HOLDS, 0.1 },
+		{ "count of INTERNAL_ERROR = 0", ASSERTION_HOLDS, 0 },
+		{ "mean of IO_INSTRUCTION < 101us", ASSERTION_HOLDS, 100000 },
+		{ "rate of KVM_EXIT.count[class=cpuid] = 10", ASSERTION_HOLDS, 10 },
+		{ "vcpu_load.steal_ns < 1s in other*", ASSERTION_UNDECIDED, NAN },
+	};
+	struct assertion a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++) {
+		enum assertion_state is = asserted(lines, 3, list[i].text, NULL, &a);
+
+		if (is != list[i].state)
+			fail_msg("%s: %s, %g: %s", list[i].text, assertion_state__name(is), a.value,
+				 a.why);
+		if (isnan(list[i].value))
+			assert_true(isnan(a.value));
+		else
+			assert_true(fabs(a.value - list[i].value) < 1e-6 * (1 + list[i].value));
+	}
+	assert_int_equal(asserted(lines, 3, "p99 of IO_INSTRUCTION < 200us", NULL, &a),
+			 ASSERTION_HOLDS);
+	assert_true(a.close);
+	assert_int_equal(asserted(lines, 3, "rate of class=msr < 1", "vm_exit:kvm_exit", &a),
+			 ASSERTION_UNDECIDED);
+	assert_int_equal(asserted(lines, 3, "steal < 5%", "vcpu_load", &a), ASSERTION_UNDECIDED);
+}
+
+/* Output */
+
+static char *written(const struct fixture *fixture, enum format format)
+{
+	const struct made made = made_of(sick);
+	struct diagnosis d;
+	struct facts f;
+	struct output *out;
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	assert_non_null(file);
+	make_facts(&f, fixture, &made);
+	diagnosis__make(&d, &f, &options);
+	out = output__new(format, file, 0);
+	diagnosis__write(&d, NULL, 0, out, true);
+	assert_int_equal(output__flush(out), 0);
+	output__free(out);
+	fclose(file);
+	diagnosis__free(&d);
+	facts__free(&f);
+	return text;
+}
+
+/* 80 columns, but for commands, which are pasted; no hole of a remedy stays empty. */
+static void test_text(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		char *text = written(&fixtures[i], FORMAT_TABLE), *rest = text, *line;
+		bool remedy = false;
+
+		assert_null(strstr(text, "{vm}"));
+		assert_null(strstr(text, "{object}"));
+		while ((line = strsep(&rest, "\n"))) {
+			if (!strncmp(line, "  remedy", 8))
+				remedy = true;
+			else if (!strncmp(line, "  verify", 8) || !strncmp(line, "EXPLAINED", 9))
+				remedy = false;
+			/* A note ends with its remedies. */
+			if (strlen(line) > 80 && !remedy)
+				fail_msg("%s: longer than 80: %s", fixtures[i].name, line);
+		}
+		free(text);
+	}
+}
+
+static void test_json(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < nr_fixtures; i++) {
+		char *text = written(&fixtures[i], FORMAT_JSON), *rest = text, *line;
+		size_t nr = 0;
+
+		while ((line = strsep(&rest, "\n")) && *line) {
+			struct json_object *obj = json_tokener_parse(line);
+
+			assert_non_null(obj);
+			json_object_put(obj);
+			nr++;
+		}
+		assert_true(nr > 40);
+		free(text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_rule_has_a_fixture),
+		cmocka_unit_test(test_needs_exist),
+		cmocka_unit_test(test_matrix),
+		cmocka_unit_test(test_thresholds_flip),
+		cmocka_unit_test(test_once_is_not_always),
+		cmocka_unit_test(test_blindness),
+		cmocka_unit_test(test_age_and_losses),
+		cmocka_unit_test(test_claims),
+		cmocka_unit_test(test_explained),
+		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_assertions_are_understood),
+		cmocka_unit_test(test_assertions_survive),
+		cmocka_unit_test(test_assertions),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_json),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
