@@ -18,7 +18,7 @@
 #include "../monitors/monitors.h"
 #include "commands.h"
 
-enum { MOST_WINDOWS = 40, LIVE_WINDOWS = 5, DEFAULT_SECONDS = 10, DEFAULT_AGE = 60 };
+enum { MOST_WINDOWS = 300, LIVE_WINDOWS = 5, DEFAULT_SECONDS = 10, DEFAULT_AGE = 60, NO_AGE = 1 };
 
 static int parse_time(struct options *opts, const char *arg)
 {
@@ -29,7 +29,7 @@ static int parse_time(struct options *opts, const char *arg)
 static int parse_after(struct options *opts, const char *arg)
 {
 	if (!strcmp(arg, "0")) {
-		opts->diagnose.after_ns = 1;
+		opts->diagnose.after_ns = NO_AGE;
 		return 0;
 	}
 	return parse_duration("--after", arg, NSEC_PER_MSEC, &opts->diagnose.after_ns);

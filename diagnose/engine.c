@@ -125,10 +125,19 @@ struct look look__at(const struct facts *f, const struct facts_window *window, s
 		.rule = rule,
 	};
 	const struct fact *row = NULL;
+	double longest = 0;
 
 	add_slices(&l);
-	while ((row = look__next(&l, "VCPU_LOAD", row)))
+	while ((row = look__next(&l, "VCPU_LOAD", row))) {
+		double wall_ns = fact__get(row, "wall_ns");
+
 		l.vcpus++;
+		if (wall_ns > longest)
+			longest = wall_ns;
+	}
+	/* Of a VM that began or ended in the window: while it was there. */
+	if (longest > 0 && longest < l.seconds * 1e9)
+		l.seconds = longest / 1e9;
 	if (l.wall_ns <= 0) {
 		l.vcpus = 1;
 		l.wall_ns = l.seconds * 1e9;
@@ -251,6 +260,14 @@ bool facts__is_rest(const struct facts *f, const struct facts_window *window)
 	return (window->now_ns - window->since_ns) * 2 < first->now_ns - first->since_ns;
 }
 
+/* The VM, or vCPU, was there for half of the window. */
+static bool is_there(const struct look *l)
+{
+	double length = l->window->now_ns - l->window->since_ns;
+
+	return !l->vm_at || (look__next(l, "VCPU_LOAD", NULL) && l->seconds * 2e9 >= length);
+}
+
 /* In how many windows it is so, too. */
 static void look_at_windows(struct verdict *v, const struct facts *f, size_t vm, uint32_t vcpu,
 			    const struct rule *rule)
@@ -263,6 +280,8 @@ static void look_at_windows(struct verdict *v, const struct facts *f, size_t vm,
 		if (facts__is_rest(f, &f->windows[i]))
 			continue;
 		l = look__at(f, &f->windows[i], vm, vcpu, rule);
+		if (!is_there(&l))
+			continue;
 		opinion = judge(&l, &finding);
 		v->windows_of++;
 		v->windows_true += opinion == OPINION_POSSIBLE || opinion == OPINION_LIKELY ||
@@ -342,21 +361,26 @@ static const char *blind(const struct facts *f, const struct rule *rule)
 	return NULL;
 }
 
-static const char *too_little(const struct facts *f, const struct rule *rule,
-			      const struct fact_vm *vm, const struct diagnose_options *options)
+static const char *too_little(const struct facts *f, const struct rule *rule, size_t vm,
+			      const struct diagnose_options *options)
 {
 	static char why[128];
-	double seconds = (f->total.now_ns - f->total.since_ns) / 1e9, age = facts__age_s(f, vm);
+	double seconds = look__at(f, &f->total, vm, UINT32_MAX, rule).seconds,
+	       age = facts__age_s(f, &f->vms[vm]);
 	size_t windows = 0;
 
-	for (size_t i = 0; i < f->nr_windows; i++)
-		windows += !facts__is_rest(f, &f->windows[i]);
+	for (size_t i = 0; i < f->nr_windows; i++) {
+		const struct look l = look__at(f, &f->windows[i], vm, UINT32_MAX, rule);
+
+		windows += !facts__is_rest(f, &f->windows[i]) && is_there(&l);
+	}
 	if (seconds < LEAST_SECONDS || windows < LEAST_WINDOWS) {
-		snprintf(why, sizeof(why), "%.1f s in %zu parts; it takes 5 s, in %d", seconds,
-			 windows, LEAST_WINDOWS);
+		snprintf(why, sizeof(why), "%.1f s in %zu parts were measured; it takes 5 s, in %d",
+			 seconds, windows, LEAST_WINDOWS);
 		return why;
 	}
-	if (rule->storm && age < options->least_age_s) {
+	/* One that began meanwhile was less than nothing old. */
+	if (rule->storm && options->least_age_s > 0 && age < options->least_age_s) {
 		snprintf(why, sizeof(why), "the VM was %.0f s old, and may have been booting",
 			 age < 0 ? 0 : age);
 		return why;
@@ -516,7 +540,7 @@ static void add_result(struct diagnosis *d, size_t vm, const struct rule *rule,
 	if (!why && lost_too_much(f, rule))
 		why = "too many events were lost";
 	if (!why) {
-		why = too_little(f, rule, &f->vms[vm], options);
+		why = too_little(f, rule, vm, options);
 		state = STATE_TOO_LITTLE;
 	}
 	if (why) {

@@ -20,7 +20,10 @@ static enum taker taker_of(const struct look *l, const struct fact *thief)
 	if (vm)
 		return !strcmp(vm, l->vm->name) && (!id || !strcmp(id, l->vm->id)) ? BY_OWN_VM :
 										     BY_OTHER_VMS;
-	return comm && !strcmp(comm, "kvm_watcher") ? BY_US : BY_HOST;
+	if (comm && !strcmp(comm, "kvm_watcher"))
+		return BY_US;
+	/* With -p others' VMs are not known; QEMU names its vCPUs' threads so. */
+	return comm && !strncmp(comm, "CPU ", 4) && strstr(comm, "/KVM") ? BY_OTHER_VMS : BY_HOST;
 }
 
 static struct thefts thefts_of(const struct look *l)
@@ -42,7 +45,7 @@ static struct thefts thefts_of(const struct look *l)
 	return t;
 }
 
-/* The taker has a third of what was stolen, at least. */
+/* The taker has a tenth of what was stolen, at least: the cost is the other key. */
 static enum opinion taken_by(const struct look *l, struct finding *f, enum taker taker)
 {
 	static const char *const whom[] = {
@@ -56,8 +59,8 @@ static enum opinion taken_by(const struct look *l, struct finding *f, enum taker
 	bool most;
 
 	finding__show(f, "steal", look__share(l, steal), UNIT_SHARE);
-	most = finding__least(f, whom[taker], steal > 0 ? t.ns[taker] / steal : 0, UNIT_SHARE,
-			      1 / 3.0, NULL);
+	most = finding__least(f, whom[taker], steal > 0 ? t.ns[taker] / steal : 0, UNIT_SHARE, 0.10,
+			      NULL);
 	for (int i = 0; i < NR_TAKERS; i++)
 		if (i != (int)taker && steal > 0 && t.ns[i] > 0.01 * steal)
 			finding__show(f, whom[i], t.ns[i] / steal, UNIT_SHARE);

@@ -142,8 +142,8 @@ static char vm_id[64];
 
 static struct fact *add_row(struct facts *f, const char *table, bool of_vcpu)
 {
-	struct fact *fact = facts__add(f, table, vm_name, vm_id, 4711, UINT32_MAX,
-				       of_vcpu ? 0 : UINT32_MAX);
+	struct fact *fact =
+		facts__add(f, table, vm_name, vm_id, 4711, UINT32_MAX, of_vcpu ? 0 : UINT32_MAX);
 
 	assert_non_null(fact);
 	return fact;
@@ -153,8 +153,9 @@ static struct fact *add_row(struct facts *f, const char *table, bool of_vcpu)
 static void add_slices(struct facts *f, const char *p, struct scale *scale, double seconds)
 {
 	static const char *const columns[][2] = {
-		{ "guest", "guest_ns" }, { "kvm", "kvm_ns" },	  { "vmm", "vmm_ns" },
-		{ "poll", "poll_ns" },	 { "halt", "halted_ns" }, { "steal", "steal_ns" },
+		{ "guest", "guest_ns" },   { "kvm", "kvm_ns" },
+		{ "vmm", "vmm_ns" },	   { "poll", "poll_ns" },
+		{ "halt", "halted_ns" },   { "steal", "steal_ns" },
 		{ "block", "blocked_ns" }, { "thieves_ns", "thieves_ns" },
 	};
 	struct fact *fact = add_row(f, "VCPU_LOAD", true);
@@ -214,8 +215,9 @@ static void add_window(struct facts *f, const struct fixture *fixture, struct sc
 		add_line(f, fixture->lines[i], &scale, seconds);
 	}
 	if (!has_state)
-		add_line(f, "vm VM_STATE master_clock=1 disabled_exits=none irqchip=kernel "
-			    "logged_slots=0 pages_4k=0 pages_2m=500 nx_lpage_splits=0",
+		add_line(f,
+			 "vm VM_STATE master_clock=1 disabled_exits=none irqchip=kernel "
+			 "logged_slots=0 pages_4k=0 pages_2m=500 nx_lpage_splits=0",
 			 &scale, seconds);
 	add_line(f, "vm VM_CGROUP name=cpu.stat.nr_periods cgroup=/machine.slice/web count=10/s",
 		 &scale, seconds);
@@ -239,7 +241,8 @@ static struct made made_of(struct scale scale)
 
 static void make_facts(struct facts *f, const struct fixture *fixture, const struct made *made)
 {
-	uint64_t start = (uint64_t)START_S * NSEC_PER_SEC, length = (uint64_t)WINDOW_S * NSEC_PER_SEC;
+	uint64_t start = (uint64_t)START_S * NSEC_PER_SEC,
+		 length = (uint64_t)WINDOW_S * NSEC_PER_SEC;
 	char monitor[64];
 
 	facts__init(f);
@@ -290,7 +293,8 @@ static bool is_found(enum state state)
 }
 
 /* Returns how many cells of the matrix the row has. */
-static size_t check_row(const struct fixture *fixture, const struct made *made, const char *expected)
+static size_t check_row(const struct fixture *fixture, const struct made *made,
+			const char *expected)
 {
 	bool verbose = getenv("VERBOSE"), found = false;
 	struct diagnosis d;
@@ -308,7 +312,8 @@ static size_t check_row(const struct fixture *fixture, const struct made *made, 
 			printf("%-40s %s %s\n", fixture->name, state__name(r->state), r->rule->id);
 		if (!expected || strcmp(r->rule->id, expected))
 			fail_msg("%s: %s is found, too", fixture->name, r->rule->id);
-		assert_true((r->state == STATE_NOTE) == (r->rule->note || r->certainty == OPINION_POSSIBLE));
+		assert_true((r->state == STATE_NOTE) ==
+			    (r->rule->note || r->certainty == OPINION_POSSIBLE));
 		found = true;
 	}
 	if (expected && !found)
@@ -441,7 +446,8 @@ static void test_needs_exist(void **state)
 		assert_non_null(rule->needs[0]);
 		for (size_t j = 0; j < MAX_RULE_NEEDS && rule->needs[j]; j++) {
 			const char *need = strchr(rule->needs[j], ':');
-			size_t len = need ? (size_t)(need - rule->needs[j]) : strlen(rule->needs[j]);
+			size_t len =
+				need ? (size_t)(need - rule->needs[j]) : strlen(rule->needs[j]);
 			bool found = false;
 
 			for (size_t k = 0; k < nr_monitors; k++) {
@@ -611,7 +617,8 @@ static void test_assertions(void **state)
 {
 	const char *lines[] = {
 		"slices kvm=20% steal=4.9%",
-		"vcpu KVM_EXIT class=io reason=IO_INSTRUCTION count=1000/s total_ns=10% p50_ns=90000 "
+		"vcpu KVM_EXIT class=io reason=IO_INSTRUCTION count=1000/s total_ns=10% "
+		"p50_ns=90000 "
 		"p99_ns=190000",
 		"vcpu KVM_EXIT class=cpuid reason=CPUID count=10/s total_ns=1% p99_ns=3000000",
 	};
@@ -725,6 +732,34 @@ static void test_json(void **state)
 	}
 }
 
+/* A section of its name, and one that names no rule is none of ours. */
+static void test_documents(void **state)
+{
+	FILE *file = fopen("docs/diagnose.md", "re");
+	const struct rule *rule;
+	char line[4096], id[64];
+	size_t nr = 0, sections = 0;
+
+	(void)state;
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "### %63s", id) != 1)
+			continue;
+		sections++;
+		if (!rule__find(id))
+			fail_msg("docs/diagnose.md: %s is no rule", id);
+	}
+	fclose(file);
+	for (; (rule = rule__at(nr)); nr++) {
+		assert_true(rule->title && rule->not_what && rule->verify && rule->family);
+		assert_non_null(rule->remedies[0].command);
+		for (size_t i = 0; i < nr; i++)
+			assert_string_not_equal(rule__at(i)->id, rule->id);
+	}
+	assert_int_equal(sections, nr);
+	assert_true(nr >= 40);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -743,6 +778,7 @@ int main(void)
 		cmocka_unit_test(test_assertions),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_documents),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
