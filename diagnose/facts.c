@@ -384,8 +384,9 @@ static void take_vm(struct facts *f, struct json_object *obj)
 {
 	uint32_t pid = json_object_get_uint64(json_object_object_get(obj, "pid"));
 
-	f->vms[vm_of(f, member(obj, "vm"), member(obj, "vm_id"), pid)].cgroup =
-		facts__keep(f, member(obj, "cgroup"));
+	size_t vm = vm_of(f, member(obj, "vm"), member(obj, "vm_id"), pid);
+
+	f->vms[vm].cgroup = facts__keep(f, member(obj, "cgroup"));
 }
 
 static void take_losses(struct facts *f, struct json_object *lost)

@@ -732,6 +732,50 @@ static void test_json(void **state)
 	}
 }
 
+/* What a run says of its VMs, before rows of them. */
+static void test_objects(void **state)
+{
+	enum { MANY = 40 };
+	struct output *out;
+	struct facts f;
+	char text[256];
+
+	(void)state;
+	facts__init(&f);
+	out = facts__output(&f);
+	assert_non_null(out);
+	output__object(out,
+		       json_tokener_parse(
+			       "{\"scope\":\"start\",\"host\":{\"vendor\":\"kvm_amd\",\"cpus\":4},"
+			       "\"hooks\":[{\"monitor\":\"vm_exit\",\"need\":\"kvm_exit\","
+			       "\"state\":\"missing\",\"why\":\"because\"}]}"));
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text),
+			 "{\"scope\":\"vm\",\"vm\":\"web%d\",\"vm_id\":\"%d.1.1\",\"pid\":%d,"
+			 "\"cgroup\":\"/web%d\"}",
+			 i, i, i, i);
+		output__object(out, json_tokener_parse(text));
+	}
+	output__object(out, json_tokener_parse("{\"scope\":\"summary\",\"watching_cpu_ns\":5,"
+					       "\"lost\":{\"events\":3,\"records_full\":4}}"));
+	assert_int_equal(f.nr_vms, MANY + 1);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "/web%d", i);
+		assert_string_equal(f.vms[i + 1].cgroup, text);
+	}
+	assert_int_equal(f.cpus, 4);
+	assert_string_equal(facts__missing(&f, "vm_exit", "kvm_exit")->why, "because");
+	assert_true(f.lost == 7 && f.self_cpu_ns == 5);
+	/* A monitor with hooks of which none was told has not run. */
+	facts__add_monitor(&f, "vm_exit", true);
+	facts__add_monitor(&f, "nested", true);
+	facts__add_monitor(&f, "host", false);
+	assert_true(facts__has_monitor(&f, "vm_exit") && facts__has_monitor(&f, "host"));
+	assert_false(facts__has_monitor(&f, "nested"));
+	output__free(out);
+	facts__free(&f);
+}
+
 /* A section of its name, and one that names no rule is none of ours. */
 static void test_documents(void **state)
 {
@@ -779,6 +823,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_objects),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
