@@ -349,6 +349,11 @@ struct measured {
 	double value, events;
 };
 
+static double label_number(const char *text)
+{
+	return same(text, "true") ? 1 : same(text, "false") ? 0 : strtod(text, NULL);
+}
+
 static bool is_labelled(const struct assertion *a, const struct fact *row)
 {
 	for (size_t i = 0; i < a->nr_labels; i++) {
@@ -356,11 +361,9 @@ static bool is_labelled(const struct assertion *a, const struct fact *row)
 		const char *text = fact__get_text(row, label->name);
 		double number = fact__get(row, label->name);
 
-		if (text ? strcmp(text, label->is) != 0 :
-			   isnan(number) ||
-				    number != (same(label->is, "true")	? 1 :
-					       same(label->is, "false") ? 0 :
-									  strtod(label->is, NULL)))
+		if (text && strcmp(text, label->is))
+			return false;
+		if (!text && !(number == label_number(label->is)))
 			return false;
 	}
 	return true;
@@ -371,11 +374,9 @@ static void combine(struct measured *m, double value, bool sums, bool least)
 {
 	if (isnan(value))
 		return;
-	if (isnan(m->value))
-		m->value = value;
-	else if (sums)
+	if (sums && !isnan(m->value))
 		m->value += value;
-	else if (least ? value < m->value : value > m->value)
+	else if (isnan(m->value) || (least ? value < m->value : value > m->value))
 		m->value = value;
 }
 

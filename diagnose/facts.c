@@ -210,6 +210,7 @@ struct fact *facts__add(struct facts *f, const char *table, const char *vm, cons
 	fact->table = facts__keep(f, table);
 	fact->tid = tid;
 	fact->vcpu = vcpu;
+	fact->at = of->nr;
 	of->list[of->nr++] = fact;
 	return fact;
 }

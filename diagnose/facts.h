@@ -26,7 +26,8 @@ struct fact_value {
 struct fact {
 	const char *table;
 	uint32_t tid, vcpu; /* UINT32_MAX: of none */
-	size_t nr, room;
+	size_t at;	    /* its place among those of its VM */
+	size_t nr;
 	struct fact_value *values;
 };
 
@@ -41,7 +42,7 @@ struct facts_window {
 	/* By VM. */
 	struct facts_of_vm {
 		struct fact **list;
-		size_t nr, room;
+		size_t nr;
 	} * of;
 	size_t nr_of;
 };

@@ -16,12 +16,7 @@ static const struct facts_of_vm *rows_of(const struct facts_window *window, size
 static const struct fact *next_in(const struct facts_of_vm *of, uint32_t vcpu, const char *table,
 				  const struct fact *after)
 {
-	size_t i = 0;
-
-	if (after)
-		while (i < of->nr && of->list[i++] != after)
-			;
-	for (; i < of->nr; i++)
+	for (size_t i = after ? after->at + 1 : 0; i < of->nr; i++)
 		if ((vcpu == UINT32_MAX || of->list[i]->vcpu == vcpu) &&
 		    !strcmp(of->list[i]->table, table))
 			return of->list[i];

@@ -47,61 +47,61 @@ const struct view diagnose_views[] = {
 #define DIAGNOSIS .views = 1 << VIEW_DIAGNOSIS
 #define ACCOUNT .views = 1 << VIEW_ACCOUNT
 #define ASSERTED .views = 1 << VIEW_ASSERTIONS
-#define TESTED .views = 1 << VIEW_DIAGNOSIS | 1 << VIEW_ASSERTIONS
-#define TEXT(_member, _views, _help) \
-	COL(_member, NULL, COL_STRING, ROLE_LABEL, _views, .flags = COL_DATA_ONLY, .help = _help)
-#define TIME(_member, _help) \
-	COL(_member, NULL, COL_NSEC, ROLE_GAUGE, ACCOUNT, .flags = COL_DATA_ONLY, .help = _help)
-#define OBJECT(_member, _help) \
-	COL(_member, NULL, COL_OBJECT, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY, .help = _help)
+#define TESTED .views = (1 << VIEW_DIAGNOSIS | 1 << VIEW_ASSERTIONS)
+#define TEXT(_member, ...) \
+	COL(_member, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY, __VA_ARGS__)
+#define TIME(_member, ...) \
+	COL(_member, NULL, COL_NSEC, ROLE_GAUGE, ACCOUNT, .flags = COL_DATA_ONLY, __VA_ARGS__)
+#define OBJECT(_member, ...) \
+	COL(_member, NULL, COL_OBJECT, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY, __VA_ARGS__)
 
 const struct column diagnose_columns[] = {
-	TEXT(rule, DIAGNOSIS, "which sickness: a section of docs/diagnose.md"),
-	TEXT(family, DIAGNOSIS, "what it is about"),
+	TEXT(rule, DIAGNOSIS, .help = "which sickness: a section of docs/diagnose.md"),
+	TEXT(family, DIAGNOSIS, .help = "what it is about"),
 	TEXT(state, DIAGNOSIS,
-	     "finding, note, explained, unknown, too_little, pass or not_applicable"),
-	TEXT(severity, DIAGNOSIS, "critical or warning, of a finding; note; else absent"),
+	     .help = "finding, note, explained, unknown, too_little, pass or not_applicable"),
+	TEXT(severity, DIAGNOSIS, .help = "critical or warning, of a finding; note; else absent"),
 	TEXT(certainty, DIAGNOSIS,
-	     "certain: by a setting, and what it costs; likely: the signature is complete; "
-	     "possible"),
+	     .help = "certain: by a setting, and what it costs; likely: the signature is complete; "
+		     "possible"),
 	COL(cost_ns, NULL, COL_NSEC, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "what it took of all its vCPUs' time, or of host CPUs"),
 	COL(share, NULL, COL_DOUBLE, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "of the time of the vCPU that has most of it, or of one CPU; 1 is all"),
-	OBJECT(vcpus, "those that have it; absent: it is the VM's or the host's"),
-	TEXT(object, DIAGNOSIS, "what to change: a device, a thread, a cgroup"),
-	OBJECT(claims, "what it claims of each slice, of the worst vCPU, in nanoseconds"),
-	OBJECT(evidence, "numbers of the worst vCPU, and what they were held against"),
+	OBJECT(vcpus, .help = "those that have it; absent: it is the VM's or the host's"),
+	TEXT(object, DIAGNOSIS, .help = "what to change: a device, a thread, a cgroup"),
+	OBJECT(claims, .help = "what it claims of each slice, of the worst vCPU, in nanoseconds"),
+	OBJECT(evidence, .help = "numbers of the worst vCPU, and what they were held against"),
 	COL(windows_true, NULL, COL_U32, ROLE_GAUGE, TESTED, .flags = COL_DATA_ONLY,
 	    .help = "parts of the run in which it is so, too"),
 	COL(windows_of, NULL, COL_U32, ROLE_GAUGE, TESTED, .flags = COL_DATA_ONLY,
 	    .help = "of so many"),
-	TEXT(explained_by, DIAGNOSIS, "the rule that claims the time"),
-	TEXT(why, TESTED, "why it is unknown, not applicable, undecided, or too little"),
-	TEXT(title, DIAGNOSIS, "what is wrong, in a sentence"),
-	TEXT(not_what, DIAGNOSIS, "which look-alikes are excluded"),
-	OBJECT(remedies, "command, when it has an effect, and its risk"),
-	TEXT(verify, DIAGNOSIS, "what to expect when it is cured"),
-	TEXT(help, DIAGNOSIS, "where the rule is explained"),
+	TEXT(explained_by, DIAGNOSIS, .help = "the rule that claims the time"),
+	TEXT(why, TESTED, .help = "why it is unknown, not applicable, undecided, or too little"),
+	TEXT(title, DIAGNOSIS, .help = "what is wrong, in a sentence"),
+	TEXT(not_what, DIAGNOSIS, .help = "which look-alikes are excluded"),
+	OBJECT(remedies, .help = "command, when it has an effect, and its risk"),
+	TEXT(verify, DIAGNOSIS, .help = "what to expect when it is cured"),
+	TEXT(help, DIAGNOSIS, .help = "where the rule is explained"),
 	COL(ignored, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "by --ignore: it does not fail the run"),
 	COL(seen, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "the sickness was made and found on a machine; false: not yet seen"),
 
-	TIME(wall_ns, "time in which the vCPU was watched"),
-	TIME(guest_ns, "of it in the guest; absent: not told from KVM"),
-	TIME(kvm_ns, "in KVM"),
-	TIME(vmm_ns, "in the VMM"),
-	TIME(poll_ns, "halt-polling"),
-	TIME(halted_ns, "halted"),
-	TIME(steal_ns, "ready to run, without a CPU"),
-	TIME(blocked_ns, "asleep in KVM, not halted"),
-	TIME(unaccounted_ns, "none of these"),
-	TIME(lost_ns, "KVM, VMM, polling, steal and sleep together"),
-	TIME(explained_ns, "of that: claimed by findings"),
+	TIME(wall_ns, .help = "time in which the vCPU was watched"),
+	TIME(guest_ns, .help = "of it in the guest; absent: not told from KVM"),
+	TIME(kvm_ns, .help = "in KVM"),
+	TIME(vmm_ns, .help = "in the VMM"),
+	TIME(poll_ns, .help = "halt-polling"),
+	TIME(halted_ns, .help = "halted"),
+	TIME(steal_ns, .help = "ready to run, without a CPU"),
+	TIME(blocked_ns, .help = "asleep in KVM, not halted"),
+	TIME(unaccounted_ns, .help = "none of these"),
+	TIME(lost_ns, .help = "KVM, VMM, polling, steal and sleep together"),
+	TIME(explained_ns, .help = "of that: claimed by findings"),
 
-	TEXT(assertion, ASSERTED, "as it was given"),
-	TEXT(result, ASSERTED, "holds, failed or undecided"),
+	TEXT(assertion, ASSERTED, .help = "as it was given"),
+	TEXT(result, ASSERTED, .help = "holds, failed or undecided"),
 	COL(value, NULL, COL_DOUBLE, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
 	    .help = "of the vCPU where it is worst: ns, a share (1 is all), a rate or a number"),
 	COL(limit, NULL, COL_DOUBLE, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
