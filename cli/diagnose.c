@@ -362,6 +362,7 @@ static int run(const struct options *opts)
 		say("diagnose: nothing was measured");
 		code = EXIT_NOT_MEASURED;
 	}
+	facts__sort(&facts);
 	if (!code)
 		code = report(opts, &facts, assertions, nr);
 	facts__free(&facts);

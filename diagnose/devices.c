@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAGE = 4096, LEAST_EVENTS = 200 };
+enum { PAGE = 4096, LEAST_EVENTS = 200, MOST_DEVICES = 256 };
 
 static const double SLOW_NS = 15e3;
 
 /* Where a PC has them. */
-static const struct {
+static const struct known {
 	double first, last;
 	const char *name;
 } known_ports[] = {
@@ -51,37 +51,44 @@ static bool is_one_of(const char *list, const char *word)
 	return false;
 }
 
-#define FIND(_list, _number)                                                                   \
-	({                                                                                     \
-		const char *_name = NULL;                                                      \
-		for (size_t _i = 0; _i < sizeof(_list) / sizeof(*(_list)) && !_name; _i++)     \
-			if ((_number) >= (_list)[_i].first && (_number) <= (_list)[_i].last) { \
-				_name = (_list)[_i].name;                                      \
-				first = (_list)[_i].first;                                     \
-				last = (_list)[_i].last;                                       \
-			}                                                                      \
-		_name;                                                                         \
-	})
-
-void devices__add(struct devices *d, const struct look *l, const struct fact *row)
+static bool is_of(const struct devices *d, const struct fact *row)
 {
 	const char *class = fact__get_text(row, "class"),
 		   *kind = fact__get_text(row, "detail_kind");
-	double number = fact__get(row, "number"), count = fact__get(row, "count"),
-	       to_vmm = fact__get(row, "to_vmm"), kvm_ns, vmm_ns;
+	double number = fact__get(row, "number");
 
-	if (!class || !kind || !strcmp(kind, "others") || !strcmp(kind, "none"))
-		return;
-	if (!is_one_of(d->class, class) || number < d->first || number > d->last)
-		return;
-	to_vmm = isnan(to_vmm) ? 0 : to_vmm;
-	look__split(l, class, fact__get(row, "total_ns"), to_vmm, &kvm_ns, &vmm_ns);
+	return class && kind && is_one_of(d->class, class) && !is_one_of("others|none", kind) &&
+	       number >= d->first && number <= d->last;
+}
+
+static void add(struct devices *d, const struct fact *row)
+{
+	double to_vmm = fact__get(row, "to_vmm"), count = fact__get(row, "count");
+
 	d->count += count;
-	d->to_vmm += to_vmm;
+	d->to_vmm += isnan(to_vmm) ? 0 : to_vmm;
+	d->total_ns += fact__get(row, "total_ns");
 	if (fact__get(row, "write") > 0)
 		d->writes += count;
-	d->kvm_ns += kvm_ns;
-	d->vmm_ns += vmm_ns;
+}
+
+/*
+ * What was in the VMM: its share of all stays for such exits. A device that is memory leaves for a
+ * fault on SVM, and comes back as MMIO.
+ */
+static void split(struct devices *d, const struct look *l)
+{
+	const char *user = is_one_of(d->class, "mmio") ? "mmio" : d->class;
+	const struct fact *row = NULL;
+	double went = 0;
+
+	while (d->to_vmm > 0 && (row = look__next(l, "KVM_EXIT_DETAIL", row))) {
+		const char *class = fact__get_text(row, "class");
+
+		if (class && is_one_of(d->class, class) && fact__get(row, "to_vmm") > 0)
+			went += fact__get(row, "to_vmm");
+	}
+	look__split(l, user, d->total_ns, went > 0 ? d->to_vmm / went : 0, &d->kvm_ns, &d->vmm_ns);
 }
 
 void devices__count(struct devices *d, const struct look *l)
@@ -89,37 +96,64 @@ void devices__count(struct devices *d, const struct look *l)
 	const struct fact *row = NULL;
 
 	while ((row = look__next(l, "KVM_EXIT_DETAIL", row)))
-		devices__add(d, l, row);
+		if (is_of(d, row))
+			add(d, row);
+	split(d, l);
 }
 
-struct devices devices__worst(const struct look *l, const char *class, double *all_to_vmm)
+/* Whose port or page it is. */
+static struct devices device_at(const char *class, double number, bool single)
 {
-	bool ports = !strcmp(class, "io");
-	struct devices worst = {};
+	bool ports = is_one_of(class, "io");
+	uint64_t size = single ? 1 : ports ? 8 : PAGE;
+	struct devices d = { .class = class, .first = (double)((uint64_t)number & ~(size - 1)) };
+	size_t nr = ports ? sizeof(known_ports) / sizeof(*known_ports) :
+			    sizeof(known_pages) / sizeof(*known_pages);
+
+	d.last = d.first + size - 1;
+	for (size_t i = 0; i < nr && !single; i++) {
+		const struct known *known = ports ? &known_ports[i] : &known_pages[i];
+
+		if (number < known->first || number > known->last)
+			continue;
+		d.first = known->first;
+		d.last = known->last;
+		d.name = known->name;
+	}
+	return d;
+}
+
+struct devices devices__worst(const struct look *l, const char *class,
+			      bool (*takes)(const struct fact *row), double *all_to_vmm)
+{
+	struct devices list[MOST_DEVICES], worst = { .class = class };
+	const struct devices any = { .class = class, .last = INFINITY };
 	const struct fact *row = NULL;
+	size_t nr = 0;
 
 	*all_to_vmm = 0;
 	while ((row = look__next(l, "KVM_EXIT_DETAIL", row))) {
-		const char *of = fact__get_text(row, "class");
-		double number = fact__get(row, "number"), first, last;
-		struct devices d = { .class = class };
+		struct devices d;
+		size_t i = 0;
 
-		if (!of || !is_one_of(class, of) || !(fact__get(row, "to_vmm") > 0) ||
-		    isnan(number))
+		if (!is_of(&any, row) || (takes && !takes(row)))
 			continue;
-		*all_to_vmm += fact__get(row, "to_vmm");
-		first = ports ? (double)((uint64_t)number & ~7ULL) :
-				(double)((uint64_t)number & ~(uint64_t)(PAGE - 1));
-		last = first + (ports ? 7 : PAGE - 1);
-		d.name = ports ? FIND(known_ports, number) : FIND(known_pages, number);
-		d.first = first;
-		d.last = last;
-		if (d.first == worst.first && worst.count > 0)
+		d = device_at(class, fact__get(row, "number"), takes);
+		if (fact__get(row, "to_vmm") > 0)
+			*all_to_vmm += fact__get(row, "to_vmm");
+		while (i < nr && list[i].first != d.first)
+			i++;
+		/* So many are none that is half of all. */
+		if (i == MOST_DEVICES)
 			continue;
-		devices__count(&d, l);
-		if (d.to_vmm > worst.to_vmm)
-			worst = d;
+		if (i == nr)
+			list[nr++] = d;
+		add(&list[i], row);
 	}
+	for (size_t i = 0; i < nr; i++)
+		if (list[i].to_vmm > worst.to_vmm)
+			worst = list[i];
+	split(&worst, l);
 	return worst;
 }
 

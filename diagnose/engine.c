@@ -93,15 +93,13 @@ static void add_slices(struct look *l)
 		{ SLICE_HALT, "halted_ns" },   { SLICE_STEAL, "steal_ns" },
 		{ SLICE_BLOCK, "blocked_ns" }, { SLICE_UNACC, "unaccounted_ns" },
 	};
-	uint32_t vcpu = l->vcpu;
 	const struct fact *thread = NULL;
 
 	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
 		l->slices[columns[i].slice] = look__sum(l, "VCPU_LOAD", columns[i].column, NULL);
 	l->wall_ns = look__sum(l, "VCPU_LOAD", "wall_ns", NULL);
 	l->guest_is_known = !isnan(look__max(l, "VCPU_LOAD", "guest_ns", NULL));
-	l->vcpu = UINT32_MAX;
-	while ((thread = look__next(l, "VMM_THREADS", thread))) {
+	while ((thread = look__next_of_none(l, "VMM_THREADS", thread))) {
 		const char *role = fact__get_text(thread, "role");
 
 		if (!role || !strcmp(role, "vcpu"))
@@ -109,7 +107,6 @@ static void add_slices(struct look *l)
 		l->slices[SLICE_HELPERS] += fact__get(thread, "cpu_ns");
 		l->slices[SLICE_DELAYS] += fact__get(thread, "delay_ns");
 	}
-	l->vcpu = vcpu;
 }
 
 struct look look__at(const struct facts *f, const struct facts_window *window, size_t vm,

@@ -211,8 +211,38 @@ struct fact *facts__add(struct facts *f, const char *table, const char *vm, cons
 	fact->tid = tid;
 	fact->vcpu = vcpu;
 	fact->at = of->nr;
+	of->sorted = false;
 	of->list[of->nr++] = fact;
 	return fact;
+}
+
+static int by_vcpu(const void *a, const void *b)
+{
+	const struct fact *x = *(struct fact *const *)a, *y = *(struct fact *const *)b;
+
+	if (x->vcpu != y->vcpu)
+		return x->vcpu > y->vcpu ? 1 : -1;
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+static void sort_window(struct facts_window *window)
+{
+	for (size_t i = 0; i < window->nr_of; i++) {
+		struct facts_of_vm *of = &window->of[i];
+
+		if (of->nr)
+			qsort(of->list, of->nr, sizeof(*of->list), by_vcpu);
+		for (size_t j = 0; j < of->nr; j++)
+			of->list[j]->at = j;
+		of->sorted = true;
+	}
+}
+
+void facts__sort(struct facts *f)
+{
+	for (size_t i = 0; i < f->nr_windows; i++)
+		sort_window(&f->windows[i]);
+	sort_window(&f->total);
 }
 
 static void add_value(struct facts *f, struct fact *fact, const struct fact_value *value)

@@ -13,19 +13,48 @@ static const struct facts_of_vm *rows_of(const struct facts_window *window, size
 	return vm < window->nr_of ? &window->of[vm] : &none;
 }
 
-static const struct fact *next_in(const struct facts_of_vm *of, uint32_t vcpu, const char *table,
-				  const struct fact *after)
+/* The first row of a vCPU, or of none. */
+static size_t first_of(const struct facts_of_vm *of, uint32_t vcpu)
 {
-	for (size_t i = after ? after->at + 1 : 0; i < of->nr; i++)
-		if ((vcpu == UINT32_MAX || of->list[i]->vcpu == vcpu) &&
-		    !strcmp(of->list[i]->table, table))
+	size_t low = 0, high = of->sorted ? of->nr : 0;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (of->list[middle]->vcpu < vcpu)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static const struct fact *next_of(const struct facts_of_vm *of, uint32_t vcpu, bool all,
+				  const char *table, const struct fact *after)
+{
+	size_t i = after ? after->at + 1 : all ? 0 : first_of(of, vcpu);
+
+	for (; i < of->nr; i++) {
+		if (!all && of->list[i]->vcpu != vcpu) {
+			if (of->sorted)
+				return NULL;
+			continue;
+		}
+		if (!strcmp(of->list[i]->table, table))
 			return of->list[i];
+	}
 	return NULL;
 }
 
 const struct fact *look__next(const struct look *l, const char *table, const struct fact *after)
 {
-	return next_in(rows_of(l->window, l->vm_at), l->vcpu, table, after);
+	return next_of(rows_of(l->window, l->vm_at), l->vcpu, l->vcpu == UINT32_MAX, table, after);
+}
+
+const struct fact *look__next_of_none(const struct look *l, const char *table,
+				      const struct fact *after)
+{
+	return next_of(rows_of(l->window, l->vm_at), UINT32_MAX, false, table, after);
 }
 
 bool fact__is(const struct fact *fact, const struct where *where)
@@ -43,21 +72,13 @@ bool fact__is(const struct fact *fact, const struct where *where)
 	return true;
 }
 
-/* Without looking for the place of each row anew. */
-#define EACH(_l, _table, _fact)                                                  \
-	for (size_t _i = 0; _i < rows_of((_l)->window, (_l)->vm_at)->nr; _i++)   \
-		if (((_fact) = rows_of((_l)->window, (_l)->vm_at)->list[_i]) &&  \
-		    ((_l)->vcpu == UINT32_MAX || (_fact)->vcpu == (_l)->vcpu) && \
-		    !strcmp((_fact)->table, (_table)))
-
 double look__sum(const struct look *l, const char *table, const char *column,
 		 const struct where *where)
 {
-	const struct fact *fact;
+	const struct fact *fact = NULL;
 	double sum = 0;
 
-	EACH(l, table, fact)
-	{
+	while ((fact = look__next(l, table, fact))) {
 		double value = fact__get(fact, column);
 
 		if (!isnan(value) && fact__is(fact, where))
@@ -69,11 +90,10 @@ double look__sum(const struct look *l, const char *table, const char *column,
 double look__max(const struct look *l, const char *table, const char *column,
 		 const struct where *where)
 {
-	const struct fact *fact;
+	const struct fact *fact = NULL;
 	double max = NAN;
 
-	EACH(l, table, fact)
-	{
+	while ((fact = look__next(l, table, fact))) {
 		double value = fact__get(fact, column);
 
 		if (!isnan(value) && fact__is(fact, where) && !(value <= max))
@@ -137,10 +157,11 @@ static double gauge(const struct look *l, const struct facts_window *window, con
 		    const char *column)
 {
 	struct look at = *l;
+	const struct fact *row;
 
 	at.window = window;
-	at.vcpu = UINT32_MAX;
-	return look__max(&at, table, column, NULL);
+	row = look__next_of_none(&at, table, NULL);
+	return row ? fact__get(row, column) : NAN;
 }
 
 double look__first(const struct look *l, const char *table, const char *column)
@@ -198,11 +219,10 @@ double look__vmm_ns(const struct look *l, const char *class)
 	return user_ns(l, class) * of_slice(l->slices[SLICE_VMM], user_ns(l, NULL));
 }
 
-void look__split(const struct look *l, const char *class, double total_ns, double to_vmm,
+void look__split(const struct look *l, const char *class, double total_ns, double of_user,
 		 double *kvm_ns, double *vmm_ns)
 {
-	double went = look__sum(l, "KVM_EXIT_DETAIL", "to_vmm", WHERE({ "class", class }));
-	double user = went > 0 ? user_ns(l, class) * to_vmm / went : 0;
+	double user = of_user > 0 ? user_ns(l, class) * of_user : 0;
 
 	if (user > total_ns)
 		user = total_ns;
@@ -213,7 +233,7 @@ void look__split(const struct look *l, const char *class, double total_ns, doubl
 
 const struct fact *look__vm_state(const struct look *l)
 {
-	return next_in(rows_of(l->window, l->vm_at), UINT32_MAX, "VM_STATE", NULL);
+	return look__next_of_none(l, "VM_STATE", NULL);
 }
 
 double look__share(const struct look *l, double ns)

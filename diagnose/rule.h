@@ -122,6 +122,9 @@ struct where {
 
 /* The next row of a table that the look is of, after that one; NULL: the first, and there is none. */
 const struct fact *look__next(const struct look *l, const char *table, const struct fact *after);
+/* The same of those that are of no vCPU. */
+const struct fact *look__next_of_none(const struct look *l, const char *table,
+				      const struct fact *after);
 /* The sum over the rows that meet all of where, or over all; 0: there is none. */
 double look__sum(const struct look *l, const char *table, const char *column,
 		 const struct where *where);
@@ -144,8 +147,8 @@ double look__last(const struct look *l, const char *table, const char *column);
 /* Exits of a class: nanoseconds within KVM, and in user space, as far as the slices reach. */
 double look__kvm_ns(const struct look *l, const char *class);
 double look__vmm_ns(const struct look *l, const char *class);
-/* The same of one row of KVM_EXIT_DETAIL, or of many: a class' total and how many went on. */
-void look__split(const struct look *l, const char *class, double total_ns, double to_vmm,
+/* The same of some exits alone: what they took, and their part of a class' stays in user space. */
+void look__split(const struct look *l, const char *class, double total_ns, double of_user,
 		 double *kvm_ns, double *vmm_ns);
 
 struct finding {

@@ -94,12 +94,10 @@ static enum opinion observer(const struct look *l, struct finding *f)
 static double throttled_ns(const struct look *l, struct finding *f, bool *known)
 {
 	const struct fact *row = NULL;
-	struct look vm = *l;
 	double most = 0;
 
-	vm.vcpu = UINT32_MAX;
 	*known = false;
-	while ((row = look__next(&vm, "VM_CGROUP", row))) {
+	while ((row = look__next_of_none(l, "VM_CGROUP", row))) {
 		const char *name = fact__get_text(row, "name"),
 			   *cgroup = fact__get_text(row, "cgroup");
 		double ns = fact__get(row, "count") * 1000;

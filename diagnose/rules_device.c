@@ -13,33 +13,27 @@ static bool is_clock(const struct devices *d)
 }
 
 /* Virtio before 1.0: the queue's number goes to offset 16 of the ports. */
-static enum opinion doorbell(const struct look *l, struct finding *f)
+static bool is_doorbell(const struct fact *row)
 {
 	enum { LEAST_PORT = 0x1000, NOTIFY = 0x10, BAR = 0x20 };
-	const struct fact *row = NULL;
-	struct devices most = {};
-	double reads = 0;
+	double port = fact__get(row, "number"), bytes = fact__get(row, "more");
 
-	while ((row = look__next(l, "KVM_EXIT_DETAIL", row))) {
-		const char *class = fact__get_text(row, "class");
-		double port = fact__get(row, "number");
-		struct devices d = { .class = "io", .first = port, .last = port };
+	return port >= LEAST_PORT && (uint64_t)port % BAR == NOTIFY && !(bytes > 2);
+}
 
-		if (!class || strcmp(class, "io") || port < LEAST_PORT ||
-		    (uint64_t)port % BAR != NOTIFY || fact__get(row, "more") > 2)
-			continue;
-		devices__count(&d, l);
-		if (d.to_vmm > most.to_vmm)
-			most = d;
-	}
+static enum opinion doorbell(const struct look *l, struct finding *f)
+{
+	double all;
+	const struct devices most = devices__worst(l, "io", is_doorbell, &all);
+
 	if (!most.to_vmm)
 		return OPINION_NO;
-	reads = most.count - most.writes;
 	f->rate = most.to_vmm / l->seconds;
 	finding__object(f, "port 0x%llx", (unsigned long long)most.first);
 	finding__claim(f, SLICE_KVM, most.kvm_ns);
 	finding__claim(f, SLICE_VMM, most.vmm_ns);
-	return finding__most(f, "of it reads", reads / most.count, UNIT_SHARE, 0.01, NULL) ?
+	return finding__most(f, "of it reads", (most.count - most.writes) / most.count, UNIT_SHARE,
+			     0.01, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -47,7 +41,7 @@ static enum opinion doorbell(const struct look *l, struct finding *f)
 static enum opinion device(const struct look *l, struct finding *f, const char *class)
 {
 	double all;
-	struct devices worst = devices__worst(l, class, &all);
+	struct devices worst = devices__worst(l, class, NULL, &all);
 	bool is = worst.to_vmm > 0 && !is_clock(&worst);
 
 	if (!is)

@@ -262,6 +262,7 @@ static void make_facts(struct facts *f, const struct fixture *fixture, const str
 	facts__begin(f, true, start, start + WINDOWS * length);
 	add_window(f, fixture, made->total, WINDOWS * WINDOW_S);
 	assert_false(f->failed);
+	facts__sort(f);
 }
 
 static const struct diagnose_options options = { .least_age_s = 60 };
