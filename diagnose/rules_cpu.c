@@ -45,6 +45,22 @@ static struct thefts thefts_of(const struct look *l)
 	return t;
 }
 
+/*
+ * A part of the run names three thieves of a vCPU. Whoever is not among them may have what nobody
+ * is named for: as much as is its share of the whole run, which names VMs as a whole.
+ */
+static double unnamed(const struct look *l, const struct thefts *t, enum taker taker)
+{
+	const struct look whole = look__at(l->facts, &l->facts->total, l->vm_at, l->vcpu, l->rule);
+	const struct thefts all = thefts_of(&whole);
+	double steal = whole.slices[SLICE_STEAL], rest = t->all, expected;
+
+	for (int i = 0; i < NR_TAKERS; i++)
+		rest -= t->ns[i];
+	expected = steal > 0 ? all.ns[taker] / steal * l->slices[SLICE_STEAL] - t->ns[taker] : 0;
+	return fmax(0, fmin(rest, expected));
+}
+
 /* The taker has a tenth of what was stolen, at least: the cost is the other key. */
 static enum opinion taken_by(const struct look *l, struct finding *f, enum taker taker)
 {
@@ -54,10 +70,12 @@ static enum opinion taken_by(const struct look *l, struct finding *f, enum taker
 		[BY_HOST] = "taken by tasks of the host",
 		[BY_US] = "taken by kvm_watcher",
 	};
-	const struct thefts t = thefts_of(l);
+	struct thefts t = thefts_of(l);
 	double steal = l->slices[SLICE_STEAL];
 	bool most;
 
+	if (l->window != &l->facts->total)
+		t.ns[taker] += unnamed(l, &t, taker);
 	finding__show(f, "steal", look__share(l, steal), UNIT_SHARE);
 	most = finding__least(f, whom[taker], steal > 0 ? t.ns[taker] / steal : 0, UNIT_SHARE, 0.10,
 			      NULL);

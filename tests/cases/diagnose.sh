@@ -66,7 +66,7 @@ diagnose_vm()
 # what they take is true, and not of the question.
 found()
 {
-	jq -e 'select(.table == "DIAGNOSIS" and .family != "host")' "$TMP/diagnose.json" >/dev/null 2>&1 ||
+	test "$(jq -s 'map(select(.table == "DIAGNOSIS" and .family != "host")) | length > 40' "$TMP/diagnose.json")" = true ||
 		echo "nothing was judged"
 	jq -rs --arg machine "$KVM_WATCHER_MACHINE" --arg expected "$1" 'map(select(.table == "DIAGNOSIS" and .family != "host" and
 		(.state | IN("finding", "note"))) | .rule) |
