@@ -86,7 +86,7 @@ const struct column diagnose_columns[] = {
 	COL(ignored, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "by --ignore: it does not fail the run"),
 	COL(seen, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
-	    .help = "the sickness was made and found on a machine; false: not yet seen"),
+	    .help = "a test has made it on a machine, and found it; false: not yet"),
 
 	TIME(wall_ns, .help = "time in which the vCPU was watched"),
 	TIME(guest_ns, .help = "of it in the guest; absent: not told from KVM"),
@@ -279,7 +279,7 @@ static void write_result(const struct facts *f, const struct result *r, struct o
 		.windows_true = r->windows_of ? r->windows_true : UINT32_MAX,
 		.windows_of = r->windows_of ?: UINT32_MAX,
 		.ignored = r->ignored,
-		.seen = !r->rule->synthetic,
+		.seen = r->rule->seen,
 	};
 
 	snprintf(help, sizeof(help), "docs/diagnose.md#%s", r->rule->id);
@@ -552,7 +552,7 @@ static void put_finding(struct buf *to, const struct result *r, size_t nr)
 	if (r->windows_of)
 		buf__printf(&words, "; in %u of %u parts of the run", r->windows_true,
 			    r->windows_of);
-	buf__puts(&words, r->rule->synthetic ? "; not yet seen on hardware)" : ")");
+	buf__puts(&words, r->rule->seen ? ")" : "; not yet seen on a machine)");
 	put_labelled(to, "more", words.data ?: "", false);
 	buf__free(&words);
 }

@@ -80,7 +80,7 @@ struct rule {
 	bool storm;	/* a booting guest does it, too: not before it is old enough */
 	bool note;	/* never more than a note: its cost can't be measured */
 	bool error;	/* always critical, whatever it takes */
-	bool synthetic; /* no machine of ours can have it: not yet seen on hardware */
+	bool seen;	/* a test has made it on a machine, and found it */
 	double rate;	/* the first key: events per second; 0: none */
 	double cost;	/* the second key: share of a vCPU's time, or of a host CPU; 0: none */
 	const char *rate_by, *cost_by;	   /* whose thresholds; NULL: ours */
@@ -120,7 +120,7 @@ struct where {
 
 #define WHERE(...) ((const struct where[]){ __VA_ARGS__, {} })
 
-/* The next row of a table that the look is of, after that one; NULL: the first, and there is none. */
+/* The row of a table after that one; NULL: the first one, and there is none. */
 const struct fact *look__next(const struct look *l, const char *table, const struct fact *after);
 /* The same of those that are of no vCPU. */
 const struct fact *look__next_of_none(const struct look *l, const char *table,

@@ -172,6 +172,7 @@ const struct rule cpu_rules[] = {
 			  "until its manager writes it again" } },
 	  .verify = "STEAL% of -o is below 5, and throttled_usec of --host does not grow" },
 	{ .id = "steal-other-vms",
+	  .seen = true,
 	  .family = "cpu",
 	  .title = "Other VMs take the CPUs that its vCPUs want",
 	  .not_what =
@@ -185,6 +186,7 @@ const struct rule cpu_rules[] = {
 			{ "live", "virsh migrate --live {vm} qemu+ssh://HOST/system",
 			  "a migration" } } },
 	{ .id = "steal-own-vm",
+	  .seen = true,
 	  .family = "cpu",
 	  .title = "The VM's own threads compete for too few CPUs",
 	  .not_what = "neighbours: the threads that ran instead are of this VM",
@@ -196,6 +198,7 @@ const struct rule cpu_rules[] = {
 			{ "live", "virsh iothreadpin {vm} IOTHREAD CPULIST", NULL },
 			{ "live", "taskset -p -c CPULIST TID", NULL } } },
 	{ .id = "steal-host-task",
+	  .seen = true,
 	  .family = "cpu",
 	  .title = "Tasks of the host take the CPUs that its vCPUs want",
 	  .not_what = "other VMs and a quota: the tasks that ran instead are no VM's",

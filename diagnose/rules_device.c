@@ -384,6 +384,7 @@ const struct rule device_rules[] = {
 
 const struct rule last_rules[] = {
 	{ .id = "vmm-slow",
+	  .seen = true,
 	  .family = "devices",
 	  .title = "vCPUs wait for the VMM",
 	  .not_what =

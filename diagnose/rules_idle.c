@@ -236,7 +236,6 @@ const struct rule idle_rules[] = {
 	  .slices = IN(KVM),
 	  .rate = 2000,
 	  .cost = 0.05,
-	  .synthetic = true,
 	  .needs = { "vcpu_wakeup:kvm_vcpu_wakeup", "vcpu_wakeup:kvm_entry", NEED_STEAL,
 		     NEED_EXITS },
 	  .judge = slow_wakeup,
