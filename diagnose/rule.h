@@ -135,7 +135,7 @@ double look__max(const struct look *l, const char *table, const char *column,
 const struct fact *look__vm_state(const struct look *l);
 bool fact__is(const struct fact *fact, const struct where *where);
 
-/* Of the host, and of the VM's cgroups: how much a counter grew, all of them; NAN: there is none. */
+/* Of the host, and of the VM's cgroups: how much counters grew together; NAN: there is none. */
 double look__host_count(const struct look *l, const char *name);
 /* A setting, at any time; NULL and NAN: there is none. */
 const char *look__host_text(const struct look *l, const char *name);
