@@ -303,13 +303,19 @@ static int code_of(const struct options *opts, const struct diagnosis *d,
 	return undecided && !opts->diagnose.undecided_passes ? EXIT_UNDECIDED : EXIT_MEASURED;
 }
 
+static double least_age_s(const struct options *opts)
+{
+	if (opts->diagnose.after_ns == NO_AGE)
+		return 0;
+	return opts->diagnose.after_ns ? opts->diagnose.after_ns / 1e9 : DEFAULT_AGE;
+}
+
 static int report(const struct options *opts, const struct facts *facts,
 		  struct assertion *assertions, size_t nr)
 {
 	struct ignored ignored[MAX_REPEATED];
 	const struct diagnose_options options = {
-		.least_age_s =
-			opts->diagnose.after_ns ? opts->diagnose.after_ns / 1e9 : DEFAULT_AGE,
+		.least_age_s = least_age_s(opts),
 		.ignored = ignored,
 		.nr_ignored = opts->diagnose.nr_ignored,
 	};

@@ -294,9 +294,10 @@ static const struct rule *claim(struct account *accounts, size_t nr, struct verd
 	double wanted = claimed(&v->finding), got = 0, most = 0;
 
 	for (int s = 0; s < NR_SLICES; s++) {
-		double left = 0;
+		double left = 0, taken = 0;
 
 		for (size_t i = 0; i < nr; i++) {
+			taken += accounts[i].claimed[s];
 			left += accounts[i].slices[s] - accounts[i].claimed[s];
 			if (v->finding.claims[s] > 0 && accounts[i].most_claimed[s] > most) {
 				most = accounts[i].most_claimed[s];
@@ -306,6 +307,9 @@ static const struct rule *claim(struct account *accounts, size_t nr, struct verd
 		/* Threads of the VMM are of the VM, which all of its accounts have. */
 		if (s >= SLICE_HELPERS)
 			left = nr ? accounts[0].slices[s] - accounts[0].claimed[s] : 0;
+		/* The same exits: a slice may be longer than they are. */
+		if (rule->rest)
+			v->finding.claims[s] = fmax(0, v->finding.claims[s] - taken);
 		if (v->finding.claims[s] > left)
 			v->finding.claims[s] = left;
 		v->parts[s] = left > 0 ? v->finding.claims[s] / left : 0;

@@ -79,6 +79,7 @@ struct rule {
 	bool of_host;	/* once */
 	bool storm;	/* a booting guest does it, too: not before it is old enough */
 	bool note;	/* never more than a note: its cost can't be measured */
+	bool rest;	/* it wants all of its slices: what others have claimed is not its */
 	bool error;	/* always critical, whatever it takes */
 	bool seen;	/* a test has made it on a machine, and found it */
 	double rate;	/* the first key: events per second; 0: none */

@@ -157,6 +157,7 @@ static enum opinion quota(const struct look *l, struct finding *f)
 
 const struct rule cpu_rules[] = {
 	{ .id = "quota-throttled",
+	  .seen = true,
 	  .family = "cpu",
 	  .title = "A CPU quota stops the VM",
 	  .not_what = "neighbours: less than 30 % of the steal has somebody who ran instead",

@@ -387,6 +387,7 @@ const struct rule last_rules[] = {
 	  .seen = true,
 	  .family = "devices",
 	  .title = "vCPUs wait for the VMM",
+	  .rest = true,
 	  .not_what =
 		  "one device or MSR: rules for these come first; halts and signals are left out",
 	  .slices = IN(VMM),

@@ -217,6 +217,7 @@ const struct rule idle_rules[] = {
 			{ "live", "Windows: powercfg /energy names who asked for 1 ms", NULL } },
 	  .verify = "FIRED of -T is below 600 a second while the vCPU halts" },
 	{ .id = "halt-poll-burns",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "KVM polls for wake-ups that come too late",
 	  .not_what = "polling that pays: most of its time ends without a wake-up",
