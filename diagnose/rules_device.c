@@ -243,6 +243,7 @@ static enum opinion saturated(const struct look *l, struct finding *f)
 
 const struct rule device_rules[] = {
 	{ .id = "doorbell-in-vmm",
+	  .seen = true,
 	  .title = "A virtio doorbell wakes the VMM's vCPU thread; an ioeventfd would not",
 	  .not_what = "an emulated device: one port, and writes alone",
 	  OF_DEVICE,
@@ -256,6 +257,7 @@ const struct rule device_rules[] = {
 			  "a guest without virtio 1.0 loses the device" } },
 	  .verify = "exits to the VMM for that port are below 100 a second" },
 	{ .id = "pio-device",
+	  .seen = true,
 	  .title = "An emulated device costs an exit to the VMM for each access to its ports",
 	  .not_what =
 		  "a virtio doorbell, or a clock: those have rules of their own, which come first",
@@ -271,6 +273,7 @@ const struct rule device_rules[] = {
 			  NULL } },
 	  .verify = "-e --detail has fewer than 2000 such exits a second" },
 	{ .id = "mmio-device",
+	  .seen = true,
 	  .title = "An emulated device costs an exit to the VMM for each access to its registers",
 	  .not_what = "the local APIC, the HPET: they are other addresses",
 	  OF_DEVICE,

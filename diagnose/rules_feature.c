@@ -263,6 +263,7 @@ const struct rule feature_rules[] = {
 			  NULL } },
 	  .verify = "fewer than 1000 exits CPUID a second" },
 	{ .id = "pmu-msrs",
+	  .seen = true,
 	  .family = "features",
 	  .title = "A profiler in the guest writes performance counters, each by an exit",
 	  .not_what = "the NMI watchdog: about one a second",

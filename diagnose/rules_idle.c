@@ -187,6 +187,7 @@ const struct rule idle_rules[] = {
 			{ "guest reboot", "Linux: clocksource=tsc, or kvm-clock", NULL } },
 	  .verify = "-e --detail has fewer than 200 such exits a second" },
 	{ .id = "clock-reads-exit",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "The guest leaves each time that it reads the clock",
 	  .not_what = "a tick: nearly all accesses read, and no interrupt comes with them",

@@ -113,10 +113,8 @@ if test -z "$no_exits"; then
 	makes clock-reads-exit "reads of the ACPI timer" in=100000000:0x608
 	makes mmio-device "a device's registers" mmio_write=100000000:0xd0000000
 	makes pmu-msrs "performance counters" rdmsr=100000000:0xc0010000
-	makes tick-while-idle "a tick of 1000 Hz" timer_periodic=100000:1000
 	makes none "a tick of 50 Hz" timer_periodic=100000:20000
 	makes halt-poll-burns "polling for timers" --halt-poll=3000 timer_oneshot=100000:2500
-	makes xapic "IPIs by memory" --vcpus=2 ipi=10000000
 fi
 if planned host; then
 	cg=$TMP/cgroup
