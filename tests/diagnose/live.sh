@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # diagnose: sicknesses that are really made are found, and nothing else is; what the remedy says is done, and they are
 # gone. All are made one after the other while one kvm_watcher records, whose start takes long in an emulated machine;
