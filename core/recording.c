@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 #include <zstd.h>
 
+#include "../output/cells.h"
 #include "clock.h"
 #include "limits.h"
 #include "record.h"
@@ -312,30 +313,10 @@ static bool is_array(const struct column *col)
 	       col->type == COL_STRINGS;
 }
 
+/* Also what formats do not know. */
 static void set_absent(const struct column *col, void *cell)
 {
-	double nothing = NAN;
-	uint32_t none = UINT32_MAX;
-
 	switch (col->type) {
-	case COL_STRING:
-	case COL_STRINGS:
-	case COL_OBJECT:
-		memset(cell, 0, sizeof(void *));
-		break;
-	case COL_U32:
-		memcpy(cell, &none, sizeof(none));
-		break;
-	case COL_BOOL:
-		*(uint8_t *)cell = BOOL_ABSENT;
-		break;
-	case COL_S64:
-		*(int64_t *)cell = INT64_MIN;
-		break;
-	case COL_PERCENT:
-	case COL_DOUBLE:
-		memcpy(cell, &nothing, sizeof(nothing));
-		break;
 	case COL_TIMES:
 		times__init(cell);
 		break;
@@ -346,7 +327,7 @@ static void set_absent(const struct column *col, void *cell)
 		memset(cell, 0, col->size);
 		break;
 	default:
-		*(uint64_t *)cell = UINT64_MAX;
+		cell__set_absent(col, cell);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../output/cells.h"
 #include "times.h"
 
 enum { LEAST_BUCKETS = 64, VM_BUCKETS = 1024 };
@@ -433,9 +434,9 @@ static void clear_data(const struct layout *layout, struct row *row)
 	}
 }
 
-static bool has_vm(const struct samples *s, uint64_t nr)
+static struct series_vm *find_vm(const struct samples *s, uint64_t nr)
 {
-	const struct series_vm *vm = s->vms[nr % VM_BUCKETS];
+	struct series_vm *vm = s->vms[nr % VM_BUCKETS];
 
 	while (vm && vm->nr != nr)
 		vm = vm->next;
@@ -444,10 +445,8 @@ static bool has_vm(const struct samples *s, uint64_t nr)
 
 static struct series_vm *get_vm(struct samples *s, uint64_t nr)
 {
-	struct series_vm **bucket = &s->vms[nr % VM_BUCKETS], *vm = *bucket;
+	struct series_vm **bucket = &s->vms[nr % VM_BUCKETS], *vm = find_vm(s, nr);
 
-	while (vm && vm->nr != nr)
-		vm = vm->next;
 	if (!vm) {
 		vm = calloc(1, sizeof(*vm));
 		if (!vm)
@@ -598,29 +597,6 @@ static double real_of(const struct field *field, const void *at)
 	}
 }
 
-static void set_absent(const struct field *field, void *at)
-{
-	double nothing = NAN;
-
-	switch (field->col->type) {
-	case COL_STRING:
-		memset(at, 0, field->size);
-		break;
-	case COL_BOOL:
-		*(uint8_t *)at = BOOL_ABSENT;
-		break;
-	case COL_S64:
-		*(int64_t *)at = INT64_MIN;
-		break;
-	case COL_PERCENT:
-	case COL_DOUBLE:
-		memcpy(at, &nothing, sizeof(nothing));
-		break;
-	default:
-		memset(at, 0xff, field->size);
-	}
-}
-
 /* a += b - less */
 static void sum_gauge(const struct field *field, void *a, const void *b, const void *less)
 {
@@ -640,7 +616,7 @@ static void merge_gauge(const struct field *field, void *a, const void *b)
 	case MERGE_LAST:
 		/* None of several series is the last. */
 		if (memcmp(a, b, field->size))
-			set_absent(field, a);
+			cell__set_absent(field->col, a);
 		break;
 	case MERGE_SUM:
 		sum_gauge(field, a, b, &nothing);
@@ -651,7 +627,7 @@ static void merge_gauge(const struct field *field, void *a, const void *b)
 		break;
 	case MERGE_NONE:
 	case MERGE_WINDOW:
-		set_absent(field, a);
+		cell__set_absent(field->col, a);
 	}
 }
 
@@ -782,7 +758,7 @@ static void take_gauge(const struct samples *s, struct source *source, const str
 		   field->col->merge == MERGE_WINDOW) {
 		memcpy(run, now, field->size);
 	} else if (field->col->merge == MERGE_NONE) {
-		set_absent(field, run);
+		cell__set_absent(field->col, run);
 	} else {
 		before = cell(source->before, field);
 		sum_gauge(field, run, now, before);
@@ -1007,7 +983,7 @@ static void no_labels(const struct layout *layout, struct row *row)
 {
 	for (size_t i = 0; i < layout->nr; i++)
 		if (layout->fields[i].kind == FIELD_LABEL)
-			set_absent(&layout->fields[i], cell(row, &layout->fields[i]));
+			cell__set_absent(layout->fields[i].col, cell(row, &layout->fields[i]));
 }
 
 /* The labels of a series without whose they are; when there are too many of them, without any. */
@@ -1158,7 +1134,7 @@ static void add_gauge(const struct samples *s, struct series *series, const stru
 	if (field->col->merge == MERGE_MAX)
 		note_greatest(s, series, field, cell(row, field));
 	else if (field->col->merge == MERGE_WINDOW && series->unseen)
-		set_absent(field, run);
+		cell__set_absent(field->col, run);
 	else
 		memcpy(run, cell(row, field), field->size);
 }
@@ -1186,7 +1162,7 @@ bool samples__add(struct samples *s, unsigned int view, const struct row *row)
 	struct series *series = find(s, view, hash, row, false);
 
 	/* Numbers of several runs are not those of one. */
-	s->latest_vm += !has_vm(s, row->vm_nr);
+	s->latest_vm += !find_vm(s, row->vm_nr);
 	if (!series)
 		series = new_series(s, view, hash, row);
 	if (!series)

@@ -262,3 +262,34 @@ bool condition__holds(const struct condition *condition, const struct column *co
 		return value >= condition->number;
 	}
 }
+
+void cell__set_absent(const struct column *col, void *cell)
+{
+	const double no_real = NAN;
+	const uint32_t no_u32 = UINT32_MAX;
+	const uint64_t no_number = UINT64_MAX;
+	const int64_t no_signed = INT64_MIN;
+
+	switch (col->type) {
+	case COL_STRING:
+	case COL_STRINGS:
+	case COL_OBJECT:
+		memset(cell, 0, sizeof(void *));
+		break;
+	case COL_U32:
+		memcpy(cell, &no_u32, sizeof(no_u32));
+		break;
+	case COL_BOOL:
+		*(uint8_t *)cell = BOOL_ABSENT;
+		break;
+	case COL_S64:
+		memcpy(cell, &no_signed, sizeof(no_signed));
+		break;
+	case COL_PERCENT:
+	case COL_DOUBLE:
+		memcpy(cell, &no_real, sizeof(no_real));
+		break;
+	default:
+		memcpy(cell, &no_number, sizeof(no_number));
+	}
+}

@@ -20,6 +20,9 @@ void column__each(const struct column *columns, unsigned int views,
 int cell__compare(const struct column *col, const struct row *a, const struct row *b);
 bool cell__is_absent(const struct column *col, const struct row *row);
 
+/* Makes a cell of any type that formats know absent. */
+void cell__set_absent(const struct column *col, void *cell);
+
 enum condition_op { OP_MATCHES, OP_DIFFERS, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL };
 
 /* "COLUMN=PATTERN"; the strings point into what was parsed. */
