@@ -284,17 +284,12 @@ static bool is_of(const struct theft *theft, const struct thief *thief, const st
 	return vcpu != UINT32_MAX || !strncmp(theft->comm, thief->comm, COMM_LEN - 1);
 }
 
-static struct theft *theft_of(struct thieves *t, struct victim *victim, const struct thief *thief,
-			      const struct vm_ref *vm, uint32_t vcpu)
+/* A victim's, of nobody's time so far. Out of memory: what has no name. */
+static struct theft *add_theft(struct thieves *t, struct victim *victim, const struct vm_ref *vm,
+			       uint32_t vcpu)
 {
-	struct theft *theft = victim->thefts;
+	struct theft *theft;
 
-	if (!thief->key.tid)
-		return victim->others;
-	while (theft && !is_of(theft, thief, vm, vcpu))
-		theft = theft->next;
-	if (theft)
-		return theft;
 	if (victim->nr_thefts == t->max_thefts)
 		tidy_up(t, victim);
 	theft = new_theft(t);
@@ -306,6 +301,18 @@ static struct theft *theft_of(struct thieves *t, struct victim *victim, const st
 	victim->thefts = theft;
 	victim->nr_thefts++;
 	return theft;
+}
+
+static struct theft *theft_of(struct thieves *t, struct victim *victim, const struct thief *thief,
+			      const struct vm_ref *vm, uint32_t vcpu)
+{
+	struct theft *theft = victim->thefts;
+
+	if (!thief->key.tid)
+		return victim->others;
+	while (theft && !is_of(theft, thief, vm, vcpu))
+		theft = theft->next;
+	return theft ?: add_theft(t, victim, vm, vcpu);
 }
 
 void thieves__note(struct thieves *t, const struct thief *thief, const struct vm_ref *vm,
@@ -440,25 +447,13 @@ static bool is_loot(const struct theft *theft, const struct loot *loot)
 static struct theft *theft_of_loot(struct thieves *t, struct victim *victim,
 				   const struct loot *loot)
 {
-	struct theft *theft = loot->comm ? victim->thefts : NULL;
+	struct theft *theft = victim->thefts;
 
 	if (!loot->comm)
 		return victim->others;
 	while (theft && !is_loot(theft, loot))
 		theft = theft->next;
-	if (theft)
-		return theft;
-	if (victim->nr_thefts == t->max_thefts)
-		tidy_up(t, victim);
-	theft = new_theft(t);
-	if (!theft)
-		return victim->others;
-	theft->vm = vcpus__get_vm(loot->vm);
-	theft->vcpu = loot->vcpu;
-	theft->next = victim->thefts;
-	victim->thefts = theft;
-	victim->nr_thefts++;
-	return theft;
+	return theft ?: add_theft(t, victim, loot->vm, loot->vcpu);
 }
 
 void thieves__add(struct thieves *t, const struct row *row, const struct loot *loot)
