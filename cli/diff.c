@@ -100,7 +100,6 @@ static int choose(struct options *opts, const struct replay *r)
 	size_t nr = replay__chosen(r, chosen), nr_refs = 0;
 	struct table_ref refs[MAX_TABLES];
 	enum format format = opts->format;
-	char text[1024];
 	int err;
 
 	for (size_t i = 0; i < nr; i++)
@@ -110,9 +109,7 @@ static int choose(struct options *opts, const struct replay *r)
 	opts->format = FORMAT_JSON;
 	err = tables__choose(opts, refs, nr_refs);
 	opts->format = format;
-	if (!err && selection__is_wrong(&opts->selection, chosen, nr, text, sizeof(text)))
-		err = usage_error("%s", text);
-	return err;
+	return err ? err : selection__check(opts, chosen, nr);
 }
 
 static int run(const struct options *given)

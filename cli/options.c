@@ -355,11 +355,9 @@ static int parse_where(struct options *opts, const char *arg)
 			   arg);
 }
 
-int selection__check(const struct options *opts)
+int selection__check(const struct options *opts, const struct chosen *chosen, size_t nr)
 {
 	const struct selection *sel = &opts->selection;
-	struct chosen chosen[MAX_MONITORS];
-	size_t nr = options__chosen(opts, chosen);
 	char text[1024];
 
 	if (selection__is_wrong(sel, chosen, nr, text, sizeof(text)))

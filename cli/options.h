@@ -155,8 +155,8 @@ int __attribute__((format(printf, 1, 2))) usage_error(const char *fmt, ...);
  */
 int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint64_t *ns);
 
-/* Of a command with selection_options and monitors: 0, or EXIT_USAGE after a message. */
-int selection__check(const struct options *opts);
+/* What rows of these monitors can be chosen by: 0, or EXIT_USAGE after a message. */
+int selection__check(const struct options *opts, const struct chosen *chosen, size_t nr);
 
 /* A number of bytes: digits, and K, M or G behind them. 0, or EXIT_USAGE after a message. */
 int parse_size(const char *option, const char *arg, uint64_t least, uint64_t *size);

@@ -127,22 +127,6 @@ static int choose_tables(struct options *opts, const struct replay *r, const str
 	return tables__choose(opts, refs, nr);
 }
 
-static int check_selection(const struct options *opts, const struct chosen *chosen, size_t nr)
-{
-	char text[1024];
-
-	if (selection__is_wrong(&opts->selection, chosen, nr, text, sizeof(text)))
-		return usage_error("%s", text);
-	if (opts->selection.histogram && opts->format == FORMAT_CSV)
-		return usage_error("--histogram: CSV has no place for histograms; choose "
-				   "--format=table or --format=json");
-	if (opts->selection.histogram && format__is_picture(opts->format))
-		return usage_error(
-			"--histogram: traces and stacks have no place for histograms; choose "
-			"--format=table or --format=json");
-	return 0;
-}
-
 static int check_interval(const struct options *opts, const struct replay *r)
 {
 	uint64_t recorded_ns = replay__interval_ns(r);
@@ -163,7 +147,7 @@ static int settle(struct options *opts, const struct replay *r, struct replay_op
 	int err = choose_tables(opts, r, chosen, nr);
 
 	if (!err)
-		err = check_selection(opts, chosen, nr);
+		err = selection__check(opts, chosen, nr);
 	if (!err)
 		err = check_interval(opts, r);
 	if (!err)

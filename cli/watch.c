@@ -232,6 +232,7 @@ int watch__check(struct options *opts)
 
 static int check_options(struct options *opts)
 {
+	struct chosen chosen[MAX_MONITORS];
 	int err = watch__check(opts);
 
 	if (err || opts->check || opts->list)
@@ -242,7 +243,7 @@ static int check_options(struct options *opts)
 				   opts->record.mask  ? "mask" :
 							"force");
 	err = choose_tables(opts);
-	return err ? err : selection__check(opts);
+	return err ? err : selection__check(opts, chosen, options__chosen(opts, chosen));
 }
 
 /* "vm_exit, vcpu_load" */
