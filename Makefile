@@ -41,7 +41,7 @@ SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES))
 OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
 
 # Unit tests: everything but main, with sanitizers.
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 TEST_OBJECTS := $(filter-out $(OUTPUT)/san/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/san/%.o))
 UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
@@ -127,7 +127,7 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 $(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
 
 # The reader of recordings under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus.
-FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 	$(call say,'CC fuzz',$<)
