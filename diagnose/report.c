@@ -274,7 +274,7 @@ static void write_result(const struct facts *f, const struct result *r, struct o
 		.not_what = r->rule->not_what,
 		.verify = r->rule->verify,
 		.help = help,
-		.cost_ns = r->state <= STATE_EXPLAINED ? r->cost_ns : UINT64_MAX,
+		.cost_ns = r->state <= STATE_EXPLAINED ? (uint64_t)r->cost_ns : UINT64_MAX,
 		.share = r->state <= STATE_EXPLAINED ? r->share : NAN,
 		.windows_true = r->windows_of ? r->windows_true : UINT32_MAX,
 		.windows_of = r->windows_of ?: UINT32_MAX,
