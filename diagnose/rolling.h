@@ -43,7 +43,7 @@ struct rolling_vm {
 struct rolling *rolling__new(void);
 void rolling__free(struct rolling *r);
 
-/* An output that fills it, for one sink; NULL: out of memory. To be freed before rolling__free(). */
+/* For one sink; NULL: out of memory. To be freed before rolling__free(). */
 struct output *rolling__output(struct rolling *r);
 
 /* How old a VM has to be for what also a booting guest does; 60 at first. */
