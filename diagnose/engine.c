@@ -46,6 +46,29 @@ const char *slice__name(enum slice slice)
 	return names[slice];
 }
 
+void slices__name(unsigned int slices, char *text, size_t size)
+{
+	static const char *const words[] = {
+		[SLICE_GUEST] = "the guest", [SLICE_KVM] = "KVM",
+		[SLICE_VMM] = "the VMM",     [SLICE_POLL] = "polling",
+		[SLICE_HALT] = "halts",	     [SLICE_STEAL] = "steal",
+		[SLICE_BLOCK] = "sleep",     [SLICE_UNACC] = "time of no state",
+		[SLICE_HELPERS] = "threads", [SLICE_DELAYS] = "threads that wait",
+	};
+	size_t used = 0;
+
+	*text = '\0';
+	for (int i = 0; i < NR_SLICES; i++) {
+		unsigned int later = slices >> i >> 1;
+
+		if (slices >> i & 1 && used < size)
+			used += snprintf(text + used, size - used, "%s%s", words[i],
+					 !later		     ? "" :
+					 later & (later - 1) ? ", " :
+							       " and ");
+	}
+}
+
 const struct rule *rule__at(size_t i)
 {
 	for (const struct rule *const *family = families; *family; family++)
@@ -341,28 +364,51 @@ static void take(struct account *accounts, size_t nr, const struct verdict *v,
 		}
 }
 
-bool rule__is_blind(const struct rule *rule, const struct facts *f, char *why, size_t size)
+/* One of them is not there: why. What this host lacks is a better reason than what nobody asked. */
+static bool lacks(const struct facts *f, const char *const *needs, size_t most, char *why,
+		  size_t size)
 {
-	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++) {
-		const char *need = strchr(rule->needs[i], ':');
+	bool unasked = false;
+
+	for (size_t i = 0; i < most && needs[i]; i++) {
+		const char *need = strchr(needs[i], ':');
 		const struct fact_need *missing;
 		char monitor[64];
 
 		snprintf(monitor, sizeof(monitor), "%.*s",
-			 (int)(need ? need - rule->needs[i] : (long)strlen(rule->needs[i])),
-			 rule->needs[i]);
-		if (!facts__has_monitor(f, monitor)) {
-			snprintf(why, size, "%s was not measured", monitor);
-			return true;
-		}
+			 (int)(need ? need - needs[i] : (long)strlen(needs[i])), needs[i]);
 		missing = need ? facts__missing(f, monitor, need + 1) : NULL;
 		if (missing) {
 			snprintf(why, size, "%s: %s is missing: %s", monitor, need + 1,
 				 missing->why);
 			return true;
 		}
+		if (!unasked && !facts__has_monitor(f, monitor)) {
+			snprintf(why, size, "%s was not measured", monitor);
+			unasked = true;
+		}
 	}
-	return false;
+	return unasked;
+}
+
+bool rule__is_blind(const struct rule *rule, const struct facts *f, char *why, size_t size)
+{
+	return lacks(f, rule->needs, MAX_RULE_NEEDS, why, size);
+}
+
+/* The slices of these facts are all that the rule's slices were. */
+static bool knows_slices(const struct facts *f, const struct rule *rule)
+{
+	static const char *const of_vcpus[] = { "vcpu_load:kvm_fpu", "vcpu_load:sched_switch",
+						"vcpu_load:sched_wakeup",
+						"vcpu_load:kvm_vcpu_wakeup" };
+	static const char *const of_threads[] = { "vmm_threads:threads" };
+	unsigned int threads = IN(HELPERS) | IN(DELAYS);
+	char why[256];
+
+	if ((rule->slices & ~threads) && lacks(f, of_vcpus, 4, why, sizeof(why)))
+		return false;
+	return !(rule->slices & threads) || !lacks(f, of_threads, 1, why, sizeof(why));
 }
 
 /* What is the same for all VMs; and below, for all rules of one. */
@@ -440,6 +486,8 @@ static bool is_below(const struct look *l, const struct rule *rule)
 			slices += l->slices[i];
 	if (rule->cost > 0 && rule->cost < gate)
 		gate = rule->cost;
+	if (rule->gate > 0)
+		gate = rule->gate;
 	return rule->slices && share_of(l, rule, slices) < gate;
 }
 
@@ -560,6 +608,55 @@ static bool is_ignored(const struct result *r, const struct diagnose_options *op
 	return false;
 }
 
+/* The same VM in other facts; 0: it is not there. */
+static size_t find_vm(const struct facts *f, const struct fact_vm *vm)
+{
+	for (size_t i = 1; i < f->nr_vms; i++)
+		if (f->vms[i].pid == vm->pid && !strcmp(f->vms[i].id, vm->id) &&
+		    !strcmp(f->vms[i].name, vm->name))
+			return i;
+	return 0;
+}
+
+/* In the whole of these facts the rule's slices, or what it says itself, leave no room for it. */
+static bool is_out_of_question(const struct round *round, const struct rule *rule,
+			       const struct facts *f)
+{
+	size_t vm = find_vm(f, &round->d->facts->vms[round->vm]);
+	struct look l;
+	char why[256];
+
+	if (!vm || f->lost > FEW_LOST)
+		return false;
+	l = look__at(f, &f->total, vm, UINT32_MAX, rule);
+	if (l.seconds < LEAST_SECONDS)
+		return false;
+	if (rule->may)
+		return !lacks(f, &rule->may_needs, 1, why, sizeof(why)) && !rule->may(&l);
+	if (!rule->slices || !knows_slices(f, rule))
+		return false;
+	if (rule->per_vm)
+		return is_below(&l, rule);
+	for (size_t i = 0; i < round->nr; i++) {
+		l = look__at(f, &f->total, vm, round->accounts[i].vcpu, rule);
+		if (!look__next(&l, "VCPU_LOAD", NULL) || !is_below(&l, rule))
+			return false;
+	}
+	return round->nr > 0;
+}
+
+/*
+ * What is not there can't have been a sickness: it would have taken more of the time than its
+ * slices were. So nobody has to see it.
+ */
+static bool passes_unseen(const struct round *round, const struct rule *rule)
+{
+	const struct facts *before = round->options->before;
+
+	return is_out_of_question(round, rule, round->d->facts) ||
+	       (before && is_out_of_question(round, rule, before));
+}
+
 /* What keeps the rule from being run for this VM; NULL: nothing does. */
 static const char *hindrance(const struct round *round, const struct rule *rule, size_t at,
 			     enum state *state)
@@ -600,6 +697,10 @@ static void add_result(const struct round *round, const struct rule *rule, size_
 	/* Nobody asks why. */
 	if (why && round->options->one_window)
 		return;
+	if (why && state != STATE_NOT_APPLICABLE && !rule->of_host && passes_unseen(round, rule)) {
+		state = STATE_PASS;
+		why = "what it would take of the time is not there";
+	}
 	*r = (struct result){ .rule = rule, .vm = &d->facts->vms[round->vm], .state = STATE_PASS };
 	if (why) {
 		r->state = state;
@@ -713,6 +814,32 @@ void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		free(round.blind[i]);
 	free(round.blind);
 	free(round.looks);
+}
+
+/* What the first pass found is not gone because it was not there in the second. */
+void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before)
+{
+	for (size_t i = 0; i < before->nr_results; i++) {
+		struct result *was = &before->results[i];
+		size_t vm = find_vm(d->facts, was->vm);
+
+		for (size_t j = 0; was->state == STATE_FINDING && vm && j < d->nr_results; j++) {
+			struct result *is = &d->results[j], now;
+
+			if (is->rule != was->rule || is->vm != &d->facts->vms[vm] ||
+			    is->state <= STATE_EXPLAINED)
+				continue;
+			now = *is;
+			*is = *was;
+			*was = now;
+			is->vm = now.vm;
+			is->before = true;
+			d->by_state[now.state]--;
+			d->by_state[is->state]++;
+			break;
+		}
+	}
+	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
 }
 
 void diagnosis__free(struct diagnosis *d)

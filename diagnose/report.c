@@ -552,6 +552,8 @@ static void put_finding(struct buf *to, const struct result *r, size_t nr)
 	if (r->windows_of)
 		buf__printf(&words, "; in %u of %u parts of the run", r->windows_true,
 			    r->windows_of);
+	if (r->before)
+		buf__puts(&words, " of the first pass; the second did not see it");
 	buf__puts(&words, r->rule->seen ? ")" : "; not yet seen on a machine)");
 	put_labelled(to, "more", words.data ?: "", false);
 	buf__free(&words);
@@ -704,27 +706,65 @@ static void put_verdict(struct buf *to, const struct diagnosis *d)
 	buf__free(&words);
 }
 
+/* "1 rule", "2 rules" */
+static void put_number(struct buf *to, size_t nr, const char *what)
+{
+	buf__printf(to, "%zu %s%s", nr, what, nr == 1 ? "" : "s");
+}
+
+/* A line of the end; words are used up. */
+static void put_headed(struct buf *to, const char *head, struct buf *words)
+{
+	buf__puts(to, head);
+	buf__pad(to, LABEL - (int)strlen(head + (*head == '\n')));
+	put_wrapped(to, LABEL, words->data ?: "", false);
+	buf__reset(words);
+}
+
+static void put_cost_of_us(struct buf *to, const struct facts *f)
+{
+	double ns =
+		f->watched_ns > 0 ? f->watched_ns : (double)(f->total.now_ns - f->total.since_ns);
+	struct buf words = {};
+
+	if (!(f->self_cpu_ns > 0 && ns > 0))
+		return;
+	buf__printf(&words, "watching took %.1f %% of a CPU", 100 * f->self_cpu_ns / ns);
+	if (f->bpf_runs > 0)
+		buf__printf(&words,
+			    "; its programs in the kernel ran %.0f times, %.0f ns each: %.1f %% of "
+			    "a CPU",
+			    f->bpf_runs, f->bpf_ns / f->bpf_runs, 100 * f->bpf_ns / ns);
+	else
+		buf__puts(&words, ", beside what it added to exits (--self-cost tells it)");
+	put_headed(to, "COST", &words);
+	buf__free(&words);
+}
+
 static void put_counts(struct buf *to, const struct diagnosis *d, bool all)
 {
 	const struct facts *f = d->facts;
 	struct buf words = {};
 
+	put_number(&words, d->nr_rules, "rule");
+	buf__puts(&words, ", ");
+	put_number(&words, d->nr_vms, "VM");
+	buf__puts(&words, ": ");
+	put_number(&words, d->by_state[STATE_FINDING], "finding");
+	buf__puts(&words, ", ");
+	put_number(&words, d->by_state[STATE_NOTE], "note");
 	buf__printf(&words,
-		    "%zu rules, %zu VMs: %zu findings, %zu notes, %zu explained, %zu passed, %zu "
-		    "not applicable, %zu unknown, %zu with too little data%s",
-		    d->nr_rules, d->nr_vms, d->by_state[STATE_FINDING], d->by_state[STATE_NOTE],
+		    ", %zu explained, %zu passed, %zu not applicable, %zu unknown, %zu with too "
+		    "little data%s",
 		    d->by_state[STATE_EXPLAINED], d->by_state[STATE_PASS],
 		    d->by_state[STATE_NOT_APPLICABLE], d->by_state[STATE_UNKNOWN],
 		    d->by_state[STATE_TOO_LITTLE], all ? "" : " (--verbose lists them)");
-	buf__puts(to, "\nCHECKED   ");
-	put_wrapped(to, LABEL, words.data ?: "", false);
-	buf__reset(&words);
-	if (f->self_cpu_ns > 0 && f->total.now_ns > f->total.since_ns) {
-		buf__printf(&words, "watching took %.1f %% of a CPU, beside what it added to exits",
-			    100 * f->self_cpu_ns / (f->total.now_ns - f->total.since_ns));
-		buf__puts(to, "COST      ");
-		put_wrapped(to, LABEL, words.data ?: "", false);
+	put_headed(to, "\nCHECKED", &words);
+	if (d->passes) {
+		buf__puts(&words, d->passes);
+		put_headed(to, "MEASURED", &words);
 	}
+	put_cost_of_us(to, f);
 	buf__free(&words);
 }
 

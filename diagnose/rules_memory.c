@@ -73,6 +73,14 @@ static double readers_of_log(const struct look *l)
 	return count;
 }
 
+/* Some kernels do not tell. */
+static bool is_logged(const struct look *l)
+{
+	double slots = look__max(l, "VM_STATE", "logged_slots", NULL);
+
+	return !(slots < 2);
+}
+
 static enum opinion log_left_on(const struct look *l, struct finding *f)
 {
 	double slots = look__max(l, "VM_STATE", "logged_slots", NULL);
@@ -244,6 +252,8 @@ const struct rule memory_rules[] = {
 	  .storm = true,
 	  .needs = { "vm_state:kvm_state", "kvm_ioctl:ioctl_enter" },
 	  .judge = log_left_on,
+	  .may = is_logged,
+	  .may_needs = "vm_state:kvm_state",
 	  .remedies = { { "live", "virsh domjobabort {vm}", "ends a migration" },
 			{ "live", "virsh qemu-monitor-command {vm} --hmp 'cancel_vcpu_dirty_limit'",
 			  NULL },
@@ -257,6 +267,8 @@ const struct rule memory_rules[] = {
 	  .per_vm = true,
 	  .needs = { "mark_page_dirty" },
 	  .judge = diverges,
+	  .may = is_logged,
+	  .may_needs = "vm_state:kvm_state",
 	  .remedies = { { "live", "virsh migrate-setspeed {vm} MIB", "more network traffic" },
 			{ "live", "virsh migrate ... --auto-converge", "the guest gets slower" },
 			{ "live", "virsh migrate-postcopy {vm}", "a lost network ends the VM" } },
