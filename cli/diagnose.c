@@ -92,6 +92,12 @@ static int parse_fail_on(struct options *opts, const char *arg)
 	return 0;
 }
 
+static int parse_baseline(struct options *opts, const char *arg)
+{
+	opts->diagnose.baseline = arg;
+	return 0;
+}
+
 static int parse_undecided(struct options *opts, const char *arg)
 {
 	if (strcmp(arg, "pass") && strcmp(arg, "fail"))
@@ -118,6 +124,9 @@ static const struct option_row diagnose_options[] = {
 	  parse_assert },
 	{ "fail-on", 0, "WHAT", "exit with 3 on findings: warning, critical, or rules, with commas",
 	  GROUP_OUTPUT, parse_fail_on },
+	{ "baseline", 0, "FILE",
+	  "what a recording has, too, and no cheaper by a fifth, does not fail the run",
+	  GROUP_OUTPUT, parse_baseline },
 	{ "ignore", 0, "ID[:VM]", "a finding that is known does not fail the run; several",
 	  GROUP_OUTPUT, parse_ignore },
 	{ "undecided", 0, "HOW", "pass or fail (default: exit with 4) what could not be judged",
@@ -127,7 +136,7 @@ static const struct option_row diagnose_options[] = {
 
 /* What was measured: by one pass, or by two. */
 struct measured {
-	struct facts first, second;
+	struct facts first, second, baseline;
 	bool has_second;
 	unsigned int above; /* IN(...): slices that were over the least share in the first pass */
 	bool in_passes;
@@ -279,8 +288,6 @@ struct passes {
 	struct needed *needed;
 	const struct diagnose_options *options;
 	struct output *out;
-	unsigned int windows; /* of this pass */
-	uint64_t lost;	      /* until its beginning */
 };
 
 /*
@@ -414,7 +421,6 @@ static int begin_second(struct passes *p, struct run *run, uint32_t wanted)
 	if (err)
 		return err;
 	p->m->has_second = true;
-	p->windows = 0;
 	copy_cgroups(&p->m->second, &p->m->first);
 	take_needs(p, run, chosen);
 	facts__fill(p->out, &p->m->second);
@@ -426,7 +432,8 @@ static int passes_reported(void *ctx, struct run *run)
 	struct passes *p = ctx;
 	uint32_t wanted;
 
-	if (++p->windows < LIVE_WINDOWS)
+	/* Some monitors look between intervals, too. */
+	if (facts_of(p->m)->nr_windows < LIVE_WINDOWS)
 		return 0;
 	if (p->m->has_second)
 		return RUN_END;
@@ -441,12 +448,10 @@ static int passes_reported(void *ctx, struct run *run)
 	return RUN_END;
 }
 
-static void end_passes(struct passes *p)
+static void end_passes(struct measured *m)
 {
-	struct measured *m = p->m;
-
 	/* It was broken off: the first one stays. */
-	if (m->has_second && p->windows < LIVE_WINDOWS) {
+	if (m->has_second && m->second.nr_windows < LIVE_WINDOWS) {
 		say("the second pass was broken off: what follows is of the first one");
 		m->has_second = false;
 		m->first.self_cpu_ns = m->second.self_cpu_ns;
@@ -528,17 +533,18 @@ static int measure_live(const struct options *opts, const struct diagnose_option
 	if (!err)
 		err = watch__measure(opts, &env, &watched);
 	if (m->in_passes && m->began_ns)
-		end_passes(&passes);
+		end_passes(m);
 	env.nr_sinks = 2;
 	watch__close(&env);
 	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
-static int read_recordings(const struct options *opts, struct facts *facts)
+static int read_recordings(const char *const *paths, size_t nr_paths, const struct filter *filter,
+			   bool quiet, struct facts *facts)
 {
-	struct replay *r = replay__open(opts->operands, opts->nr_operands, monitors, nr_monitors);
+	struct replay *r = replay__open(paths, nr_paths, monitors, nr_monitors);
 	struct chosen chosen[MAX_MONITORS];
-	struct replay_options options = { .filter = &opts->filter, .quiet = false };
+	struct replay_options options = { .filter = filter, .quiet = quiet };
 	struct sink sink = {};
 	uint64_t intervals;
 	size_t nr;
@@ -561,6 +567,17 @@ static int read_recordings(const struct options *opts, struct facts *facts)
 	output__free(sink.out);
 	replay__close(r);
 	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
+}
+
+/* Processes are other ones by now: VMs are the same by their names. */
+static int read_baseline(const struct options *opts, struct facts *facts)
+{
+	struct filter filter = opts->filter;
+
+	if (!opts->diagnose.baseline)
+		return 0;
+	filter.pid = 0;
+	return read_recordings(&opts->diagnose.baseline, 1, &filter, false, facts);
 }
 
 /* The result is asked for by --fail-on. */
@@ -591,7 +608,7 @@ static int code_of(const struct options *opts, const struct diagnosis *d,
 	for (size_t i = 0; i < d->nr_results; i++) {
 		const struct result *r = &d->results[i];
 
-		if (r->ignored)
+		if (r->ignored || r->known)
 			continue;
 		if (r->state == STATE_UNKNOWN || r->state == STATE_TOO_LITTLE)
 			undecided |= is_asked_for(opts, r, true);
@@ -653,6 +670,13 @@ static void make(struct diagnosis *d, const struct measured *m,
 		diagnosis__make(&first, &m->first, judging);
 		diagnosis__add_before(d, &first);
 		diagnosis__free(&first);
+	}
+	if (m->baseline.has_total) {
+		struct diagnosis known;
+
+		diagnosis__make(&known, &m->baseline, judging);
+		diagnosis__compare(d, &known);
+		diagnosis__free(&known);
 	}
 }
 
@@ -730,8 +754,13 @@ static int run(const struct options *opts)
 	read_ignored(opts, ignored);
 	facts__init(&m.first);
 	facts__init(&m.second);
-	code = opts->nr_operands ? read_recordings(opts, &m.first) :
-				   measure_live(opts, &judging, &m, assertions, nr);
+	facts__init(&m.baseline);
+	code = read_baseline(opts, &m.baseline);
+	if (!code)
+		code = opts->nr_operands ? read_recordings(opts->operands, opts->nr_operands,
+							   &opts->filter, false, &m.first) :
+					   measure_live(opts, &judging, &m, assertions, nr);
+	facts__sort(&m.baseline);
 	facts__sort(&m.first);
 	facts__sort(&m.second);
 	if (!code && !facts_of(&m)->has_total) {
@@ -742,6 +771,7 @@ static int run(const struct options *opts)
 		code = report(opts, &m, &judging, assertions, nr);
 	facts__free(&m.first);
 	facts__free(&m.second);
+	facts__free(&m.baseline);
 	for (size_t i = 0; i < judging.nr_ignored; i++)
 		free((char *)ignored[i].id);
 	return code;
@@ -753,6 +783,9 @@ static int check_options(struct options *opts)
 
 	if (opts->nr_operands && opts->record.path)
 		return usage_error("--record records what is measured now; a recording is there");
+	if (opts->nr_operands && opts->all)
+		return usage_error(
+			"--all is for what is measured now; a recording has what it has");
 	if (opts->nr_operands && opts->time_ns)
 		return usage_error("-t is the time to measure; a recording has its own");
 	return tables__choose(opts, refs, tables__add(refs, 0, diagnose_views, diagnose_columns));

@@ -34,6 +34,7 @@ struct result {
 	enum severity severity;
 	enum opinion certainty;
 	bool ignored;
+	bool known;  /* a baseline has it, too, at 5/6 of this cost at least */
 	bool before; /* of the first pass: the second one did not see it */
 	const struct rule *explained_by;
 	uint32_t *vcpus; /* those that have it */
@@ -81,6 +82,7 @@ struct diagnosis {
 	size_t nr_accounts;
 	size_t nr_vms;
 	size_t by_state[NR_STATES];
+	size_t nr_known;    /* findings that a baseline has, too */
 	const char *passes; /* how it was measured, a sentence; NULL: at once */
 	bool failed;	    /* out of memory: something is missing */
 };
@@ -89,6 +91,8 @@ void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		     const struct diagnose_options *options);
 /* Takes over findings of an earlier part of the run that are none any more; both are to be freed. */
 void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before);
+/* Marks what was found before, in a VM of that name, and is not costlier by more than a fifth. */
+void diagnosis__compare(struct diagnosis *d, const struct diagnosis *baseline);
 void diagnosis__free(struct diagnosis *d);
 
 /* A hook that is missing, or a monitor that did not run: fills in why. */

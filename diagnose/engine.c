@@ -842,6 +842,38 @@ void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before)
 	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
 }
 
+static bool is_found(const struct result *r)
+{
+	return r->state == STATE_FINDING || r->state == STATE_NOTE;
+}
+
+static double per_second(const struct facts *f, double ns)
+{
+	double length = f->total.now_ns - f->total.since_ns;
+
+	return length > 0 ? ns * 1e9 / length : 0;
+}
+
+void diagnosis__compare(struct diagnosis *d, const struct diagnosis *baseline)
+{
+	static const double DEARER = 1.20;
+
+	for (size_t i = 0; i < d->nr_results; i++) {
+		struct result *r = &d->results[i];
+		double cost = per_second(d->facts, r->cost_ns);
+
+		for (size_t j = 0; is_found(r) && j < baseline->nr_results; j++) {
+			const struct result *was = &baseline->results[j];
+
+			if (was->rule != r->rule || !is_found(was) ||
+			    strcmp(was->vm->name, r->vm->name) != 0)
+				continue;
+			r->known |= cost <= DEARER * per_second(baseline->facts, was->cost_ns);
+		}
+		d->nr_known += r->known && r->state == STATE_FINDING;
+	}
+}
+
 void diagnosis__free(struct diagnosis *d)
 {
 	for (size_t i = 0; i < d->nr_results; i++) {
