@@ -234,8 +234,8 @@ static bool is_detail(const char *need)
 /* These cost little: where the time goes, and what is only asked for. */
 static bool is_cheap(const char *name)
 {
-	static const char *const cheap[] = { "vcpu_load", "vcpu_wakeup", "vm_state", "vmm_threads",
-					     "host" };
+	static const char *const cheap[] = { "vcpu_load", "vcpu_wakeup", "halt_poll_ns",
+					     "vm_state",  "vmm_threads", "host" };
 
 	for (size_t i = 0; i < sizeof(cheap) / sizeof(*cheap); i++)
 		if (!strcmp(name, cheap[i]))

@@ -108,11 +108,8 @@ double account__lost(const struct account *a)
 
 double account__explained(const struct account *a)
 {
-	double sum = 0;
-
-	for (int i = 0; i < SLICE_HELPERS; i++)
-		sum += a->claimed[i];
-	return sum;
+	return (a->guest_is_known ? a->claimed[SLICE_KVM] : 0) + a->claimed[SLICE_VMM] +
+	       a->claimed[SLICE_POLL] + a->claimed[SLICE_STEAL] + a->claimed[SLICE_BLOCK];
 }
 
 /* Looks */

@@ -360,8 +360,9 @@ static const char *const wanted_columns[] = {
 	"cpu_ns",	  "delay_ns",	    "major_faults", "irqchip",
 	"disabled_exits", "apicv_inhibits", "apicv_active", "guest_debug",
 	"exits",	  "irq_injections", "logged_slots", "pin",
-	"chip",		  "masked_count",   "fired",	    "converges",
-	"rounds",
+	"chip",		  "masked_count",   "ple_spun",	    "pages",
+	"guest_count",	  "actor",	    "event",	    "cpus",
+	"pcpus",	  "fired",	    "converges",    "rounds",
 };
 
 static bool is_wanted(const char *name)
