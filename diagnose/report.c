@@ -397,7 +397,16 @@ static void put_wrapped(struct buf *to, int from, const char *text, bool whole)
 		size_t len = strcspn(words, " ");
 		char word[512];
 
-		snprintf(word, sizeof(word), "%.*s", (int)(len < 511 ? len : 511), words);
+		/* A number and its sign are one word. */
+		if (words[len] == ' ' && words[len + 1] == '%')
+			len += 1 + strcspn(words + len + 1, " ");
+		len = text__cut(words, len, sizeof(word) - 1);
+		snprintf(word, sizeof(word), "%.*s", (int)len, words);
+		/* A name may be longer than a line. */
+		if (text__width(word) > COLUMNS - from) {
+			len = text__prefix(word, COLUMNS - from);
+			word[len] = '\0';
+		}
 		if (at > from && at + 1 + text__width(word) > COLUMNS) {
 			buf__putc(to, '\n');
 			buf__pad(to, from);

@@ -743,7 +743,9 @@ static void test_baseline(void **state)
 static void test_hostile_names(void **state)
 {
 	static struct fixture f = { .name = "hostile" };
-	static const char name[] = "\033[2J\r\nCHECKED'; reboot #\x9b\xff{object}";
+	static const char name[] = "\033[2J\r\nCHECKED'; reboot #\x9b\xff{object}"
+				   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+				   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 	char *text, *rest, *line;
 
 	(void)state;
@@ -755,6 +757,8 @@ static void test_hostile_names(void **state)
 	assert_non_null(strstr(text, "steal-host-task"));
 	for (const char *p = text; *p; p++)
 		assert_true((unsigned char)*p >= ' ' || *p == '\n');
+	/* Nothing is longer than a line but a command. */
+	assert_non_null(strstr(text, "AAAAAAAA\n"));
 	/* In quotes, whatever a shell would do with it. */
 	assert_non_null(strstr(text, "pgrep -x '$(reboot)?]0;x?'"));
 	assert_null(strstr(text, "\nCHECKED'"));
