@@ -49,11 +49,16 @@ const char *slice__name(enum slice slice)
 void slices__name(unsigned int slices, char *text, size_t size)
 {
 	static const char *const words[] = {
-		[SLICE_GUEST] = "the guest", [SLICE_KVM] = "KVM",
-		[SLICE_VMM] = "the VMM",     [SLICE_POLL] = "polling",
-		[SLICE_HALT] = "halts",	     [SLICE_STEAL] = "steal",
-		[SLICE_BLOCK] = "sleep",     [SLICE_UNACC] = "time of no state",
-		[SLICE_HELPERS] = "threads", [SLICE_DELAYS] = "threads that wait",
+		[SLICE_GUEST] = "the guest",
+		[SLICE_KVM] = "KVM",
+		[SLICE_VMM] = "the VMM",
+		[SLICE_POLL] = "polling",
+		[SLICE_HALT] = "halts",
+		[SLICE_STEAL] = "steal",
+		[SLICE_BLOCK] = "sleep",
+		[SLICE_UNACC] = "time of no state",
+		[SLICE_HELPERS] = "the VMM's threads",
+		[SLICE_DELAYS] = "threads that wait for a CPU",
 	};
 	size_t used = 0;
 
@@ -380,10 +385,15 @@ static bool lacks(const struct facts *f, const char *const *needs, size_t most, 
 				 missing->why);
 			return true;
 		}
-		if (!unasked && !facts__has_monitor(f, monitor)) {
+		if (unasked)
+			continue;
+		unasked = true;
+		if (!facts__has_monitor(f, monitor))
 			snprintf(why, size, "%s was not measured", monitor);
-			unasked = true;
-		}
+		else if (need && facts__was_not_asked(f, monitor, need + 1))
+			snprintf(why, size, "%s: %s was not asked for", monitor, need + 1);
+		else
+			unasked = false;
 	}
 	return unasked;
 }

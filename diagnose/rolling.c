@@ -1049,6 +1049,13 @@ void rolling__set_need(struct rolling *r, const char *monitor, const char *need,
 	facts__set_need(&r->facts, monitor, need, missing, why);
 }
 
+void rolling__take_attached(struct rolling *r, const struct run *run, const struct chosen *chosen,
+			    size_t nr)
+{
+	rolling__forget_needs(r);
+	facts__take_attached(&r->facts, run, chosen, nr);
+}
+
 void rolling__set_lost(struct rolling *r, double events)
 {
 	r->lost = events;

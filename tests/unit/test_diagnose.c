@@ -696,6 +696,33 @@ static void test_before(void **state)
 	facts__free(&before);
 }
 
+/* A recording that somebody made without details does not tell that there is nothing. */
+static void test_not_asked_for(void **state)
+{
+	static struct fixture busy = { .name = "busy" };
+	const struct made made = made_of(sick);
+	struct diagnosis d;
+	struct facts f;
+
+	(void)state;
+	busy.nr_lines = 0;
+	busy.lines[busy.nr_lines++] = "slices kvm=30% vmm=30%";
+	make_facts(&f, &busy, &made);
+	/* Of vm_exit the run's first object has told of three needs. */
+	for (size_t i = 0; i < f.nr_monitors; i++)
+		f.monitors[i].has_hooks = !strcmp(f.monitors[i].name, "vm_exit");
+	facts__set_need(&f, "vm_exit", "kvm_exit", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_entry", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_userspace_exit", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_run", false, "");
+	diagnosis__make(&d, &f, &options);
+	assert_int_equal(result_of(&d, "cpuid-loop")->state, STATE_PASS);
+	assert_int_equal(result_of(&d, "pio-device")->state, STATE_UNKNOWN);
+	assert_string_equal(result_of(&d, "pio-device")->why, "vm_exit: kvm_pio was not asked for");
+	diagnosis__free(&d);
+	facts__free(&f);
+}
+
 /* Is the sickness known when it was there with so much steal, in a VM of that name? */
 static bool is_known(const char *was, const char *name)
 {
@@ -815,6 +842,7 @@ int main(void)
 		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_what_cannot_be),
 		cmocka_unit_test(test_before),
+		cmocka_unit_test(test_not_asked_for),
 		cmocka_unit_test(test_baseline),
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_first_line),
