@@ -823,28 +823,58 @@ void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 	free(round.looks);
 }
 
-/* What the first pass found is not gone because it was not there in the second. */
+/* The VM is gone by now. It takes what was found. */
+static void append(struct diagnosis *d, struct result *was)
+{
+	struct result *more = reallocarray(d->results, d->nr_results + 1, sizeof(*more));
+	bool known = false;
+
+	if (!more) {
+		d->failed = true;
+		return;
+	}
+	d->results = more;
+	for (size_t i = 0; i < d->nr_results; i++)
+		known |= more[i].vm == was->vm;
+	d->nr_vms += !known;
+	more = &more[d->nr_results++];
+	*more = *was;
+	more->before = true;
+	d->by_state[STATE_FINDING]++;
+	was->vcpus = NULL;
+	was->finding = NULL;
+	was->why = NULL;
+}
+
+/* It passed, or could not be judged: what was found before stands in its place. */
+static void replace(struct diagnosis *d, struct result *is, struct result *was)
+{
+	const struct result now = *is;
+
+	*is = *was;
+	*was = now;
+	is->vm = now.vm;
+	is->before = true;
+	d->by_state[now.state]--;
+	d->by_state[is->state]++;
+}
+
 void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before)
 {
 	for (size_t i = 0; i < before->nr_results; i++) {
-		struct result *was = &before->results[i];
-		size_t vm = find_vm(d->facts, was->vm);
+		struct result *was = &before->results[i], *is = NULL;
+		size_t vm = was->state == STATE_FINDING ? find_vm(d->facts, was->vm) : 0;
 
-		for (size_t j = 0; was->state == STATE_FINDING && vm && j < d->nr_results; j++) {
-			struct result *is = &d->results[j], now;
-
-			if (is->rule != was->rule || is->vm != &d->facts->vms[vm] ||
-			    is->state <= STATE_EXPLAINED)
-				continue;
-			now = *is;
-			*is = *was;
-			*was = now;
-			is->vm = now.vm;
-			is->before = true;
-			d->by_state[now.state]--;
-			d->by_state[is->state]++;
-			break;
-		}
+		if (was->state != STATE_FINDING || was->rule->of_host)
+			continue;
+		for (size_t j = 0; vm && j < d->nr_results && !is; j++)
+			if (d->results[j].rule == was->rule &&
+			    d->results[j].vm == &d->facts->vms[vm])
+				is = &d->results[j];
+		if (!is)
+			append(d, was);
+		else if (is->state > STATE_EXPLAINED)
+			replace(d, is, was);
 	}
 	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
 }

@@ -693,6 +693,21 @@ static void test_before(void **state)
 	diagnosis__free(&first);
 	diagnosis__free(&d);
 	facts__free(&f);
+	/* Not even with its VM. */
+	vm_name = "db";
+	make_facts(&f, &quiet, &made);
+	vm_name = "web";
+	diagnosis__make(&first, &before, &options);
+	diagnosis__make(&d, &f, &options);
+	diagnosis__add_before(&d, &first);
+	r = &d.results[0];
+	assert_true(r->before && r->state == STATE_FINDING && r->vm == &before.vms[1]);
+	assert_string_equal(r->vm->name, "web");
+	assert_int_equal(d.nr_vms, 2);
+	assert_int_equal(d.by_state[STATE_FINDING], 1);
+	diagnosis__free(&first);
+	diagnosis__free(&d);
+	facts__free(&f);
 	facts__free(&before);
 }
 
