@@ -55,7 +55,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz
+.PHONY: fuzz fuzz-assert
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -133,8 +133,9 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd cmocka) -lelf -lz -lm
 
 $(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
+$(OUTPUT)/tests/unit/test_fuzz_assert: $(OUTPUT)/san/tests/fuzz/assertion.o
 
-# The reader of recordings under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus.
+# What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
@@ -144,7 +145,7 @@ $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 
 $(OUTPUT)/fuzz/compat/picked_types.o: $(CORE_TYPES)
 
-$(OUTPUT)/tests/fuzz_recording: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/recording.o
+$(OUTPUT)/tests/fuzz_%: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lelf -lz -lm
@@ -152,6 +153,10 @@ $(OUTPUT)/tests/fuzz_recording: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES
 fuzz: $(OUTPUT)/tests/fuzz_recording ## look for input that breaks the reader of recordings, until Ctrl-C
 	@mkdir -p $(OUTPUT)/fuzz/found
 	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 $(FUZZ) $(OUTPUT)/fuzz/found tests/fuzz/corpus 2>&1 | grep -v '^kvm_watcher: '
+
+fuzz-assert: $(OUTPUT)/tests/fuzz_assertion ## the same for --assert
+	@mkdir -p $(OUTPUT)/fuzz/asserted
+	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=512 $(FUZZ) $(OUTPUT)/fuzz/asserted tests/fuzz/assertions
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)

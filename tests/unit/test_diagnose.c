@@ -3,9 +3,6 @@
  * All rules against all fixtures of tests/diagnose/fixtures.facts: a sickness is found, and it
  * alone; just below each of its thresholds it is not; healthy VMs have nothing; what can't be seen
  * is unknown. Run from the project's root. VERBOSE=1 prints the matrix.
- *
- * A line is "host NAME=VALUE", "slices NAME=VALUE...", or "vm TABLE ..." and "vcpu TABLE ..." of
- * the VM or its vCPU. "N/s" grows by that each second, "N%" is that share of time in nanoseconds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,251 +16,8 @@
 #include <json-c/json.h>
 
 #include "../../core/attach.h"
-#include "../../core/clock.h"
 #include "../../diagnose/report.h"
-#include "../../monitors/monitors.h"
-
-#define FIXTURES "tests/diagnose/fixtures.facts"
-
-enum { MAX_FIXTURES = 128, MAX_LINES = 32, WINDOWS = 5, WINDOW_S = 2, START_S = 100000 };
-
-struct fixture {
-	char name[64]; /* a rule's, or "healthy:..." */
-	char *lines[MAX_LINES];
-	size_t nr_lines;
-	size_t nr_marks;
-};
-
-/* How marked numbers are changed. */
-struct scale {
-	double above, below; /* of those marked ~ and ! */
-	size_t only;	     /* the mark that differs: the first is 1; 0: none */
-	double factor;	     /* of that one */
-	size_t at;	     /* which one is being read */
-};
-
-/* Well on the sick side, and on the healthy one. */
-static const struct scale sick = { 1.1, 0.7 }, healthy = { 0.98, 1.02 };
-
-static struct fixture fixtures[MAX_FIXTURES];
-static size_t nr_fixtures;
-
-static int setup(void **state)
-{
-	FILE *file = fopen(FIXTURES, "re");
-	struct fixture *f = NULL;
-	char line[1024];
-
-	(void)state;
-	if (!file)
-		fail_msg("%s can't be read: run this from the project's root", FIXTURES);
-	while (fgets(line, sizeof(line), file)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (!*line || *line == '#')
-			continue;
-		if (*line == '[') {
-			assert_true(nr_fixtures < MAX_FIXTURES);
-			f = &fixtures[nr_fixtures++];
-			assert_int_equal(sscanf(line, "[%63[^]]]", f->name), 1);
-			continue;
-		}
-		assert_non_null(f);
-		assert_true(f->nr_lines < MAX_LINES);
-		f->lines[f->nr_lines++] = strdup(line);
-		for (const char *p = line; *p; p++)
-			f->nr_marks += *p == '=' && (p[1] == '~' || p[1] == '!');
-	}
-	fclose(file);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < nr_fixtures; i++)
-		for (size_t j = 0; j < fixtures[i].nr_lines; j++)
-			free(fixtures[i].lines[j]);
-	return 0;
-}
-
-/* A number as it is in a window of so many seconds; NAN: a text. */
-static double read_number(const char *text, struct scale *scale, double seconds)
-{
-	double factor = 1, number;
-	char *end;
-
-	if (*text == '~' || *text == '!') {
-		factor = *text == '~' ? scale->above : scale->below;
-		if (++scale->at == scale->only)
-			factor = scale->factor;
-		text++;
-	}
-	number = strtod(text, &end) * factor;
-	if (end == text)
-		return NAN;
-	if (!strcmp(end, "/s"))
-		return number * seconds;
-	if (!strcmp(end, "%"))
-		return number / 100 * seconds * 1e9;
-	return *end ? NAN : number;
-}
-
-/* The next "name=value" of a line; a value may be in quotes. False: no more. */
-static bool next_pair(const char **p, char name[64], char value[128])
-{
-	int used = 0;
-
-	if (sscanf(*p, " %63[^= ]=%n", name, &used) != 1 || !used)
-		return false;
-	*p += used;
-	if (**p == '"') {
-		assert_int_equal(sscanf(*p, "\"%127[^\"]\"%n", value, &used), 1);
-	} else {
-		assert_int_equal(sscanf(*p, "%127[^ ]%n", value, &used), 1);
-	}
-	*p += used;
-	return true;
-}
-
-static void add_cell(struct facts *f, struct fact *fact, const char *name, const char *value,
-		     struct scale *scale, double seconds)
-{
-	double number = read_number(value, scale, seconds);
-
-	/* An id of a VM is one, whatever it looks like. */
-	if (isnan(number) || !strcmp(name, "vm_id"))
-		fact__text(f, fact, name, value);
-	else
-		fact__number(f, fact, name, number);
-}
-
-static const char vm_name[] = "web";
-static char vm_id[64];
-
-static struct fact *add_row(struct facts *f, const char *table, bool of_vcpu)
-{
-	struct fact *fact =
-		facts__add(f, table, vm_name, vm_id, 4711, UINT32_MAX, of_vcpu ? 0 : UINT32_MAX);
-
-	assert_non_null(fact);
-	return fact;
-}
-
-/* What is not said is in the guest. */
-static void add_slices(struct facts *f, const char *p, struct scale *scale, double seconds)
-{
-	static const char *const columns[][2] = {
-		{ "guest", "guest_ns" },   { "kvm", "kvm_ns" },
-		{ "vmm", "vmm_ns" },	   { "poll", "poll_ns" },
-		{ "halt", "halted_ns" },   { "steal", "steal_ns" },
-		{ "block", "blocked_ns" }, { "thieves_ns", "thieves_ns" },
-	};
-	struct fact *fact = add_row(f, "VCPU_LOAD", true);
-	bool has_guest = false;
-	double rest = seconds * 1e9;
-	char name[64], value[128];
-
-	fact__number(f, fact, "wall_ns", rest);
-	while (next_pair(&p, name, value)) {
-		double ns = read_number(value, scale, seconds);
-		size_t i = 0;
-
-		while (strcmp(columns[i][0], name))
-			assert_true(++i < sizeof(columns) / sizeof(*columns));
-		fact__number(f, fact, columns[i][1], ns);
-		has_guest |= !i;
-		if (strcmp(name, "thieves_ns"))
-			rest -= ns;
-	}
-	if (!has_guest)
-		fact__number(f, fact, "guest_ns", rest > 0 ? rest : 0);
-}
-
-static void add_line(struct facts *f, const char *line, struct scale *scale, double seconds)
-{
-	char what[16], table[64], name[64], value[128];
-	struct fact *fact;
-	int used = 0;
-
-	assert_int_equal(sscanf(line, "%15s %n", what, &used), 1);
-	line += used;
-	if (!strcmp(what, "slices")) {
-		add_slices(f, line, scale, seconds);
-	} else if (!strcmp(what, "host")) {
-		assert_true(next_pair(&line, name, value));
-		fact = facts__add(f, "HOST", NULL, NULL, UINT32_MAX, UINT32_MAX, UINT32_MAX);
-		fact__text(f, fact, "name", name);
-		fact__text(f, fact, "value", value);
-		add_cell(f, fact, "number", value, scale, seconds);
-	} else {
-		assert_true(!strcmp(what, "vm") || !strcmp(what, "vcpu"));
-		assert_int_equal(sscanf(line, "%63s %n", table, &used), 1);
-		line += used;
-		fact = add_row(f, table, !strcmp(what, "vcpu"));
-		while (next_pair(&line, name, value))
-			add_cell(f, fact, name, value, scale, seconds);
-	}
-}
-
-static void add_window(struct facts *f, const struct fixture *fixture, struct scale scale,
-		       double seconds)
-{
-	bool has_state = false;
-
-	for (size_t i = 0; i < fixture->nr_lines; i++) {
-		has_state |= strstr(fixture->lines[i], " VM_STATE ") != NULL;
-		add_line(f, fixture->lines[i], &scale, seconds);
-	}
-	if (!has_state)
-		add_line(f,
-			 "vm VM_STATE master_clock=1 disabled_exits=none irqchip=kernel "
-			 "logged_slots=0 pages_4k=0 pages_2m=500 nx_lpage_splits=0",
-			 &scale, seconds);
-	add_line(f, "vm VM_CGROUP name=cpu.stat.nr_periods cgroup=/machine.slice/web count=10/s",
-		 &scale, seconds);
-}
-
-struct made {
-	struct scale windows[WINDOWS], total;
-	double age_s;
-	const char *missing; /* a need, "vm_exit:kvm_exit" or "host" */
-	double lost;
-};
-
-static struct made made_of(struct scale scale)
-{
-	struct made made = { .total = scale, .age_s = 600 };
-
-	for (int i = 0; i < WINDOWS; i++)
-		made.windows[i] = scale;
-	return made;
-}
-
-static void make_facts(struct facts *f, const struct fixture *fixture, const struct made *made)
-{
-	uint64_t start = (uint64_t)START_S * NSEC_PER_SEC,
-		 length = (uint64_t)WINDOW_S * NSEC_PER_SEC;
-	char monitor[64];
-
-	facts__init(f);
-	snprintf(vm_id, sizeof(vm_id), "4711.%.0f.1", (START_S - made->age_s) * 100);
-	for (size_t i = 0; i < nr_monitors; i++)
-		if (!made->missing || strcmp(made->missing, monitors[i]->name))
-			facts__add_monitor(f, monitors[i]->name, false);
-	if (made->missing && strchr(made->missing, ':')) {
-		assert_int_equal(sscanf(made->missing, "%63[^:]", monitor), 1);
-		facts__set_need(f, monitor, strchr(made->missing, ':') + 1, true, "taken away");
-	}
-	f->lost = made->lost;
-	for (int i = 0; i < WINDOWS; i++) {
-		facts__begin(f, false, start + i * length, start + (i + 1) * length);
-		add_window(f, fixture, made->windows[i], WINDOW_S);
-	}
-	facts__begin(f, true, start, start + WINDOWS * length);
-	add_window(f, fixture, made->total, WINDOWS * WINDOW_S);
-	assert_false(f->failed);
-	facts__sort(f);
-}
+#include "fixtures.h"
 
 static const struct diagnose_options options = { .least_age_s = 60 };
 
@@ -810,6 +564,277 @@ static void test_documents(void **state)
 	assert_true(nr >= 40);
 }
 
+/* What can't be there need not be seen */
+
+static void calm(struct fixture *f)
+{
+	f->nr_lines = 0;
+	f->lines[f->nr_lines++] = "slices guest=0.5% halt=99.4%";
+	f->lines[f->nr_lines++] = "vm VMM_THREADS role=main comm=qemu cpu_ns=0.1% delay_ns=0%";
+}
+
+/* The need tells how long the rule's slices are, or the one thing that it asks first. */
+static bool tells_it(const struct rule *rule, const char *need)
+{
+	static const char *const of_vcpus[] = { "vcpu_load", "vcpu_load:kvm_fpu",
+						"vcpu_load:sched_switch", "vcpu_load:sched_wakeup",
+						"vcpu_load:kvm_vcpu_wakeup" };
+	unsigned int threads = IN(HELPERS) | IN(DELAYS);
+
+	if (rule->may)
+		return !strcmp(need, rule->may_needs);
+	if (!rule->slices || ((rule->slices & threads) && !strcmp(need, "vmm_threads:threads")))
+		return true;
+	for (size_t i = 0; (rule->slices & ~threads) && i < 5; i++)
+		if (!strcmp(need, of_vcpus[i]))
+			return true;
+	return false;
+}
+
+static void test_what_cannot_be(void **state)
+{
+	static struct fixture quiet = { .name = "quiet" };
+	const struct rule *rule;
+	size_t passed = 0, unknown = 0;
+
+	(void)state;
+	calm(&quiet);
+	for (size_t i = 0; (rule = rule__at(i)); i++)
+		for (size_t j = 0; j < MAX_RULE_NEEDS && rule->needs[j]; j++) {
+			struct made made = made_of(sick);
+			enum state is, expected;
+
+			made.missing = rule->needs[j];
+			is = state_of(&quiet, &made, rule->id);
+			expected = tells_it(rule, rule->needs[j]) ? STATE_UNKNOWN : STATE_PASS;
+			if (is != expected)
+				fail_msg("%s without %s: %s", rule->id, rule->needs[j],
+					 state__name(is));
+			passed += is == STATE_PASS;
+			unknown += is == STATE_UNKNOWN;
+		}
+	/* Losses, too: what was counted may be less than there was. */
+	struct made lossy = made_of(sick);
+
+	lossy.lost = 1e9;
+	assert_int_equal(state_of(&quiet, &lossy, "cpuid-loop"), STATE_UNKNOWN);
+	/* Age is no question where there is nothing. */
+	lossy.lost = 0;
+	lossy.age_s = 5;
+	assert_int_equal(state_of(&quiet, &lossy, "cpuid-loop"), STATE_PASS);
+	print_message("%zu pass unseen, %zu are unknown\n", passed, unknown);
+	assert_true(passed > 60 && unknown > 40);
+}
+
+static const struct fixture *fixture_of(const char *name)
+{
+	for (size_t i = 0; i < nr_fixtures; i++)
+		if (!strcmp(fixtures[i].name, name))
+			return &fixtures[i];
+	fail_msg("no fixture %s", name);
+	return NULL;
+}
+
+static struct result *result_of(struct diagnosis *d, const char *id)
+{
+	for (size_t i = 0; i < d->nr_results; i++)
+		if (!strcmp(d->results[i].rule->id, id))
+			return &d->results[i];
+	fail_msg("no result of %s", id);
+	return NULL;
+}
+
+/* In a second pass, by what the first one saw. */
+static enum state state_after(const struct fixture *first, const char *missing)
+{
+	struct diagnose_options with = options;
+	struct made made = made_of(sick);
+	struct diagnosis d;
+	struct facts f, before;
+	enum state state;
+
+	make_facts(&before, first, &made);
+	made.missing = missing;
+	make_facts(&f, fixture_of("cpuid-loop"), &made);
+	with.before = &before;
+	diagnosis__make(&d, &f, &with);
+	state = result_of(&d, "cpuid-loop")->state;
+	diagnosis__free(&d);
+	facts__free(&f);
+	facts__free(&before);
+	return state;
+}
+
+static void test_before(void **state)
+{
+	static struct fixture quiet = { .name = "quiet" };
+	const struct made made = made_of(sick);
+	struct diagnosis d, first;
+	struct facts f, before;
+	struct result *r;
+
+	(void)state;
+	calm(&quiet);
+	assert_int_equal(state_after(&quiet, "vm_exit"), STATE_PASS);
+	assert_int_equal(state_after(fixture_of("cpuid-loop"), "vm_exit"), STATE_UNKNOWN);
+	assert_int_equal(state_after(&quiet, NULL), STATE_FINDING);
+	/* What was found does not go because nobody found it again. */
+	make_facts(&before, fixture_of("cpuid-loop"), &made);
+	make_facts(&f, &quiet, &made);
+	diagnosis__make(&first, &before, &options);
+	diagnosis__make(&d, &f, &options);
+	assert_int_equal(result_of(&d, "cpuid-loop")->state, STATE_PASS);
+	diagnosis__add_before(&d, &first);
+	r = result_of(&d, "cpuid-loop");
+	assert_int_equal(r->state, STATE_FINDING);
+	assert_true(r->before && r->vm == &f.vms[1] && r == &d.results[0]);
+	assert_int_equal(d.by_state[STATE_FINDING], 1);
+	assert_int_equal(r->severity, SEVERITY_WARNING);
+	diagnosis__free(&first);
+	diagnosis__free(&d);
+	facts__free(&f);
+	/* Not even with its VM. */
+	vm_name = "db";
+	make_facts(&f, &quiet, &made);
+	vm_name = "web";
+	diagnosis__make(&first, &before, &options);
+	diagnosis__make(&d, &f, &options);
+	diagnosis__add_before(&d, &first);
+	r = &d.results[0];
+	assert_true(r->before && r->state == STATE_FINDING && r->vm == &before.vms[1]);
+	assert_string_equal(r->vm->name, "web");
+	assert_int_equal(d.nr_vms, 2);
+	assert_int_equal(d.by_state[STATE_FINDING], 1);
+	diagnosis__free(&first);
+	diagnosis__free(&d);
+	facts__free(&f);
+	facts__free(&before);
+}
+
+/* A recording that somebody made without details does not tell that there is nothing. */
+static void test_not_asked_for(void **state)
+{
+	static struct fixture busy = { .name = "busy" };
+	const struct made made = made_of(sick);
+	struct diagnosis d;
+	struct facts f;
+
+	(void)state;
+	busy.nr_lines = 0;
+	busy.lines[busy.nr_lines++] = "slices kvm=30% vmm=30%";
+	make_facts(&f, &busy, &made);
+	/* Of vm_exit the run's first object has told of three needs. */
+	for (size_t i = 0; i < f.nr_monitors; i++)
+		f.monitors[i].has_hooks = !strcmp(f.monitors[i].name, "vm_exit");
+	facts__set_need(&f, "vm_exit", "kvm_exit", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_entry", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_userspace_exit", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_run", false, "");
+	diagnosis__make(&d, &f, &options);
+	assert_int_equal(result_of(&d, "cpuid-loop")->state, STATE_PASS);
+	assert_int_equal(result_of(&d, "pio-device")->state, STATE_UNKNOWN);
+	assert_string_equal(result_of(&d, "pio-device")->why, "vm_exit: kvm_pio was not asked for");
+	diagnosis__free(&d);
+	facts__free(&f);
+}
+
+/* Is the sickness known when it was there with so much steal, in a VM of that name? */
+static bool is_known(const char *was, const char *name)
+{
+	static struct fixture now = { .name = "now" }, then = { .name = "then" };
+	const struct made made = made_of((struct scale){ 1, 1 });
+	struct diagnosis d, baseline;
+	struct facts f, g;
+	bool known;
+
+	now.nr_lines = then.nr_lines = 0;
+	now.lines[now.nr_lines++] = "slices steal=50% thieves_ns=50%";
+	now.lines[now.nr_lines++] = "vcpu VCPU_LOAD.thieves name=backup comm=backup ns=50%";
+	then.lines[then.nr_lines++] = "slices steal=50% thieves_ns=50%";
+	then.lines[then.nr_lines++] = (char *)was;
+	make_facts(&f, &now, &made);
+	vm_name = name;
+	make_facts(&g, &then, &made);
+	vm_name = "web";
+	diagnosis__make(&d, &f, &options);
+	diagnosis__make(&baseline, &g, &options);
+	diagnosis__compare(&d, &baseline);
+	known = result_of(&d, "steal-host-task")->known;
+	assert_int_equal(d.nr_known, known);
+	diagnosis__free(&d);
+	diagnosis__free(&baseline);
+	facts__free(&f);
+	facts__free(&g);
+	return known;
+}
+
+static void test_baseline(void **state)
+{
+	(void)state;
+	assert_true(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=50%", "web"));
+	assert_true(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=42%", "web"));
+	/* Dearer by more than a fifth. */
+	assert_false(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=41%", "web"));
+	assert_false(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=50%", "db"));
+	/* Another sickness. */
+	assert_false(
+		is_known("vcpu VCPU_LOAD.thieves name=x comm=x vm=other vm_id=1 ns=50%", "web"));
+}
+
+/* Names that want to be obeyed: by a terminal, a shell, a reader of lines. */
+static void test_hostile_names(void **state)
+{
+	static struct fixture f = { .name = "hostile" };
+	static const char name[] = "\033[2J\r\nCHECKED'; reboot #\x9b\xff{object}"
+				   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+				   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+	char *text, *rest, *line;
+
+	(void)state;
+	f.nr_lines = 0;
+	f.lines[f.nr_lines++] = "slices steal=50% thieves_ns=50%";
+	f.lines[f.nr_lines++] = "vcpu VCPU_LOAD.thieves name=\"$(reboot)\033]0;x\a\" comm=x ns=50%";
+	vm_name = name;
+	text = written(&f, FORMAT_TABLE);
+	assert_non_null(strstr(text, "steal-host-task"));
+	for (const char *p = text; *p; p++)
+		assert_true((unsigned char)*p >= ' ' || *p == '\n');
+	/* Nothing is longer than a line but a command. */
+	assert_non_null(strstr(text, "AAAAAAAA\n"));
+	/* In quotes, whatever a shell would do with it. */
+	assert_non_null(strstr(text, "pgrep -x '$(reboot)?]0;x?'"));
+	assert_null(strstr(text, "\nCHECKED'"));
+	free(text);
+	text = written(&f, FORMAT_JSON);
+	for (rest = text; (line = strsep(&rest, "\n")) && *line;) {
+		struct json_object *obj = json_tokener_parse(line);
+
+		assert_non_null(obj);
+		json_object_put(obj);
+		for (const char *p = line; *p; p++)
+			assert_true((unsigned char)*p >= ' ');
+	}
+	free(text);
+	vm_name = "web";
+}
+
+/* The first line says it all, in words that agree with their numbers. */
+static void test_first_line(void **state)
+{
+	char *text = written(fixture_of("cpuid-loop"), FORMAT_TABLE);
+
+	(void)state;
+	assert_non_null(
+		strstr(text, "1 finding in 1 of 1 VM; first: web: A program in the guest "));
+	assert_non_null(strstr(text, " rules, 1 VM: 1 finding, 0 notes"));
+	assert_null(strstr(text, "1 VMs"));
+	assert_null(strstr(text, "1 findings"));
+	free(text);
+	text = written(fixture_of("healthy:idle"), FORMAT_TABLE);
+	assert_int_equal(strncmp(text, "No finding in 1 VM.", 19), 0);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -830,6 +855,12 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_what_cannot_be),
+		cmocka_unit_test(test_before),
+		cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test(test_baseline),
+		cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_first_line),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
