@@ -9,8 +9,8 @@
 
 enum { LEAST_WINDOWS = 3, FEW_LOST = 2 };
 
-static const double LEAST_SECONDS = 4.9, LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01,
-		    LEAST_OF_WINDOWS = 0.6, STOPPED = 0.99;
+static const double LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01, LEAST_OF_WINDOWS = 0.6,
+		    STOPPED = 0.99;
 
 const char *state__name(enum state state)
 {

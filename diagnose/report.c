@@ -738,11 +738,18 @@ static const struct result *first_new(const struct diagnosis *d)
 /* The line that says it all. */
 static void put_verdict(struct buf *to, const struct diagnosis *d)
 {
+	const struct facts_window *all = &d->facts->total;
 	size_t nr = d->by_state[STATE_FINDING], open = count_open(d);
+	double seconds = (all->now_ns - all->since_ns) / 1e9;
 	struct buf words = {};
 
 	if (!d->nr_vms) {
 		buf__puts(&words, "No VM was seen.");
+	} else if (!nr && seconds < LEAST_SECONDS) {
+		buf__printf(&words,
+			    "Too short: %.1f s were measured, and rules take 5 s (-t 5 or more).",
+			    seconds);
+		open = 0;
 	} else if (!nr) {
 		buf__puts(&words, "No finding in ");
 		put_number(&words, d->nr_vms, "VM");
@@ -825,13 +832,16 @@ static void put_counts(struct buf *to, const struct diagnosis *d, bool all)
 	buf__free(&words);
 }
 
-/* Of those that can't be judged each reason once, with the rules that it is of. */
+/* Of those that can't be judged each reason once, with some of the rules that it is of. */
 static void put_blind(struct buf *to, const struct diagnosis *d)
 {
+	enum { MOST_NAMED = 4 };
+
 	for (size_t i = 0; i < d->nr_results; i++) {
 		const struct result *r = &d->results[i];
 		struct buf words = {};
 		bool told = false;
+		size_t rules = 0;
 
 		if ((r->state != STATE_UNKNOWN && r->state != STATE_TOO_LITTLE) || !r->why)
 			continue;
@@ -845,9 +855,13 @@ static void put_blind(struct buf *to, const struct diagnosis *d)
 
 			if (same->state != r->state || !same->why || strcmp(same->why, r->why))
 				continue;
-			if (!words.len || !strstr(words.data, same->rule->id))
+			if (words.len && strstr(words.data, same->rule->id))
+				continue;
+			if (rules++ < MOST_NAMED)
 				buf__printf(&words, words.len ? ", %s" : "%s", same->rule->id);
 		}
+		if (rules > MOST_NAMED)
+			buf__printf(&words, " and %zu more", rules - MOST_NAMED);
 		buf__printf(&words, ": %s", r->why);
 		buf__puts(to, r->state == STATE_UNKNOWN ? "UNKNOWN   " : "TOO SHORT ");
 		put_wrapped(to, LABEL, words.data ?: "", false);

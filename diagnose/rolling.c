@@ -20,7 +20,7 @@ enum {
 	VCPU_BITS = 64,
 };
 
-static const double LEAST_SECONDS = 4.9, LEAST_LOST = 0.02, CRITICAL = 0.20;
+static const double LEAST_LOST = 0.02, CRITICAL = 0.20;
 
 /* Rows of an interval: they go when it has been judged. */
 

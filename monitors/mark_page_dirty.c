@@ -285,7 +285,7 @@ static void say_it_is_off(const struct attachment *at, uint64_t kvm)
 	struct dirty_state *state = at->state;
 	const struct vm_ref *vm;
 
-	if (state->nr_named > MOST_NAMED)
+	if (at->env->quiet || state->nr_named > MOST_NAMED)
 		return;
 	vm = vcpus__find_vm(at->env->vcpus, kvm);
 	if (!vm || !vm->chosen)
@@ -332,7 +332,7 @@ static void say_what_is_off(const struct attachment *at)
 /* Only the rings' own event is left where functions can't be hooked. */
 static void say_what_is_partial(const struct attachment *at)
 {
-	for (size_t i = 0; i < at->nr_needs; i++)
+	for (size_t i = 0; i < at->nr_needs && !at->env->quiet; i++)
 		if (at->needs[i].hook && !strcmp(at->needs[i].hook->target, "kvm_dirty_ring_push"))
 			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, "
 			    "without GFN and size of the slot (%s)",
