@@ -131,7 +131,7 @@ struct prepared {
 static struct prepared prepare(const struct facts_of_vm *of, const struct fact *fact,
 			       const struct whose *whose, uint32_t vcpu)
 {
-	unsigned int view;
+	unsigned int view = 0;
 	const struct monitor *m = monitor_with(fact->table, &view);
 	struct prepared p = { .section = { .monitor = m->name,
 					   .columns = m->columns,
