@@ -21,6 +21,8 @@
 #include "../../output/format.h"
 #include "fixtures.h"
 
+static const uint64_t WINDOW_NS = (uint64_t)WINDOW_S * NSEC_PER_SEC;
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { IS_SLOW = 1 };
 #else
@@ -335,7 +337,7 @@ static void test_comes_and_goes(void **state)
 	assert_non_null(f);
 	for (int i = 0; i < 9; i++) {
 		struct made made = made_of(ill[i] ? sick : healthy);
-		uint64_t later = (uint64_t)i * WINDOW_S * NSEC_PER_SEC;
+		uint64_t later = i * WINDOW_NS;
 		struct facts facts;
 
 		make_facts(&facts, f, &made);
@@ -449,7 +451,7 @@ static uint64_t write_many(struct output *out, const struct many *m, int at)
 {
 	uint64_t since = (uint64_t)(START_S + at * WINDOW_S) * NSEC_PER_SEC, began = cpu_ns();
 
-	output__begin_window(out, SCOPE_INTERVAL, since, since + WINDOW_S * NSEC_PER_SEC);
+	output__begin_window(out, SCOPE_INTERVAL, since, since + WINDOW_NS);
 	for (int i = 0; i < MOST_ROWS; i++) {
 		const struct view *view = NULL;
 
@@ -531,7 +533,7 @@ static void test_many(void **state)
 	static struct fixture busy = { .name = "busy" }, idle = { .name = "idle" };
 	struct rolling *r = made_rolling(NULL);
 	struct output *out = rolling__output(r);
-	uint64_t took[TIMES];
+	uint64_t took[TIMES], median;
 	struct rolling_vm vm;
 	struct many *m;
 	size_t sick_vms = 0;
@@ -558,9 +560,9 @@ static void test_many(void **state)
 	}
 	assert_int_equal(sick_vms, VMS / 10);
 	qsort(took, TIMES, sizeof(*took), by_number);
-	print_message("%d VMs, %zu rows: %.2f ms of CPU, median\n", VMS, m->nr,
-		      took[TIMES / 2] / 1e6);
-	assert_true(took[TIMES / 2] < (IS_SLOW ? 20 : 1) * 5 * NSEC_PER_MSEC);
+	median = took[TIMES / 2];
+	print_message("%d VMs, %zu rows: %.2f ms of CPU, median\n", VMS, m->nr, median / 1e6);
+	assert_true(median < (IS_SLOW ? 20ULL : 1) * 5 * NSEC_PER_MSEC);
 	free_many(m);
 	output__free(out);
 	rolling__free(r);
@@ -585,7 +587,7 @@ static void test_churn(void **state)
 		const struct facts_of_vm *of = &f.windows[0].of[1];
 		uint64_t since = (uint64_t)(START_S + round * WINDOW_S) * NSEC_PER_SEC;
 
-		output__begin_window(out, SCOPE_INTERVAL, since, since + WINDOW_S * NSEC_PER_SEC);
+		output__begin_window(out, SCOPE_INTERVAL, since, since + WINDOW_NS);
 		for (int i = 0; i < 2 * EACH; i++) {
 			char name[256], id[64];
 			int nr = round / 2 * 2 * EACH + i;
@@ -614,7 +616,7 @@ static void test_churn(void **state)
 	for (int i = 0; i < ROLLING_WINDOWS + 1; i++) {
 		uint64_t since = (uint64_t)(START_S + (ROUNDS + i) * WINDOW_S) * NSEC_PER_SEC;
 
-		output__begin_window(out, SCOPE_INTERVAL, since, since + WINDOW_S * NSEC_PER_SEC);
+		output__begin_window(out, SCOPE_INTERVAL, since, since + WINDOW_NS);
 		output__end_window(out);
 	}
 	assert_int_equal(rolling__nr_vms(r), 0);
