@@ -633,9 +633,11 @@ static void test_churn(void **state)
 /* Rows as a run gives them: of a recording, which the sanitizers look over. */
 static void test_recording(void **state)
 {
-	static const char *const path = "tests/fuzz/corpus/whole.zst";
+	static const char *const path = "tests/fuzz/corpus/samples.jsonl";
 	static const struct filter all;
-	const struct replay_options options = { .filter = &all, .quiet = true };
+	const struct replay_options options = { .filter = &all,
+						.interval_ns = 3600ULL * NSEC_PER_SEC,
+						.quiet = true };
 	struct rolling *r = rolling__new();
 	struct sink sink = { .out = rolling__output(r) };
 	struct replay *replay = replay__open(&path, 1, monitors, nr_monitors);
