@@ -56,6 +56,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: fuzz fuzz-assert
+.PHONY: completions
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -134,6 +135,26 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 
 $(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
 $(OUTPUT)/tests/unit/test_fuzz_assert: $(OUTPUT)/san/tests/fuzz/assertion.o
+
+# What completions and manual pages are made of: the tables of options.
+TABLES := $(OUTPUT)/tables.tsv
+
+$(OUTPUT)/print-tables: $(OUTPUT)/scripts/print-tables.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $^ $(LDFLAGS) $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lm
+
+$(TABLES): $(OUTPUT)/print-tables
+	$(Q)$< > $@
+
+COMPLETIONS := $(OUTPUT)/completions/kvm_watcher.bash $(OUTPUT)/completions/_kvm_watcher \
+	       $(OUTPUT)/completions/kvm_watcher.fish
+
+$(OUTPUT)/completions/%: scripts/gen-completions.sh $(wildcard scripts/completion/*) $(TABLES)
+	$(call say,COMPL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/gen-completions.sh $* < $(TABLES) > $@
+
+completions: $(COMPLETIONS) ## for bash, zsh and fish, from the tables of options: in build/completions
 
 # What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -223,7 +244,7 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
@@ -249,9 +270,12 @@ machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KER
 demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
 	@tests/demo.sh
 
-install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
+install: kvm_watcher completions ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
 	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kvm_watcher
+	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kvm_watcher
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/kvm_watcher.fish
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)
