@@ -56,7 +56,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: fuzz fuzz-assert
-.PHONY: completions
+.PHONY: completions manual
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -156,6 +156,16 @@ $(OUTPUT)/completions/%: scripts/gen-completions.sh $(wildcard scripts/completio
 
 completions: $(COMPLETIONS) ## for bash, zsh and fish, from the tables of options: in build/completions
 
+# A page for each command with a word.
+MANUAL := $(OUTPUT)/man/made
+
+$(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs/man/*) $(TABLES)
+	$(call say,MAN,$(@D))
+	$(Q)scripts/gen-man.sh $(@D) < $(TABLES)
+	$(Q)touch $@
+
+manual: $(MANUAL) ## manual pages of the commands, from the tables of options: in build/man
+
 # What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -244,7 +254,7 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
@@ -270,9 +280,10 @@ machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KER
 demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
 	@tests/demo.sh
 
-install: kvm_watcher completions ## DESTDIR= PREFIX=/usr/local
+install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
-	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 docs/kvm_watcher.8 $(OUTPUT)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kvm_watcher
 	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kvm_watcher
 	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/kvm_watcher.fish
