@@ -56,7 +56,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: fuzz fuzz-assert
-.PHONY: completions manual
+.PHONY: completions manual uninstall dist
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -141,7 +141,7 @@ TABLES := $(OUTPUT)/tables.tsv
 
 $(OUTPUT)/print-tables: $(OUTPUT)/scripts/print-tables.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
-	$(Q)$(CC) -o $@ $^ $(LDFLAGS) $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lm
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
 $(TABLES): $(OUTPUT)/print-tables
 	$(Q)$< > $@
@@ -280,13 +280,34 @@ machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KER
 demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
 	@tests/demo.sh
 
+# Where things go below DESTDIR.
+BIN_DIR = $(DESTDIR)$(PREFIX)/sbin
+SHARE_DIR = $(DESTDIR)$(PREFIX)/share
+MAN_DIR = $(SHARE_DIR)/man/man8
+BASH_COMPLETION = $(SHARE_DIR)/bash-completion/completions/kvm_watcher
+ZSH_COMPLETION = $(SHARE_DIR)/zsh/site-functions/_kvm_watcher
+FISH_COMPLETION = $(SHARE_DIR)/fish/vendor_completions.d/kvm_watcher.fish
+
 install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
-	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
-	install -d $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0644 docs/kvm_watcher.8 $(OUTPUT)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kvm_watcher
-	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kvm_watcher
-	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/kvm_watcher.fish
+	install -D -m 0755 kvm_watcher '$(BIN_DIR)/kvm_watcher'
+	install -d '$(MAN_DIR)'
+	install -m 0644 docs/kvm_watcher.8 $(OUTPUT)/man/*.8 '$(MAN_DIR)'
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash '$(BASH_COMPLETION)'
+	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher '$(ZSH_COMPLETION)'
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish '$(FISH_COMPLETION)'
+
+uninstall: ## remove what make install has installed, with the same DESTDIR= and PREFIX=
+	rm -f '$(BIN_DIR)/kvm_watcher' '$(MAN_DIR)/kvm_watcher.8' '$(MAN_DIR)'/kvm_watcher-*.8
+	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)'
+
+# The program for hosts without a compiler: the same bytes from the same sources. tests/cases/build.sh makes it twice.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+DIST := kvm_watcher-$(VERSION)-x86_64
+
+dist: kvm_watcher completions manual ## a tarball with the program, manual, completions and documents: in build/dist
+	@test '$(STATIC)' = 1 || { echo 'make dist: the program has to run everywhere; leave STATIC=0 out' >&2; exit 1; }
+	$(call say,DIST,$(OUTPUT)/dist/$(DIST).tar.gz)
+	$(Q)scripts/dist.sh '$(OUTPUT)' '$(DIST)' '$(SOURCE_DATE_EPOCH)'
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)
