@@ -56,7 +56,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: fuzz fuzz-assert
-.PHONY: completions manual uninstall dist
+.PHONY: completions manual uninstall dist deb rpm test-package
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -277,7 +277,7 @@ bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## w
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)
 
-demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
+demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh
 
 # Where things go below DESTDIR.
@@ -308,6 +308,15 @@ dist: kvm_watcher completions manual ## a tarball with the program, manual, comp
 	@test '$(STATIC)' = 1 || { echo 'make dist: the program has to run everywhere; leave STATIC=0 out' >&2; exit 1; }
 	$(call say,DIST,$(OUTPUT)/dist/$(DIST).tar.gz)
 	$(Q)scripts/dist.sh '$(OUTPUT)' '$(DIST)' '$(SOURCE_DATE_EPOCH)'
+
+deb: ## a Debian package: in build/deb
+	@scripts/deb.sh '$(OUTPUT)/deb' '$(VERSION)' '$(SOURCE_DATE_EPOCH)'
+
+rpm: ## an RPM package: in build/rpm; RPM=--nodeps where packages have other names
+	@scripts/rpm.sh '$(OUTPUT)/rpm' '$(VERSION)' '$(SOURCE_DATE_EPOCH)' $(RPM)
+
+test-package: ## the packages: what their checkers say; the Debian package installed, run and purged; PACKAGE=--clean
+	@tests/package.sh $(PACKAGE)
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)
