@@ -12,6 +12,11 @@ LLVM_STRIP ?= llvm-strip
 # Ubuntu keeps the real bpftool beside the kernel's tools.
 BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),$(lastword $(wildcard /usr/lib/linux-tools/*/bpftool)),bpftool)
 PKG_CONFIG ?= pkg-config
+# A line's end, for lists.
+define newline
+
+
+endef
 # One file that runs on every kernel and in every test machine. STATIC=0 links dynamically.
 STATIC ?= 1
 V ?= 0
@@ -56,7 +61,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: fuzz fuzz-assert
-.PHONY: completions manual uninstall dist deb rpm test-package
+.PHONY: completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -369,6 +374,17 @@ lint: ## clang-tidy, cppcheck, shellcheck and gcc's analyzer have nothing to say
 	@missing=; for tool in clang-tidy cppcheck shellcheck; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 		[ -z "$$missing" ] || { echo "lint: there is no$$missing (make deps-ci installs it)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-files LINT_OBJECTS='$(LINTED:%.c=$(OUTPUT)/lint/%.o)'
+
+# How each file is compiled, for clangd. What is generated is made first, so that nothing is missing in it.
+COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c tests/fuzz/recording.c
+
+compdb: $(SKELETONS) $(PAGE) $(CORE_TYPES) ## compile_commands.json for clangd
+	$(file >$(OUTPUT)/commands,$(foreach f,$(COMPDB_C),$f	$(CC) $(ALL_CFLAGS)$(newline)))
+	$(file >>$(OUTPUT)/commands,$(foreach f,$(BPF_SOURCES) $(sort $(wildcard tests/bpf/*.bpf.c)),$f	$(CLANG) $(BPF_CFLAGS)$(newline)))
+	$(Q)sed 's/^ *//; /^$$/d' $(OUTPUT)/commands | scripts/compdb.sh > compile_commands.json
+
+watch-test: ## unit tests again whenever a source is saved: UNIT=test_times for one of them
+	@scripts/watch-test.sh $(UNIT)
 
 clean: ## remove what was built
 	$(Q)rm -rf $(OUTPUT) kvm_watcher

@@ -51,4 +51,25 @@ if quiet_make dist OUTPUT=build SOURCE_DATE_EPOCH=1700000000; then
 		find "$directory" -printf '%Ts\n' | sort -u)"
 	is "its program needs no library" "$(kvm_watcher --version)" "$(env -i "$directory/kvm_watcher" --version)"
 fi
+
+# compile_commands.json has every source of the program, and what it says compiles.
+# command_of FILE
+command_of()
+{
+	jq -r --arg file "$1" '.[] | select(.file == $file) | .command' "$top/compile_commands.json"
+}
+
+if quiet_make compdb; then
+	is "make compdb: all sources of the program" \
+		"$(cd "$top" && find cli core compat decode output monitors diagnose bpf -name '*.c' | LC_ALL=C sort)" \
+		"$(jq -r '.[].file' "$top/compile_commands.json" | grep -v '^tests/\|^scripts/\|^top/\|^serve/\|^http/' | LC_ALL=C sort -u)"
+	for file in core/loop.c monitors/vm_exit.bpf.c tests/unit/test_times.c; do
+		holds "make compdb: the command of $file" sh -c "cd '$top' && $(command_of $file) -fsyntax-only"
+	done
+fi
+
+# The Makefile has the version, and the changelog's newest section is of it.
+version=$(kvm_watcher --version | sed 's/.* //')
+is "the changelog is of this version" 1 \
+	"$(sed -n '/^## /,$p' "$top/CHANGELOG.md" | head -n 4 | grep -cE "^(This will be $version\.|## \[$version\] - [0-9-]+)\$")"
 done_testing
