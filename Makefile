@@ -341,7 +341,7 @@ format-check: ## fails when a C file is not in that style
 # gcc's -fanalyzer and clang-tidy look at each file; a file is looked at again when it has changed.
 # User space only: clang compiles the BPF programs, and they have no libc that a linter knows.
 LINTED = $(filter-out %.bpf.c,$(shell git ls-files '*.c'))
-SCRIPTS = $(shell git ls-files '*.sh') $(shell git grep -lE '^(#!.*sh|# shellcheck shell=)' -- ':!*.sh')
+SCRIPTS = $(shell git ls-files '*.sh') $(filter-out %.zsh,$(shell git grep -lE '^(#!.*sh|# shellcheck shell=)' -- ':!*.sh'))
 LINT_CFLAGS = $(ALL_CFLAGS) -I$(OUTPUT)/bench -I$(OUTPUT)/tests/bpf
 
 # gcc 12 loses a pointer that an array of pointers holds; clang-tidy and LeakSanitizer look for leaks as well.

@@ -727,6 +727,7 @@ static void test_help(void **state)
 		assert_non_null(strstr(r->out, "-T, --kvm_timer"));
 		assert_non_null(strstr(r->out, "Commands, each with its own --help:"));
 	}
+	r = run("--help=all");
 	assert_non_null(strstr(r->out, "\n  check    Says "));
 	assert_non_null(strstr(r->out, "\n  list     Lists "));
 	assert_non_null(strstr(r->out, "Exit codes: 0"));
