@@ -169,7 +169,7 @@ $(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs
 	$(Q)scripts/gen-man.sh $(@D) < $(TABLES)
 	$(Q)touch $@
 
-manual: $(MANUAL) ## manual pages of the commands, from the tables of options: in build/man
+manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
 
 # What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -296,7 +296,7 @@ FISH_COMPLETION = $(SHARE_DIR)/fish/vendor_completions.d/kvm_watcher.fish
 install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher '$(BIN_DIR)/kvm_watcher'
 	install -d '$(MAN_DIR)'
-	install -m 0644 docs/kvm_watcher.8 $(OUTPUT)/man/*.8 '$(MAN_DIR)'
+	install -m 0644 $(OUTPUT)/man/*.8 '$(MAN_DIR)'
 	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash '$(BASH_COMPLETION)'
 	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher '$(ZSH_COMPLETION)'
 	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish '$(FISH_COMPLETION)'

@@ -14,7 +14,7 @@ to=$directory/$name
 rm -rf "$directory"
 mkdir -p "$to/man" "$to/completions"
 cp kvm_watcher README*.md CHANGELOG.md LICENSE "$to"
-cp docs/kvm_watcher.8 "$1"/man/*.8 "$to/man"
+cp "$1"/man/*.8 "$to/man"
 cp "$1"/completions/* "$to/completions"
 cp -R docs LICENSES "$to"
 rm -rf "$to/docs/man" "$to/docs/kvm_watcher.8"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# A manual page for each command with a word, from the tables of options and docs/man. Called by the Makefile.
+# The manual pages: kvm_watcher(8), which is written by hand, and one for each command with a word, from the tables of
+# options and docs/man. Called by the Makefile.
 #
 #	gen-man.sh DIRECTORY <tables.tsv
 #
@@ -17,7 +18,13 @@ trap 'rm -f "$tables" "$tables".*' EXIT
 cat >"$tables"
 mkdir -p "$directory"
 rm -f "$directory"/*.8
-cut -f 1,2 "$tables" | sed -n 's/^command	\(..*\)/\1/p' | while IFS= read -r command; do
+commands=$(cut -f 1,2 "$tables" | sed -n 's/^command	\(..*\)/\1/p' | LC_ALL=C sort)
+# Its last section is SEE ALSO.
+{
+	sed '$s/$/ ,/' "$prose/../kvm_watcher.8"
+	echo "$commands" | sed 's/.*/.Xr kvm_watcher-& 8 ,/; $s/ ,$//'
+} >"$directory/kvm_watcher.8"
+for command in $commands; do
 	file=$prose/$command.mdoc
 	awk -v wanted="$command" -f "$(dirname "$0")/man.awk" "$tables" >"$tables.page"
 	if test -e "$file"; then
@@ -32,9 +39,7 @@ cut -f 1,2 "$tables" | sed -n 's/^command	\(..*\)/\1/p' | while IFS= read -r com
 		sed '/^@OPTIONS@$/,$d' "$tables.prose"
 		sed '1,/^@SYNOPSIS@$/d' "$tables.page"
 		sed '1,/^@OPTIONS@$/d' "$tables.prose"
-		printf '.Sh SEE ALSO\n.Xr kvm_watcher 8'
-		cut -f 1,2 "$tables" | sed -n 's/^command	\(..*\)/\1/p' | grep -vxF "$command" | LC_ALL=C sort |
-			while IFS= read -r other; do printf ' ,\n.Xr kvm_watcher-%s 8' "$other"; done
-		echo
+		printf '.Sh SEE ALSO\n.Xr kvm_watcher 8 ,\n'
+		echo "$commands" | grep -vxF "$command" | sed 's/.*/.Xr kvm_watcher-& 8 ,/; $s/ ,$//'
 	} >"$directory/kvm_watcher-$command.8"
 done

@@ -28,7 +28,7 @@ function kind_of(i) {
 	if (argument[i] == "") return "none"
 	if (argument[i] == "PID") return "pid"
 	if (name[i] == "vm") return "vm"
-	if (argument[i] == "FILE") return "recording"
+	if (argument[i] == "FILE") return name[i] == "config" ? "file" : "recording"
 	if (argument[i] ~ /^FILE/) return "file"
 	if (argument[i] == "DIR") return "directory"
 	if (argument[i] ~ /^[a-z]+([|][a-z]+)+$/) {

@@ -25,7 +25,7 @@ if quiet_make install DESTDIR="$TMP/a b" PREFIX=/opt; then
 	is "what is installed, and where" "./sbin/kvm_watcher
 ./share/bash-completion/completions/kvm_watcher
 ./share/fish/vendor_completions.d/kvm_watcher.fish
-$( (cd "$top/build/man" && ls -- *.8; echo kvm_stat.8; echo kvm_watcher.8) | sed 's,^,./share/man/man8/,' | LC_ALL=C sort)
+$( (cd "$top/build/man" && ls -- *.8; echo kvm_stat.8) | sed 's,^,./share/man/man8/,' | LC_ALL=C sort)
 ./share/zsh/site-functions/_kvm_watcher" "$(files "$root")"
 	is "it runs" "$(kvm_watcher --version)" "$("$root/sbin/kvm_watcher" --version)"
 	is "anybody can read it" 0 "$(find "$root" ! -perm -a+r | wc -l)"
@@ -67,6 +67,15 @@ if quiet_make compdb; then
 		holds "make compdb: the command of $file" sh -c "cd '$top' && $(command_of $file) -fsyntax-only"
 	done
 fi
+
+# What builds it is what Debian's package asks for; gcc, make and the kernel's headers are there anyway.
+packages=$(sed -n 's/^build="\(.*\)"$/\1/p' "$top/scripts/deps.sh")
+for package in $packages; do
+	case $package in
+	gcc | make | linux-libc-dev) continue ;;
+	esac
+	is "debian/control asks for $package" 1 "$(sed -n '/^Build-Depends:/,/^[S-Z]/p' "$top/debian/control" | grep -cE "[ ,]$package(,|\$)")"
+done
 
 # The Makefile has the version, and the changelog's newest section is of it.
 version=$(kvm_watcher --version | sed 's/.* //')
