@@ -12,6 +12,11 @@ LLVM_STRIP ?= llvm-strip
 # Ubuntu keeps the real bpftool beside the kernel's tools.
 BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),$(lastword $(wildcard /usr/lib/linux-tools/*/bpftool)),bpftool)
 PKG_CONFIG ?= pkg-config
+# A line's end, for lists.
+define newline
+
+
+endef
 # One file that runs on every kernel and in every test machine. STATIC=0 links dynamically.
 STATIC ?= 1
 V ?= 0
@@ -56,6 +61,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
 .PHONY: fuzz fuzz-assert
+.PHONY: completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -134,6 +140,36 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 
 $(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
 $(OUTPUT)/tests/unit/test_fuzz_assert: $(OUTPUT)/san/tests/fuzz/assertion.o
+
+# What completions and manual pages are made of: the tables of options.
+TABLES := $(OUTPUT)/tables.tsv
+
+$(OUTPUT)/print-tables: $(OUTPUT)/scripts/print-tables.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
+$(TABLES): $(OUTPUT)/print-tables
+	$(Q)$< > $@
+
+COMPLETIONS := $(OUTPUT)/completions/kvm_watcher.bash $(OUTPUT)/completions/_kvm_watcher \
+	       $(OUTPUT)/completions/kvm_watcher.fish
+
+$(OUTPUT)/completions/%: scripts/gen-completions.sh $(wildcard scripts/completion/*) $(TABLES)
+	$(call say,COMPL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/gen-completions.sh $* < $(TABLES) > $@
+
+completions: $(COMPLETIONS) ## for bash, zsh and fish, from the tables of options: in build/completions
+
+# A page for each command with a word.
+MANUAL := $(OUTPUT)/man/made
+
+$(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs/man/*) $(TABLES)
+	$(call say,MAN,$(@D))
+	$(Q)scripts/gen-man.sh $(@D) < $(TABLES)
+	$(Q)touch $@
+
+manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
 
 # What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -223,7 +259,7 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
@@ -246,12 +282,46 @@ bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## w
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)
 
-demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
+demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh
 
-install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
-	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
-	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
+# Where things go below DESTDIR.
+BIN_DIR = $(DESTDIR)$(PREFIX)/sbin
+SHARE_DIR = $(DESTDIR)$(PREFIX)/share
+MAN_DIR = $(SHARE_DIR)/man/man8
+BASH_COMPLETION = $(SHARE_DIR)/bash-completion/completions/kvm_watcher
+ZSH_COMPLETION = $(SHARE_DIR)/zsh/site-functions/_kvm_watcher
+FISH_COMPLETION = $(SHARE_DIR)/fish/vendor_completions.d/kvm_watcher.fish
+
+install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
+	install -D -m 0755 kvm_watcher '$(BIN_DIR)/kvm_watcher'
+	install -d '$(MAN_DIR)'
+	install -m 0644 $(OUTPUT)/man/*.8 '$(MAN_DIR)'
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash '$(BASH_COMPLETION)'
+	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher '$(ZSH_COMPLETION)'
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish '$(FISH_COMPLETION)'
+
+uninstall: ## remove what make install has installed, with the same DESTDIR= and PREFIX=
+	rm -f '$(BIN_DIR)/kvm_watcher' '$(MAN_DIR)/kvm_watcher.8' '$(MAN_DIR)'/kvm_watcher-*.8
+	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)'
+
+# The program for hosts without a compiler: the same bytes from the same sources. tests/cases/build.sh makes it twice.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+DIST := kvm_watcher-$(VERSION)-x86_64
+
+dist: kvm_watcher completions manual ## a tarball with the program, manual, completions and documents: in build/dist
+	@test '$(STATIC)' = 1 || { echo 'make dist: the program has to run everywhere; leave STATIC=0 out' >&2; exit 1; }
+	$(call say,DIST,$(OUTPUT)/dist/$(DIST).tar.gz)
+	$(Q)scripts/dist.sh '$(OUTPUT)' '$(DIST)' '$(SOURCE_DATE_EPOCH)'
+
+deb: ## a Debian package: in build/deb
+	@scripts/deb.sh '$(OUTPUT)/deb' '$(VERSION)' '$(SOURCE_DATE_EPOCH)'
+
+rpm: ## an RPM package: in build/rpm; RPM=--nodeps where packages have other names
+	@scripts/rpm.sh '$(OUTPUT)/rpm' '$(VERSION)' '$(SOURCE_DATE_EPOCH)' $(RPM)
+
+test-package: ## the packages: what their checkers say; the Debian package installed, run and purged; PACKAGE=--clean
+	@tests/package.sh $(PACKAGE)
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)
@@ -271,7 +341,7 @@ format-check: ## fails when a C file is not in that style
 # gcc's -fanalyzer and clang-tidy look at each file; a file is looked at again when it has changed.
 # User space only: clang compiles the BPF programs, and they have no libc that a linter knows.
 LINTED = $(filter-out %.bpf.c,$(shell git ls-files '*.c'))
-SCRIPTS = $(shell git ls-files '*.sh') $(shell git grep -lE '^(#!.*sh|# shellcheck shell=)' -- ':!*.sh')
+SCRIPTS = $(shell git ls-files '*.sh') $(filter-out %.zsh,$(shell git grep -lE '^(#!.*sh|# shellcheck shell=)' -- ':!*.sh'))
 LINT_CFLAGS = $(ALL_CFLAGS) -I$(OUTPUT)/bench -I$(OUTPUT)/tests/bpf
 
 # gcc 12 loses a pointer that an array of pointers holds; clang-tidy and LeakSanitizer look for leaks as well.
@@ -304,6 +374,17 @@ lint: ## clang-tidy, cppcheck, shellcheck and gcc's analyzer have nothing to say
 	@missing=; for tool in clang-tidy cppcheck shellcheck; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 		[ -z "$$missing" ] || { echo "lint: there is no$$missing (make deps-ci installs it)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-files LINT_OBJECTS='$(LINTED:%.c=$(OUTPUT)/lint/%.o)'
+
+# How each file is compiled, for clangd. What is generated is made first, so that nothing is missing in it.
+COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c tests/fuzz/recording.c
+
+compdb: $(SKELETONS) $(PAGE) $(CORE_TYPES) ## compile_commands.json for clangd
+	$(file >$(OUTPUT)/commands,$(foreach f,$(COMPDB_C),$f	$(CC) $(ALL_CFLAGS)$(newline)))
+	$(file >>$(OUTPUT)/commands,$(foreach f,$(BPF_SOURCES) $(sort $(wildcard tests/bpf/*.bpf.c)),$f	$(CLANG) $(BPF_CFLAGS)$(newline)))
+	$(Q)sed 's/^ *//; /^$$/d' $(OUTPUT)/commands | scripts/compdb.sh > compile_commands.json
+
+watch-test: ## unit tests again whenever a source is saved: UNIT=test_times for one of them
+	@scripts/watch-test.sh $(UNIT)
 
 clean: ## remove what was built
 	$(Q)rm -rf $(OUTPUT) kvm_watcher
