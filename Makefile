@@ -176,6 +176,12 @@ $(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
 
+# The program with an attacker in the unprivileged process: tests/cases/privileges.sh.
+$(OUTPUT)/tests/compromised: $(OUTPUT)/tests/machine/compromised.o $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) -Wl,--wrap=loop__watch $(LIBS)
+
 # What a monitor costs at least: tests/bench.
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
 	$(call say,BPF,$<)
@@ -218,7 +224,8 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps \
+	  $(OUTPUT)/tests/compromised
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
