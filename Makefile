@@ -132,26 +132,41 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd cmocka) -lelf -lz -lm
 
-$(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
-
-# The reader of recordings under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus.
+# What is fuzzed: tests/fuzz/NAME.c has fuzz_NAME(), tests/fuzz/corpus/NAME/ what it begins with. Unit tests replay that.
+FUZZ_TARGETS := recording options process decode events assertion text
+FUZZ_TIME ?= 600
+FUZZ_WRAP := -Wl,--wrap=vcpus__get_new -Wl,--wrap=vcpus__find_vm -Wl,--wrap=summary__write_vms
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SOURCES := tests/fuzz/oracles.c $(FUZZ_TARGETS:%=tests/fuzz/%.c)
+
+$(OUTPUT)/tests/unit/test_fuzz: $(FUZZ_SOURCES:%.c=$(OUTPUT)/san/%.o)
+$(OUTPUT)/tests/unit/test_fuzz: WRAP += $(FUZZ_WRAP)
 
 $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 	$(call say,'CC fuzz',$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Wno-error $(FUZZ_FLAGS) -c -o $@ $<
+	$(Q)$(CLANG) $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Wno-error $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(OUTPUT)/fuzz/tests/fuzz/main_%.o: tests/fuzz/main.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -DFUZZED=fuzz_$* $(FUZZ_FLAGS) -c -o $@ $<
 
 $(OUTPUT)/fuzz/compat/picked_types.o: $(CORE_TYPES)
+$(OUTPUT)/fuzz/output/html_page.o: $(PAGE)
 
-$(OUTPUT)/tests/fuzz_recording: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/recording.o
+$(OUTPUT)/tests/fuzz_%: $(OUTPUT)/fuzz/tests/fuzz/main_%.o $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(FUZZ_SOURCES:%.c=$(OUTPUT)/fuzz/%.o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lelf -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lelf -lz -lm
 
-fuzz: $(OUTPUT)/tests/fuzz_recording ## look for input that breaks the reader of recordings, until Ctrl-C
-	@mkdir -p $(OUTPUT)/fuzz/found
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 $(FUZZ) $(OUTPUT)/fuzz/found tests/fuzz/corpus 2>&1 | grep -v '^kvm_watcher: '
+# What it finds is in build/fuzz/crash-*, and what it learns in build/fuzz/found/NAME.
+fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks something: each target for FUZZ_TIME seconds (600)
+	@for name in $(FUZZ_TARGETS); do \
+		mkdir -p $(OUTPUT)/fuzz/found/$$name; \
+		echo "fuzz: $$name, $(FUZZ_TIME) s"; \
+		$(OUTPUT)/tests/fuzz_$$name -close_fd_mask=3 -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 -max_total_time=$(FUZZ_TIME) \
+			-print_final_stats=1 -verbosity=0 $(FUZZ) $(OUTPUT)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
