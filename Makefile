@@ -168,6 +168,18 @@ fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks som
 			-print_final_stats=1 -verbosity=0 $(FUZZ) $(OUTPUT)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
+# Faults by call site: the whole program with sanitizers and a seam, tests/cases/faults.sh; and in one process, test_faults.
+FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdopen fdopendir read write epoll_create1 eventfd \
+	      timerfd_create socketpair fork mmap pthread_create open openat syscall,-Wl,--wrap=$(call))
+
+$(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd) -l:libbpf.a -lelf -lz -lm
+
+$(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
+$(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
+
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
 	$(Q)mkdir -p $(@D)
@@ -240,7 +252,7 @@ $(OUTPUT)/tests/jq:
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
 	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps \
-	  $(OUTPUT)/tests/compromised
+	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
