@@ -55,7 +55,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz
+.PHONY: fuzz soak
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -268,6 +268,11 @@ test-unit: $(UNIT_TESTS) ## unit tests alone
 
 test-matrix: $(TESTED) ## everything on all eight machines
 	@tests/run.sh --jobs=2 --grid unit native $(MATRIX)
+
+SOAK_TIME ?= 3600
+soak: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/jq $(OUTPUT)/tests/unit/test_again ## SOAK_TIME seconds (3600) of VMs that come and go; then all monitors are attached and detached 1,000 times
+	@PATH=$(CURDIR):$(CURDIR)/$(OUTPUT)/tests:$$PATH tests/soak.sh $(SOAK_TIME)
+	@AGAIN_ROUNDS=70 $(OUTPUT)/tests/unit/test_again
 
 bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
 	@tests/bench/bench $(BENCH) $(addsuffix -vmx,$(KERNEL))

@@ -52,7 +52,7 @@ each()
 	is "$each_name: no crash, no leak, 0 or 1, a sentence" "none wrong of $(((each_sites + step - 1) / step))" \
 		"${each_wrong:-none wrong} of $(wc -l <"$TMP/ran")"
 	# What is the last to be called may not be called each time.
-	holds "$each_name: most of them did fail" test "$(awk '$4 != "-"' "$TMP/ran" | wc -l)" -ge $((each_sites / step * 3 / 4))
+	holds "$each_name: most of them did fail" test "$(awk '$4 != "-"' "$TMP/ran" | wc -l)" -ge $((each_sites * 3 / 4 / step))
 	holds "$each_name: some of that ended a run" grep -q '^[0-9]* 1 ' "$TMP/ran"
 }
 

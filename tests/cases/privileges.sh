@@ -40,7 +40,7 @@ descriptors()
 		socket:*) echo "socket" ;;
 		*)
 			inherited=
-			for mine in /proc/$$/fd/*; do
+			for mine in "/proc/$$/fd"/*; do
 				test "$(readlink "$mine")" != "$descriptor" || inherited=1
 			done
 			test -n "$inherited" && test "$descriptor" != /dev/null || echo "$descriptor"
@@ -134,7 +134,7 @@ kill -KILL "$broker"
 after=$!
 wait "$after"
 watch_end
-is "the privileged process is killed: exit status" 0 "$watch_status"
+is "the privileged process is killed: exit status" 1 "$watch_status"
 is "... a sentence" 1 "$(grep -c 'the privileged process is gone' "$TMP/watch.err")"
 is "... before and after it" "101 201" "$(exits "$before") $(exits "$after")"
 is "... a VM that came later has its thread's name" renamed \
