@@ -60,8 +60,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz fuzz-assert
-.PHONY: completions manual uninstall dist deb rpm test-package compdb watch-test
+.PHONY: fuzz soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -138,9 +137,6 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd cmocka) -lelf -lz -lm
 
-$(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
-$(OUTPUT)/tests/unit/test_fuzz_assert: $(OUTPUT)/san/tests/fuzz/assertion.o
-
 # What completions and manual pages are made of: the tables of options.
 TABLES := $(OUTPUT)/tables.tsv
 
@@ -171,28 +167,53 @@ $(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs
 
 manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
 
-# What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
+# What is fuzzed: tests/fuzz/NAME.c has fuzz_NAME(), tests/fuzz/corpus/NAME/ what it begins with. Unit tests replay that.
+FUZZ_TARGETS := recording options process decode events assertion text
+FUZZ_TIME ?= 600
+FUZZ_WRAP := -Wl,--wrap=vcpus__get_new -Wl,--wrap=vcpus__find_vm -Wl,--wrap=summary__write_vms
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SOURCES := tests/fuzz/oracles.c $(FUZZ_TARGETS:%=tests/fuzz/%.c)
+
+$(OUTPUT)/tests/unit/test_fuzz: $(FUZZ_SOURCES:%.c=$(OUTPUT)/san/%.o)
+$(OUTPUT)/tests/unit/test_fuzz: WRAP += $(FUZZ_WRAP)
 
 $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 	$(call say,'CC fuzz',$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Wno-error $(FUZZ_FLAGS) -c -o $@ $<
+	$(Q)$(CLANG) $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Wno-error $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(OUTPUT)/fuzz/tests/fuzz/main_%.o: tests/fuzz/main.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -DFUZZED=fuzz_$* $(FUZZ_FLAGS) -c -o $@ $<
 
 $(OUTPUT)/fuzz/compat/picked_types.o: $(CORE_TYPES)
+$(OUTPUT)/fuzz/output/html_page.o: $(PAGE)
 
-$(OUTPUT)/tests/fuzz_%: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/%.o
+$(OUTPUT)/tests/fuzz_%: $(OUTPUT)/fuzz/tests/fuzz/main_%.o $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(FUZZ_SOURCES:%.c=$(OUTPUT)/fuzz/%.o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lelf -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lelf -lz -lm
 
-fuzz: $(OUTPUT)/tests/fuzz_recording ## look for input that breaks the reader of recordings, until Ctrl-C
-	@mkdir -p $(OUTPUT)/fuzz/found
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 $(FUZZ) $(OUTPUT)/fuzz/found tests/fuzz/corpus 2>&1 | grep -v '^kvm_watcher: '
+# What it finds is in build/fuzz/crash-*, and what it learns in build/fuzz/found/NAME.
+fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks something: each target for FUZZ_TIME seconds (600)
+	@for name in $(FUZZ_TARGETS); do \
+		mkdir -p $(OUTPUT)/fuzz/found/$$name; \
+		echo "fuzz: $$name, $(FUZZ_TIME) s"; \
+		$(OUTPUT)/tests/fuzz_$$name -close_fd_mask=3 -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 -max_total_time=$(FUZZ_TIME) \
+			-print_final_stats=1 -verbosity=0 $(FUZZ) $(OUTPUT)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
 
-fuzz-assert: $(OUTPUT)/tests/fuzz_assertion ## the same for --assert
-	@mkdir -p $(OUTPUT)/fuzz/asserted
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=512 $(FUZZ) $(OUTPUT)/fuzz/asserted tests/fuzz/assertions
+# Faults by call site: the whole program with sanitizers and a seam, tests/cases/faults.sh; and in one process, test_faults.
+FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdopen fdopendir read write epoll_create1 eventfd \
+	      timerfd_create socketpair fork mmap pthread_create open openat syscall,-Wl,--wrap=$(call))
+
+$(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd) -l:libbpf.a -lelf -lz -lm
+
+$(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
+$(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
@@ -216,6 +237,12 @@ $(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
+# The program with an attacker in the unprivileged process: tests/cases/privileges.sh.
+$(OUTPUT)/tests/compromised: $(OUTPUT)/tests/machine/compromised.o $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) -Wl,--wrap=loop__watch $(LIBS)
 
 # What a monitor costs at least: tests/bench.
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
@@ -259,7 +286,8 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual \
+	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
@@ -275,6 +303,11 @@ test-unit: $(UNIT_TESTS) ## unit tests alone
 
 test-matrix: $(TESTED) ## everything on all eight machines
 	@tests/run.sh --jobs=2 --grid unit native $(MATRIX)
+
+SOAK_TIME ?= 3600
+soak: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/jq $(OUTPUT)/tests/unit/test_again ## SOAK_TIME seconds (3600) of VMs that come and go; then all monitors are attached and detached 1,000 times
+	@PATH=$(CURDIR):$(CURDIR)/$(OUTPUT)/tests:$$PATH tests/soak.sh $(SOAK_TIME)
+	@AGAIN_ROUNDS=70 $(OUTPUT)/tests/unit/test_again
 
 bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
 	@tests/bench/bench $(BENCH) $(addsuffix -vmx,$(KERNEL))

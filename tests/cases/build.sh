@@ -27,8 +27,8 @@ build()
 # objects PATTERN: so many of our own objects have an undefined symbol of that name
 objects()
 {
-	find "$TMP/a/build" -path '*/skel' -prune -o -path '*/bpf' -prune -o -name '*.o' -print |
-		xargs nm -u 2>/dev/null | grep -cE "^ +U ($1)\$"
+	find "$TMP/a/build" -path '*/skel' -prune -o -path '*/bpf' -prune -o -name '*.o' -exec nm -u {} + 2>/dev/null |
+		grep -cE "^ +U ($1)\$"
 }
 
 has_tool "the build" readelf || {
