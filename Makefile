@@ -409,7 +409,7 @@ lint: ## clang-tidy, cppcheck, shellcheck and gcc's analyzer have nothing to say
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-files LINT_OBJECTS='$(LINTED:%.c=$(OUTPUT)/lint/%.o)'
 
 # How each file is compiled, for clangd. What is generated is made first, so that nothing is missing in it.
-COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c tests/fuzz/recording.c
+COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c $(sort $(wildcard tests/fuzz/*.c))
 
 compdb: $(SKELETONS) $(PAGE) $(CORE_TYPES) ## compile_commands.json for clangd
 	$(file >$(OUTPUT)/commands,$(foreach f,$(COMPDB_C),$f	$(CC) $(ALL_CFLAGS)$(newline)))
