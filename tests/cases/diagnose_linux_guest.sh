@@ -42,15 +42,15 @@ cat <&9 >"$TMP/qmp.log" &
 hog=$!
 
 record_starts boots
-guest_starts --write=32:128
-again "it boots" none
+guest_starts --write=40:128
+again "it boots" "none?steal-own-vm+steal-host-task"
 console_has wrote 1
 record_ends 60s
 judge "$name"
 qmp qmp_capabilities
 
 record_starts idle
-again "it has little to do" none
+again "it has little to do" "none?steal-own-vm+steal-host-task"
 sleep 12
 record_ends
 judge "$name"
@@ -58,7 +58,7 @@ judge "$name"
 record_starts migrates
 qmp migrate-set-parameters '{"max-bandwidth":16777216,"downtime-limit":1}'
 qmp migrate '{"uri":"exec:cat >/dev/null"}'
-again "it migrates, faster than it writes" none
+again "it migrates, faster than it writes" "none?steal-own-vm+steal-host-task"
 sleep 10
 record_ends
 judge "$name"
@@ -76,7 +76,7 @@ leaves
 guest_starts --rounds=40
 console_has "guest up" 1
 record_starts busy
-again "it works" none
+again "it works" "none?steal-own-vm+steal-host-task"
 sleep 12
 record_ends
 judge "$name"
