@@ -90,7 +90,7 @@ int events__hand(struct attachment *at, const void *data, size_t size)
 	const struct event *event = data;
 	bool is_note, is_wanted;
 
-	/* What has no begin of an event, or a name without an end, no program of ours has written. */
+	/* No program of ours writes what is shorter than an event, or a name without an end. */
 	if (size < sizeof(*event) || !memchr(event->comm, '\0', sizeof(event->comm)))
 		return 0;
 	is_note = !event->ts_ns;
