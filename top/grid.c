@@ -39,17 +39,22 @@ void format_count(double value, char text[32])
 	int unit = 0;
 
 	if (size < 99999.5) {
-		snprintf(text, 32, size < 9.995 && size != rint(size) ? "%.2f" :
-				   size < 99.95 && size != rint(size) ? "%.1f" :
-									"%.0f", value);
+		snprintf(text, 32,
+			 size < 9.995 && size != rint(size) ? "%.2f" :
+			 size < 99.95 && size != rint(size) ? "%.1f" :
+							      "%.0f",
+			 value);
 		return;
 	}
 	for (; size >= 999.5 && units[unit + 1]; unit++) {
 		size /= 1000;
 		value /= 1000;
 	}
-	snprintf(text, 32, size < 9.995 ? "%.2f%c" : size < 99.95 ? "%.1f%c" : "%.0f%c", value,
-		 units[unit]);
+	snprintf(text, 32,
+		 size < 9.995 ? "%.2f%c" :
+		 size < 99.95 ? "%.1f%c" :
+				"%.0f%c",
+		 value, units[unit]);
 }
 
 void format_time(double ns, char text[32])
@@ -327,7 +332,8 @@ void grid__arrange(struct grid *g, struct grid_state *s, uint64_t frame, struct 
 		if (!*s->filter || holds(g, &g->rows[i], s->filter))
 			g->shown[g->nr_shown++] = &g->rows[i];
 	qsort_r(g->shown, g->nr_shown, sizeof(*g->shown), by_column, &by);
-	snprintf(made_by, sizeof(made_by), "%s%c%s", sort ?: "", s->inverted ? '-' : '+', s->filter);
+	snprintf(made_by, sizeof(made_by), "%s%c%s", sort ?: "", s->inverted ? '-' : '+',
+		 s->filter);
 	if (!strcmp(made_by, s->ranks_sort))
 		settle(g, s, frame != s->frame, arena);
 	else
@@ -375,12 +381,12 @@ static int width_of(const struct column *col)
 {
 	char text[SORT_LEN];
 	int title = text__width(column__title(col, text));
-	int least = is_text(col)		 ? 4 :
-		    col->type == COL_PERCENT	 ? 5 :
-		    col->type == COL_BOOL	 ? 3 :
-		    col->type == COL_HEX	 ? 10 :
-		    col->role == ROLE_LABEL	 ? 4 :
-						   6;
+	int least = is_text(col)	     ? 4 :
+		    col->type == COL_PERCENT ? 5 :
+		    col->type == COL_BOOL    ? 3 :
+		    col->type == COL_HEX     ? 10 :
+		    col->role == ROLE_LABEL  ? 4 :
+					       6;
 
 	return title > least ? title : least;
 }
@@ -426,7 +432,8 @@ static void measure(const struct grid *g, struct grid_state *s, int *widths)
 			       g->columns[i]->type == COL_HEX;
 
 		widths[i] = width_of(g->columns[i]) + (g->differs && !dynamic);
-		for (size_t row = s->top; dynamic && row < g->nr_shown && row < s->top + s->page; row++) {
+		for (size_t row = s->top; dynamic && row < g->nr_shown && row < s->top + s->page;
+		     row++) {
 			int width;
 
 			cell__format(g->columns[i], &g->shown[row]->cells[i], false, text);
@@ -454,7 +461,8 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 	}
 	/* Long texts give way to numbers. */
 	for (size_t i = g->nr_columns; total > cols && i-- > 0;) {
-		int most = total - cols < widths[i] - MOST_TEXT ? widths[i] - (total - cols) : MOST_TEXT;
+		int most = total - cols < widths[i] - MOST_TEXT ? widths[i] - (total - cols) :
+								  MOST_TEXT;
 
 		if (!shown[i] || !is_text(g->columns[i]) || widths[i] <= MOST_TEXT)
 			continue;
@@ -465,7 +473,8 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 		size_t drop = 0;
 
 		for (size_t i = 1; i < g->nr_columns; i++)
-			if (shown[i] && (!drop || priority(g, i, sorted) <= priority(g, drop, sorted)))
+			if (shown[i] &&
+			    (!drop || priority(g, i, sorted) <= priority(g, drop, sorted)))
 				drop = i;
 		if (!drop)
 			break;
@@ -473,7 +482,8 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 		total -= widths[drop] + 1;
 	}
 	if (total > cols && total - cols < widths[0])
-		widths[0] = widths[0] - (total - cols) > LEAST_NAME ? widths[0] - (total - cols) : LEAST_NAME;
+		widths[0] = widths[0] - (total - cols) > LEAST_NAME ? widths[0] - (total - cols) :
+								      LEAST_NAME;
 	s->nr_places = 0;
 	for (size_t i = 0; i < g->nr_columns; i++) {
 		if (!shown[i])
@@ -483,8 +493,8 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 	}
 }
 
-static void draw_text(struct canvas *c, int y, const struct place *place, bool right, unsigned int style,
-		      const char *text)
+static void draw_text(struct canvas *c, int y, const struct place *place, bool right,
+		      unsigned int style, const char *text)
 {
 	int width = text__width(text), x = place->x;
 
@@ -537,7 +547,9 @@ void grid__draw(struct grid *g, struct grid_state *s, struct canvas *c, int y, i
 	}
 	if (!g->nr_shown)
 		canvas__put(c, y + 1, 0, c->cols, STYLE_DIM,
-			    *s->filter && g->nr_rows ? "nothing holds that text" : g->empty ?: "nothing");
+			    *s->filter && g->nr_rows ? "nothing holds that text" :
+			    g->empty		     ?:
+						       "nothing");
 	for (size_t i = s->top; i < g->nr_shown && i < s->top + s->page; i++)
 		draw_row(g, s, c, y + 1 + (int)(i - s->top), g->shown[i], i == s->at);
 }
@@ -561,7 +573,9 @@ void grid__subtract(struct grid *g, const struct grid *base, struct arena *arena
 
 			if (g->columns[j]->role == ROLE_LABEL || isnan(a))
 				continue;
-			b = was && j < base->nr_columns ? cell__value(&base->rows[was - 1].cells[j]) : 0;
+			b = was && j < base->nr_columns ?
+				    cell__value(&base->rows[was - 1].cells[j]) :
+				    0;
 			cells[j] = (struct cell){ CELL_REAL, .real = a - (isnan(b) ? 0 : b) };
 		}
 		g->rows[i].cells = cells;

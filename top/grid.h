@@ -22,9 +22,9 @@ struct grid {
 	size_t nr_columns;
 	struct grid_row *rows;
 	size_t nr_rows;
-	const char *sort; /* the column that it is sorted by if nobody chose one */
+	const char *sort;  /* the column that it is sorted by if nobody chose one */
 	const char *empty; /* what to say without a row */
-	bool differs; /* numbers are differences */
+	bool differs;	   /* numbers are differences */
 	/* What a value means, by diagnose's thresholds: STYLE_WARNING, STYLE_CRITICAL; or NULL. */
 	enum style (*level)(const struct grid *grid, const struct grid_row *row, size_t column);
 	struct grid_row **shown; /* after grid__arrange(): those that are to be shown, in order */

@@ -20,7 +20,10 @@ const struct binding bindings[] = {
 	{ ACT_SPLIT, { 'v' }, "v", "rows by vCPU, or by VM" },
 	{ ACT_FILTER, { '/', '\\', 'f', KEY_F0 + 4 }, "/ f F4", "only rows that hold a text" },
 	{ ACT_SORT_LEFT, { '<', ',' }, "<", "sort by the column to the left" },
-	{ ACT_SORT_RIGHT, { '>', '.', 'o', KEY_F0 + 6 }, "> o F6", "sort by the column to the right" },
+	{ ACT_SORT_RIGHT,
+	  { '>', '.', 'o', KEY_F0 + 6 },
+	  "> o F6",
+	  "sort by the column to the right" },
 	{ ACT_INVERT, { 'I' }, "I", "the other way round" },
 	{ ACT_FREEZE, { 'F' }, "F", "rows stay where they are" },
 	{ ACT_PAUSE, { ' ', 'x' }, "Space", "pause; measuring goes on" },
@@ -52,9 +55,9 @@ static const struct {
 	char final;
 	uint32_t code;
 } finals[] = {
-	{ 'A', KEY_UP },      { 'B', KEY_DOWN },    { 'C', KEY_RIGHT },	  { 'D', KEY_LEFT },
-	{ 'H', KEY_HOME },    { 'F', KEY_END },	    { 'Z', KEY_BACKTAB }, { 'P', KEY_F0 + 1 },
-	{ 'Q', KEY_F0 + 2 },  { 'R', KEY_F0 + 3 },  { 'S', KEY_F0 + 4 },  { 'M', KEY_ENTER },
+	{ 'A', KEY_UP },     { 'B', KEY_DOWN },	  { 'C', KEY_RIGHT },	{ 'D', KEY_LEFT },
+	{ 'H', KEY_HOME },   { 'F', KEY_END },	  { 'Z', KEY_BACKTAB }, { 'P', KEY_F0 + 1 },
+	{ 'Q', KEY_F0 + 2 }, { 'R', KEY_F0 + 3 }, { 'S', KEY_F0 + 4 },	{ 'M', KEY_ENTER },
 };
 
 /* ESC [ NUMBER ~ */
@@ -62,13 +65,11 @@ static const struct {
 	int number;
 	uint32_t code;
 } numbers[] = {
-	{ 1, KEY_HOME },	{ 2, KEY_INSERT },	{ 3, KEY_DELETE },
-	{ 4, KEY_END },		{ 5, KEY_PAGE_UP },	{ 6, KEY_PAGE_DOWN },
-	{ 7, KEY_HOME },	{ 8, KEY_END },		{ 11, KEY_F0 + 1 },
-	{ 12, KEY_F0 + 2 },	{ 13, KEY_F0 + 3 },	{ 14, KEY_F0 + 4 },
-	{ 15, KEY_F0 + 5 },	{ 17, KEY_F0 + 6 },	{ 18, KEY_F0 + 7 },
-	{ 19, KEY_F0 + 8 },	{ 20, KEY_F0 + 9 },	{ 21, KEY_F0 + 10 },
-	{ 23, KEY_F0 + 11 },	{ 24, KEY_F0 + 12 },
+	{ 1, KEY_HOME },    { 2, KEY_INSERT },	  { 3, KEY_DELETE },   { 4, KEY_END },
+	{ 5, KEY_PAGE_UP }, { 6, KEY_PAGE_DOWN }, { 7, KEY_HOME },     { 8, KEY_END },
+	{ 11, KEY_F0 + 1 }, { 12, KEY_F0 + 2 },	  { 13, KEY_F0 + 3 },  { 14, KEY_F0 + 4 },
+	{ 15, KEY_F0 + 5 }, { 17, KEY_F0 + 6 },	  { 18, KEY_F0 + 7 },  { 19, KEY_F0 + 8 },
+	{ 20, KEY_F0 + 9 }, { 21, KEY_F0 + 10 },  { 23, KEY_F0 + 11 }, { 24, KEY_F0 + 12 },
 };
 
 #define NR(_list) (sizeof(_list) / sizeof(*(_list)))
@@ -144,7 +145,11 @@ static size_t read_sequence(const unsigned char *data, size_t len, bool final, s
 
 static size_t read_character(const unsigned char *data, size_t len, bool final, struct key *key)
 {
-	size_t need = data[0] < 0xc2 ? 1 : data[0] < 0xe0 ? 2 : data[0] < 0xf0 ? 3 : data[0] < 0xf5 ? 4 : 1;
+	size_t need = data[0] < 0xc2 ? 1 :
+		      data[0] < 0xe0 ? 2 :
+		      data[0] < 0xf0 ? 3 :
+		      data[0] < 0xf5 ? 4 :
+				       1;
 	uint32_t code = data[0] & (0x7f >> need);
 
 	for (size_t i = 1; i < need; i++) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "model.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,8 +18,8 @@ enum { MOST_EVENTS = 4096, MOST_TEXT = 400 };
 
 /* What a vCPU's row tells of its time: columns of the table VCPU_LOAD. */
 static const char *const spent_columns[] = {
-	[SPENT_GUEST] = "guest_ns",	[SPENT_KVM] = "kvm_ns",	  [SPENT_VMM] = "vmm_ns",
-	[SPENT_STEAL] = "steal_ns",	[SPENT_BLOCKED] = "blocked_ns", [SPENT_POLL] = "poll_ns",
+	[SPENT_GUEST] = "guest_ns",   [SPENT_KVM] = "kvm_ns",	      [SPENT_VMM] = "vmm_ns",
+	[SPENT_STEAL] = "steal_ns",   [SPENT_BLOCKED] = "blocked_ns", [SPENT_POLL] = "poll_ns",
 	[SPENT_HALTED] = "halted_ns",
 };
 
@@ -54,13 +55,16 @@ struct model {
 	void (*on_frame)(void *ctx);
 	void *ctx;
 
-	pthread_mutex_t lock; /* of all below */
+	pthread_mutex_t lock;  /* of all below */
 	struct frame **frames; /* a ring */
 	size_t first, nr, room;
 	size_t bytes, most_bytes;
 	struct frame *total;
 	uint64_t evicted;
 	bool failed;
+	bool had[MODEL_TABLES];
+	bool ended;
+	bool guest_is_hidden; /* its time is in KVM's */
 	struct missing *missing;
 	size_t nr_missing;
 	uint64_t lost;
@@ -91,7 +95,8 @@ static void add_table(struct model *m, const struct monitor *monitor, size_t mon
 		.monitor_at = monitor_at,
 		.view_bit = 1U << view,
 		.of_events = monitor->event &&
-			     (view == monitor->event_view || (monitor->slow_view && view == monitor->slow_view)) &&
+			     (view == monitor->event_view ||
+			      (monitor->slow_view && view == monitor->slow_view)) &&
 			     !monitor->views[view].samples,
 	};
 	for (const struct column *col = monitor->columns; col->name; col++) {
@@ -110,6 +115,11 @@ int table__column(const struct table *t, const char *name)
 		if (!strcmp(t->columns[i]->name, name))
 			return i;
 	return -1;
+}
+
+bool model__has_had(const struct model *m, const struct table *t)
+{
+	return __atomic_load_n(&m->had[t->at], __ATOMIC_RELAXED);
 }
 
 const struct table *model__find(const struct model *m, const char *name)
@@ -147,7 +157,8 @@ static void find_spent(struct model *m)
 	m->wall = m->load->columns[table__column(m->load, "wall_ns")];
 }
 
-struct model *model__new(const struct monitor *const *monitors, size_t nr_monitors, size_t most_bytes)
+struct model *model__new(const struct monitor *const *monitors, size_t nr_monitors,
+			 size_t most_bytes)
 {
 	struct model *m = calloc(1, sizeof(*m));
 
@@ -201,6 +212,11 @@ void model__on_frame(struct model *m, void (*call)(void *ctx), void *ctx)
 {
 	m->on_frame = call;
 	m->ctx = ctx;
+}
+
+void model__end(struct model *m)
+{
+	__atomic_store_n(&m->ended, true, __ATOMIC_RELAXED);
 }
 
 void model__lock(struct model *m)
@@ -626,6 +642,13 @@ static bool stands_still(uint64_t vmm_ns, uint64_t wall_ns)
 	return vmm_ns >= wall_ns - wall_ns / 1000;
 }
 
+uint64_t lost_of(const uint64_t spent[NR_SPENT], uint64_t work_ns, bool guest_is_known)
+{
+	if (!guest_is_known)
+		return spent[SPENT_VMM] + spent[SPENT_STEAL] + spent[SPENT_BLOCKED];
+	return work_ns > spent[SPENT_GUEST] ? work_ns - spent[SPENT_GUEST] : 0;
+}
+
 static void add_spent(const struct model *m, struct model_vm *vm, const struct row *row)
 {
 	uint64_t spent[NR_SPENT], wall = number_at(m->wall, row), idle, work;
@@ -641,7 +664,8 @@ static void add_spent(const struct model *m, struct model_vm *vm, const struct r
 	work = wall > idle ? wall - idle : 0;
 	vm->wall_ns += wall;
 	vm->work_ns += work;
-	vm->lost_ns += work > spent[SPENT_GUEST] ? work - spent[SPENT_GUEST] : 0;
+	vm->lost_ns += lost_of(spent, work, !m->guest_is_hidden);
+	vm->guest_is_hidden = m->guest_is_hidden;
 	for (int i = 0; i < NR_SPENT; i++)
 		vm->spent_ns[i] += spent[i];
 }
@@ -803,8 +827,13 @@ static void model_begin(struct output *out)
 	for (size_t i = 0; i < m->nr_tables && !m->current; i++)
 		if (m->tables[i].view == view)
 			m->current = &m->tables[i];
-	if (m->current)
-		m->building.has[m->current->at] = true;
+	/* A monitor without single events has its first table's name for the section of none. */
+	if (m->current && m->current->of_events != (out->section.scope == SCOPE_EVENT))
+		m->current = NULL;
+	if (!m->current)
+		return;
+	m->building.has[m->current->at] = true;
+	m->had[m->current->at] = true;
 }
 
 static void model_row(struct output *out, const struct row *row, unsigned int flags)
@@ -826,7 +855,8 @@ static const char *member(struct json_object *obj, const char *name)
 /* Of a recording: what its host could not show. */
 static void take_start(struct model *m, struct json_object *hooks)
 {
-	size_t nr = json_object_is_type(hooks, json_type_array) ? json_object_array_length(hooks) : 0;
+	size_t nr =
+		json_object_is_type(hooks, json_type_array) ? json_object_array_length(hooks) : 0;
 	struct missing *list = calloc(nr + 1, sizeof(*list));
 	size_t found = 0;
 
@@ -871,6 +901,12 @@ static void model_object(struct output *out, struct json_object *obj)
 	}
 }
 
+static void model_flush(struct output *out)
+{
+	if (__atomic_load_n(&model_of(out)->ended, __ATOMIC_RELAXED))
+		out->err = EPIPE;
+}
+
 static const struct output_ops model_ops = {
 	.name = "screens",
 	.state_size = sizeof(struct model *),
@@ -879,6 +915,7 @@ static const struct output_ops model_ops = {
 	.begin = model_begin,
 	.row = model_row,
 	.object = model_object,
+	.flush = model_flush,
 	.for_people = true,
 };
 
@@ -907,6 +944,11 @@ void model__set_missing(struct model *m, const struct missing *list, size_t nr)
 	free(m->missing);
 	m->missing = copy;
 	m->nr_missing = nr;
+	m->guest_is_hidden = false;
+	for (size_t i = 0; i < nr; i++)
+		if (!strcmp(list[i].monitor, "vcpu_load") &&
+		    (!strcmp(list[i].need, "kvm_entry") || !strcmp(list[i].need, "kvm_exit")))
+			m->guest_is_hidden = true;
 }
 
 size_t model__missing(const struct model *m, const struct missing **list)
@@ -941,6 +983,38 @@ double cell__value(const struct cell *cell)
 	}
 }
 
+void cells__read(const struct column *const *columns, size_t nr, const struct row *row,
+		 struct cell *cells)
+{
+	for (size_t i = 0; i < nr; i++) {
+		const struct column *col = columns[i];
+		struct cell *cell = &cells[i];
+		bool there = false, flag;
+
+		switch (col->type) {
+		case COL_STRING:
+			cell->text = cell__string(col, row);
+			there = cell->text;
+			cell->kind = CELL_TEXT;
+			break;
+		case COL_PERCENT:
+		case COL_DOUBLE:
+			there = cell__real(col, row, &cell->real);
+			cell->kind = CELL_REAL;
+			break;
+		case COL_BOOL:
+			there = cell__bool(col, row, &flag);
+			*cell = (struct cell){ CELL_U64, .u = flag };
+			break;
+		default:
+			there = cell__number(col, row, &cell->u);
+			cell->kind = CELL_U64;
+		}
+		if (!there)
+			*cell = (struct cell){ CELL_NONE };
+	}
+}
+
 const struct model_vm *frame__vm(const struct frame *f, uint64_t key)
 {
 	for (size_t i = 0; f && i < f->nr_vms; i++)
@@ -949,8 +1023,8 @@ const struct model_vm *frame__vm(const struct frame *f, uint64_t key)
 	return NULL;
 }
 
-static void read_cell(const struct frame *f, const struct column *col, bool some,
-		      struct cell *cell, const unsigned char **p)
+static void read_cell(const struct frame *f, const struct column *col, bool some, struct cell *cell,
+		      const unsigned char **p)
 {
 	uint64_t number;
 	float small;
@@ -1053,8 +1127,10 @@ uint64_t row__key(const struct model_row *row)
 
 static int by_group(const void *a, const void *b, void *by_host)
 {
-	const struct model_row *x = *(struct model_row *const *)a, *y = *(struct model_row *const *)b;
-	uint64_t m = x->vm && !*(bool *)by_host ? x->vm->key : 0, n = y->vm && !*(bool *)by_host ? y->vm->key : 0;
+	const struct model_row *x = *(struct model_row *const *)a,
+			       *y = *(struct model_row *const *)b;
+	uint64_t m = x->vm && !*(bool *)by_host ? x->vm->key : 0,
+		 n = y->vm && !*(bool *)by_host ? y->vm->key : 0;
 
 	if (m != n)
 		return m < n ? -1 : 1;
@@ -1106,8 +1182,9 @@ double buckets__percentile(const struct bucket *buckets, size_t nr, double perce
 static void add_cell(struct cell *to, const struct cell *from, const struct column *col)
 {
 	bool is_max = col->times == TIMES_MAX || col->merge == MERGE_MAX;
-	bool sums = col->role == ROLE_COUNTER || col->merge == MERGE_SUM || col->times == TIMES_COUNT ||
-		    col->times == TIMES_TOTAL || col->type == COL_DOUBLE || col->type == COL_PERCENT;
+	bool sums = col->role == ROLE_COUNTER || col->merge == MERGE_SUM ||
+		    col->times == TIMES_COUNT || col->times == TIMES_TOTAL ||
+		    col->type == COL_DOUBLE || col->type == COL_PERCENT;
 
 	if (from->kind == CELL_NONE)
 		return;

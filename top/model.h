@@ -44,6 +44,11 @@ struct cell {
 /* NAN: it is no number, or absent. */
 double cell__value(const struct cell *cell);
 
+/* The cells of a struct that begins with struct row, by declared columns; texts stay where they are. */
+struct arena;
+void cells__read(const struct column *const *columns, size_t nr, const struct row *row,
+		 struct cell *cells);
+
 struct bucket {
 	uint32_t at; /* of bpf/records.h's histogram */
 	uint64_t count;
@@ -54,11 +59,12 @@ struct model_vm {
 	uint64_t key; /* the same in every frame */
 	const char *name, *id;
 	uint32_t pid;
-	uint32_t vcpus;	       /* whose time is known */
-	uint64_t lost_ns;      /* by its vCPUs while they had work */
-	uint64_t work_ns;      /* while they had work */
-	uint64_t wall_ns;      /* of those that do not stand still */
+	uint32_t vcpus;	      /* whose time is known */
+	uint64_t lost_ns;     /* by its vCPUs while they had work */
+	uint64_t work_ns;     /* while they had work */
+	uint64_t wall_ns;     /* of those that do not stand still */
 	uint64_t spent_ns[8]; /* enum spent */
+	bool guest_is_hidden; /* this host can't tell the guest from KVM */
 };
 
 /* Where time goes, in the order of the bars. */
@@ -76,15 +82,18 @@ enum spent {
 /* 0..1; NAN: not known. Who has hardly any work loses hardly anything. */
 double pain_of(double lost_ns, double work_ns, double wall_ns);
 
+/* Where the guest is not told from KVM: what is known to be lost. */
+uint64_t lost_of(const uint64_t spent[NR_SPENT], uint64_t work_ns, bool guest_is_known);
+
 /* A row as it is read. */
 struct model_row {
 	const struct table *table;
-	uint64_t labels; /* a hash of them, whatever VM's; the same in every frame */
-	uint64_t ts_ns;	 /* of an event */
+	uint64_t labels;	   /* a hash of them, whatever VM's; the same in every frame */
+	uint64_t ts_ns;		   /* of an event */
 	const struct model_vm *vm; /* NULL: of none, or of several */
 	uint32_t tid, vcpu;	   /* UINT32_MAX: of none, or of several */
 	unsigned int nr_merged;	   /* vCPUs that it was merged of */
-	struct cell *cells; /* of the table's columns */
+	struct cell *cells;	   /* of the table's columns */
 	struct bucket *buckets;
 	size_t nr_buckets;
 };
@@ -108,14 +117,16 @@ struct frame {
 	unsigned int users;
 };
 
-struct arena;
 struct model;
 
-struct model *model__new(const struct monitor *const *monitors, size_t nr_monitors, size_t most_bytes);
+struct model *model__new(const struct monitor *const *monitors, size_t nr_monitors,
+			 size_t most_bytes);
 void model__free(struct model *m);
 
 size_t model__nr_tables(const struct model *m);
 const struct table *model__table(const struct model *m, size_t at);
+/* Rows of it may be there: it was written once. */
+bool model__has_had(const struct model *m, const struct table *t);
 /* By the view's name; NULL: there is none. */
 const struct table *model__find(const struct model *m, const char *name);
 /* The place of a column; -1: the table has none of that name. */
@@ -126,7 +137,10 @@ struct output *model__output(struct model *m);
 /* Called without the lock after each interval, in the thread that fills it. */
 void model__on_frame(struct model *m, void (*call)(void *ctx), void *ctx);
 
-/* Those that are not in a frame any more are not counted. */
+/* Whoever fills it finds nobody reading: its output fails with EPIPE from now on. */
+void model__end(struct model *m);
+
+/* The history is changed and read with the lock. */
 void model__lock(struct model *m);
 void model__unlock(struct model *m);
 

@@ -150,7 +150,8 @@ static bool start_guard(struct term *t)
 		return false;
 	t->guard_pid = fork();
 	if (!t->guard_pid) {
-		if (!geteuid() && (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)))
+		if (!geteuid() &&
+		    (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)))
 			_exit(1);
 		if (fds[0] != 3)
 			dup2(fds[0], 3);
@@ -273,7 +274,8 @@ static void add(struct term *t, const char *text)
 
 bool term__start(struct term *t)
 {
-	struct sigaction action = { .sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+	struct sigaction action = { .sa_handler = on_crash,
+				    .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
 
 	if (t->started)
 		return true;
@@ -347,13 +349,16 @@ static void draw_row(struct term *t, const struct canvas *c, int row)
 	int first = 0, last = c->cols - 1, style = -1;
 
 	if (t->is_shown) {
-		while (first <= last && same(canvas__at(c, row, first), canvas__at(&t->shown, row, first)))
+		while (first <= last &&
+		       same(canvas__at(c, row, first), canvas__at(&t->shown, row, first)))
 			first++;
-		while (last >= first && same(canvas__at(c, row, last), canvas__at(&t->shown, row, last)))
+		while (last >= first &&
+		       same(canvas__at(c, row, last), canvas__at(&t->shown, row, last)))
 			last--;
 		/* A wide one is drawn as a whole: the one that was there, too. */
 		while (first > 0 && first <= last &&
-		       (!*canvas__at(c, row, first)->text || !*canvas__at(&t->shown, row, first)->text))
+		       (!*canvas__at(c, row, first)->text ||
+			!*canvas__at(&t->shown, row, first)->text))
 			first--;
 	}
 	/* The last place of all would scroll some terminals. */
