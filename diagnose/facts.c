@@ -267,8 +267,9 @@ void fact__text(struct facts *f, struct fact *fact, const char *name, const char
 
 static const struct fact_value *find_value(const struct fact *fact, const char *name)
 {
+	/* Most names differ in the first letters. */
 	for (size_t i = 0; i < fact->nr; i++)
-		if (!strcmp(fact->values[i].name, name))
+		if (*fact->values[i].name == *name && !strcmp(fact->values[i].name, name))
 			return &fact->values[i];
 	return NULL;
 }
@@ -411,13 +412,19 @@ void facts__take_start(struct facts *f, struct json_object *start)
 	}
 }
 
+void facts__set_cgroup(struct facts *f, const char *vm, const char *vm_id, uint32_t pid,
+		       const char *cgroup)
+{
+	size_t at = vm_of(f, vm, vm_id, pid);
+
+	f->vms[at].cgroup = facts__keep(f, cgroup);
+}
+
 static void take_vm(struct facts *f, struct json_object *obj)
 {
-	uint32_t pid = json_object_get_uint64(json_object_object_get(obj, "pid"));
-
-	size_t vm = vm_of(f, member(obj, "vm"), member(obj, "vm_id"), pid);
-
-	f->vms[vm].cgroup = facts__keep(f, member(obj, "cgroup"));
+	facts__set_cgroup(f, member(obj, "vm"), member(obj, "vm_id"),
+			  json_object_get_uint64(json_object_object_get(obj, "pid")),
+			  member(obj, "cgroup"));
 }
 
 static void take_losses(struct facts *f, struct json_object *lost)
@@ -428,6 +435,20 @@ static void take_losses(struct facts *f, struct json_object *lost)
 	{
 		(void)kind;
 		f->lost += json_object_get_double(count);
+	}
+}
+
+/* With --self-cost. Those of hooks that were together in one program have none of their own. */
+static void take_runs(struct facts *f, struct json_object *hooks)
+{
+	size_t nr =
+		json_object_is_type(hooks, json_type_array) ? json_object_array_length(hooks) : 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		struct json_object *hook = json_object_array_get_idx(hooks, i);
+
+		f->bpf_runs += json_object_get_double(json_object_object_get(hook, "runs"));
+		f->bpf_ns += json_object_get_double(json_object_object_get(hook, "run_ns"));
 	}
 }
 
@@ -446,6 +467,7 @@ static void facts_object(struct output *out, struct json_object *obj)
 		f->self_cpu_ns +=
 			json_object_get_double(json_object_object_get(obj, "watching_cpu_ns"));
 		take_losses(f, lost);
+		take_runs(f, json_object_object_get(obj, "hooks"));
 	}
 }
 
@@ -456,6 +478,11 @@ static const struct output_ops facts_ops = {
 	.row = facts_row,
 	.object = facts_object,
 };
+
+void facts__fill(struct output *out, struct facts *f)
+{
+	*(struct facts **)out->state = f;
+}
 
 struct output *facts__output(struct facts *f)
 {
@@ -468,6 +495,6 @@ struct output *facts__output(struct facts *f)
 		return NULL;
 	}
 	out->owns_stream = true;
-	*(struct facts **)out->state = f;
+	facts__fill(out, f);
 	return out;
 }

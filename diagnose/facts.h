@@ -68,11 +68,13 @@ struct facts {
 	} * monitors;
 	size_t nr_monitors;
 	const char *vendor;
-	unsigned int cpus; /* of the host; 0: not known */
-	double lost;	   /* events that were lost */
-	double self_cpu_ns;
-	bool has_total, failed; /* out of memory: something is missing */
-	void *strings;		/* tsearch() */
+	unsigned int cpus;	 /* of the host; 0: not known */
+	double lost;		 /* events that were lost */
+	double self_cpu_ns;	 /* what watching took ... */
+	double watched_ns;	 /* ... while so long was watched; 0: as long as the whole */
+	double bpf_ns, bpf_runs; /* of it all BPF programs; 0: not known */
+	bool has_total, failed;	 /* out of memory: something is missing */
+	void *strings;		 /* tsearch() */
 	struct facts_window *writing;
 };
 
@@ -81,6 +83,8 @@ void facts__free(struct facts *f);
 
 /* An output that fills them; NULL: out of memory. To be freed before the facts are. */
 struct output *facts__output(struct facts *f);
+/* Others, from now on. */
+void facts__fill(struct output *out, struct facts *f);
 
 /*
  * Which monitors are to run. Of those with hooks a run's first object has to tell, or
@@ -92,6 +96,8 @@ void facts__set_need(struct facts *f, const char *monitor, const char *need, boo
 /* Of the object that a run begins with. */
 void facts__take_start(struct facts *f, struct json_object *start);
 void facts__begin(struct facts *f, bool total, uint64_t since_ns, uint64_t now_ns);
+void facts__set_cgroup(struct facts *f, const char *vm, const char *vm_id, uint32_t pid,
+		       const char *cgroup);
 /* NULL: out of memory. name NULL: of no VM. */
 struct fact *facts__add(struct facts *f, const char *table, const char *vm, const char *vm_id,
 			uint32_t pid, uint32_t tid, uint32_t vcpu);

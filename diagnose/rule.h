@@ -84,10 +84,14 @@ struct rule {
 	bool seen;	/* a test has made it on a machine, and found it */
 	double rate;	/* the first key: events per second; 0: none */
 	double cost;	/* the second key: share of a vCPU's time, or of a host CPU; 0: none */
-	const char *rate_by, *cost_by;	   /* whose thresholds; NULL: ours */
-	double critical;		   /* a share; 0: 0.20 */
+	const char *rate_by, *cost_by; /* whose thresholds; NULL: ours */
+	double critical;	       /* a share; 0: 0.20 */
+	double gate;		       /* least share of the slices; 0: the cost, 0.05 at most */
 	const char *needs[MAX_RULE_NEEDS]; /* "vm_exit:kvm_exit", "host" */
 	enum opinion (*judge)(const struct look *l, struct finding *f);
+	/* Of one without slices: false, there is nothing to look closer at. By that need. */
+	bool (*may)(const struct look *l);
+	const char *may_needs;
 	struct remedy remedies[MAX_REMEDIES];
 	const char *verify; /* which number to expect then */
 };
