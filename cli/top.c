@@ -23,6 +23,7 @@
 #include "../core/record.h"
 #include "../core/replay.h"
 #include "../core/sandbox.h"
+#include "../diagnose/rolling.h"
 #include "../monitors/monitors.h"
 #include "../output/format.h"
 #include "../top/run.h"
@@ -81,6 +82,8 @@ struct session {
 	int stats;		/* the kernel's statistics are on; -1: off */
 	uint64_t stats_ns, stats_began, stats_last;
 	bool records;
+	struct rolling *rules;
+	struct output *rules_out;
 };
 
 static bool is_terminal(void)
@@ -159,6 +162,17 @@ static bool open_screen(struct session *s)
 	return true;
 }
 
+/* What it costs comes first: names of rules are long. */
+static unsigned int find_finding(void *ctx, uint32_t pid, const char *id, char *text, size_t size)
+{
+	struct rolling_vm vm;
+
+	if (!rolling__find(ctx, pid, id, &vm) || !vm.nr_findings)
+		return SEVERITY_NONE;
+	snprintf(text, size, "%s %.0f%%", vm.first.rule->id, 100 * vm.first.share);
+	return vm.first.severity;
+}
+
 static int open_session(struct session *s, const struct options *opts)
 {
 	*s = (struct session){
@@ -173,6 +187,13 @@ static int open_session(struct session *s, const struct options *opts)
 	if (!s->model) {
 		memory__is_short();
 		return -ENOMEM;
+	}
+	s->rules = rolling__new();
+	s->rules_out = s->rules ? rolling__output(s->rules) : NULL;
+	if (s->rules_out) {
+		const struct model_rules rules = { s->rules_out, find_finding, s->rules };
+
+		model__set_rules(s->model, &rules);
 	}
 	if (!opts->top.no_config && !s->once)
 		s->settings_fd = settings__load(&s->settings);
@@ -198,6 +219,8 @@ static void close_session(struct session *s)
 	if (s->settings_fd >= 0)
 		close(s->settings_fd);
 	ui__free(s->ui);
+	output__free(s->rules_out);
+	rolling__free(s->rules);
 	model__free(s->model);
 	term__close(s->term);
 	top__release_messages();
@@ -245,14 +268,19 @@ static int show_recording(struct session *s)
 	const struct options *opts = s->opts;
 	struct replay *r = replay__open(opts->operands, opts->nr_operands, monitors, nr_monitors);
 	struct replay_options options = { .filter = &opts->filter, .events = true };
+	struct chosen chosen[MAX_MONITORS];
 	struct sink sink = {};
 	uint64_t intervals;
+	size_t nr_chosen;
 	char about[128];
 	int err = -ENOMEM;
 
 	if (!r)
 		return -EINVAL;
 	replay__start(r);
+	nr_chosen = replay__chosen(r, chosen);
+	for (size_t i = 0; s->rules && i < nr_chosen; i++)
+		rolling__add_monitor(s->rules, chosen[i].monitor->name, chosen[i].monitor->hooks);
 	intervals = replay__count(r, 0, 0);
 	if (intervals > MOST_FRAMES)
 		options.interval_ns =
@@ -332,6 +360,25 @@ static uint32_t mask_of(const struct session *s, const struct wanted *wanted)
 	return mask;
 }
 
+/* What is attached now, and what of it this host has. */
+static void tell_rules(struct session *s, const struct run *run)
+{
+	if (!s->rules)
+		return;
+	rolling__forget_needs(s->rules);
+	for (size_t i = 0; i < s->measured.nr; i++) {
+		const struct monitor *m = s->measured.chosen[i].monitor;
+		const struct attachment *at = run__attachment(run, i);
+
+		if (!(run__measured(run) >> i & 1) || !at)
+			continue;
+		rolling__add_monitor(s->rules, m->name, m->hooks);
+		for (size_t j = 0; j < at->nr_needs; j++)
+			rolling__set_need(s->rules, m->name, at->needs[j].first->need,
+					  !at->needs[j].hook, at->needs[j].why);
+	}
+}
+
 static void note_missing(struct session *s, const struct run *run)
 {
 	struct missing list[MOST_MISSING];
@@ -359,6 +406,8 @@ static void note_missing(struct session *s, const struct run *run)
 	run__losses(run, lost);
 	for (int i = 0; i < NR_LOST; i++)
 		all += lost[i];
+	if (s->rules)
+		rolling__set_lost(s->rules, all);
 	model__lock(s->model);
 	model__set_missing(s->model, list, nr);
 	model__set_lost(s->model, all);
@@ -451,6 +500,7 @@ static int on_began(void *ctx, struct run *run)
 	struct session *s = ctx;
 
 	note_cpu(s);
+	tell_rules(s, run);
 	tell(s, run);
 	return 0;
 }
@@ -479,6 +529,7 @@ static int measure(struct session *s, struct run *run, uint32_t mask, bool reset
 	top__set_status(s->top, &s->status);
 	err = reset ? run__restart(run, mask) : run__measure(run, mask);
 	s->status.loading = false;
+	tell_rules(s, run);
 	if (reset)
 		model__clear(s->model);
 	return err;

@@ -34,8 +34,8 @@ struct building {
 	struct buf strings;
 	uint32_t *places; /* hash table of strings: their place + 1 */
 	size_t nr_places, nr_strings;
-	struct model_vm *vms; /* names are places in strings */
-	uint32_t *names, *ids;
+	struct model_vm *vms;		  /* names are places in strings */
+	uint32_t *names, *ids, *findings; /* of ids and findings + 1 */
 	size_t nr_vms, room_vms;
 	uint32_t *vm_places; /* hash table of VMs: their place + 1 */
 	size_t nr_vm_places;
@@ -54,6 +54,7 @@ struct model {
 	uint64_t next_nr;
 	void (*on_frame)(void *ctx);
 	void *ctx;
+	struct model_rules rules;
 
 	pthread_mutex_t lock;  /* of all below */
 	struct frame **frames; /* a ring */
@@ -202,6 +203,7 @@ void model__free(struct model *m)
 	free(b->vms);
 	free(b->names);
 	free(b->ids);
+	free(b->findings);
 	free(b->vm_places);
 	free(m->missing);
 	pthread_mutex_destroy(&m->lock);
@@ -217,6 +219,11 @@ void model__on_frame(struct model *m, void (*call)(void *ctx), void *ctx)
 void model__end(struct model *m)
 {
 	__atomic_store_n(&m->ended, true, __ATOMIC_RELAXED);
+}
+
+void model__set_rules(struct model *m, const struct model_rules *rules)
+{
+	m->rules = *rules;
 }
 
 void model__lock(struct model *m)
@@ -433,7 +440,7 @@ static bool grow_vms(struct building *b)
 {
 	size_t room = b->room_vms ? 2 * b->room_vms : 64;
 	struct model_vm *vms = reallocarray(b->vms, room, sizeof(*vms));
-	uint32_t *names, *ids, *places;
+	uint32_t *names, *ids, *findings, *places;
 
 	if (vms)
 		b->vms = vms;
@@ -443,8 +450,11 @@ static bool grow_vms(struct building *b)
 	ids = reallocarray(b->ids, room, sizeof(*ids));
 	if (ids)
 		b->ids = ids;
+	findings = reallocarray(b->findings, room, sizeof(*findings));
+	if (findings)
+		b->findings = findings;
 	places = calloc(4 * room, sizeof(*places));
-	if (!vms || !names || !ids || !places) {
+	if (!vms || !names || !ids || !findings || !places) {
 		free(places);
 		return false;
 	}
@@ -485,6 +495,7 @@ static uint32_t keep_vm(struct building *b, const struct row *row)
 		b->vms[b->nr_vms] = (struct model_vm){ .key = key, .pid = row->pid };
 		b->names[b->nr_vms] = keep_text(b, row->vm);
 		b->ids[b->nr_vms] = row->vm_id ? keep_text(b, row->vm_id) + 1 : 0;
+		b->findings[b->nr_vms] = 0;
 		return b->nr_vms++;
 	}
 }
@@ -718,6 +729,22 @@ static void put_row(struct model *m, const struct row *row)
 		add_spent(m, &b->vms[head.vm], row);
 }
 
+/* What the rules say of each VM now. */
+static void add_findings(struct model *m)
+{
+	struct building *b = &m->building;
+	char text[MOST_TEXT];
+
+	for (size_t i = 0; m->rules.finding && i < b->nr_vms; i++) {
+		const char *id = b->ids[i] ? b->strings.data + b->ids[i] - 1 : NULL;
+
+		b->vms[i].severity =
+			m->rules.finding(m->rules.ctx, b->vms[i].pid, id, text, sizeof(text));
+		if (b->vms[i].severity)
+			b->findings[i] = keep_text(b, text) + 1;
+	}
+}
+
 /* What was built becomes a frame; NULL: no memory. */
 static struct frame *make_frame(struct model *m)
 {
@@ -758,6 +785,7 @@ static struct frame *make_frame(struct model *m)
 		f->vms[i] = b->vms[i];
 		f->vms[i].name = f->strings + b->names[i];
 		f->vms[i].id = b->ids[i] ? f->strings + b->ids[i] - 1 : NULL;
+		f->vms[i].finding = b->findings[i] ? f->strings + b->findings[i] - 1 : NULL;
 	}
 	f->size = sizeof(*f) + size + b->strings.len + b->nr_vms * sizeof(*f->vms);
 	return f;
@@ -798,13 +826,19 @@ static void model_begin_window(struct output *out, enum scope scope, uint64_t si
 	b->since_ns = since_ns;
 	b->now_ns = now_ns;
 	m->real_offset_ns = out->real_offset_ns;
+	if (m->rules.out)
+		output__begin_window(m->rules.out, scope, since_ns, now_ns);
 }
 
 static void model_end_window(struct output *out)
 {
 	struct model *m = model_of(out);
-	struct frame *f = make_frame(m);
+	struct frame *f;
 
+	if (m->rules.out)
+		output__end_window(m->rules.out);
+	add_findings(m);
+	f = make_frame(m);
 	forget_building(&m->building);
 	model__lock(m);
 	if (f) {
@@ -824,6 +858,8 @@ static void model_begin(struct output *out)
 	const struct view *view = out->section.view;
 
 	m->current = NULL;
+	if (m->rules.out)
+		output__begin(m->rules.out, &out->section);
 	for (size_t i = 0; i < m->nr_tables && !m->current; i++)
 		if (m->tables[i].view == view)
 			m->current = &m->tables[i];
@@ -840,6 +876,8 @@ static void model_row(struct output *out, const struct row *row, unsigned int fl
 {
 	struct model *m = model_of(out);
 
+	if (m->rules.out)
+		output__row(m->rules.out, row, flags);
 	if (!m->current || (flags & ROW_DERIVED))
 		return;
 	if (m->current->of_events && m->building.nr[m->current->at] >= MOST_EVENTS)
@@ -877,11 +915,21 @@ static void take_start(struct model *m, struct json_object *hooks)
 	free(list);
 }
 
+static void model_end(struct output *out)
+{
+	struct model *m = model_of(out);
+
+	if (m->rules.out)
+		output__end(m->rules.out);
+}
+
 static void model_object(struct output *out, struct json_object *obj)
 {
 	const char *scope = member(obj, "scope");
 	struct model *m = model_of(out);
 
+	if (m->rules.out)
+		output__object(m->rules.out, json_object_get(obj));
 	if (!strcmp(scope, "start")) {
 		take_start(m, json_object_object_get(obj, "hooks"));
 	} else if (!strcmp(scope, "summary")) {
@@ -914,6 +962,7 @@ static const struct output_ops model_ops = {
 	.end_window = model_end_window,
 	.begin = model_begin,
 	.row = model_row,
+	.end = model_end,
 	.object = model_object,
 	.flush = model_flush,
 	.for_people = true,

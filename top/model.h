@@ -59,12 +59,14 @@ struct model_vm {
 	uint64_t key; /* the same in every frame */
 	const char *name, *id;
 	uint32_t pid;
-	uint32_t vcpus;	      /* whose time is known */
-	uint64_t lost_ns;     /* by its vCPUs while they had work */
-	uint64_t work_ns;     /* while they had work */
-	uint64_t wall_ns;     /* of those that do not stand still */
-	uint64_t spent_ns[8]; /* enum spent */
-	bool guest_is_hidden; /* this host can't tell the guest from KVM */
+	uint32_t vcpus;	       /* whose time is known */
+	uint64_t lost_ns;      /* by its vCPUs while they had work */
+	uint64_t work_ns;      /* while they had work */
+	uint64_t wall_ns;      /* of those that do not stand still */
+	uint64_t spent_ns[8];  /* enum spent */
+	bool guest_is_hidden;  /* this host can't tell the guest from KVM */
+	const char *finding;   /* the costliest; NULL: none */
+	unsigned int severity; /* of diagnose */
 };
 
 /* Where time goes, in the order of the bars. */
@@ -134,6 +136,16 @@ int table__column(const struct table *t, const char *name);
 
 /* An output that fills it; NULL: out of memory. Freed before the model is. */
 struct output *model__output(struct model *m);
+/*
+ * Another output gets all that the model is given. After each interval finding() is asked for each
+ * VM: 0, or a severity, and text.
+ */
+struct model_rules {
+	struct output *out;
+	unsigned int (*finding)(void *ctx, uint32_t pid, const char *id, char *text, size_t size);
+	void *ctx;
+};
+void model__set_rules(struct model *m, const struct model_rules *rules);
 /* Called without the lock after each interval, in the thread that fills it. */
 void model__on_frame(struct model *m, void (*call)(void *ctx), void *ctx);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../core/times.h"
+#include "../diagnose/diagnose.h"
 #include "../output/text.h"
 
 /* Findings of diagnose are warnings from the first share on, and critical from the second one. */
@@ -333,10 +334,6 @@ static void fill_vms(const struct scene *s, struct grid *grid)
 	grid->rows = arena__get(s->arena, (f->nr_vms + 1) * sizeof(*grid->rows));
 	for (size_t i = 0; i < f->nr_vms; i++) {
 		const struct model_vm *vm = &f->vms[i];
-		struct finding_text finding = {};
-
-		if (s->finding)
-			finding = s->finding(s->finding_ctx, vm->name, vm->id, vm->pid, s->arena);
 		lines[i] = (struct vm_line){
 			.row = { .vm = vm->name, .pid = vm->pid },
 			.vcpus = vm->vcpus ?: UINT32_MAX,
@@ -350,8 +347,10 @@ static void fill_vms(const struct scene *s, struct grid *grid)
 			.halted = share_of(vm->spent_ns[SPENT_HALTED], vm->wall_ns),
 			.exits = NAN,
 			.wake_ns = UINT64_MAX,
-			.finding = finding.text,
-			.finding_style = finding.style,
+			.finding = vm->finding,
+			.finding_style = vm->severity == SEVERITY_CRITICAL ? STYLE_CRITICAL :
+					 vm->severity == SEVERITY_WARNING  ? STYLE_WARNING :
+									     STYLE_NORMAL,
 			.key = vm->key,
 		};
 	}

@@ -24,21 +24,12 @@ struct spot {
 	struct grid_state *states[MAX_TABS];
 };
 
-/* What is told of a VM by somebody else; NULL: nothing. In the arena or longer. */
-struct finding_text {
-	const char *text;
-	enum style style;
-};
-
 struct scene {
 	struct model *model;
 	struct arena *arena;
 	const struct frame *frame;
 	bool ascii, blocks; /* see term.h */
 	bool replays;
-	struct finding_text (*finding)(void *ctx, const char *vm, const char *vm_id, uint32_t pid,
-				       struct arena *arena);
-	void *finding_ctx;
 };
 
 size_t spot__nr_tabs(const struct scene *s, const struct spot *spot);

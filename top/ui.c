@@ -54,8 +54,6 @@ struct ui *ui__new(const struct ui_options *opts)
 		.ascii = opts->ascii,
 		.blocks = opts->blocks,
 		.replays = opts->replays,
-		.finding = opts->finding,
-		.finding_ctx = opts->finding_ctx,
 	};
 	ui->canvas.ascii = opts->ascii;
 	if (!ui->arena || !canvas__resize(&ui->canvas, 24, 80)) {

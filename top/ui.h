@@ -20,9 +20,6 @@ struct ui_options {
 	bool ascii, blocks;
 	const char *about; /* of what: recordings' names; or "" */
 	uint64_t interval_ns;
-	struct finding_text (*finding)(void *ctx, const char *vm, const char *vm_id, uint32_t pid,
-				       struct arena *arena);
-	void *finding_ctx;
 };
 
 /* What it wants of who measures; taken with ui__requests(). */
