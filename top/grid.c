@@ -11,7 +11,6 @@
 #include "../output/text.h"
 
 enum {
-	MOST_TEXT = 36, /* columns of a text, if others want room */
 	LEAST_NAME = 8,
 	WIDE = 100,
 	STABLE_FRAMES = 2,
@@ -366,6 +365,10 @@ void grid__sort_by_next(const struct grid *g, struct grid_state *s, int by)
 	const char *sort = grid__sort(g, s);
 	size_t at = 0;
 
+	/* They are of what was drawn: another table may be here by now. */
+	for (size_t i = 0; i < s->nr_places; i++)
+		if (s->places[i].column >= g->nr_columns)
+			s->nr_places = i;
 	if (!s->nr_places)
 		return;
 	while (at < s->nr_places && sort &&
@@ -406,8 +409,8 @@ static int priority(const struct grid *g, size_t i, size_t sorted)
 		return 9;
 	if (col->flags & COL_DATA_ONLY)
 		return 0;
-	if (is_text(col) || col->role == ROLE_LABEL)
-		return drops[col->drop] + 4;
+	if ((is_text(col) || col->role == ROLE_LABEL) && col->drop == DROP_LAST)
+		return 8;
 	return drops[col->drop];
 }
 
@@ -441,6 +444,8 @@ static void measure(const struct grid *g, struct grid_state *s, int *widths)
 			if (width > widths[i])
 				widths[i] = width;
 		}
+		if (!dynamic)
+			continue;
 		if (widths[i] > s->widths[i])
 			s->widths[i] = widths[i];
 		widths[i] = s->widths[i];
@@ -451,6 +456,7 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 {
 	size_t sorted = find_column(g, grid__sort(g, s));
 	bool shown[GRID_COLUMNS] = {};
+	static const int steps[] = { 36, 24, 16 };
 	int widths[GRID_COLUMNS], total = -1, x = 0;
 
 	measure(g, s, widths);
@@ -459,16 +465,18 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 		if (shown[i])
 			total += widths[i] + 1;
 	}
-	/* Long texts give way to numbers. */
-	for (size_t i = g->nr_columns; total > cols && i-- > 0;) {
-		int most = total - cols < widths[i] - MOST_TEXT ? widths[i] - (total - cols) :
-								  MOST_TEXT;
+	/* Long texts give way to numbers, step by step. */
+	for (size_t step = 0; step < sizeof(steps) / sizeof(*steps); step++)
+		for (size_t i = g->nr_columns; total > cols && i-- > 0;) {
+			int over = total - cols, most = widths[i] - over;
 
-		if (!shown[i] || !is_text(g->columns[i]) || widths[i] <= MOST_TEXT)
-			continue;
-		total -= widths[i] - most;
-		widths[i] = most;
-	}
+			if (!shown[i] || !is_text(g->columns[i]) || widths[i] <= steps[step])
+				continue;
+			if (most < steps[step])
+				most = steps[step];
+			total -= widths[i] - most;
+			widths[i] = most;
+		}
 	while (total > cols) {
 		size_t drop = 0;
 

@@ -280,8 +280,6 @@ static void read_keys(struct top *top, bool more)
 	while (!ui__requests(top->ui).quits && term__key(top->opts.term, more, &key)) {
 		if (key.code == KEY_CTRL_L)
 			term__forget(top->opts.term);
-		/* Each key acts on what the one before has made. */
-		ui__draw(top->ui);
 		ui__key(top->ui, &key);
 	}
 }

@@ -24,6 +24,8 @@ struct ui {
 	size_t depth;
 	struct grid grid; /* as it was drawn */
 	struct frame *frame, *base;
+	bool drawn;  /* grid is of what is to be seen now */
+	bool once;   /* it is text, and nobody presses a key */
 	bool paused; /* of a run: the frame stays; of a recording: it does not play */
 	enum overlay overlay;
 	int overlay_top;
@@ -67,6 +69,7 @@ static void set_frame(struct ui *ui, struct frame **to, struct frame *frame)
 {
 	struct frame *old = *to;
 
+	ui->drawn = false;
 	*to = frame__get(frame);
 	model__put(ui->opts.model, old);
 }
@@ -425,7 +428,8 @@ static void click(struct ui *ui, const struct key *key)
 			const struct place *place = &state->places[i];
 			const char *name;
 
-			if (key->x < place->x || key->x > place->x + place->width)
+			if (key->x < place->x || key->x > place->x + place->width ||
+			    place->column >= ui->grid.nr_columns)
 				continue;
 			name = ui->grid.columns[place->column]->name;
 			state->inverted = grid__sort(&ui->grid, state) &&
@@ -594,6 +598,10 @@ void ui__key(struct ui *ui, const struct key *key)
 
 	if (key->code == KEY_OTHER)
 		return;
+	/* Each key acts on what the one before has made. */
+	if (!ui->drawn)
+		ui__draw(ui);
+	ui->drawn = false;
 	if (ui->prompt) {
 		prompt_key(ui, key->code);
 		return;
@@ -660,6 +668,7 @@ static void draw_title(struct ui *ui)
 			ui->base ? arena__printf(ui->arena, "SINCE %s ",
 						 clock_text(ui, real_ns(ui->base), false)) :
 				   "",
+			ui->once	 ? "" :
 			ui->opts.replays ? (ui->paused ? "STOPPED " : "PLAYING ") :
 			ui->paused	 ? "PAUSED " :
 					   "",
@@ -917,6 +926,7 @@ const struct canvas *ui__draw(struct ui *ui)
 	int y = 0, bottom = c->rows - 2;
 
 	arena__reset(ui->arena);
+	ui->drawn = true;
 	ui->grid = (struct grid){};
 	canvas__clear(c);
 	ui->scene.frame = ui->frame;
@@ -950,6 +960,7 @@ const struct canvas *ui__draw_once(struct ui *ui, int cols, struct frame *frame)
 	model__lock(ui->opts.model);
 	set_frame(ui, &ui->frame, frame);
 	model__unlock(ui->opts.model);
+	ui->once = true;
 	rows = frame ? frame->nr_vms : 0;
 	ui__resize(ui, (int)(rows > 1900 ? 1900 : rows) + AROUND + !rows, cols);
 	ui__draw(ui);
