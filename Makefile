@@ -168,6 +168,12 @@ $(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
 
+# A terminal that keys and screens of top are tested in.
+$(OUTPUT)/tests/terminal: tests/terminal/terminal.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
 # What a monitor costs at least: tests/bench.
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
 	$(call say,BPF,$<)
@@ -210,7 +216,7 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps $(OUTPUT)/tests/terminal
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
