@@ -124,6 +124,10 @@ is "and they are gone with it" "$(cat "$TMP/links.first")" "$(cat "$TMP/links.ag
 holds "what was chosen is kept" grep -q '^sort VMs=' "$XDG_CONFIG_HOME/kvm_watcher/toprc"
 is "for its user alone" 600 "$(stat -c %a "$XDG_CONFIG_HOME/kvm_watcher/toprc")"
 
+kill $busy 2>/dev/null
+wait $busy
+
+if planned ends; then
 # However it ends.
 for how in "keys q:0" "keys \\x03:0" "kill 15:0" "kill 1:0" "kill 9:137" "kill 11:139" "kill 6:134"; do
 	printf 'until 60 PAIN%%\n%s\nends 20\nrestored\n' "${how%:*}" >"$TMP/keys"
@@ -133,6 +137,8 @@ done
 printf 'until 60 PAIN%%\nhangs_up\nends 20\n' >"$TMP/keys"
 on_screen "it ends with its terminal" kvm_watcher top "$ours" --interval=1 <"$TMP/keys"
 
+vm --timeout=120 --vcpus=2 cpuid=4000000000 &
+busy=$!
 # Sizes that change all the time, down to nothing.
 {
 	echo "until 60 PAIN%"
@@ -149,6 +155,8 @@ on_screen "a storm of sizes" kvm_watcher top --no-config "$ours" --interval=1 <"
 holds "a screen of 24 lines is left" test "$(wc -l <"$TMP/screen")" = 24
 kill $busy 2>/dev/null
 wait $busy
+part_ends
+fi
 
 if planned names; then
 # Names that steer terminals; the test's own terminal fails where a control character comes.
