@@ -234,8 +234,8 @@ static bool is_detail(const char *need)
 /* These cost little: where the time goes, and what is only asked for. */
 static bool is_cheap(const char *name)
 {
-	static const char *const cheap[] = { "vcpu_load", "vcpu_wakeup", "vm_state", "vmm_threads",
-					     "host" };
+	static const char *const cheap[] = { "vcpu_load", "vcpu_wakeup", "halt_poll_ns",
+					     "vm_state",  "vmm_threads", "host" };
 
 	for (size_t i = 0; i < sizeof(cheap) / sizeof(*cheap); i++)
 		if (!strcmp(name, cheap[i]))
@@ -273,15 +273,6 @@ static size_t find_chosen(const struct needed *needed, const char *need)
 }
 
 /* Two passes */
-
-static void have_no_details(struct facts *f, const char *monitor)
-{
-	static const char *const needs[] = { "kvm_pio", "kvm_mmio", "kvm_msr" };
-
-	for (size_t i = 0; i < sizeof(needs) / sizeof(*needs); i++)
-		facts__set_need(f, monitor, needs[i], true,
-				"the first pass has no details of exits");
-}
 
 struct passes {
 	struct measured *m;
@@ -370,29 +361,6 @@ static uint64_t lost_by(const struct run *run)
 	return sum;
 }
 
-/* What of the host the second pass has. */
-static void take_needs(struct passes *p, const struct run *run, uint32_t chosen)
-{
-	struct facts *f = &p->m->second;
-
-	for (size_t i = 0; i < p->needed->nr; i++) {
-		const struct attachment *at = run__attachment(run, i);
-		const struct monitor *m = p->needed->chosen[i].monitor;
-
-		if (!(chosen >> i & 1))
-			continue;
-		facts__add_monitor(f, m->name, m->hooks);
-		for (size_t j = 0; j < at->nr_needs && run__measured(run) >> i & 1; j++)
-			facts__set_need(f, m->name, at->needs[j].first->need, !at->needs[j].hook,
-					at->needs[j].why);
-		/* Exits without details. */
-		if (i == p->needed->plain)
-			have_no_details(f, m->name);
-	}
-	f->vendor = facts__keep(f, p->m->first.vendor);
-	f->cpus = p->m->first.cpus;
-}
-
 static void copy_cgroups(struct facts *to, const struct facts *from)
 {
 	for (size_t i = 1; i < from->nr_vms; i++)
@@ -422,7 +390,9 @@ static int begin_second(struct passes *p, struct run *run, uint32_t wanted)
 		return err;
 	p->m->has_second = true;
 	copy_cgroups(&p->m->second, &p->m->first);
-	take_needs(p, run, chosen);
+	facts__take_attached(&p->m->second, run, needed->chosen, needed->nr);
+	p->m->second.vendor = facts__keep(&p->m->second, p->m->first.vendor);
+	p->m->second.cpus = p->m->first.cpus;
 	facts__fill(p->out, &p->m->second);
 	return 0;
 }
@@ -508,8 +478,6 @@ static int measure_live(const struct options *opts, const struct diagnose_option
 		if (!m->in_passes || needed.first >> i & 1)
 			facts__add_monitor(&m->first, needed.chosen[i].monitor->name,
 					   needed.chosen[i].monitor->hooks);
-	if (needed.plain)
-		have_no_details(&m->first, needed.chosen[needed.plain].monitor->name);
 	sinks[0].interval_ns = m->pass_ns / LIVE_WINDOWS;
 	sinks[0].out = passes.out = facts__output(&m->first);
 	if (!sinks[0].out)

@@ -740,6 +740,8 @@ int loop__watch(struct attach_env *env, const struct watch_options *opts)
 	};
 	int err = open_vmm(&run);
 
+	env->quiet = opts->quiet;
+
 	if (!err)
 		err = attach_first(&run);
 	run.summary = (struct summary){

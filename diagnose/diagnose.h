@@ -20,6 +20,9 @@ enum state {
 	NR_STATES,
 };
 
+/* Seconds of data that a rule takes: five intervals of one, a little less as timers go. */
+#define LEAST_SECONDS 4.9
+
 const char *state__name(enum state state);
 const char *severity__name(enum severity severity);
 const char *slice__name(enum slice slice);

@@ -9,8 +9,8 @@
 
 enum { LEAST_WINDOWS = 3, FEW_LOST = 2 };
 
-static const double LEAST_SECONDS = 4.9, LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01,
-		    LEAST_OF_WINDOWS = 0.6, STOPPED = 0.99;
+static const double LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01, LEAST_OF_WINDOWS = 0.6,
+		    STOPPED = 0.99;
 
 const char *state__name(enum state state)
 {
@@ -49,11 +49,16 @@ const char *slice__name(enum slice slice)
 void slices__name(unsigned int slices, char *text, size_t size)
 {
 	static const char *const words[] = {
-		[SLICE_GUEST] = "the guest", [SLICE_KVM] = "KVM",
-		[SLICE_VMM] = "the VMM",     [SLICE_POLL] = "polling",
-		[SLICE_HALT] = "halts",	     [SLICE_STEAL] = "steal",
-		[SLICE_BLOCK] = "sleep",     [SLICE_UNACC] = "time of no state",
-		[SLICE_HELPERS] = "threads", [SLICE_DELAYS] = "threads that wait",
+		[SLICE_GUEST] = "the guest",
+		[SLICE_KVM] = "KVM",
+		[SLICE_VMM] = "the VMM",
+		[SLICE_POLL] = "polling",
+		[SLICE_HALT] = "halts",
+		[SLICE_STEAL] = "steal",
+		[SLICE_BLOCK] = "sleep",
+		[SLICE_UNACC] = "time of no state",
+		[SLICE_HELPERS] = "the VMM's threads",
+		[SLICE_DELAYS] = "threads that wait for a CPU",
 	};
 	size_t used = 0;
 
@@ -108,11 +113,8 @@ double account__lost(const struct account *a)
 
 double account__explained(const struct account *a)
 {
-	double sum = 0;
-
-	for (int i = 0; i < SLICE_HELPERS; i++)
-		sum += a->claimed[i];
-	return sum;
+	return (a->guest_is_known ? a->claimed[SLICE_KVM] : 0) + a->claimed[SLICE_VMM] +
+	       a->claimed[SLICE_POLL] + a->claimed[SLICE_STEAL] + a->claimed[SLICE_BLOCK];
 }
 
 /* Looks */
@@ -383,10 +385,15 @@ static bool lacks(const struct facts *f, const char *const *needs, size_t most, 
 				 missing->why);
 			return true;
 		}
-		if (!unasked && !facts__has_monitor(f, monitor)) {
+		if (unasked)
+			continue;
+		unasked = true;
+		if (!facts__has_monitor(f, monitor))
 			snprintf(why, size, "%s was not measured", monitor);
-			unasked = true;
-		}
+		else if (need && facts__was_not_asked(f, monitor, need + 1))
+			snprintf(why, size, "%s: %s was not asked for", monitor, need + 1);
+		else
+			unasked = false;
 	}
 	return unasked;
 }
@@ -816,28 +823,58 @@ void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 	free(round.looks);
 }
 
-/* What the first pass found is not gone because it was not there in the second. */
+/* The VM is gone by now. It takes what was found. */
+static void append(struct diagnosis *d, struct result *was)
+{
+	struct result *more = reallocarray(d->results, d->nr_results + 1, sizeof(*more));
+	bool known = false;
+
+	if (!more) {
+		d->failed = true;
+		return;
+	}
+	d->results = more;
+	for (size_t i = 0; i < d->nr_results; i++)
+		known |= more[i].vm == was->vm;
+	d->nr_vms += !known;
+	more = &more[d->nr_results++];
+	*more = *was;
+	more->before = true;
+	d->by_state[STATE_FINDING]++;
+	was->vcpus = NULL;
+	was->finding = NULL;
+	was->why = NULL;
+}
+
+/* It passed, or could not be judged: what was found before stands in its place. */
+static void replace(struct diagnosis *d, struct result *is, struct result *was)
+{
+	const struct result now = *is;
+
+	*is = *was;
+	*was = now;
+	is->vm = now.vm;
+	is->before = true;
+	d->by_state[now.state]--;
+	d->by_state[is->state]++;
+}
+
 void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before)
 {
 	for (size_t i = 0; i < before->nr_results; i++) {
-		struct result *was = &before->results[i];
-		size_t vm = find_vm(d->facts, was->vm);
+		struct result *was = &before->results[i], *is = NULL;
+		size_t vm = was->state == STATE_FINDING ? find_vm(d->facts, was->vm) : 0;
 
-		for (size_t j = 0; was->state == STATE_FINDING && vm && j < d->nr_results; j++) {
-			struct result *is = &d->results[j], now;
-
-			if (is->rule != was->rule || is->vm != &d->facts->vms[vm] ||
-			    is->state <= STATE_EXPLAINED)
-				continue;
-			now = *is;
-			*is = *was;
-			*was = now;
-			is->vm = now.vm;
-			is->before = true;
-			d->by_state[now.state]--;
-			d->by_state[is->state]++;
-			break;
-		}
+		if (was->state != STATE_FINDING || was->rule->of_host)
+			continue;
+		for (size_t j = 0; vm && j < d->nr_results && !is; j++)
+			if (d->results[j].rule == was->rule &&
+			    d->results[j].vm == &d->facts->vms[vm])
+				is = &d->results[j];
+		if (!is)
+			append(d, was);
+		else if (is->state > STATE_EXPLAINED)
+			replace(d, is, was);
 	}
 	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
 }

@@ -11,7 +11,10 @@
 
 #include <json-c/json.h>
 
+#include "../core/attach.h"
 #include "../core/clock.h"
+#include "../core/loop.h"
+#include "../core/monitor.h"
 #include "../output/format.h"
 
 /* Only the array grows; what is behind nr is not to be read. NULL: out of memory. */
@@ -129,6 +132,34 @@ bool facts__has_monitor(const struct facts *f, const char *name)
 		if (!strcmp(f->needs[i].monitor, name))
 			return true;
 	return false;
+}
+
+bool facts__was_not_asked(const struct facts *f, const char *monitor, const char *need)
+{
+	bool has_hooks = false;
+
+	for (size_t i = 0; i < f->nr_monitors; i++)
+		has_hooks |= f->monitors[i].has_hooks && !strcmp(f->monitors[i].name, monitor);
+	for (size_t i = 0; i < f->nr_needs; i++)
+		if (!strcmp(f->needs[i].monitor, monitor) && !strcmp(f->needs[i].need, need))
+			return false;
+	return has_hooks;
+}
+
+void facts__take_attached(struct facts *f, const struct run *run, const struct chosen *chosen,
+			  size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		const struct attachment *at = run__attachment(run, i);
+		const struct monitor *m = chosen[i].monitor;
+
+		if (!(run__measured(run) >> i & 1))
+			continue;
+		facts__add_monitor(f, m->name, m->hooks);
+		for (size_t j = 0; j < at->nr_needs; j++)
+			facts__set_need(f, m->name, at->needs[j].first->need, !at->needs[j].hook,
+					at->needs[j].why);
+	}
 }
 
 const struct fact_need *facts__missing(const struct facts *f, const char *monitor, const char *need)

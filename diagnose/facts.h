@@ -12,8 +12,10 @@
 
 #include "../output/output.h"
 
+struct chosen;
 struct json_object;
 struct output_ops;
+struct run;
 
 /* One cell. Names and texts are there as long as the facts are. */
 struct fact_value {
@@ -88,7 +90,8 @@ void facts__fill(struct output *out, struct facts *f);
 
 /*
  * Which monitors are to run. Of those with hooks a run's first object has to tell, or
- * facts__set_need(); a need that is not told of is met.
+ * facts__set_need(), or facts__take_attached(): a need that is not told of was not asked for. Of
+ * those without all is there, unless facts__set_need() says that it is missing.
  */
 void facts__add_monitor(struct facts *f, const char *name, bool has_hooks);
 void facts__set_need(struct facts *f, const char *monitor, const char *need, bool missing,
@@ -117,6 +120,11 @@ double facts__age_s(const struct facts *f, const struct fact_vm *vm);
 
 /* It ran. */
 bool facts__has_monitor(const struct facts *f, const char *name);
+/* It has hooks, and this need was not among those that somebody asked for. */
+bool facts__was_not_asked(const struct facts *f, const char *monitor, const char *need);
+/* What of these monitors a run has attached now; those that it measures are added. */
+void facts__take_attached(struct facts *f, const struct run *run, const struct chosen *chosen,
+			  size_t nr);
 /* NULL: the need is not missing. */
 const struct fact_need *facts__missing(const struct facts *f, const char *monitor,
 				       const char *need);

@@ -276,7 +276,7 @@ static void write_result(const struct facts *f, const struct result *r, struct o
 		.not_what = r->rule->not_what,
 		.verify = r->rule->verify,
 		.help = help,
-		.cost_ns = r->state <= STATE_EXPLAINED ? r->cost_ns : UINT64_MAX,
+		.cost_ns = r->state <= STATE_EXPLAINED ? (uint64_t)r->cost_ns : UINT64_MAX,
 		.share = r->state <= STATE_EXPLAINED ? r->share : NAN,
 		.windows_true = r->windows_of ? r->windows_true : UINT32_MAX,
 		.windows_of = r->windows_of ?: UINT32_MAX,
@@ -397,7 +397,16 @@ static void put_wrapped(struct buf *to, int from, const char *text, bool whole)
 		size_t len = strcspn(words, " ");
 		char word[512];
 
-		snprintf(word, sizeof(word), "%.*s", (int)(len < 511 ? len : 511), words);
+		/* A number and its sign are one word. */
+		if (words[len] == ' ' && words[len + 1] == '%')
+			len += 1 + strcspn(words + len + 1, " ");
+		len = text__cut(words, len, sizeof(word) - 1);
+		snprintf(word, sizeof(word), "%.*s", (int)len, words);
+		/* A name may be longer than a line. */
+		if (text__width(word) > COLUMNS - from) {
+			len = text__prefix(word, COLUMNS - from);
+			word[len] = '\0';
+		}
 		if (at > from && at + 1 + text__width(word) > COLUMNS) {
 			buf__putc(to, '\n');
 			buf__pad(to, from);
@@ -729,11 +738,18 @@ static const struct result *first_new(const struct diagnosis *d)
 /* The line that says it all. */
 static void put_verdict(struct buf *to, const struct diagnosis *d)
 {
+	const struct facts_window *all = &d->facts->total;
 	size_t nr = d->by_state[STATE_FINDING], open = count_open(d);
+	double seconds = (all->now_ns - all->since_ns) / 1e9;
 	struct buf words = {};
 
 	if (!d->nr_vms) {
 		buf__puts(&words, "No VM was seen.");
+	} else if (!nr && seconds < LEAST_SECONDS) {
+		buf__printf(&words,
+			    "Too short: %.1f s were measured, and rules take 5 s (-t 5 or more).",
+			    seconds);
+		open = 0;
 	} else if (!nr) {
 		buf__puts(&words, "No finding in ");
 		put_number(&words, d->nr_vms, "VM");
@@ -816,13 +832,16 @@ static void put_counts(struct buf *to, const struct diagnosis *d, bool all)
 	buf__free(&words);
 }
 
-/* Of those that can't be judged each reason once, with the rules that it is of. */
+/* Of those that can't be judged each reason once, with some of the rules that it is of. */
 static void put_blind(struct buf *to, const struct diagnosis *d)
 {
+	enum { MOST_NAMED = 4 };
+
 	for (size_t i = 0; i < d->nr_results; i++) {
 		const struct result *r = &d->results[i];
 		struct buf words = {};
 		bool told = false;
+		size_t rules = 0;
 
 		if ((r->state != STATE_UNKNOWN && r->state != STATE_TOO_LITTLE) || !r->why)
 			continue;
@@ -836,9 +855,13 @@ static void put_blind(struct buf *to, const struct diagnosis *d)
 
 			if (same->state != r->state || !same->why || strcmp(same->why, r->why))
 				continue;
-			if (!words.len || !strstr(words.data, same->rule->id))
+			if (words.len && strstr(words.data, same->rule->id))
+				continue;
+			if (rules++ < MOST_NAMED)
 				buf__printf(&words, words.len ? ", %s" : "%s", same->rule->id);
 		}
+		if (rules > MOST_NAMED)
+			buf__printf(&words, " and %zu more", rules - MOST_NAMED);
 		buf__printf(&words, ": %s", r->why);
 		buf__puts(to, r->state == STATE_UNKNOWN ? "UNKNOWN   " : "TOO SHORT ");
 		put_wrapped(to, LABEL, words.data ?: "", false);

@@ -156,6 +156,13 @@ double look__vmm_ns(const struct look *l, const char *class);
 void look__split(const struct look *l, const char *class, double total_ns, double of_user,
 		 double *kvm_ns, double *vmm_ns);
 
+/* Lists of CPUs, "0-3,8". NULL: of none. */
+bool cpus__meet(const char *a, const char *b);
+/* The only one of a list; -1: there are several, or none. */
+long cpus__single(const char *list);
+/* The CPU that a vCPU's thread may run on alone; -1: it may run on several, or who knows. */
+long look__pinned_to(const struct look *l);
+
 struct finding {
 	const struct rule *rule;
 	const struct fact_vm *vm; /* NULL: the host */
