@@ -169,6 +169,12 @@ $(OUTPUT)/tests/recording: $(OUTPUT)/tests/bench/recording.o $(filter-out $(OUTP
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
+# What top takes with many VMs, and how long a key waits: see docs/cost.md.
+$(OUTPUT)/tests/top: $(OUTPUT)/tests/bench/top.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
 # Runs inside the Linux guest.
 $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(call say,GUEST,$@)

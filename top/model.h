@@ -44,7 +44,7 @@ struct cell {
 /* NAN: it is no number, or absent. */
 double cell__value(const struct cell *cell);
 
-/* The cells of a struct that begins with struct row, by declared columns; texts stay where they are. */
+/* The cells of a struct that begins with struct row, by columns; texts stay where they are. */
 struct arena;
 void cells__read(const struct column *const *columns, size_t nr, const struct row *row,
 		 struct cell *cells);

@@ -235,6 +235,7 @@ static enum style level_of_vm(const struct grid *grid, const struct grid_row *ro
 
 static const char *spark_of(const struct scene *s, double share)
 {
+	/* Of one eighth to eight of them. */
 	static const char *const blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
 	static const char *const plain[] = { ".", ":", "-", "=", "+", "*", "#", "@" };
 	int at = share * 8;

@@ -183,7 +183,7 @@ void settings__save(const struct settings *s, int fd)
 	if (fd < 0 || !s->changed)
 		return;
 	len = settings__write(s, text, sizeof(text));
-	/* What is longer is overwritten before it is cut: a full disk leaves old settings at worst. */
+	/* Overwritten before it is cut: a full disk leaves old settings at worst. */
 	if (lseek(fd, 0, SEEK_SET) || write(fd, text, len) != (ssize_t)len)
 		return;
 	(void)!ftruncate(fd, len);

@@ -29,7 +29,7 @@ void settings__set_sort(struct settings *s, const char *tab, const char *column,
 
 /*
  * With the rights of the user: under sudo those of who called it. Makes the file and its directory
- * if they are not there. A descriptor for settings__save(); -1: it can't be kept, which is no error.
+ * if they are not there. A descriptor for settings__save(); -1: it can't be kept: no error.
  */
 int settings__load(struct settings *s);
 void settings__save(const struct settings *s, int fd);

@@ -214,6 +214,26 @@ restored
 END
 on_screen "a recording plays" kvm_watcher top "$TMP/run" <"$TMP/keys"
 is "and is printed" 1 "$(kvm_watcher top --once "$TMP/run" | grep -c '^top-test ')"
+
+# w: from then on.
+rm -f "$TMP/gate"
+vm out=77
+vm --start-on="$TMP/gate" --timeout=60 --vcpus=2 out=55 &
+busy=$!
+cat >"$TMP/keys" <<END
+until 60 PAIN%
+keys w
+until 10 REC
+run : >"$TMP/gate"
+until 20 top-test
+sleep 2500
+keys q
+ends 20
+restored
+END
+on_screen "w records" kvm_watcher top --no-config "$ours" --record="$TMP/w" --record-interval=1 --interval=1 <"$TMP/keys"
+wait $busy
+is "what came after it" 112 "$(kvm_watcher replay "$TMP/w" --by=vm --format=json 2>/dev/null | jq -s '[.[] | select(.scope == "total" and .table == "KVM_USERSPACE_EXIT") | .count] | add')"
 part_ends
 fi
 
@@ -267,7 +287,7 @@ shown()
 }
 holds "tmux: a shell" shown "ready>"
 keys "kvm_watcher top --no-config --interval=1" Enter
-holds "tmux: the screen" shown "F1 help"
+holds "tmux: the screen" shown "lost 0"
 keys h
 holds "tmux: help" shown "Shift-Tab"
 keys Escape
@@ -278,7 +298,7 @@ holds "tmux: Ctrl-Z" shown "Stopped"
 keys "stty -a | tr ' ' '\n' | grep -x icanon" Enter
 holds "tmux: the shell has its terminal" shown "icanon"
 keys "fg" Enter
-holds "tmux: the screen again" shown "F1 help"
+holds "tmux: the screen again" shown "lost 0"
 keys q
 sleep 3
 keys "echo status \$?" Enter
