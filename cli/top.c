@@ -26,6 +26,7 @@
 #include "../diagnose/rolling.h"
 #include "../monitors/monitors.h"
 #include "../output/format.h"
+#include "../output/text.h"
 #include "../top/run.h"
 #include "commands.h"
 
@@ -124,7 +125,7 @@ static bool print_frame(struct session *s, struct frame *frame)
 
 	canvas__print(c, stdout);
 	if (!s->once)
-		putchar('\n');
+		text__print(stdout, "", "%s", "");
 	return !fflush(stdout) && !ferror(stdout);
 }
 

@@ -231,12 +231,20 @@ static enum style level_of_vm(const struct grid *grid, const struct grid_row *ro
 								 level(grid, row, column);
 }
 
+static enum style style_of_severity(unsigned int severity)
+{
+	return severity == SEVERITY_CRITICAL ? STYLE_CRITICAL :
+	       severity == SEVERITY_WARNING  ? STYLE_WARNING :
+					       STYLE_NORMAL;
+}
+
 /* Sparklines */
 
 static const char *spark_of(const struct scene *s, double share)
 {
-	/* Of one eighth to eight of them. */
-	static const char *const blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+	static const char *const blocks[] = {
+		"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█",
+	};
 	static const char *const plain[] = { ".", ":", "-", "=", "+", "*", "#", "@" };
 	int at = share * 8;
 
@@ -349,9 +357,7 @@ static void fill_vms(const struct scene *s, struct grid *grid)
 			.exits = NAN,
 			.wake_ns = UINT64_MAX,
 			.finding = vm->finding,
-			.finding_style = vm->severity == SEVERITY_CRITICAL ? STYLE_CRITICAL :
-					 vm->severity == SEVERITY_WARNING  ? STYLE_WARNING :
-									     STYLE_NORMAL,
+			.finding_style = style_of_severity(vm->severity),
 			.key = vm->key,
 		};
 	}
@@ -1018,7 +1024,11 @@ int screen__head(const struct scene *s, const struct spot *spot, struct canvas *
 		if (vm)
 			memcpy(ns, vm->spent_ns, sizeof(ns));
 		draw_spent(c, y, ns);
-		return 2;
+		if (!vm || !vm->finding)
+			return 2;
+		canvas__put(c, y + 2, 0, c->cols, style_of_severity(vm->severity),
+			    arena__printf(s->arena, "diagnose: %s", vm->finding));
+		return 3;
 	case SCREEN_VCPU:
 		if (load_rows(s, spot, spot->tid, &rows))
 			read_spent(rows, ns);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A terminal for tests: runs a command in it, and does what lines on stdin say, one after the other.
+ * A terminal for tests: runs a command in it, and does what lines on stdin say, one by one.
  *
  *	terminal [--rows=24] [--cols=80] COMMAND ARGUMENT...
  *
  *	keys TEXT	sends it; \e, \r, \t and \xHH are what they are in C
- *	until S TEXT	waits until TEXT is on the screen: "ok until TEXT", or "not ok ..." after S seconds
+ *	until S TEXT	waits until TEXT is on the screen: "ok until TEXT", or "not ok ..."
  *	gone S TEXT	the same, until it is not
- *	answers MS TEXT	sends the keys up to a space in TEXT; the rest is on the screen within MS
+ *	answers MS TEXT	sends TEXT up to a space; the rest is on the screen within MS
  *	sleep MS
  *	screen FILE	writes what is on it
  *	size ROWS COLS	it is another one from now on

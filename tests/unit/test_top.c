@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "../../core/clock.h"
+#include "../../diagnose/diagnose.h"
 #include "../../top/ui.h"
 #include "top_rows.h"
 
@@ -693,6 +694,35 @@ static void test_what_is_missing(void **state)
 	close_host(&h);
 }
 
+static unsigned int find_finding(void *ctx, uint32_t pid, const char *id, char *text, size_t size)
+{
+	(void)ctx;
+	assert_string_equal(id, "1.2.0");
+	snprintf(text, size, "a-rule 12%%");
+	return pid == 1100 ? SEVERITY_CRITICAL : SEVERITY_NONE;
+}
+
+static void test_findings(void **state)
+{
+	const struct model_rules rules = { .finding = find_finding };
+	struct host h;
+
+	(void)state;
+	open_host(&h, HISTORY_BYTES);
+	model__set_rules(h.model, &rules);
+	open_ui(&h, false);
+	measure(&h);
+	ui__resize(h.ui, 24, 80);
+	assert_true(is_on(ui__draw(h.ui), "CPUID      a-rule 12%"));
+	press(&h, '/');
+	type(&h, "a-rule");
+	press(&h, KEY_ENTER);
+	press(&h, KEY_ENTER);
+	assert_true(is_on(ui__draw(h.ui), "VMs > db"));
+	assert_true(is_on(ui__draw(h.ui), "diagnose: a-rule 12%"));
+	close_host(&h);
+}
+
 /* Sorting is remembered by the table's name. */
 static void test_sorting(void **state)
 {
@@ -871,6 +901,7 @@ int main(void)
 		cmocka_unit_test(test_closer),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_what_is_missing),
+		cmocka_unit_test(test_findings),
 		cmocka_unit_test(test_sorting),
 		cmocka_unit_test(test_broken_settings),
 		cmocka_unit_test(test_keys),
