@@ -246,11 +246,11 @@ static const char *spark_of(const struct scene *s, double share)
 		"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█",
 	};
 	static const char *const plain[] = { ".", ":", "-", "=", "+", "*", "#", "@" };
-	int at = share * 8;
+	int at;
 
 	if (isnan(share))
 		return " ";
-	at = at < 0 ? 0 : at > 7 ? 7 : at;
+	at = share <= 0 ? 0 : share >= 1 ? 7 : (int)(share * 8);
 	return s->blocks ? blocks[at] : plain[at];
 }
 
@@ -440,14 +440,17 @@ static const char *const spent_names[] = {
 	"guest_ns", "kvm_ns", "vmm_ns", "steal_ns", "blocked_ns", "poll_ns", "halted_ns",
 };
 
-static double read_spent(const struct model_row *row, uint64_t ns[NR_SPENT])
+/* Returns all of the row's time. */
+static uint64_t read_spent(const struct model_row *row, uint64_t ns[NR_SPENT])
 {
+	double wall = number_of(row, "wall_ns");
+
 	for (int i = 0; i < NR_SPENT; i++) {
 		double value = number_of(row, spent_names[i]);
 
 		ns[i] = isnan(value) ? 0 : value;
 	}
-	return number_of(row, "wall_ns");
+	return isnan(wall) ? 0 : wall;
 }
 
 static struct vcpu_line *line_of(struct vcpu_line *lines, size_t nr, uint32_t tid)

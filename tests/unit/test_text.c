@@ -521,7 +521,7 @@ static void read_source(const char *path)
 static void test_one_place(void **state)
 {
 	static const char *const rooms[] = {
-		"cli", "monitors", "core", "output", "decode", "compat"
+		"cli", "monitors", "core", "output", "decode", "compat", "top",
 	};
 	size_t nr = 0;
 
