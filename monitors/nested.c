@@ -208,7 +208,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 
 const struct monitor nested_monitor = {
 	.name = "nested",
-	.help = "guests of guests: entries, exits, and who handled them",
+	.help = "guests of guests: exits, and who handled them",
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,

@@ -382,7 +382,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 
 const struct monitor vmm_threads_monitor = {
 	.name = "vmm_threads",
-	.help = "the threads of the VMMs: what for, CPU time, delays, allowed CPUs",
+	.help = "threads of the VMMs: CPU time, delays, CPUs",
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct thread_row),

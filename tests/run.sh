@@ -231,6 +231,7 @@ launch() {
 	[ -x build/tests/terminal ] && files+=(--file=build/tests/terminal:/usr/local/bin/terminal:755)
 	[ -e /lib/terminfo/x/xterm ] && files+=(--file=/lib/terminfo/x/xterm:/lib/terminfo/x/xterm)
 	[ -x build/tests/with_caps ] && files+=(--file=build/tests/with_caps:/usr/local/bin/with_caps:755)
+	[ -x build/tests/compromised ] && [[ " $* " == *" privileges "* ]] && files+=(--file=build/tests/compromised:/usr/local/bin/compromised:755)
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300
 	if [[ $group == *-vmx ]]; then limit=600; fi
