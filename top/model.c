@@ -898,7 +898,9 @@ static void take_start(struct model *m, struct json_object *hooks)
 	struct missing *list = calloc(nr + 1, sizeof(*list));
 	size_t found = 0;
 
-	for (size_t i = 0; list && i < nr; i++) {
+	if (!list)
+		return;
+	for (size_t i = 0; i < nr; i++) {
 		struct json_object *hook = json_object_array_get_idx(hooks, i);
 		struct missing *one = &list[found];
 
@@ -910,7 +912,7 @@ static void take_start(struct model *m, struct json_object *hooks)
 		snprintf(one->why, sizeof(one->why), "%s", member(hook, "why"));
 		found++;
 	}
-	if (list && found)
+	if (found)
 		model__set_missing(m, list, found);
 	free(list);
 }

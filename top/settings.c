@@ -97,7 +97,7 @@ size_t settings__write(const struct settings *s, char *text, size_t size)
 	if (s->interval_ns)
 		len += snprintf(text + len, size - len, "interval=%g\n",
 				(double)s->interval_ns / NSEC_PER_SEC);
-	for (size_t i = 0; i < s->nr_sorts && len + 2 * (TAB_LEN + COLUMN_LEN) < size; i++)
+	for (size_t i = 0; i < s->nr_sorts && len + 2UL * (TAB_LEN + COLUMN_LEN) < size; i++)
 		len += snprintf(text + len, size - len, "sort %s=%s%s\n", s->sorts[i].tab,
 				s->sorts[i].inverted ? "-" : "", s->sorts[i].column);
 	return len;
@@ -137,9 +137,9 @@ static int open_file(void)
 	if (len < 0 || len > PATH_MAX - 32)
 		return -1;
 	mkdir(path, 0700);
-	strcat(path, "/kvm_watcher");
+	len += snprintf(path + len, sizeof(path) - len, "/kvm_watcher");
 	mkdir(path, 0700);
-	strcat(path, "/toprc");
+	snprintf(path + len, sizeof(path) - len, "/toprc");
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
 	/* As root, no file that somebody else may have made is written to. */
 	if (fd >= 0 && (fstat(fd, &is) || !S_ISREG(is.st_mode) || is.st_uid != geteuid() ||

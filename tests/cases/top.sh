@@ -145,7 +145,7 @@ busy=$!
 	for i in 1 2 3 4 5; do
 		for size in "24 80" "2 3" "50 200" "1 1" "10 40" "3 300" "60 20" "24 80"; do
 			echo "size $size"
-			echo "keys $(echo "jkl>\\tmhr[d" | cut -c "$i")"
+			echo "keys $(printf %s 'jk>mhr[d' | cut -c "$i")"
 			echo "sleep $((i * 3))"
 		done
 	done
@@ -217,7 +217,7 @@ is "and is printed" 1 "$(kvm_watcher top --once "$TMP/run" | grep -c '^top-test 
 
 # w: from then on.
 rm -f "$TMP/gate"
-vm out=77
+(vm out=77)
 vm --start-on="$TMP/gate" --timeout=60 --vcpus=2 out=55 &
 busy=$!
 cat >"$TMP/keys" <<END
@@ -276,6 +276,7 @@ keys()
 {
 	tmux -L "top$$" send-keys "$@"
 }
+# shellcheck disable=SC2317 # by holds
 shown()
 {
 	for i in $(seq 200); do
