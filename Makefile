@@ -41,7 +41,7 @@ FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_F
 		$(CC) -E -P - 2>/dev/null),2))
 HARDEN_CFLAGS := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
 HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
-LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd) -lm
+LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
@@ -49,7 +49,7 @@ BPF_CFLAGS = -g -O2 $(RELATIVE) -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFIN
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
 BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c monitors/*.bpf.c compat/*.bpf.c))
-SOURCES := $(sort $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c)))
+SOURCES := $(sort $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c top/*.c)))
 SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES)))
 OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
 
@@ -135,7 +135,7 @@ $(OUTPUT)/compat/picked_types.o $(OUTPUT)/san/compat/picked_types.o $(OUTPUT)/li
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd cmocka) -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd tinfo cmocka) -lelf -lz -lm
 
 # What completions and manual pages are made of: the tables of options.
 TABLES := $(OUTPUT)/tables.tsv
@@ -192,7 +192,7 @@ $(OUTPUT)/fuzz/output/html_page.o: $(PAGE)
 $(OUTPUT)/tests/fuzz_%: $(OUTPUT)/fuzz/tests/fuzz/main_%.o $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(FUZZ_SOURCES:%.c=$(OUTPUT)/fuzz/%.o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd) -lelf -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd tinfo) -lelf -lz -lm
 
 # What it finds is in build/fuzz/crash-*, and what it learns in build/fuzz/found/NAME.
 fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks something: each target for FUZZ_TIME seconds (600)
@@ -226,6 +226,12 @@ $(OUTPUT)/tests/recording: $(OUTPUT)/tests/bench/recording.o $(filter-out $(OUTP
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
+# What top takes with many VMs, and how long a key waits: see docs/cost.md.
+$(OUTPUT)/tests/top: $(OUTPUT)/tests/bench/top.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
 # Runs inside the Linux guest.
 $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 	$(call say,GUEST,$@)
@@ -234,6 +240,12 @@ $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
 
 # Runs a program with some capabilities.
 $(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
+# A terminal that keys and screens of top are tested in.
+$(OUTPUT)/tests/terminal: tests/terminal/terminal.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
@@ -292,7 +304,7 @@ $(OUTPUT)/tests/jq:
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
 	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual \
-	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults
+	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults $(OUTPUT)/tests/terminal
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))

@@ -12,6 +12,10 @@ extern const struct command record_command;
 extern const struct command replay_command;
 extern const struct command diff_command;
 extern const struct command diagnose_command;
+extern const struct command top_command;
+
+/* Nothing but which VMs was asked for, on a terminal: that is top. */
+bool top__is_meant(int argc, char **argv);
 
 /* The tables of list. */
 extern const struct view list_views[];
@@ -30,6 +34,9 @@ struct watch_options;
 int watch__can(const struct options *opts);
 int watch__measure(const struct options *opts, struct attach_env *env,
 		   const struct watch_options *watched);
+/* settled: called once rights are given up, before anything is loaded; 0 or -errno. */
+int watch__measure_with(const struct options *opts, struct attach_env *env,
+			const struct watch_options *watched, int (*settled)(void *ctx), void *ctx);
 void watch__close(struct attach_env *env);
 
 /* --max-vcpus */

@@ -58,8 +58,9 @@ static int end_output(int code)
 /* Not inlined: what it keeps is not on a stack that has no room for it. */
 __attribute__((noinline)) static int run(int argc, char **argv)
 {
-	const struct command *command = find_command(argc > 1 ? argv[1] : NULL);
-	int skipped = command->name ? 1 : 0;
+	const struct command *command =
+		top__is_meant(argc, argv) ? &top_command : find_command(argc > 1 ? argv[1] : NULL);
+	int skipped = command->name && argc > 1 && !strcmp(argv[1], command->name) ? 1 : 0;
 	struct options opts;
 	int code;
 

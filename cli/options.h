@@ -83,6 +83,9 @@ struct options {
 		uint64_t after_ns;    /* --after: how old a VM has to be */
 		bool undecided_passes;
 	} diagnose;
+	struct {
+		bool once, no_config;
+	} top;
 	const char *operands[MAX_OPERANDS]; /* words that are no options, such as files */
 	size_t nr_operands;
 };

@@ -390,6 +390,12 @@ static int open_sinks(const struct options *opts, struct attach_env *env,
 int watch__measure(const struct options *opts, struct attach_env *env,
 		   const struct watch_options *watched)
 {
+	return watch__measure_with(opts, env, watched, NULL, NULL);
+}
+
+int watch__measure_with(const struct options *opts, struct attach_env *env,
+			const struct watch_options *watched, int (*settled)(void *ctx), void *ctx)
+{
 	const struct broker_options privileged = {
 		.env = env,
 		.chosen = watched->chosen,
@@ -405,6 +411,8 @@ int watch__measure(const struct options *opts, struct attach_env *env,
 		selection__explain(&opts->selection, watched->chosen, watched->nr_chosen);
 		err = settle_in(opts);
 	}
+	if (!err && settled)
+		err = settled(ctx);
 	if (!err)
 		err = vcpus__open(&opts->filter, env->broker, &env->vcpus);
 	if (!err)
@@ -501,10 +509,9 @@ static const struct option_row *const tables[] = {
 	instead_options, NULL,
 };
 
-static const struct command *const words[] = {
-	&check_command,	   &list_command, &record_command, &replay_command, &diff_command,
-	&diagnose_command, NULL
-};
+static const struct command *const words[] = { &check_command,	&list_command, &record_command,
+					       &replay_command, &diff_command, &diagnose_command,
+					       &top_command,	NULL };
 
 const struct command watch_command = {
 	.doc = doc,

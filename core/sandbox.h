@@ -19,4 +19,10 @@
  */
 int sandbox__enter(char *text, size_t size);
 
+/*
+ * Before that: the process is a screen. It also may change how its terminal reads keys, and send
+ * itself the signals that stop it or end it after a crash.
+ */
+void sandbox__allow_screen(void);
+
 #endif

@@ -228,6 +228,8 @@ launch() {
 	local files=(--timed --file=kvm_watcher:/usr/local/bin/kvm_watcher:755 --tree=tests/cases:/work/tests/cases --tree=tests/bench:/work/tests/bench)
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
 	[ -x build/tests/bpf_functions ] && files+=(--file=build/tests/bpf_functions:/usr/local/bin/bpf_functions:755)
+	[ -x build/tests/terminal ] && files+=(--file=build/tests/terminal:/usr/local/bin/terminal:755)
+	[ -e /lib/terminfo/x/xterm ] && files+=(--file=/lib/terminfo/x/xterm:/lib/terminfo/x/xterm)
 	[ -x build/tests/with_caps ] && files+=(--file=build/tests/with_caps:/usr/local/bin/with_caps:755)
 	[ -x build/tests/compromised ] && [[ " $* " == *" privileges "* ]] && files+=(--file=build/tests/compromised:/usr/local/bin/compromised:755)
 	# Seconds of the machine: a busy one in Bochs takes longer.

@@ -503,8 +503,9 @@ static void read_source(const char *path)
 	char line[512];
 	FILE *file;
 
-	/* These write for all others. */
-	if (!strcmp(path, "output/text.c") || !strcmp(path, "output/output.c"))
+	/* These write for all others; on a canvas is only what was neutralised. */
+	if (!strcmp(path, "output/text.c") || !strcmp(path, "output/output.c") ||
+	    !strcmp(path, "top/canvas.c"))
 		return;
 	file = fopen(path, "r");
 	assert_non_null(file);
@@ -520,7 +521,7 @@ static void read_source(const char *path)
 static void test_one_place(void **state)
 {
 	static const char *const rooms[] = {
-		"cli", "monitors", "core", "output", "decode", "compat"
+		"cli", "monitors", "core", "output", "decode", "compat", "top",
 	};
 	size_t nr = 0;
 
