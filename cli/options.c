@@ -557,12 +557,38 @@ static const struct argp_option *find_key(const struct table *t, int key)
 	return NULL;
 }
 
+/* What an ambiguous abbreviation may mean: "--vm_exit, --vm_pid or --vm_state". */
+static size_t list_meanings(const struct table *t, const char *name, size_t len, char *list,
+			    size_t size)
+{
+	size_t nr = 0, used = 0, seen = 0;
+
+	for (size_t i = 0; i < t->nr; i++)
+		nr += !strncmp(t->argp[i].name, name, len);
+	for (size_t i = 0; i < t->nr && used < size; i++) {
+		if (strncmp(t->argp[i].name, name, len))
+			continue;
+		seen++;
+		used += snprintf(list + used, size - used, "%s--%s",
+				 seen == 1  ? "" :
+				 seen == nr ? " or " :
+					      ", ",
+				 t->argp[i].name);
+	}
+	return nr;
+}
+
 static int unknown_option(const struct table *t, const char *word)
 {
+	char meanings[512];
 	const char *name = word + strspn(word, "-");
 	size_t len = strcspn(name, "=");
 	const struct argp_option *meant = len > 1 ? find_long(t, name, len, true) : NULL;
 
+	if (len && !strncmp(word, "--", 2) &&
+	    list_meanings(t, name, len, meanings, sizeof(meanings)) > 1)
+		return usage_error("--%.*s is short for several options: %s; give more letters",
+				   (int)len, name, meanings);
 	if (meant)
 		return usage_error("unknown option \"%s\"; did you mean --%s?", word, meant->name);
 	return usage_error("unknown option \"%s\"; %s --help lists the options", word, t->name);
