@@ -60,7 +60,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz soak completions manual uninstall dist deb rpm test-package compdb watch-test
+.PHONY: fuzz docs-samples soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -331,6 +331,9 @@ bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs $(OU
 
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)
+
+docs-samples: kvm_watcher $(OUTPUT)/tests/kvm_guest ## make the samples in the documents again: minutes, in test machines
+	@scripts/docs-samples.sh $(PAGES)
 
 demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh
