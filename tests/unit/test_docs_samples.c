@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 
+#include "../../core/attach.h"
 #include "../../monitors/monitors.h"
 #include "../../output/column.h"
 #include "page.h"
@@ -249,10 +250,51 @@ static void test_samples(void **state)
 	assert_true(nr_tables > 40 && nr_rows > 0);
 }
 
+/* docs/kvm/ is about these monitors: each of their needs is in one of its pages. */
+static void test_hooks(void **state)
+{
+	static const char *const about[] = { "exits", "mmu",	    "vcpu",  "interrupts",
+					     "dirty", "hypercalls", "ioctls" };
+	static const char *const others[] = { "nested", "vm_state", "vmm_threads", "host" };
+	enum { NR = sizeof(about) / sizeof(*about) };
+	struct doc_page *pages[NR];
+	char path[64], word[64];
+	size_t found = 0;
+
+	(void)state;
+	nr_wrong = 0;
+	for (size_t i = 0; i < NR; i++) {
+		snprintf(path, sizeof(path), "docs/kvm/%s.md", about[i]);
+		pages[i] = doc_page__read(path);
+	}
+	for (size_t i = 0; i < nr_monitors; i++) {
+		bool told = false;
+
+		for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++)
+			told |= !strcmp(monitors[i]->name, others[k]);
+		for (const struct hook *h = monitors[i]->hooks; !told && h && h->need; h++) {
+			bool has = false;
+
+			snprintf(word, sizeof(word), "`%s`", h->need);
+			for (size_t k = 0; k < NR; k++)
+				has |= strstr(pages[k]->text, word) != NULL;
+			found += has;
+			if (!has)
+				wrong("the need %s of %s is in no page of docs/kvm", h->need,
+				      monitors[i]->name);
+		}
+	}
+	for (size_t i = 0; i < NR; i++)
+		doc_page__free(pages[i]);
+	assert_int_equal(nr_wrong, 0);
+	assert_true(found > 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_hooks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
