@@ -334,6 +334,7 @@ machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KER
 
 docs-samples: kvm_watcher $(OUTPUT)/tests/kvm_guest ## make the samples in the documents again: minutes, in test machines
 	@scripts/docs-samples.sh $(PAGES)
+	@scripts/screen-svg.sh
 
 demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh

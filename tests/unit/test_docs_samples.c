@@ -244,6 +244,7 @@ static void check_pages(const char *dir)
 static void test_samples(void **state)
 {
 	(void)state;
+	check_page("README.md");
 	check_pages("docs/");
 	check_pages("docs/kvm/");
 	assert_int_equal(nr_wrong, 0);

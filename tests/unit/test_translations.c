@@ -199,6 +199,14 @@ static void test_pages(void **state)
 	assert_int_equal(nr_wrong, 0);
 }
 
+static void test_readme(void **state)
+{
+	(void)state;
+	nr_wrong = 0;
+	check_pair("README.md", "README.zh.md");
+	assert_int_equal(nr_wrong, 0);
+}
+
 /* Each user page has its translation; those for developers, and diagnose, have none. */
 static void check_translated(const char *path)
 {
@@ -274,6 +282,7 @@ static void test_links(void **state)
 	for_pages("docs/zh/kvm/", check_links);
 	check_links("README.md");
 	check_links("CONTRIBUTING.md");
+	check_links("README.zh.md");
 	assert_int_equal(nr_wrong, 0);
 }
 
@@ -281,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_readme),
 		cmocka_unit_test(test_all_are_translated),
 		cmocka_unit_test(test_links),
 	};
