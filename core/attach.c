@@ -178,7 +178,7 @@ static void take_hooks(struct attachment *at, struct handed *handed)
 static int load(struct attachment *at, bool again)
 {
 	struct handed handed;
-	int err = broker__load(at->env->broker, at->monitor, again, &handed);
+	int err = broker__load(at->env->broker, at->chosen, again, &handed);
 
 	take_hooks(at, &handed);
 	if (!err)
@@ -218,7 +218,7 @@ int attach__attach(struct attachment *at)
 	int err;
 
 	for (;;) {
-		err = broker__attach(at->env->broker, at->monitor, &handed);
+		err = broker__attach(at->env->broker, at->chosen, &handed);
 		if (err != -EPIPE)
 			take_hooks(at, &handed);
 		handed__close(&handed);
@@ -247,7 +247,7 @@ size_t attach__again(struct attachment *at, unsigned int modules)
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (hooks__goes_with(&at->needs[i], modules))
 			close_fd(&at->link_fds[i]);
-	err = broker__reattach(at->env->broker, at->monitor, modules, &handed);
+	err = broker__reattach(at->env->broker, at->chosen, modules, &handed);
 	if (!err)
 		take_hooks(at, &handed);
 	handed__close(&handed);
@@ -256,7 +256,7 @@ size_t attach__again(struct attachment *at, unsigned int modules)
 
 int attach__open_file(const struct attachment *at, struct tempfile *file)
 {
-	int err = broker__open_file(at->env->broker, at->monitor, file);
+	int err = broker__open_file(at->env->broker, at->chosen, file);
 
 	/* The other process has said why. */
 	if (err)
@@ -324,7 +324,7 @@ void attach__detach(struct attachment *at)
 {
 	/* Each process has a descriptor of a link: it is attached as long as one is open. */
 	if (at->env->broker)
-		broker__detach(at->env->broker, at->monitor);
+		broker__detach(at->env->broker, at->chosen);
 	for (size_t i = at->nr_needs; i-- > 0;) {
 		const struct hook *hook = at->needs[i].hook;
 
@@ -365,6 +365,6 @@ void attach__close(struct attachment *at)
 {
 	if (!at->env)
 		return;
-	broker__unload(at->env->broker, at->monitor);
+	broker__unload(at->env->broker, at->chosen);
 	end(at);
 }

@@ -476,38 +476,38 @@ static int ask_fd(struct broker *b, enum question question)
 	return err ? err : fd;
 }
 
-static uint32_t index_of(const struct broker *b, const struct monitor *m)
+static uint32_t index_of(const struct broker *b, const struct chosen *c)
 {
 	for (size_t i = 0; i < b->opts->nr_chosen; i++)
-		if (b->opts->chosen[i].monitor == m)
+		if (&b->opts->chosen[i] == c)
 			return i;
 	return UINT32_MAX;
 }
 
-int broker__load(struct broker *b, const struct monitor *m, bool again, struct handed *handed)
+int broker__load(struct broker *b, const struct chosen *c, bool again, struct handed *handed)
 {
-	return ask(b, again ? ASK_LOAD_AGAIN : ASK_LOAD, index_of(b, m), 0, handed);
+	return ask(b, again ? ASK_LOAD_AGAIN : ASK_LOAD, index_of(b, c), 0, handed);
 }
 
-int broker__attach(struct broker *b, const struct monitor *m, struct handed *handed)
+int broker__attach(struct broker *b, const struct chosen *c, struct handed *handed)
 {
-	return ask(b, ASK_ATTACH, index_of(b, m), 0, handed);
+	return ask(b, ASK_ATTACH, index_of(b, c), 0, handed);
 }
 
-int broker__reattach(struct broker *b, const struct monitor *m, unsigned int modules,
+int broker__reattach(struct broker *b, const struct chosen *c, unsigned int modules,
 		     struct handed *handed)
 {
-	return ask(b, ASK_REATTACH, index_of(b, m), modules, handed);
+	return ask(b, ASK_REATTACH, index_of(b, c), modules, handed);
 }
 
-int broker__detach(struct broker *b, const struct monitor *m)
+int broker__detach(struct broker *b, const struct chosen *c)
 {
-	return tell(b, ASK_DETACH, index_of(b, m));
+	return tell(b, ASK_DETACH, index_of(b, c));
 }
 
-void broker__unload(struct broker *b, const struct monitor *m)
+void broker__unload(struct broker *b, const struct chosen *c)
 {
-	tell(b, ASK_UNLOAD, index_of(b, m));
+	tell(b, ASK_UNLOAD, index_of(b, c));
 }
 
 int broker__vcpus(struct broker *b, struct handed *handed)
@@ -538,16 +538,16 @@ int broker__open_process(struct broker *b, pid_t pid, struct process_files *file
 	return err;
 }
 
-int broker__open_file(struct broker *b, const struct monitor *m, struct tempfile *file)
+int broker__open_file(struct broker *b, const struct chosen *c, struct tempfile *file)
 {
 	struct handed handed;
-	int err = ask(b, ASK_FILE, index_of(b, m), 0, &handed), fd;
+	int err = ask(b, ASK_FILE, index_of(b, c), 0, &handed), fd;
 
 	memset(file, 0, sizeof(*file));
 	memcpy(file->path, handed.text, sizeof(file->path));
 	fd = handed__take(&handed, FDS_OTHER);
 	handed__close(&handed);
-	return err ? err : tempfile__open(file, m->name, fd);
+	return err ? err : tempfile__open(file, c->monitor->name, fd);
 }
 
 int broker__settle(struct broker *b, uint64_t *cpu_ns)

@@ -63,17 +63,17 @@ struct broker *broker__start(const struct broker_options *opts);
 void broker__close(struct broker *b);
 
 /*
- * The hooks of a monitor, attach.h; 0 or -errno. needs[] tell why. Loading: again keeps
+ * The hooks of a monitor, attach.h, by its place in chosen[]; 0 or -errno. needs[] tell why. Loading: again keeps
  * what this host has refused before. Attaching: -EAGAIN, something was refused, load it
  * again. What is handed over is to be closed, errors or not.
  */
-int broker__load(struct broker *b, const struct monitor *m, bool again, struct handed *handed);
-int broker__attach(struct broker *b, const struct monitor *m, struct handed *handed);
+int broker__load(struct broker *b, const struct chosen *c, bool again, struct handed *handed);
+int broker__attach(struct broker *b, const struct chosen *c, struct handed *handed);
 /* Those that have gone with modules (attach__again()). */
-int broker__reattach(struct broker *b, const struct monitor *m, unsigned int modules,
+int broker__reattach(struct broker *b, const struct chosen *c, unsigned int modules,
 		     struct handed *handed);
-int broker__detach(struct broker *b, const struct monitor *m);
-void broker__unload(struct broker *b, const struct monitor *m);
+int broker__detach(struct broker *b, const struct chosen *c);
+void broker__unload(struct broker *b, const struct chosen *c);
 
 /* The maps that all share, which its start has loaded; others: vcpus__progs(). */
 int broker__vcpus(struct broker *b, struct handed *handed);
@@ -82,7 +82,7 @@ int broker__lister(struct broker *b);
 /* See vm.h. */
 int broker__open_process(struct broker *b, pid_t pid, struct process_files *files);
 /* See tempfile.h. */
-int broker__open_file(struct broker *b, const struct monitor *m, struct tempfile *file);
+int broker__open_file(struct broker *b, const struct chosen *c, struct tempfile *file);
 /* The kernel's statistics of programs are on while this descriptor is open; or -errno. */
 int broker__enable_stats(struct broker *b);
 /* Waits until no program runs any more (grace.h). *cpu_ns: what the broker has taken. */

@@ -391,6 +391,7 @@ void hooks__init(struct attachment *at, struct attach_env *env, const struct cho
 {
 	memset(at, 0, sizeof(*at));
 	at->env = env;
+	at->chosen = chosen;
 	at->monitor = chosen->monitor;
 	at->config = chosen->config;
 	at->shows_events = events__are_shown(env, at->monitor);

@@ -90,9 +90,10 @@ struct need_state {
 
 struct attachment {
 	struct attach_env *env;
-	const struct monitor *monitor;
-	const void *config; /* the monitor's own options, as its table fills them */
-	void *skel;	    /* the monitor's skeleton; NULL: nothing is loaded */
+	const struct chosen *chosen;
+	const struct monitor *monitor; /* its */
+	const void *config;	       /* the monitor's own options, as its table fills them */
+	void *skel;		       /* the monitor's skeleton; NULL: nothing is loaded */
 	struct need_state needs[MAX_NEEDS];
 	size_t nr_needs;
 	/* What the broker has handed over: descriptors, by need; -1: none. */

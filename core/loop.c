@@ -41,25 +41,27 @@ enum loop_source {
 	SOURCE_MODULES,
 	NR_OWN_SOURCES,
 	SOURCE_VCPUS = NR_OWN_SOURCES,
-	SOURCE_EVENTS, /* of attached[0], and so on */
-};
-
-struct run {
-	struct attach_env *env;
-	const struct watch_options *opts;
-	struct attachment attachments[MAX_MONITORS];
-	struct attachments attached; /* those that run */
-	uint64_t now_ns;	     /* of the last look */
-	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
-	uint64_t room_ns; /* not to be made before then */
-	struct modules modules;
-	struct summary summary;
+	SOURCE_DRIVER,
+	SOURCE_EVENTS, /* of attachments[0], and so on */
 };
 
 struct loop {
 	int epoll;
 	int fds[NR_OWN_SOURCES];
 	bool pausing;
+};
+
+struct run {
+	struct attach_env *env;
+	const struct watch_options *opts;
+	struct attachment attachments[MAX_MONITORS]; /* by chosen[] */
+	struct attachments attached;		     /* those that run, in that order */
+	struct loop loop;
+	uint64_t now_ns;  /* of the last look */
+	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
+	uint64_t room_ns; /* not to be made before then */
+	struct modules modules;
+	struct summary summary;
 };
 
 static int open_timer(uint64_t at_ns)
@@ -101,12 +103,27 @@ static int loop__add(struct loop *loop, unsigned int source, int fd)
 	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-static void loop__want(struct loop *loop, const struct run *run, size_t i, uint32_t events)
+static size_t place_of(const struct run *run, const struct attachment *at)
 {
-	struct epoll_event event = { .events = events, .data.u32 = SOURCE_EVENTS + i };
+	return at - run->attachments;
+}
 
-	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(run->attached.list[i]->events),
-		  &event);
+static void loop__want(struct loop *loop, const struct run *run, const struct attachment *at,
+		       uint32_t events)
+{
+	struct epoll_event event = {
+		.events = events,
+		.data.u32 = SOURCE_EVENTS + place_of(run, at),
+	};
+
+	epoll_ctl(loop->epoll, EPOLL_CTL_MOD, ring_buffer__epoll_fd(at->events), &event);
+}
+
+static int loop__add_events(struct loop *loop, const struct run *run, const struct attachment *at)
+{
+	return at->events ? loop__add(loop, SOURCE_EVENTS + place_of(run, at),
+				      ring_buffer__epoll_fd(at->events)) :
+			    0;
 }
 
 /*
@@ -114,14 +131,15 @@ static void loop__want(struct loop *loop, const struct run *run, size_t i, uint3
  * us for an event that finds the ring empty, which costs the guest that makes
  * it as much as us; so that happens a few hundred times a second at most.
  */
-static void loop__pause_events(struct loop *loop, const struct run *run, size_t i)
+static void loop__pause_events(struct loop *loop, const struct run *run,
+			       const struct attachment *at)
 {
 	const struct itimerspec when = { .it_value.tv_nsec = PAUSE_NS };
 
 	if (!loop->pausing)
 		loop->pausing = !timerfd_settime(loop->fds[SOURCE_PAUSE], 0, &when, NULL);
 	if (loop->pausing)
-		loop__want(loop, run, i, 0);
+		loop__want(loop, run, at, 0);
 }
 
 static void loop__resume_events(struct loop *loop, const struct run *run)
@@ -133,7 +151,7 @@ static void loop__resume_events(struct loop *loop, const struct run *run)
 	loop->pausing = false;
 	for (size_t i = 0; i < run->attached.nr; i++)
 		if (run->attached.list[i]->events)
-			loop__want(loop, run, i, EPOLLIN);
+			loop__want(loop, run, run->attached.list[i], EPOLLIN);
 }
 
 static void loop__close(struct loop *loop)
@@ -189,10 +207,10 @@ static int loop__open(struct loop *loop, const struct run *run)
 	if (!err)
 		err = loop__add(loop, SOURCE_VCPUS, vcpus__fd(run->env->vcpus));
 	for (size_t i = 0; !err && i < run->attached.nr; i++)
-		if (run->attached.list[i]->events)
-			err = loop__add(loop, SOURCE_EVENTS + i,
-					ring_buffer__epoll_fd(run->attached.list[i]->events));
-	if (!err && modules__matter(&run->attached))
+		err = loop__add_events(loop, run, run->attached.list[i]);
+	if (!err && run->opts->driver && run->opts->driver->fd >= 0)
+		err = loop__add(loop, SOURCE_DRIVER, run->opts->driver->fd);
+	if (!err && (run->opts->driver || modules__matter(&run->attached)))
 		err = loop__add(loop, SOURCE_MODULES, open_ticks(MODULES_NS));
 	if (!err && run->vmm >= 0)
 		err = loop__add(loop, SOURCE_VMM, run->vmm);
@@ -300,12 +318,46 @@ static void say_vm_ended(const struct run *run)
 	say("the VM with pid %d has ended", run->env->filter->pid);
 }
 
-/* Until a signal, -t, the end of -p's process or of the output. 0 or -errno. */
+static int drive(struct run *run, int (*step)(void *ctx, struct run *run))
+{
+	return step ? step(run->opts->driver->ctx, run) : 0;
+}
+
+/* Sinks whose interval is over get it. 0, RUN_END or -errno. */
+static int end_interval(struct loop *loop, struct run *run)
+{
+	int err;
+
+	run->now_ns = report__look(run->env, &run->attached);
+	report_intervals(run, false);
+	err = -flush(run->env);
+	if (!err && run->opts->driver)
+		err = drive(run, run->opts->driver->reported);
+	loop__set_timer(loop, run);
+	return err;
+}
+
+/* 0, RUN_END or -errno. */
+static int loop__step_driver(struct loop *loop, struct run *run)
+{
+	int err = drive(run, run->opts->driver->ready);
+
+	/* Intervals may be other ones. */
+	loop__set_timer(loop, run);
+	return err ? err : -flush(run->env);
+}
+
+/* Until a signal, -t, the end of -p's process or of the output, or the driver's word. 0 or -errno.
+ */
 static int loop__run(struct loop *loop, struct run *run)
 {
 	struct epoll_event event;
 	uint64_t expired;
-	int err;
+	int err = run->opts->driver ? drive(run, run->opts->driver->began) : 0;
+
+	if (err)
+		return err == RUN_END ? 0 : err;
+	loop__set_timer(loop, run);
 
 	for (;;) {
 		err = epoll_wait(loop->epoll, &event, 1, -1);
@@ -314,12 +366,14 @@ static int loop__run(struct loop *loop, struct run *run)
 		if (err < 0)
 			return -errno;
 		if (event.data.u32 >= SOURCE_EVENTS) {
+			struct attachment *at = &run->attachments[event.data.u32 - SOURCE_EVENTS];
+
 			vcpus__learn(run->env->vcpus);
-			events__read(run->attached.list[event.data.u32 - SOURCE_EVENTS]);
+			events__read(at);
 			err = flush(run->env);
 			if (err)
 				return -err;
-			loop__pause_events(loop, run, event.data.u32 - SOURCE_EVENTS);
+			loop__pause_events(loop, run, at);
 			continue;
 		}
 		switch (event.data.u32) {
@@ -349,19 +403,23 @@ static int loop__run(struct loop *loop, struct run *run)
 				continue;
 			if (ends_with_interval(run))
 				return 0;
-			run->now_ns = report__look(run->env, &run->attached);
-			report_intervals(run, false);
-			loop__set_timer(loop, run);
-			err = flush(run->env);
+			err = end_interval(loop, run);
 			if (err)
-				return -err;
+				return err == RUN_END ? 0 : err;
+			continue;
+		case SOURCE_DRIVER:
+			err = loop__step_driver(loop, run);
+			if (err)
+				return err == RUN_END ? 0 : err;
 		}
 	}
 }
 
 /* err is how its start ended: is there something to watch? A word if not. */
-static bool started(const struct attachment *at, int err)
+static bool started(const struct run *run, const struct attachment *at, int err)
 {
+	if (err == -EOPNOTSUPP && run->opts->quiet)
+		return false;
 	if (err == -EOPNOTSUPP)
 		say("%s: nothing of it can be measured on this host (see --check)",
 		    at->monitor->name);
@@ -374,32 +432,35 @@ static bool started(const struct attachment *at, int err)
 }
 
 /* 0, or -errno of a shortage: what is missing is not the host's fault, and nothing is measured. */
-static int load_all(struct run *run)
+static int load_all(struct run *run, uint32_t chosen, struct attachments *loaded)
 {
 	for (size_t i = 0; i < run->opts->nr_chosen && !stop__is_wanted(); i++) {
 		struct attachment *at = &run->attachments[i];
-		int err = attach__load(run->env, &run->opts->chosen[i], at);
+		int err;
 
-		if (started(at, err))
-			run->attached.list[run->attached.nr++] = at;
+		if (!(chosen >> i & 1))
+			continue;
+		err = attach__load(run->env, &run->opts->chosen[i], at);
+		if (started(run, at, err))
+			loaded->list[loaded->nr++] = at;
 		else if (limits__is_shortage(err))
 			return err;
 	}
 	return 0;
 }
 
-/* Loads all before the first is attached: loading takes long, and all count from one moment on. */
-static int attach_all(struct run *run)
+/*
+ * Loads all of a mask before the first is attached: loading takes long, and all count from one
+ * moment on. 0, or -errno of a shortage.
+ */
+static int attach_chosen(struct run *run, uint32_t chosen, struct attachments *attached)
 {
-	size_t nr_loaded;
-	int short_of;
+	struct attachments loaded = {};
+	int short_of = load_all(run, chosen, &loaded);
 
-	modules__init(&run->modules);
-	short_of = load_all(run);
-	nr_loaded = run->attached.nr;
-	run->attached.nr = 0;
-	for (size_t i = 0; i < nr_loaded; i++) {
-		struct attachment *at = run->attached.list[i];
+	attached->nr = 0;
+	for (size_t i = 0; i < loaded.nr; i++) {
+		struct attachment *at = loaded.list[i];
 		int err;
 
 		if (short_of || stop__is_wanted()) {
@@ -407,19 +468,160 @@ static int attach_all(struct run *run)
 			continue;
 		}
 		err = attach__attach(at);
-		if (started(at, err))
-			run->attached.list[run->attached.nr++] = at;
+		if (started(run, at, err))
+			attached->list[attached->nr++] = at;
 		else if (limits__is_shortage(err))
 			short_of = err;
 	}
+	return short_of;
+}
+
+/* 0 or -errno, after a message. */
+static int attach_first(struct run *run)
+{
+	int short_of;
+
+	modules__init(&run->modules);
+	short_of = attach_chosen(run, run->opts->measured ?: UINT32_MAX, &run->attached);
 	if (short_of)
 		return short_of;
 	if (stop__is_wanted()) {
 		say("stopped before anything was watched");
 		return -EINTR;
 	}
-	summary__say_missing(run->attachments, run->opts->nr_chosen);
+	if (!run->opts->quiet)
+		summary__say_missing(run->attachments, run->opts->nr_chosen);
 	return run->attached.nr ? 0 : -EOPNOTSUPP;
+}
+
+/* What is not in the mask is over; what it has measured, the sinks have. */
+static void detach_others(struct run *run, uint32_t chosen)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < run->attached.nr; i++) {
+		struct attachment *at = run->attached.list[i];
+
+		if (chosen >> place_of(run, at) & 1) {
+			run->attached.list[nr++] = at;
+			continue;
+		}
+		summary__remove(&run->summary, at);
+		attach__detach(at);
+		attach__close(at);
+	}
+	run->attached.nr = nr;
+}
+
+/* Those that are new begin now, and are put in the places that they have in chosen[]. */
+static int add_attached(struct run *run, const struct attachments *added)
+{
+	uint32_t all = run__measured(run);
+	int err = 0;
+
+	for (size_t i = 0; i < added->nr; i++)
+		all |= 1U << place_of(run, added->list[i]);
+	report__begin(run->env, added);
+	run->attached.nr = 0;
+	for (size_t i = 0; i < run->opts->nr_chosen; i++)
+		if (all >> i & 1)
+			run->attached.list[run->attached.nr++] = &run->attachments[i];
+	for (size_t i = 0; i < added->nr; i++) {
+		int failed;
+
+		summary__add(added->list[i]);
+		failed = loop__add_events(&run->loop, run, added->list[i]);
+		err = err ? err : failed;
+	}
+	return err;
+}
+
+uint32_t run__measured(const struct run *run)
+{
+	uint32_t chosen = 0;
+
+	for (size_t i = 0; i < run->attached.nr; i++)
+		chosen |= 1U << place_of(run, run->attached.list[i]);
+	return chosen;
+}
+
+/* Those that have an interval: a mask. */
+static uint64_t sinks_by_time(const struct attach_env *env)
+{
+	uint64_t sinks = 0;
+
+	for (size_t i = 0; i < env->nr_sinks; i++)
+		sinks |= env->sinks[i].interval_ns ? 1ULL << i : 0;
+	return sinks;
+}
+
+int run__measure(struct run *run, uint32_t chosen)
+{
+	struct attachments added;
+	uint32_t is = run__measured(run);
+	int err;
+
+	chosen &= (1ULL << run->opts->nr_chosen) - 1;
+	if (chosen == is)
+		return 0;
+	if (run->attached.nr) {
+		run__look(run);
+		run__report(run, sinks_by_time(run->env), SCOPE_INTERVAL);
+	}
+	detach_others(run, chosen);
+	err = attach_chosen(run, chosen & ~is, &added);
+	if (!err)
+		err = add_attached(run, &added);
+	for (size_t i = 0; i < run->env->nr_sinks; i++)
+		run->env->sinks[i].due_ns = clock__ns() + run->env->sinks[i].interval_ns;
+	return err;
+}
+
+int run__restart(struct run *run, uint32_t chosen)
+{
+	int err = run__measure(run, 0);
+
+	if (err)
+		return err;
+	run->summary.start_ns = clock__ns();
+	memset(run->summary.lost_before, 0, sizeof(run->summary.lost_before));
+	for (size_t i = 0; i < run->env->nr_sinks; i++)
+		run->env->sinks[i].since_ns = run->summary.start_ns;
+	return run__measure(run, chosen);
+}
+
+uint64_t run__look(struct run *run)
+{
+	run->now_ns = report__look(run->env, &run->attached);
+	return run->now_ns;
+}
+
+void run__report(struct run *run, uint64_t sinks, enum scope scope)
+{
+	if (scope == SCOPE_TOTAL)
+		report__totals(run->env, &run->attached, sinks, run->summary.start_ns, run->now_ns);
+	else
+		report__intervals(run->env, &run->attached, sinks, run->now_ns, 0);
+}
+
+const struct attachment *run__attachment(const struct run *run, size_t i)
+{
+	return &run->attachments[i];
+}
+
+void run__losses(const struct run *run, uint64_t lost[NR_LOST])
+{
+	summary__losses(&run->summary, lost);
+}
+
+uint64_t run__start_ns(const struct run *run)
+{
+	return run->summary.start_ns;
+}
+
+struct attach_env *run__env(const struct run *run)
+{
+	return run->env;
 }
 
 static void say_ready(const struct run *run)
@@ -460,13 +662,13 @@ static void last_words(void *ctx, char *text, size_t size)
 /* After everything is attached: the loop, then the rest of the data. */
 static int measure(struct run *run)
 {
-	struct loop loop;
+	struct loop *loop = &run->loop;
 	int err;
 
 	run->now_ns = report__begin(run->env, &run->attached);
 	summary__begin(&run->summary, run->now_ns);
 	start_intervals(run->env, run->now_ns);
-	err = loop__open(&loop, run);
+	err = loop__open(loop, run);
 	if (err) {
 		say("can't wait for events: %s", limits__reason(err));
 		goto cleanup;
@@ -474,14 +676,15 @@ static int measure(struct run *run)
 	summary__write_start(&run->summary, &run->opts->about);
 	err = -flush(run->env);
 	if (!err) {
-		say_ready(run);
+		if (!run->opts->quiet)
+			say_ready(run);
 		stop__set_last_words(last_words, run);
 		if (run->opts->time_ns)
 			stop__due(run->summary.start_ns + run->opts->time_ns);
-		err = loop__run(&loop, run);
+		err = loop__run(loop, run);
 	}
 	stop__due(clock__ns());
-	if (loop.fds[SOURCE_MODULES] > 0)
+	if (loop->fds[SOURCE_MODULES] > 0)
 		modules__look(&run->modules, &run->attached);
 	run->now_ns = report__end(run->env, &run->attached);
 	summary__take(&run->summary);
@@ -505,7 +708,7 @@ static int measure(struct run *run)
 		attach__detach(run->attached.list[i]);
 cleanup:
 	stop__set_last_words(NULL, NULL);
-	loop__close(&loop);
+	loop__close(loop);
 	summary__end(&run->summary);
 	return err == -EPIPE ? 0 : err;
 }
@@ -532,11 +735,11 @@ int loop__watch(struct attach_env *env, const struct watch_options *opts)
 	int err = open_vmm(&run);
 
 	if (!err)
-		err = attach_all(&run);
+		err = attach_first(&run);
 	run.summary = (struct summary){
 		.env = env,
-		.attached = run.attached.list,
-		.nr_attached = run.attached.nr,
+		.attached = &run.attached,
+		.quiet = opts->quiet,
 		.self_cost = opts->self_cost,
 	};
 	if (!err)

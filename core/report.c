@@ -218,14 +218,18 @@ static void write_attachment(struct attachment *at, size_t sink, const struct wi
 			     unsigned int lines)
 {
 	const struct monitor *m = at->monitor;
+	struct window mine = *window;
 
+	/* It may have been attached later. */
+	if (!at->replays && mine.since_ns < at->since_ns)
+		mine.since_ns = at->since_ns;
 	for (unsigned int view = 0; m->views[view].title; view++)
 		if (m->views[view].samples == view + 1)
-			write_views(at, sink, view, window, lines);
+			write_views(at, sink, view, &mine, lines);
 	if (window->scope == SCOPE_TOTAL)
 		events__show_kept(at, &at->env->sinks[sink]);
 	if (m->lists && window->scope == SCOPE_TOTAL)
-		m->lists(at, window);
+		m->lists(at, &mine);
 }
 
 /* The rows that each table has room for, where all of them are to be seen at once; 0: no end. */

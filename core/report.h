@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor.h"
 #include "sink.h"
 #include "window.h"
 
@@ -17,7 +18,7 @@ struct attachment;
 
 /* What is attached. */
 struct attachments {
-	struct attachment *list[16];
+	struct attachment *list[MAX_MONITORS];
 	size_t nr;
 };
 

@@ -22,6 +22,7 @@
 #include "events.h"
 #include "log.h"
 #include "monitor.h"
+#include "report.h"
 #include "sink.h"
 #include "vcpus.h"
 
@@ -59,10 +60,10 @@ static struct json_object *hooks_array(const struct summary *s, bool with_runs)
 {
 	struct json_object *hooks = json_object_new_array();
 
-	for (size_t i = 0; i < s->nr_attached; i++)
-		for (size_t j = 0; j < s->attached[i]->nr_needs; j++) {
-			const struct need_state *need = &s->attached[i]->needs[j];
-			struct json_object *obj = need_object(s->attached[i], need);
+	for (size_t i = 0; i < s->attached->nr; i++)
+		for (size_t j = 0; j < s->attached->list[i]->nr_needs; j++) {
+			const struct need_state *need = &s->attached->list[i]->needs[j];
+			struct json_object *obj = need_object(s->attached->list[i], need);
 
 			if (with_runs && !(need->hook ? need->hook : need->first)->at_entry)
 				add_runs(obj, need->runs, need->run_ns);
@@ -236,6 +237,38 @@ static void settle(struct losses *losses)
 			losses->lost[i] = sums[i] - losses->early[i];
 }
 
+void summary__add(struct attachment *at)
+{
+	uint64_t *early = at->losses.early;
+
+	memset(early, 0, sizeof(at->losses.early));
+	read_losses(at, early);
+	for (int what = 0; what < NR_LOST; what++)
+		if (lasts(what))
+			early[what] = 0;
+}
+
+void summary__remove(struct summary *s, const struct attachment *at)
+{
+	uint64_t lost[NR_LOST];
+
+	read_losses(at, lost);
+	for (int what = 0; what < NR_LOST; what++)
+		s->lost_before[what] += lost[what];
+}
+
+void summary__losses(const struct summary *s, uint64_t lost[NR_LOST])
+{
+	memcpy(lost, s->lost_before, sizeof(s->lost_before));
+	for (size_t i = 0; i < s->attached->nr; i++) {
+		uint64_t of[NR_LOST];
+
+		read_losses(s->attached->list[i], of);
+		for (int what = 0; what < NR_LOST; what++)
+			lost[what] += of[what];
+	}
+}
+
 void summary__begin(struct summary *s, uint64_t start_ns)
 {
 	/* From now on the kernel takes the time of every run of a BPF program. */
@@ -246,23 +279,16 @@ void summary__begin(struct summary *s, uint64_t start_ns)
 		    strerror(-s->stats_fd));
 	s->start_cpu_ns = self_cpu_ns();
 	s->start_ns = start_ns;
-	for (size_t i = 0; i < s->nr_attached; i++) {
-		struct losses *losses = &s->attached[i]->losses;
-
-		memset(losses->early, 0, sizeof(losses->early));
-		read_losses(s->attached[i], losses->early);
-		for (int what = 0; what < NR_LOST; what++)
-			if (lasts(what))
-				losses->early[what] = 0;
-	}
+	for (size_t i = 0; i < s->attached->nr; i++)
+		summary__add(s->attached->list[i]);
 	s->early_skipped = read_entry(s);
 }
 
 void summary__take(struct summary *s)
 {
-	for (size_t i = 0; i < s->nr_attached; i++) {
-		read_losses(s->attached[i], s->attached[i]->losses.lost);
-		attach__read_runs(s->attached[i]);
+	for (size_t i = 0; i < s->attached->nr; i++) {
+		read_losses(s->attached->list[i], s->attached->list[i]->losses.lost);
+		attach__read_runs(s->attached->list[i]);
 	}
 	s->entry_skipped = read_entry(s) - s->early_skipped;
 }
@@ -281,16 +307,16 @@ void summary__settle(struct summary *s)
 		say("the kernel refuses to wait for the BPF programs (%s): the last events may be "
 		    "missing",
 		    strerror(-err));
-	for (size_t i = 0; i < s->nr_attached; i++)
-		settle(&s->attached[i]->losses);
+	for (size_t i = 0; i < s->attached->nr; i++)
+		settle(&s->attached->list[i]->losses);
 }
 
 static void say_self_cost(const struct summary *s, uint64_t wall_ns, uint64_t cpu_ns)
 {
 	uint64_t runs = 0, ns = 0;
 
-	for (size_t i = 0; i < s->nr_attached && s->stats_fd >= 0; i++) {
-		const struct attachment *at = s->attached[i];
+	for (size_t i = 0; i < s->attached->nr && s->stats_fd >= 0; i++) {
+		const struct attachment *at = s->attached->list[i];
 
 		for (size_t j = 0; j < at->nr_needs; j++) {
 			const struct need_state *need = &at->needs[j];
@@ -413,15 +439,19 @@ static struct part *all_parts(const struct summary *s, size_t *nr)
 	struct part *parts, *end;
 
 	*nr = 0;
-	for (size_t i = 0; i < s->nr_attached; i++) {
-		losses__learn(&s->attached[i]->losses, s->env->vcpus);
-		room += s->attached[i]->losses.nr_of + NR_LOST;
+	room += NR_LOST;
+	for (size_t i = 0; i < s->attached->nr; i++) {
+		losses__learn(&s->attached->list[i]->losses, s->env->vcpus);
+		room += s->attached->list[i]->losses.nr_of + NR_LOST;
 	}
 	parts = end = calloc(room, sizeof(*parts));
 	if (!parts)
 		return NULL;
-	for (size_t i = 0; i < s->nr_attached; i++)
-		end = list_parts(s->attached[i], end);
+	for (size_t i = 0; i < s->attached->nr; i++)
+		end = list_parts(s->attached->list[i], end);
+	for (int what = 0; what < NR_LOST; what++)
+		end = add_part(
+			end, &(struct part){ what, "kvm_watcher", NULL, 0, s->lost_before[what] });
 	end = add_part(end,
 		       &(struct part){ LOST_SKIPPED, "kvm_watcher", NULL, 0, s->entry_skipped });
 	*nr = end - parts;
@@ -490,8 +520,8 @@ static void say_losses(const struct summary *s, const struct part *parts, size_t
 
 void summary__count_left_out(struct summary *s)
 {
-	for (size_t i = 0; i < s->nr_attached; i++)
-		s->attached[i]->losses.lost[LOST_EVENTS] += s->attached[i]->nr_left_out;
+	for (size_t i = 0; i < s->attached->nr; i++)
+		s->attached->list[i]->losses.lost[LOST_EVENTS] += s->attached->list[i]->nr_left_out;
 }
 
 void summary__write(const struct summary *s, uint64_t now_ns)
@@ -526,7 +556,8 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 	for (size_t i = 0; i < s->env->nr_sinks; i++)
 		output__object(s->env->sinks[i].out, json_object_get(obj));
 	json_object_put(obj);
-	say_losses(s, parts, nr_parts);
+	if (!s->quiet)
+		say_losses(s, parts, nr_parts);
 	free(parts);
 	if (s->self_cost)
 		say_self_cost(s, now_ns - s->start_ns, cpu_ns);

@@ -11,14 +11,15 @@
 
 struct attach_env;
 struct attachment;
+struct attachments;
 struct json_object;
 struct sink;
 
 struct summary {
 	const struct attach_env *env;
-	struct attachment *const *attached;
-	size_t nr_attached;
+	const struct attachments *attached;
 	bool self_cost;
+	bool quiet;			   /* nothing is said of losses */
 	uint64_t start_ns;		   /* CLOCK_MONOTONIC: the window's begin */
 	uint64_t start_cpu_ns;		   /* what the process had taken by then */
 	bool entry_attached;		   /* the program at entries was, till the end */
@@ -26,6 +27,7 @@ struct summary {
 	int stats_fd;		/* self_cost: keeps the kernel's statistics enabled; or -1 */
 	uint64_t broker_cpu_ns; /* what the privileged process has taken */
 	uint64_t entry_skipped, early_skipped; /* runs of it that the kernel skipped */
+	uint64_t lost_before[NR_LOST];	       /* by what is not attached any more */
 };
 
 /* Who writes an output: of its first object. */
@@ -37,8 +39,14 @@ struct about {
 /* The members of a first object that every command's has. */
 struct json_object *summary__head(const struct about *about);
 
-/* The window began at start_ns; env, attached, nr_attached and self_cost are filled in. */
+/* The window began at start_ns; env, attached and self_cost are filled in. */
 void summary__begin(struct summary *s, uint64_t start_ns);
+
+/* What was attached later begins now; what is detached has lost that. */
+void summary__add(struct attachment *at);
+void summary__remove(struct summary *s, const struct attachment *at);
+/* What got lost in the window so far. */
+void summary__losses(const struct summary *s, uint64_t lost[NR_LOST]);
 
 /* The first object of the output. */
 void summary__write_start(const struct summary *s, const struct about *about);
