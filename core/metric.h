@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 enum metric_type {
-	METRIC_COUNTER,	  /* "_total" is added to its name */
+	METRIC_COUNTER, /* "_total" is added to its name */
 	METRIC_GAUGE,
 	METRIC_HISTOGRAM, /* of a column of times */
 	METRIC_INFO,	  /* 1, and labels; "_info" is added */
@@ -39,10 +39,15 @@ struct metric {
 	enum metric_scale scale;
 };
 
-#define METRIC(_row, _type, _name, _at, ...) \
-	{ .name = _name, .type = METRIC_##_type, .at = offsetof(_row, _at), __VA_ARGS__ }
+#define METRIC(_row, _type, _name, _at, ...)                                                  \
+	{                                                                                     \
+		.name = _name, .type = METRIC_##_type, .at = offsetof(_row, _at), __VA_ARGS__ \
+	}
 
 /* In a metric: that column of the row is a label of that name. */
-#define LABEL(_row, _name, _at) { _name, offsetof(_row, _at) }
+#define LABEL(_row, _name, _at)            \
+	{                                  \
+		_name, offsetof(_row, _at) \
+	}
 
 #endif

@@ -24,9 +24,9 @@ enum {
 	LINES_OF_HISTOGRAM = NR_BUCKETS + 2,
 	MAX_GROUPS = 64, /* bits of struct metrics_vm_state.closed */
 	LEAST_NODES = 1024,
-	MAX_NAME = 128,	  /* bytes of a label's value */
+	MAX_NAME = 128,	   /* bytes of a label's value */
 	MAX_FOLDED = 4096, /* of each VM, that are told apart for their number */
-	MAX_KEYS = 64,	  /* members of an object that become series */
+	MAX_KEYS = 64,	   /* members of an object that become series */
 };
 
 static const char other[] = "(other)";
@@ -38,7 +38,7 @@ struct family {
 	struct member {
 		struct group *group;
 		size_t index; /* of the group's metrics */
-	} *members;
+	} * members;
 	size_t nr_members;
 	struct own *own;
 	size_t nr_own, room_own;
@@ -63,7 +63,7 @@ struct value {
 		double real;
 		struct buckets {
 			uint64_t count[NR_BUCKETS], sum_ns;
-		} *times;
+		} * times;
 	};
 };
 
@@ -84,10 +84,10 @@ struct node {
 /* A VM that is shown; or what is of none of them. */
 struct peer {
 	struct peer *next;
-	char *id;     /* NULL: of none */
-	char *name;   /* as rows have it */
-	char *label;  /* as series have it, escaped */
-	char *shown;  /* the same, as it is */
+	char *id;    /* NULL: of none */
+	char *name;  /* as rows have it */
+	char *label; /* as series have it, escaped */
+	char *shown; /* the same, as it is */
 	char *vmm, *uuid;
 	uint64_t nr;
 	uint32_t pid;
@@ -288,9 +288,7 @@ static struct group *get_group(struct metrics *m, const struct monitor *monitor,
 	group = calloc(1, sizeof(*group));
 	if (!group)
 		return NULL;
-	*group = (struct group){
-		.monitor = monitor, .by_vcpu = by_vcpu, .number = m->nr_groups
-	};
+	*group = (struct group){ .monitor = monitor, .by_vcpu = by_vcpu, .number = m->nr_groups };
 	m->groups[m->nr_groups++] = group;
 	return group;
 }
@@ -424,8 +422,7 @@ static bool set_text(char **to, const char *text)
 }
 
 /* True where nobody has that name now; else *holder does. */
-static bool try_label(struct metrics *m, struct peer *peer, const char *name,
-		      struct peer **holder)
+static bool try_label(struct metrics *m, struct peer *peer, const char *name, struct peer **holder)
 {
 	struct buf *buf = &m->labels;
 
@@ -699,8 +696,8 @@ static void label_text(const struct column *col, const struct row *row, char tex
 }
 
 /* Into m->labels; with row == NULL those of what was folded. */
-static const char *make_labels(struct metrics *m, const struct group *group,
-			       const struct row *row, const char *key)
+static const char *make_labels(struct metrics *m, const struct group *group, const struct row *row,
+			       const char *key)
 {
 	const struct metric *metric = group->metrics[0];
 	struct buf *buf = &m->labels;
@@ -797,8 +794,8 @@ static void add_times(struct buckets *to, const struct times *t)
 	unsigned int bucket = 0;
 
 	for (int edge = 0; edge < NR_EDGES; edge++) {
-		unsigned int end =
-			(FIRST_EDGE + edge * EDGE_STEP - STAT_MIN_SHIFT) << STAT_SUB_BITS;
+		unsigned int end = (FIRST_EDGE + edge * EDGE_STEP - STAT_MIN_SHIFT)
+				   << STAT_SUB_BITS;
 
 		for (; bucket < end; bucket++)
 			to->count[edge] += t->hist[bucket];
@@ -898,8 +895,8 @@ static void take_object(struct metrics *m, struct group *group, struct peer *vm,
 	}
 }
 
-static void take_row(struct metrics *m, struct group *group, struct peer *vm,
-		     const struct row *row, unsigned int view_bit)
+static void take_row(struct metrics *m, struct group *group, struct peer *vm, const struct row *row,
+		     unsigned int view_bit)
 {
 	struct node *node;
 
@@ -1135,9 +1132,8 @@ static void write_head(const struct family *family, enum metrics_text text, stru
 {
 	const struct metric *metric = family->metric;
 	char full[128];
-	const char *name = text == TEXT_OPENMETRICS ?
-				   metric->name :
-				   metric__full_name(metric, full, sizeof(full));
+	const char *name = text == TEXT_OPENMETRICS ? metric->name :
+						      metric__full_name(metric, full, sizeof(full));
 
 	buf__printf(buf, "# HELP %s %s\n# TYPE %s %s\n", name, metric->help, name,
 		    type_name(metric->type, text));
@@ -1290,8 +1286,7 @@ static bool is_shown(const struct peer *vm)
 	return !vm || !vm->id || (vm->label && !vm->waits);
 }
 
-static void write_family(const struct family *family, enum metrics_text text,
-			 struct buf *buf)
+static void write_family(const struct family *family, enum metrics_text text, struct buf *buf)
 {
 	bool has_head = false;
 
@@ -1323,7 +1318,7 @@ static void write_family(const struct family *family, enum metrics_text text,
 			   own->vm, NULL, own->labels, NULL);
 		write_real(buf, own->value);
 		buf__putc(buf, '\n');
-		}
+	}
 }
 
 static const struct metric vm_info = {
