@@ -36,7 +36,7 @@ BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNIN
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
 BPF_SOURCES := $(wildcard bpf/*.bpf.c monitors/*.bpf.c compat/*.bpf.c)
-SOURCES := $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c))
+SOURCES := $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c serve/*.c))
 SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES)))
 OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
 

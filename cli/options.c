@@ -33,6 +33,7 @@ enum {
 	MIN_WIDTH = 40,
 	MAX_WIDTH = 1000,
 	MAX_TOP = 1000000,
+	MAX_METRICS_LIMIT = 10000000,
 	DEFAULT_INTERVAL = 2,	  /* seconds */
 	RECORD_INTERVAL = 10,	  /* of --record */
 	MAX_SECONDS = 1000000000, /* of a duration */
@@ -402,12 +403,50 @@ const struct option_row hooks_options[] = {
 };
 
 const struct option_row format_options[] = {
-	{ "format", 0, "table|json|csv|html|perfetto|folded",
+	{ "format", 0, "table|json|csv|html|perfetto|folded|prometheus",
 	  "table (default), JSON lines, CSV, a page with pictures at the end, a trace for "
-	  "Perfetto, stacks for flame graphs",
+	  "Perfetto, stacks for flame graphs, series for Prometheus",
 	  GROUP_OUTPUT, parse_format },
 	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
 	  parse_output },
+	{},
+};
+
+static int parse_metrics_by(struct options *opts, const char *arg)
+{
+	static const char *const words[] = {
+		[METRICS_AUTO] = "auto",
+		[METRICS_BY_VM] = "vm",
+		[METRICS_BY_VCPU] = "vcpu",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(arg, words[i])) {
+			opts->serve.by = i;
+			return 0;
+		}
+	return usage_error("--metrics-by: \"%s\" is not what series can be of; choose auto, vm or "
+			   "vcpu",
+			   arg);
+}
+
+static int parse_metrics_limit(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_METRICS_LIMIT, &opts->serve.limit) &&
+	    opts->serve.limit >= LEAST_METRICS_LIMIT)
+		return 0;
+	return usage_error("--metrics-limit: \"%s\" is not a number of series; give one from %d "
+			   "to %d",
+			   arg, LEAST_METRICS_LIMIT, MAX_METRICS_LIMIT);
+}
+
+const struct option_row metrics_options[] = {
+	{ "metrics-by", 0, "auto|vm|vcpu",
+	  "what series for Prometheus are of (default auto: vCPUs where that tells something)",
+	  GROUP_OUTPUT, parse_metrics_by },
+	{ "metrics-limit", 0, "N",
+	  "at most so many of them (default 50000); the rarest are folded into one", GROUP_OUTPUT,
+	  parse_metrics_limit },
 	{},
 };
 
@@ -742,6 +781,10 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	if (code >= 0)
 		return code;
 	code = check_parts(&t);
+	if (!code && opts->format == FORMAT_PROMETHEUS && command->name)
+		code = usage_error("--format=prometheus is of what is watched now; %s has other "
+				   "formats, see %s --help",
+				   command->name, t.name);
 	if (!code && command->check)
 		code = command->check(opts);
 	return code ? code : -1;

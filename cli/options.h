@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../core/filter.h"
+#include "../core/metrics.h"
 #include "../core/monitor.h"
 #include "../core/select.h"
 #include "../output/output.h"
@@ -43,6 +44,7 @@ struct options {
 	struct selection selection; /* --by, --sort, --top, --where, --histogram */
 	uint64_t time_ns;	    /* -t; 0: until a signal */
 	uint64_t interval_ns;	    /* --interval */
+	bool has_interval;	    /* it was given */
 	enum format format;
 	uint32_t width;			    /* --width: of tables; 0: the terminal's */
 	const char *output;		    /* --output; NULL: stdout */
@@ -80,6 +82,12 @@ struct options {
 		uint64_t after_ns;   /* --after: how old a VM has to be */
 		bool undecided_passes;
 	} diagnose;
+	struct {
+		enum metrics_by by;		  /* --metrics-by */
+		uint32_t limit;			  /* --metrics-limit; 0: the default */
+		const char *listen[MAX_REPEATED]; /* --listen */
+		size_t nr_listen;
+	} serve;
 	const char *operands[MAX_OPERANDS]; /* words that are no options, such as files */
 	size_t nr_operands;
 };
@@ -109,6 +117,7 @@ extern const struct option_row table_options[];	    /* --table */
 extern const struct option_row width_options[];	    /* --width */
 extern const struct option_row watch_options[];	    /* -t, --events, --no-sandbox, ... */
 extern const struct option_row interval_options[];  /* --interval */
+extern const struct option_row metrics_options[];   /* --metrics-by, --metrics-limit */
 extern const struct option_row file_options[];	    /* --record-limit, --mask, --force */
 extern const struct option_row record_options[];    /* --record, --record-interval */
 

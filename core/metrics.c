@@ -1044,8 +1044,8 @@ static void end_window(struct output *out)
 		m->options.taken(m->options.ctx, m);
 }
 
-static const struct output_ops metrics_ops = {
-	.name = "metrics",
+const struct output_ops prometheus_ops = {
+	.name = "prometheus",
 	.suffix = "prom",
 	.state_size = sizeof(struct sink_state),
 	.begin_window = begin_window,
@@ -1431,7 +1431,7 @@ void metrics__free(struct metrics *m)
 struct output *metrics__output(struct metrics *m)
 {
 	FILE *none = fopen("/dev/null", "we");
-	struct output *out = none ? output__new_as(&metrics_ops, none, 0) : NULL;
+	struct output *out = none ? output__new_as(&prometheus_ops, none, 0) : NULL;
 
 	if (!out) {
 		if (none)

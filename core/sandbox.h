@@ -19,4 +19,7 @@
  */
 int sandbox__enter(char *text, size_t size);
 
+/* Before that: connections to sockets that are open may be accepted, too. */
+void sandbox__accept_connections(void);
+
 #endif

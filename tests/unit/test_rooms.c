@@ -17,9 +17,10 @@
 /* From the top to the ground: arrows go down only. */
 static const struct {
 	const char *room;
-	const char *knows[8];
+	const char *knows[9];
 } rooms[] = {
-	{ "cli", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "cli", { "serve", "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "serve", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "diagnose", { "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "monitors", { "core", "output", "decode", "bpf", "compat" } },
 	{ "core", { "output", "decode", "bpf", "compat" } },
