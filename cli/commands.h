@@ -12,6 +12,7 @@ extern const struct command record_command;
 extern const struct command replay_command;
 extern const struct command diff_command;
 extern const struct command diagnose_command;
+extern const struct command serve_command;
 
 /* The tables of list. */
 extern const struct view list_views[];

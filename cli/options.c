@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,13 +50,18 @@ static const char *const headings[NR_GROUPS] = {
 	[GROUP_INSTEAD] = "Instead of watching:",
 };
 
+/* Where the option stands that is looked at, "FILE:LINE: "; "": the command line. */
+static char standing_at[PATH_MAX + 32];
+
 int usage_error(const char *fmt, ...)
 {
+	char text[4096];
 	va_list ap;
 
 	va_start(ap, fmt);
-	say_args(fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	say("%s%s", standing_at, text);
 	return EXIT_USAGE;
 }
 
@@ -742,6 +748,135 @@ static int parse_words(struct table *t, int argc, char **argv)
 	return code;
 }
 
+/* A file of options: lines "NAME", "NAME = VALUE" or "# ...". */
+
+enum { MAX_CONFIG = 1 << 16 };
+
+/* Options point into it as long as the program runs. */
+static char config_text[MAX_CONFIG];
+
+/* 0, or EXIT_USAGE after a message; *there: it was. */
+static int read_config(const char *path, bool given, bool *there)
+{
+	FILE *file = fopen(path, "re");
+	size_t len;
+
+	*there = file;
+	if (!file && errno == ENOENT && !given)
+		return 0;
+	if (!file)
+		return usage_error("--config: %s can't be read: %s", path, strerror(errno));
+	errno = 0;
+	len = fread(config_text, 1, sizeof(config_text), file);
+	if (ferror(file)) {
+		fclose(file);
+		return usage_error("--config: %s can't be read: %s", path, strerror(errno));
+	}
+	fclose(file);
+	if (len == sizeof(config_text))
+		return usage_error("--config: %s is too large for a file of options", path);
+	if (memchr(config_text, '\0', len))
+		return usage_error("--config: %s is no text", path);
+	config_text[len] = '\0';
+	return 0;
+}
+
+static char *trim(char *text)
+{
+	size_t len;
+
+	text += strspn(text, " \t\r");
+	len = strlen(text);
+	while (len && strchr(" \t\r", text[len - 1]))
+		text[--len] = '\0';
+	return text;
+}
+
+static int apply_line(struct table *t, char *line)
+{
+	char *value = strchr(line, '='), *name;
+	const struct argp_option *opt;
+	size_t i;
+
+	if (value)
+		*value++ = '\0';
+	name = trim(line);
+	opt = *name ? find_long(t, name, strlen(name), false) : NULL;
+	if (!opt || !strcmp(name, "config") || !strcmp(name, "help") || !strcmp(name, "usage") ||
+	    !strcmp(name, "version"))
+		return usage_error("\"%s\" is not an option that can stand here; they are those of "
+				   "%s --help without the dashes",
+				   name, t->name);
+	i = opt - t->argp;
+	if (!opt->arg && value)
+		return usage_error("%s takes no value; give a line with its name alone", name);
+	if (opt->arg && (!value || !*trim(value)))
+		return usage_error("%s needs a value: %s = %s", name, name, opt->arg);
+	return apply(t, i, value ? trim(value) : NULL);
+}
+
+static int apply_text(struct table *t, const char *path, char *text)
+{
+	unsigned int nr = 0;
+	int code = -1;
+	char *line;
+
+	while (code < 0 && (line = strsep(&text, "\n"))) {
+		snprintf(standing_at, sizeof(standing_at), "%s:%u: ", path, ++nr);
+		line = trim(line);
+		if (*line && *line != '#')
+			code = apply_line(t, line);
+	}
+	standing_at[0] = '\0';
+	return code;
+}
+
+/* What --config says, before the rest of the command line is looked at. */
+static const char *given_config(int argc, char **argv)
+{
+	static const char word[] = "--config";
+
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], word, strlen(word)) && argv[i][strlen(word)] == '=')
+			return argv[i] + strlen(word) + 1;
+		if (!strcmp(argv[i], word) && i + 1 < argc)
+			return argv[i + 1];
+	}
+	return NULL;
+}
+
+/* Monitors and addresses of the command line go in the place of the file's; the rest is the later one's. */
+static int parse_all(struct table *t, int argc, char **argv)
+{
+	struct options *opts = t->opts;
+	const char *given = t->command->config ? given_config(argc, argv) : NULL;
+	size_t nr_listen;
+	uint64_t monitors;
+	bool there = false;
+	int code = -1;
+
+	if (t->command->config) {
+		const char *path = given ? given : t->command->config;
+
+		if (read_config(path, given, &there))
+			return EXIT_USAGE;
+		if (there)
+			code = apply_text(t, path, config_text);
+	}
+	if (code >= 0)
+		return code;
+	monitors = opts->monitors;
+	nr_listen = opts->serve.nr_listen;
+	opts->monitors = 0;
+	opts->serve.nr_listen = 0;
+	code = parse_words(t, argc, argv);
+	if (!opts->monitors)
+		opts->monitors = monitors;
+	if (!opts->serve.nr_listen)
+		opts->serve.nr_listen = nr_listen;
+	return code;
+}
+
 /* A part of a monitor, without it. */
 static int check_parts(const struct table *t)
 {
@@ -777,7 +912,7 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	};
 	if (!fill(&t))
 		return usage_error("there are more options than the program has room for");
-	code = parse_words(&t, argc, argv);
+	code = parse_all(&t, argc, argv);
 	if (code >= 0)
 		return code;
 	code = check_parts(&t);

@@ -126,6 +126,7 @@ struct command {
 	const char *doc, *epilogue;
 	const char *operands; /* what it takes besides options, for --help; NULL: nothing */
 	size_t most_operands;
+	const char *config;   /* the file that has its options, if --config names none; or NULL */
 	bool reads_files;     /* recordings: what is shown may be of them, --by=file */
 	enum group_by by;     /* --by, if it is not given */
 	uint64_t interval_ns; /* --interval, if it is not given; 0: 2 seconds */

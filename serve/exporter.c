@@ -27,22 +27,26 @@ struct exporter {
 
 /* Series of its own */
 
-#define OWN(_type, _name, _help, ...) \
-	{ .name = _name, .type = METRIC_##_type, .help = _help, .labels = { __VA_ARGS__ } }
-#define NAMED(_label) { .name = _label }
+#define OWN(_type, _name, _help, ...)                                                           \
+	{                                                                                       \
+		.name = _name, .type = METRIC_##_type, .help = _help, .labels = { __VA_ARGS__ } \
+	}
+#define NAMED(_label)          \
+	{                      \
+		.name = _label \
+	}
 
 static const struct metric build_info =
 	OWN(INFO, "kvm_watcher_build", "The program that measures.", NAMED("version"));
 static const struct metric hook_info =
 	OWN(INFO, "kvm_watcher_hook", "What the monitors need, and whether this host has it.",
 	    NAMED("monitor"), NAMED("need"), NAMED("hook"), NAMED("state"));
-static const struct metric lost_events =
-	OWN(COUNTER, "kvm_watcher_lost_events", "What could not be measured, by why.",
-	    NAMED("kind"));
+static const struct metric lost_events = OWN(COUNTER, "kvm_watcher_lost_events",
+					     "What could not be measured, by why.", NAMED("kind"));
 static const struct metric bpf_runs =
 	OWN(COUNTER, "kvm_watcher_bpf_runs", "Runs of the BPF programs.", NAMED("monitor"));
-static const struct metric bpf_run_seconds = OWN(
-	COUNTER, "kvm_watcher_bpf_run_seconds", "Time of the BPF programs.", NAMED("monitor"));
+static const struct metric bpf_run_seconds =
+	OWN(COUNTER, "kvm_watcher_bpf_run_seconds", "Time of the BPF programs.", NAMED("monitor"));
 static const struct metric series =
 	OWN(GAUGE, "kvm_watcher_series", "Series of VMs that are exported.");
 static const struct metric folded =
