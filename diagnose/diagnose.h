@@ -65,6 +65,7 @@ struct diagnose_options {
 	double least_age_s; /* of a VM, for rules about what also a booting guest does */
 	const struct ignored *ignored;
 	size_t nr_ignored;
+	bool one_window; /* the whole is one: findings of it alone, without notes */
 };
 
 struct diagnosis {
@@ -81,6 +82,9 @@ struct diagnosis {
 void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		     const struct diagnose_options *options);
 void diagnosis__free(struct diagnosis *d);
+
+/* A hook that is missing, or a monitor that did not run: fills in why. */
+bool rule__is_blind(const struct rule *rule, const struct facts *f, char *why, size_t size);
 
 /* NULL: there is none. */
 const struct rule *rule__find(const char *id);

@@ -55,6 +55,18 @@ const struct rule *rule__at(size_t i)
 	return NULL;
 }
 
+/* The one after it, in the order of the families. */
+static const struct rule *next_rule(const struct rule *const **family, const struct rule *rule)
+{
+	rule = rule ? rule + 1 : **family;
+	while (!rule->id) {
+		if (!*++*family)
+			return NULL;
+		rule = **family;
+	}
+	return rule;
+}
+
 const struct rule *rule__find(const char *id)
 {
 	const struct rule *rule;
@@ -203,17 +215,11 @@ struct verdict {
 	enum state state;
 	enum opinion opinion;
 	const struct rule *explained_by;
-	const char *why;
 	double cost_ns, share;
 	unsigned int windows_true, windows_of;
 	double parts[NR_SLICES]; /* of what is left of each slice */
 	struct finding finding;
 };
-
-static struct verdict says(enum state state, const char *why)
-{
-	return (struct verdict){ .state = state, .why = why };
-}
 
 static double claimed(const struct finding *f)
 {
@@ -225,9 +231,9 @@ static double claimed(const struct finding *f)
 }
 
 /* A vCPU's cost is a share of its time; a VM's, and the host's, is one of a CPU's. */
-static double share_of(const struct look *l, double ns)
+static double share_of(const struct look *l, const struct rule *rule, double ns)
 {
-	return ns / (l->rule->per_vm || l->rule->of_host ? l->seconds * 1e9 : l->wall_ns);
+	return ns / (rule->per_vm || rule->of_host ? l->seconds * 1e9 : l->wall_ns);
 }
 
 /* The rule's opinion, if both of its keys turn. */
@@ -245,7 +251,7 @@ static enum opinion judge(const struct look *l, struct finding *f)
 		turns &= finding__least(f, "events per second", f->rate, UNIT_PER_S, rule->rate,
 					rule->rate_by);
 	if (rule->cost > 0)
-		turns &= finding__least(f, "its cost", share_of(l, claimed(f)), UNIT_SHARE,
+		turns &= finding__least(f, "its cost", share_of(l, rule, claimed(f)), UNIT_SHARE,
 					rule->cost, rule->cost_by);
 	return turns ? opinion : OPINION_NO;
 }
@@ -335,93 +341,117 @@ static void take(struct account *accounts, size_t nr, const struct verdict *v,
 		}
 }
 
-/* A hook that is missing, or a monitor that did not run: why; NULL: nothing is missing. */
-static const char *blind(const struct facts *f, const struct rule *rule)
+bool rule__is_blind(const struct rule *rule, const struct facts *f, char *why, size_t size)
 {
-	static char why[256];
-	char monitor[64];
-
 	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++) {
 		const char *need = strchr(rule->needs[i], ':');
 		const struct fact_need *missing;
+		char monitor[64];
 
 		snprintf(monitor, sizeof(monitor), "%.*s",
 			 (int)(need ? need - rule->needs[i] : (long)strlen(rule->needs[i])),
 			 rule->needs[i]);
 		if (!facts__has_monitor(f, monitor)) {
-			snprintf(why, sizeof(why), "%s was not measured", monitor);
-			return why;
+			snprintf(why, size, "%s was not measured", monitor);
+			return true;
 		}
 		missing = need ? facts__missing(f, monitor, need + 1) : NULL;
 		if (missing) {
-			snprintf(why, sizeof(why), "%s: %s is missing: %s", monitor, need + 1,
+			snprintf(why, size, "%s: %s is missing: %s", monitor, need + 1,
 				 missing->why);
-			return why;
+			return true;
 		}
 	}
-	return NULL;
+	return false;
 }
 
-static const char *too_little(const struct facts *f, const struct rule *rule, size_t vm,
-			      const struct diagnose_options *options)
-{
-	static char why[128];
-	double seconds = look__at(f, &f->total, vm, UINT32_MAX, rule).seconds,
-	       age = facts__age_s(f, &f->vms[vm]);
-	size_t windows = 0;
+/* What is the same for all VMs; and below, for all rules of one. */
+struct round {
+	struct diagnosis *d;
+	const struct diagnose_options *options;
+	char **blind;  /* by rule: why; NULL: it sees all that it needs */
+	double events; /* that losses are a share of */
 
-	for (size_t i = 0; i < f->nr_windows; i++) {
-		const struct look l = look__at(f, &f->windows[i], vm, UINT32_MAX, rule);
+	size_t vm;
+	struct look whole, *looks; /* looks: of the accounts */
+	struct account *accounts;
+	size_t nr;
+	double age;
+	size_t windows; /* that it was in */
+};
 
-		windows += !facts__is_rest(f, &f->windows[i]) && is_there(&l);
-	}
-	if (seconds < LEAST_SECONDS || windows < LEAST_WINDOWS) {
-		snprintf(why, sizeof(why), "%.1f s in %zu parts were measured; it takes 5 s, in %d",
-			 seconds, windows, LEAST_WINDOWS);
-		return why;
-	}
-	/* One that began meanwhile was less than nothing old. */
-	if (rule->storm && options->least_age_s > 0 && age < options->least_age_s) {
-		snprintf(why, sizeof(why), "the VM was %.0f s old, and may have been booting",
-			 age < 0 ? 0 : age);
-		return why;
-	}
-	return NULL;
-}
-
-/* All that was lost, as far as anybody knows, may have been of this rule. */
-static bool lost_too_much(const struct facts *f, const struct rule *rule)
+static bool has_hooks(const struct rule *rule)
 {
 	bool hooks = false;
-	double events = 0;
 
 	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++)
 		hooks |= strchr(rule->needs[i], ':') != NULL;
-	for (size_t vm = 1; vm < f->nr_vms; vm++) {
+	return hooks;
+}
+
+/* All that was lost, as far as anybody knows, may have been of this rule. */
+static bool lost_too_much(const struct round *round, const struct rule *rule)
+{
+	double lost = round->d->facts->lost;
+
+	return lost > FEW_LOST && lost > MOST_LOST * round->events && has_hooks(rule);
+}
+
+static double count_events(const struct facts *f)
+{
+	double events = 0;
+
+	for (size_t vm = 1; f->lost > FEW_LOST && vm < f->nr_vms; vm++) {
 		struct look l = { .window = &f->total, .vm_at = vm, .vcpu = UINT32_MAX };
 
 		events += look__sum(&l, "KVM_EXIT", "count", NULL) +
 			  look__sum(&l, "KVM_USERSPACE_EXIT", "count", NULL);
 	}
-	return hooks && f->lost > MOST_LOST * events && f->lost > FEW_LOST;
+	return events;
 }
 
-static struct verdict examine(const struct facts *f, size_t vm, uint32_t vcpu,
-			      const struct rule *rule, struct account *accounts, size_t nr)
+static const char *too_little(const struct round *round, const struct rule *rule)
 {
-	struct look l = look__at(f, &f->total, vm, vcpu, rule);
+	const struct diagnose_options *options = round->options;
+	static char why[128];
+
+	if (!options->one_window &&
+	    (round->whole.seconds < LEAST_SECONDS || round->windows < LEAST_WINDOWS)) {
+		snprintf(why, sizeof(why), "%.1f s in %zu parts were measured; it takes 5 s, in %d",
+			 round->whole.seconds, round->windows, LEAST_WINDOWS);
+		return why;
+	}
+	/* One that began meanwhile was less than nothing old. */
+	if (rule->storm && options->least_age_s > 0 && round->age < options->least_age_s) {
+		snprintf(why, sizeof(why), "the VM was %.0f s old, and may have been booting",
+			 round->age < 0 ? 0 : round->age);
+		return why;
+	}
+	return NULL;
+}
+
+/* The rule's slices together are below what it takes for it to be run. */
+static bool is_below(const struct look *l, const struct rule *rule)
+{
 	double slices = 0, gate = LEAST_SLICE;
-	struct verdict v = { .state = STATE_PASS };
 
 	for (int i = 0; i < NR_SLICES; i++)
 		if (rule->slices >> i & 1)
-			slices += l.slices[i];
+			slices += l->slices[i];
 	if (rule->cost > 0 && rule->cost < gate)
 		gate = rule->cost;
-	if (rule->slices && share_of(&l, slices) < gate)
-		return v;
+	return rule->slices && share_of(l, rule, slices) < gate;
+}
+
+/* whole: of the subject, in the whole run. Its slices are not below what the rule takes. */
+static struct verdict examine(const struct look *whole, const struct rule *rule,
+			      struct account *accounts, size_t nr)
+{
+	struct look l = *whole;
+	struct verdict v = { .state = STATE_PASS };
+
+	l.rule = rule;
 	v.opinion = judge(&l, &v.finding);
-	v.why = v.finding.why;
 	if (v.opinion == OPINION_NO)
 		return v;
 	if (v.opinion == OPINION_NOT_APPLICABLE || v.opinion == OPINION_UNKNOWN) {
@@ -430,20 +460,20 @@ static struct verdict examine(const struct facts *f, size_t vm, uint32_t vcpu,
 	}
 	/* A VM dies once. */
 	if (!rule->error)
-		look_at_windows(&v, f, vm, vcpu, rule);
+		look_at_windows(&v, l.facts, l.vm_at, l.vcpu, rule);
 	if (v.windows_true < LEAST_OF_WINDOWS * v.windows_of)
 		return v;
 	if (rule->note || v.opinion == OPINION_POSSIBLE) {
 		v.state = STATE_NOTE;
 		v.cost_ns = claimed(&v.finding);
-		v.share = share_of(&l, v.cost_ns);
+		v.share = share_of(&l, rule, v.cost_ns);
 		return v;
 	}
-	v.share = share_of(&l, claimed(&v.finding));
+	v.share = share_of(&l, rule, claimed(&v.finding));
 	v.explained_by = claim(accounts, nr, &v, rule);
 	v.state = v.explained_by ? STATE_EXPLAINED : STATE_FINDING;
 	if (v.state == STATE_FINDING) {
-		v.share = share_of(&l, v.cost_ns);
+		v.share = share_of(&l, rule, v.cost_ns);
 		take(accounts, nr, &v, rule);
 	}
 	return v;
@@ -473,6 +503,13 @@ static void keep_finding(struct diagnosis *d, struct result *r, const struct ver
 		d->failed = true;
 }
 
+static void keep_why(struct diagnosis *d, struct result *r, const char *why)
+{
+	free((char *)r->why);
+	r->why = *why ? strdup(why) : NULL;
+	d->failed |= *why && !r->why;
+}
+
 static void merge(struct diagnosis *d, struct result *r, const struct verdict *v, uint32_t vcpu,
 		  bool is_first)
 {
@@ -499,7 +536,7 @@ static void merge(struct diagnosis *d, struct result *r, const struct verdict *v
 	r->windows_of = v->windows_of;
 	if (v->finding.rule && v->state != STATE_PASS)
 		keep_finding(d, r, v);
-	r->why = v->why && *v->why ? v->why : NULL;
+	keep_why(d, r, v->finding.why);
 }
 
 static void set_severity(struct result *r)
@@ -523,42 +560,59 @@ static bool is_ignored(const struct result *r, const struct diagnose_options *op
 	return false;
 }
 
-static void add_result(struct diagnosis *d, size_t vm, const struct rule *rule,
-		       struct account *accounts, size_t nr, const struct diagnose_options *options)
+/* What keeps the rule from being run for this VM; NULL: nothing does. */
+static const char *hindrance(const struct round *round, const struct rule *rule, size_t at,
+			     enum state *state)
 {
-	const struct facts *f = d->facts;
-	struct result *r = &d->results[d->nr_results++];
-	const char *why = NULL;
-	enum state state = STATE_UNKNOWN;
+	const char *why = round->blind[at];
+
+	*state = STATE_NOT_APPLICABLE;
+	if (round->nr && round->accounts[0].stopped && !rule->of_host)
+		return "no vCPU of the VM runs: it is stopped";
+	*state = STATE_UNKNOWN;
+	if (!why && lost_too_much(round, rule))
+		why = "too many events were lost";
+	if (why)
+		return why;
+	*state = STATE_TOO_LITTLE;
+	return too_little(round, rule);
+}
+
+/* whole: of the subject. */
+static void examine_one(const struct round *round, struct result *r, const struct look *whole,
+			struct account *accounts, size_t nr, bool is_first)
+{
 	struct verdict v;
 
-	*r = (struct result){ .rule = rule, .vm = &f->vms[vm], .state = STATE_PASS };
-	if (nr && accounts[0].stopped && !rule->of_host) {
-		state = STATE_NOT_APPLICABLE;
-		why = "no vCPU of the VM runs: it is stopped";
-	}
-	why = why ?: blind(f, rule);
-	if (!why && lost_too_much(f, rule))
-		why = "too many events were lost";
-	if (!why) {
-		why = too_little(f, rule, vm, options);
-		state = STATE_TOO_LITTLE;
-	}
+	if (is_below(whole, r->rule))
+		return;
+	v = examine(whole, r->rule, accounts, nr);
+	merge(round->d, r, &v, whole->vcpu, is_first);
+}
+
+static void add_result(const struct round *round, const struct rule *rule, size_t at)
+{
+	struct diagnosis *d = round->d;
+	struct result *r = &d->results[d->nr_results];
+	enum state state;
+	const char *why = hindrance(round, rule, at, &state);
+
+	/* Nobody asks why. */
+	if (why && round->options->one_window)
+		return;
+	*r = (struct result){ .rule = rule, .vm = &d->facts->vms[round->vm], .state = STATE_PASS };
 	if (why) {
-		v = says(state, why);
-		merge(d, r, &v, UINT32_MAX, true);
+		r->state = state;
+		keep_why(d, r, why);
 	} else if (rule->per_vm || rule->of_host) {
-		v = examine(f, vm, UINT32_MAX, rule, accounts, nr);
-		merge(d, r, &v, UINT32_MAX, true);
+		examine_one(round, r, &round->whole, round->accounts, round->nr, true);
+	} else {
+		for (size_t i = 0; i < round->nr; i++)
+			examine_one(round, r, &round->looks[i], &round->accounts[i], 1, !i);
 	}
-	for (size_t i = 0; !why && !rule->per_vm && !rule->of_host && i < nr; i++) {
-		v = examine(f, vm, accounts[i].vcpu, rule, &accounts[i], 1);
-		merge(d, r, &v, accounts[i].vcpu, !i);
-	}
-	/* It may be of a buffer that the next one writes to. */
-	r->why = r->why ? strdup(r->why) : NULL;
 	set_severity(r);
-	r->ignored = is_ignored(r, options);
+	r->ignored = is_ignored(r, round->options);
+	d->nr_results++;
 }
 
 static int by_weight(const void *a, const void *b)
@@ -576,34 +630,89 @@ static int by_weight(const void *a, const void *b)
 	return order ? order : (x->rule > y->rule) - (x->rule < y->rule);
 }
 
+/* The VM's accounts are open: what all rules of it ask for. */
+static void look_at_vm(struct round *round, size_t vm, size_t first, size_t nr)
+{
+	struct diagnosis *d = round->d;
+	const struct facts *f = d->facts;
+
+	round->vm = vm;
+	round->accounts = d->accounts + first;
+	round->nr = nr;
+	round->whole = look__at(f, &f->total, vm, UINT32_MAX, NULL);
+	round->age = facts__age_s(f, &f->vms[vm]);
+	round->windows = 0;
+	for (size_t i = 0; i < f->nr_windows; i++) {
+		const struct look l = look__at(f, &f->windows[i], vm, UINT32_MAX, NULL);
+
+		round->windows += !facts__is_rest(f, &f->windows[i]) && is_there(&l);
+	}
+	free(round->looks);
+	round->looks = calloc(nr ?: 1, sizeof(*round->looks));
+	if (!round->looks) {
+		d->failed = true;
+		round->nr = 0;
+	}
+	for (size_t i = 0; i < round->nr; i++)
+		round->looks[i] = look__at(f, &f->total, vm, round->accounts[i].vcpu, NULL);
+}
+
+static void judge_vm(struct round *round, size_t vm)
+{
+	struct diagnosis *d = round->d;
+	size_t first = d->nr_accounts, nr = vm ? open_accounts(d, vm) : 0, at = 0;
+	const struct rule *const *family = families;
+	bool one_window = round->options->one_window;
+
+	/* VMs that did nothing, or of which a loss alone tells, have no account. */
+	if (vm && !nr)
+		return;
+	d->nr_vms += vm > 0;
+	look_at_vm(round, vm, first, nr);
+	for (const struct rule *rule = NULL; (rule = next_rule(&family, rule)); at++)
+		if (rule->of_host == !vm && !(one_window && rule->note))
+			add_result(round, rule, at);
+}
+
+static char *why_blind(const struct rule *rule, const struct facts *f, bool *failed)
+{
+	char why[256], *copy = NULL;
+
+	if (rule__is_blind(rule, f, why, sizeof(why))) {
+		copy = strdup(why);
+		*failed |= !copy;
+	}
+	return copy;
+}
+
 void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		     const struct diagnose_options *options)
 {
+	struct round round = { .d = d, .options = options, .events = count_events(facts) };
 	const struct rule *rule;
 
 	*d = (struct diagnosis){ .facts = facts };
 	while (rule__at(d->nr_rules))
 		d->nr_rules++;
 	d->results = calloc(d->nr_rules * (facts->nr_vms + 1), sizeof(*d->results));
-	if (!d->results) {
+	round.blind = calloc(d->nr_rules, sizeof(*round.blind));
+	if (!d->results || !round.blind) {
+		free(round.blind);
 		d->failed = true;
 		return;
 	}
-	for (size_t vm = 0; vm < facts->nr_vms; vm++) {
-		size_t first = d->nr_accounts, nr = vm ? open_accounts(d, vm) : 0;
-
-		/* VMs that did nothing, or of which a loss alone tells, have no account. */
-		if (vm && !nr)
-			continue;
-		d->nr_vms += vm > 0;
-		for (size_t i = 0; (rule = rule__at(i)); i++)
-			if (rule->of_host == !vm)
-				add_result(d, vm, rule, d->accounts + first, nr, options);
-	}
+	for (size_t i = 0; (rule = rule__at(i)); i++)
+		round.blind[i] = why_blind(rule, facts, &d->failed);
+	for (size_t vm = 0; vm < facts->nr_vms; vm++)
+		judge_vm(&round, vm);
 	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
 	for (size_t i = 0; i < d->nr_results; i++)
 		d->by_state[d->results[i].state]++;
 	d->failed |= facts->failed;
+	for (size_t i = 0; i < d->nr_rules; i++)
+		free(round.blind[i]);
+	free(round.blind);
+	free(round.looks);
 }
 
 void diagnosis__free(struct diagnosis *d)

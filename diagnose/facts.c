@@ -267,8 +267,9 @@ void fact__text(struct facts *f, struct fact *fact, const char *name, const char
 
 static const struct fact_value *find_value(const struct fact *fact, const char *name)
 {
+	/* Most names differ in the first letters. */
 	for (size_t i = 0; i < fact->nr; i++)
-		if (!strcmp(fact->values[i].name, name))
+		if (*fact->values[i].name == *name && !strcmp(fact->values[i].name, name))
 			return &fact->values[i];
 	return NULL;
 }

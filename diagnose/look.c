@@ -33,6 +33,7 @@ static const struct fact *next_of(const struct facts_of_vm *of, uint32_t vcpu, b
 				  const char *table, const struct fact *after)
 {
 	size_t i = after ? after->at + 1 : all ? 0 : first_of(of, vcpu);
+	const char *other = NULL; /* rows of one table come together, and have one name */
 
 	for (; i < of->nr; i++) {
 		if (!all && of->list[i]->vcpu != vcpu) {
@@ -40,8 +41,11 @@ static const struct fact *next_of(const struct facts_of_vm *of, uint32_t vcpu, b
 				return NULL;
 			continue;
 		}
+		if (of->list[i]->table == other)
+			continue;
 		if (!strcmp(of->list[i]->table, table))
 			return of->list[i];
+		other = of->list[i]->table;
 	}
 	return NULL;
 }

@@ -29,8 +29,6 @@ static enum opinion slow_wakeup(const struct look *l, struct finding *f)
 	       wake = look__max(l, "HALTS", "wake_p50_ns", NULL);
 	bool is;
 
-	if (host_is_slow(l, NULL))
-		return finding__na(f, "exits take so long here that wake-ups tell nothing");
 	f->rate = count / l->seconds;
 	is = finding__most(f, "half of all halts are shorter than", p50, UNIT_NSEC, 200e3, NULL);
 	is &= finding__most(f, "found by polling", count > 0 ? polled / count : 0, UNIT_SHARE, 0.5,
@@ -40,6 +38,8 @@ static enum opinion slow_wakeup(const struct look *l, struct finding *f)
 	finding__show(f, "from wake-up to guest, median", wake, UNIT_NSEC);
 	if (wake > 0)
 		finding__claim(f, SLICE_KVM, look__sum(l, "HALTS", "wake_count", NULL) * wake);
+	if (is && host_is_slow(l, NULL))
+		return finding__na(f, "exits take so long here that wake-ups tell nothing");
 	return is ? OPINION_LIKELY : OPINION_NO;
 }
 

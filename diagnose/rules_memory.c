@@ -6,11 +6,26 @@
 
 enum { PAGE_4K = 4096, PAGE_2M = 2 << 20, PAGE_1G = 1 << 30 };
 
+/* Faults are counted by VM: what of it was a vCPU's, its times in KVM and asleep tell about. */
 static double fault_ns(const struct look *l)
 {
-	double ns = look__sum(l, "PAGE_FAULTS", "total_ns", NULL);
+	double here = l->slices[SLICE_KVM] + l->slices[SLICE_BLOCK], all;
+	struct look vm = *l;
 
-	return isnan(ns) ? 0 : ns;
+	vm.vcpu = UINT32_MAX;
+	all = look__sum(&vm, "VCPU_LOAD", "kvm_ns", NULL) +
+	      look__sum(&vm, "VCPU_LOAD", "blocked_ns", NULL);
+	return look__sum(&vm, "PAGE_FAULTS", "total_ns", NULL) * (l->vcpu == UINT32_MAX ? 1 :
+								  all > 0 ? here / all :
+									    0);
+}
+
+static double longest_fault_ns(const struct look *l)
+{
+	struct look vm = *l;
+
+	vm.vcpu = UINT32_MAX;
+	return look__max(&vm, "PAGE_FAULTS", "p99_ns", NULL);
 }
 
 static double major_faults(const struct look *l)
@@ -24,8 +39,7 @@ static enum opinion from_disk(const struct look *l, struct finding *f)
 
 	f->rate = major_faults(l) / l->seconds;
 	finding__show(f, "asleep in faults", look__share(l, blocked), UNIT_SHARE);
-	finding__show(f, "longest of 99 of 100 faults", look__max(l, "PAGE_FAULTS", "p99_ns", NULL),
-		      UNIT_NSEC);
+	finding__show(f, "longest of 99 of 100 faults", longest_fault_ns(l), UNIT_NSEC);
 	finding__claim(f, SLICE_BLOCK, blocked);
 	/* With zram or zswap a page comes back without sleep. */
 	finding__claim(f, SLICE_KVM, in_kvm < l->slices[SLICE_KVM] ? in_kvm : l->slices[SLICE_KVM]);
