@@ -120,11 +120,11 @@ static int open_sockets(const struct options *opts, int fds[MAX_LISTENERS], size
 
 static int serve(const struct options *opts, const int *fds, size_t nr_fds)
 {
-	enum { METRICS, RECORDING };
-	struct sink sinks[2] = {};
+	enum { METRICS, RECORDING = METRICS + EXPORTER_SINKS, NR_SINKS };
+	struct sink sinks[NR_SINKS] = {};
 	struct attach_env env = {
 		.sinks = sinks,
-		.nr_sinks = 1,
+		.nr_sinks = EXPORTER_SINKS,
 		.filter = &opts->filter,
 		.kinds = opts->kinds,
 		.summary = true,
@@ -152,8 +152,7 @@ static int serve(const struct options *opts, const int *fds, size_t nr_fds)
 
 	if (!err) {
 		watched.driver = service__driver(service);
-		sinks[METRICS].out = service__output(service);
-		err = sinks[METRICS].out ? 0 : -ENOMEM;
+		err = service__open(service, &sinks[METRICS]) ? 0 : -ENOMEM;
 	}
 	if (!err && opts->record.path) {
 		const struct record_options record = {
@@ -168,12 +167,12 @@ static int serve(const struct options *opts, const int *fds, size_t nr_fds)
 
 		sinks[RECORDING].interval_ns = opts->record.interval_ns;
 		err = record__open(&record, &sinks[RECORDING]);
-		env.nr_sinks = 2;
+		env.nr_sinks = NR_SINKS;
 	}
 	sandbox__accept_connections();
 	if (!err)
 		err = watch__measure(opts, &env, &watched);
-	env.nr_sinks = 2;
+	env.nr_sinks = NR_SINKS;
 	watch__close(&env);
 	service__free(service);
 	return err || log__has_failed() ? EXIT_NOT_MEASURED : EXIT_MEASURED;
@@ -196,8 +195,8 @@ static int run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	serve_options, filter_options, hooks_options, metrics_options,
-	record_options, file_options, NULL,
+	serve_options,	filter_options, hooks_options, metrics_options,
+	record_options, file_options,	NULL,
 };
 
 const struct command serve_command = {

@@ -398,11 +398,16 @@ static int open_sinks(const struct options *opts, struct attach_env *env,
 	struct sink *sink = env->sinks;
 	int err;
 
-	if (!record.alone) {
+	if (textfile) {
+		sink[0].interval_ns = sink[1].interval_ns = opts->interval_ns;
+		if (!textfile__open(textfile, sink))
+			return -ENOMEM;
+		sink += EXPORTER_SINKS;
+	} else if (!record.alone) {
 		*sink = (struct sink){
 			.selection = &opts->selection,
 			.interval_ns = opts->interval_ns,
-			.out = textfile ? textfile__output(textfile) : options__open_output(opts),
+			.out = options__open_output(opts),
 		};
 		if (!sink->out)
 			return -EIO;
@@ -471,7 +476,7 @@ static struct textfile *open_textfile(const struct options *opts, const struct a
 
 static int watch(const struct options *opts)
 {
-	struct sink sinks[2] = {};
+	struct sink sinks[EXPORTER_SINKS + 1] = {};
 	struct attach_env env = {
 		.sinks = sinks,
 		.filter = &opts->filter,

@@ -1163,6 +1163,19 @@ static void write_seconds(struct buf *buf, uint64_t ns)
 	buf__add(buf, text, len);
 }
 
+/* So many digits that it reads back as the same number. */
+static void write_shortest(struct buf *buf, double value)
+{
+	char text[40];
+
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	buf__puts(buf, text);
+}
+
 static void write_real(struct buf *buf, double value)
 {
 	if (fabs(value) < 1e15 && value == floor(value) && value >= 0)
@@ -1170,7 +1183,7 @@ static void write_real(struct buf *buf, double value)
 	else if (isnan(value))
 		buf__puts(buf, "NaN");
 	else
-		buf__printf(buf, "%.17g", value);
+		write_shortest(buf, value);
 }
 
 static void write_name(struct buf *buf, const char *name, const char *end, const struct peer *vm,

@@ -15,10 +15,15 @@
 #include "../core/loop.h"
 #include "../core/memory.h"
 #include "../core/monitor.h"
+#include "../core/sink.h"
 #include "../core/vcpus.h"
+#include "../diagnose/rolling.h"
+
+enum { MOST_FINDINGS = 32 }; /* of a VM: there are not more rules than that */
 
 struct exporter {
 	struct exporter_options options;
+	struct rolling *rolling;
 	struct metrics *metrics;
 	struct run *run;
 	uint64_t since_ns;
@@ -43,6 +48,10 @@ static const struct metric hook_info =
 	    NAMED("monitor"), NAMED("need"), NAMED("hook"), NAMED("state"));
 static const struct metric lost_events = OWN(COUNTER, "kvm_watcher_lost_events",
 					     "What could not be measured, by why.", NAMED("kind"));
+static const struct metric finding =
+	OWN(GAUGE, "kvm_finding",
+	    "What diagnose finds in the last five intervals, by rule: vCPU seconds lost a second.",
+	    NAMED("id"), NAMED("severity"));
 static const struct metric bpf_runs =
 	OWN(COUNTER, "kvm_watcher_bpf_runs", "Runs of the BPF programs.", NAMED("monitor"));
 static const struct metric bpf_run_seconds =
@@ -81,6 +90,39 @@ static void set_hooks(struct exporter *e, struct metrics *m)
 	}
 }
 
+static void set_findings(struct exporter *e, struct metrics *m)
+{
+	struct rolling_detail list[MOST_FINDINGS];
+	struct rolling_vm vm;
+
+	for (size_t i = 0; rolling__vm(e->rolling, i, &vm); i++) {
+		size_t nr = rolling__findings(e->rolling, vm.pid, vm.id, list, MOST_FINDINGS);
+
+		for (size_t j = 0; j < nr; j++) {
+			const struct rolling_finding *f = &list[j].finding;
+			const char *const values[] = { f->rule->id, severity__name(f->severity),
+						       NULL };
+
+			metrics__set(m, &finding, vm.id, values, f->cost_ns / 1e9);
+		}
+	}
+}
+
+/* What a rule needs and this host has not: it is not judged. */
+static void set_needs(struct exporter *e)
+{
+	rolling__forget_needs(e->rolling);
+	for (size_t i = 0; i < e->options.nr_chosen; i++) {
+		const struct monitor *monitor = e->options.chosen[i].monitor;
+		const struct attachment *at = run__attachment(e->run, i);
+
+		rolling__add_monitor(e->rolling, monitor->name, monitor->hooks);
+		for (size_t j = 0; at && j < at->nr_needs; j++)
+			rolling__set_need(e->rolling, monitor->name, at->needs[j].first->need,
+					  !at->needs[j].hook, at->needs[j].why);
+	}
+}
+
 static void set_runs(struct exporter *e, struct metrics *m)
 {
 	for (size_t i = 0; i < e->options.nr_chosen; i++) {
@@ -105,7 +147,12 @@ static void set_losses(struct exporter *e, struct metrics *m)
 {
 	uint64_t lost[NR_LOST] = {};
 
+	double all = 0;
+
 	run__losses(e->run, lost);
+	for (int i = 0; i < NR_LOST; i++)
+		all += lost[i];
+	rolling__set_lost(e->rolling, all);
 	for (int i = 0; i < NR_LOST; i++) {
 		const char *const values[] = { lost__name(i), NULL };
 
@@ -140,6 +187,7 @@ static void taken(void *ctx, struct metrics *m)
 	if (e->run) {
 		set_hooks(e, m);
 		set_losses(e, m);
+		set_findings(e, m);
 		if (e->options.self_cost)
 			set_runs(e, m);
 	}
@@ -211,10 +259,11 @@ struct exporter *exporter__new(const struct exporter_options *options)
 			.taken = taken,
 			.ctx = e,
 		});
-		if (e->metrics)
+		e->rolling = rolling__new();
+		if (e->metrics && e->rolling)
 			return e;
 	}
-	free(e);
+	exporter__free(e);
 	memory__is_short();
 	return NULL;
 }
@@ -224,17 +273,23 @@ void exporter__free(struct exporter *e)
 	if (!e)
 		return;
 	metrics__free(e->metrics);
+	rolling__free(e->rolling);
 	free(e);
 }
 
-struct output *exporter__output(struct exporter *e)
+bool exporter__open(struct exporter *e, struct sink *sinks)
 {
-	return metrics__output(e->metrics);
+	sinks[0].out = rolling__output(e->rolling);
+	sinks[1].out = metrics__output(e->metrics);
+	if (!sinks[0].out || !sinks[1].out)
+		memory__is_short();
+	return sinks[0].out && sinks[1].out;
 }
 
 void exporter__began(struct exporter *e, struct run *run)
 {
 	e->run = run;
+	set_needs(e);
 }
 
 void exporter__looks(struct exporter *e, uint64_t since_ns)

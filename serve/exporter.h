@@ -13,6 +13,7 @@ struct chosen;
 struct exporter;
 struct output;
 struct run;
+struct sink;
 
 /* What somebody else counts of itself, such as a server: before each text. */
 typedef void (*exporter_more)(void *ctx, struct metrics *m);
@@ -35,8 +36,12 @@ struct exporter_options {
 struct exporter *exporter__new(const struct exporter_options *options);
 void exporter__free(struct exporter *e);
 
-/* A sink's, which the exporter is made for. NULL: out of memory. */
-struct output *exporter__output(struct exporter *e);
+/*
+ * The outputs of its sinks, which are two: findings first, then series, which tell of the findings of
+ * the same interval. They are freed before it. False after a message.
+ */
+enum { EXPORTER_SINKS = 2 };
+bool exporter__open(struct exporter *e, struct sink *sinks);
 
 /* The run that it tells of, from its beginning on. */
 void exporter__began(struct exporter *e, struct run *run);

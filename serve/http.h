@@ -12,10 +12,10 @@
 enum { MAX_REQUEST = 8192, MAX_PATH = 128 };
 
 struct http_request {
-	bool head;	  /* HEAD: no body is sent */
-	bool keep_alive;  /* another one may follow */
-	bool gzip;	  /* the client takes it */
-	bool openmetrics; /* and this rather than the classic text */
+	bool head;	     /* HEAD: no body is sent */
+	bool keep_alive;     /* another one may follow */
+	bool gzip;	     /* the client takes it */
+	bool openmetrics;    /* and this rather than the classic text */
 	char path[MAX_PATH]; /* without what follows '?' */
 };
 

@@ -26,9 +26,8 @@ static void connect_to(const char *path)
 	if (*path == '@')
 		address.sun_path[0] = '\0';
 	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (notify_fd >= 0 &&
-	    connect(notify_fd, (const struct sockaddr *)&address,
-		    offsetof(struct sockaddr_un, sun_path) + len)) {
+	if (notify_fd >= 0 && connect(notify_fd, (const struct sockaddr *)&address,
+				      offsetof(struct sockaddr_un, sun_path) + len)) {
 		close(notify_fd);
 		notify_fd = -1;
 	}

@@ -84,8 +84,10 @@ struct server {
 const char *refused__name(enum refused what)
 {
 	static const char *const names[NR_REFUSED] = {
-		[REFUSED_CONNECTIONS] = "connections", [REFUSED_DEADLINE] = "deadline",
-		[REFUSED_SIZE] = "size",	       [REFUSED_REQUEST] = "request",
+		[REFUSED_CONNECTIONS] = "connections",
+		[REFUSED_DEADLINE] = "deadline",
+		[REFUSED_SIZE] = "size",
+		[REFUSED_REQUEST] = "request",
 		[REFUSED_UNREADY] = "unready",
 	};
 

@@ -122,7 +122,7 @@ static int ready(void *ctx, struct run *run)
 	s->since_ns = clock__ns();
 	exporter__looks(s->exporter, s->since_ns);
 	run__look(run);
-	run__report(run, 1ULL << s->sink, SCOPE_INTERVAL);
+	run__report(run, ((1ULL << EXPORTER_SINKS) - 1) << s->sink, SCOPE_INTERVAL);
 	return 0;
 }
 
@@ -171,13 +171,9 @@ void service__free(struct service *s)
 	free(s);
 }
 
-struct output *service__output(struct service *s)
+bool service__open(struct service *s, struct sink *sinks)
 {
-	struct output *out = exporter__output(s->exporter);
-
-	if (!out)
-		memory__is_short();
-	return out;
+	return exporter__open(s->exporter, sinks);
 }
 
 const struct driver *service__driver(const struct service *s)

@@ -12,15 +12,16 @@ struct driver;
 struct service;
 
 /*
- * Serves on sockets that listen, which are its own from now on. sink: the index of the one that
- * service__output() is for. options->taken, more and ctx are its own. NULL after a message.
+ * Serves on sockets that listen, which are its own from now on. sink: the index of the first one
+ * of service__open(). options->taken, more and ctx are its own. NULL after a message.
  */
 struct service *service__new(const struct exporter_options *options, const int *fds, size_t nr_fds,
 			     unsigned int sink);
 /* After the run. */
 void service__free(struct service *s);
 
-struct output *service__output(struct service *s);
+/* exporter__open() */
+bool service__open(struct service *s, struct sink *sinks);
 const struct driver *service__driver(const struct service *s);
 
 #endif

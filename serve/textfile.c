@@ -104,13 +104,9 @@ void textfile__free(struct textfile *t)
 	free(t);
 }
 
-struct output *textfile__output(struct textfile *t)
+bool textfile__open(struct textfile *t, struct sink *sinks)
 {
-	struct output *out = exporter__output(t->exporter);
-
-	if (!out)
-		memory__is_short();
-	return out;
+	return exporter__open(t->exporter, sinks);
 }
 
 const struct driver *textfile__driver(const struct textfile *t)

@@ -11,7 +11,8 @@ struct textfile;
 struct textfile *textfile__new(const char *path, const struct exporter_options *options);
 void textfile__free(struct textfile *t);
 
-struct output *textfile__output(struct textfile *t);
+/* exporter__open() */
+bool textfile__open(struct textfile *t, struct sink *sinks);
 
 /* What a run needs of it; NULL for NULL. */
 const struct driver *textfile__driver(const struct textfile *t);
