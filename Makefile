@@ -47,7 +47,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz
+.PHONY: fuzz fuzz-requests
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -141,6 +141,18 @@ $(OUTPUT)/tests/fuzz_recording: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib) -lelf -lz -lm
 
+# The same of requests and of files of options.
+$(OUTPUT)/tests/unit/test_http: $(OUTPUT)/san/tests/fuzz/request.o
+
+$(OUTPUT)/tests/fuzz_request: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/request.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib) -lelf -lz -lm
+
+fuzz-requests: $(OUTPUT)/tests/fuzz_request ## the same for kvm_watcher serve: requests and files of options
+	@mkdir -p $(OUTPUT)/fuzz/found-requests
+	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=16384 $(FUZZ) $(OUTPUT)/fuzz/found-requests tests/fuzz/requests 2>&1 | grep -v '^kvm_watcher: '
+
 fuzz: $(OUTPUT)/tests/fuzz_recording ## look for input that breaks the reader of recordings, until Ctrl-C
 	@mkdir -p $(OUTPUT)/fuzz/found
 	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 $(FUZZ) $(OUTPUT)/fuzz/found tests/fuzz/corpus 2>&1 | grep -v '^kvm_watcher: '
@@ -152,6 +164,12 @@ $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 
 # How large recordings become: see docs/cost.md.
 $(OUTPUT)/tests/recording: $(OUTPUT)/tests/bench/recording.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
+# What a scrape of kvm_watcher serve costs: see docs/cost.md.
+$(OUTPUT)/tests/metrics: $(OUTPUT)/tests/bench/metrics.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)

@@ -55,7 +55,7 @@ static char standing_at[PATH_MAX + 32];
 
 int usage_error(const char *fmt, ...)
 {
-	char text[4096];
+	static char text[16384]; /* say() cuts it */
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -290,7 +290,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 }
 
 #define STATE_OF_VM .views = 1 << VIEW_VM
-#define STATE_OF_VCPU .views = 1 << VIEW_VCPU, .by_vcpu = true
+#define STATE_OF_VCPU .views = 1 << VIEW_VCPU
 #define PAGES(_size, _at)                                                        \
 	METRIC(struct state_row, GAUGE, "kvm_vm_mapped_pages", _at, STATE_OF_VM, \
 	       .constant = "size=\"" _size "\"",                                 \
@@ -310,23 +310,23 @@ static const struct metric metrics[] = {
 	       STATE_OF_VM, .help = "Times that all vCPUs had to flush their TLBs."),
 	METRIC(struct state_row, COUNTER, "kvm_vm_page_tables_zapped", mmu_shadow_zapped,
 	       STATE_OF_VM, .help = "Page tables of KVM's that were taken away."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_exits", exits, STATE_OF_VCPU,
+	METRIC(struct state_row, COUNTER, "kvm_vcpu_exits", exits, STATE_OF_VCPU, .by_vcpu = true,
 	       .help = "All exits."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_io_exits", io_exits, STATE_OF_VCPU,
+	METRIC(struct state_row, COUNTER, "kvm_stat_io_exits", io_exits, STATE_OF_VCPU,
 	       .help = "Exits to the VMM for a port."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_mmio_exits", mmio_exits, STATE_OF_VCPU,
+	METRIC(struct state_row, COUNTER, "kvm_stat_mmio_exits", mmio_exits, STATE_OF_VCPU,
 	       .help = "Exits to the VMM for an address without memory."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_signal_exits", signal_exits, STATE_OF_VCPU,
+	METRIC(struct state_row, COUNTER, "kvm_stat_signal_exits", signal_exits, STATE_OF_VCPU,
 	       .help = "Exits to the VMM for a signal."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_halt_exits", halt_exits, STATE_OF_VCPU,
+	METRIC(struct state_row, COUNTER, "kvm_stat_halt_exits", halt_exits, STATE_OF_VCPU,
 	       .help = "Exits for HLT."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_emulated_instructions", insn_emulation,
+	METRIC(struct state_row, COUNTER, "kvm_stat_emulated_instructions", insn_emulation,
 	       STATE_OF_VCPU, .help = "Instructions that KVM emulated."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_emulation_failures", insn_emulation_fail,
+	METRIC(struct state_row, COUNTER, "kvm_stat_emulation_failures", insn_emulation_fail,
 	       STATE_OF_VCPU, .help = "Instructions that it could not."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_interrupts_injected", irq_injections,
+	METRIC(struct state_row, COUNTER, "kvm_stat_interrupts_injected", irq_injections,
 	       STATE_OF_VCPU, .help = "Interrupts injected."),
-	METRIC(struct state_row, COUNTER, "kvm_vcpu_nested_entries", nested_run, STATE_OF_VCPU,
+	METRIC(struct state_row, COUNTER, "kvm_stat_nested_entries", nested_run, STATE_OF_VCPU,
 	       .help = "Entries to a guest of the guest."),
 	{},
 };

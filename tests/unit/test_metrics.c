@@ -64,8 +64,7 @@ static const struct metric metrics[] = {
 	THING(COUNTER, "kvm_things", count, .views = OF_VCPU, KINDS, .help = "Things."),
 	THING(COUNTER, "kvm_thing_seconds", total_ns, .views = OF_VCPU, KINDS,
 	      .help = "Their time."),
-	THING(HISTOGRAM, "kvm_thing_duration_seconds", time, .views = OF_VCPU,
-	      .help = "How long."),
+	THING(HISTOGRAM, "kvm_thing_duration_seconds", time, .views = OF_VCPU, .help = "How long."),
 	THING(COUNTER, "kvm_vcpu_things", count, .views = OF_VCPU, .by_vcpu = true,
 	      .constant = "state=\"done\"", .help = "Things of a vCPU."),
 	THING(GAUGE, "kvm_window_seconds", window_ns, .views = OF_VCPU, .scale = SCALE_NSEC,
@@ -489,7 +488,8 @@ static void test_folding(void **state)
 		text = end(&t, TEXT_CLASSIC);
 		lacks(text, "kind=\"kind0\"");
 		lacks(text, kind);
-		now = value_of(text, "kvm_things_total{vm=\"web\",kind=\"(other)\",halt=\"(other)\"} ");
+		now = value_of(text,
+			       "kvm_things_total{vm=\"web\",kind=\"(other)\",halt=\"(other)\"} ");
 		assert_true(now == others + 1001000);
 		others = now;
 		for (at = text; (at = strstr(at, "\nkvm_things_total{")); at++)
@@ -503,7 +503,9 @@ static void test_folding(void **state)
 	count(&t, &t.vms[1], "io", 7);
 	count(&t, &t.vms[1], "rare", 1);
 	text = end(&t, TEXT_CLASSIC);
-	assert_true(value_of(text, "kvm_things_total{vm=\"db\",kind=\"(other)\",halt=\"(other)\"} ") == 8);
+	assert_true(
+		value_of(text, "kvm_things_total{vm=\"db\",kind=\"(other)\",halt=\"(other)\"} ") ==
+		8);
 	/* There is room again, and what was folded stays so. */
 	t.vms[0] = t.vms[1];
 	t.nr_vms = 1;
@@ -512,7 +514,9 @@ static void test_folding(void **state)
 		count(&t, &t.vms[0], "io", 1);
 		text = end(&t, TEXT_CLASSIC);
 	}
-	assert_true(value_of(text, "kvm_things_total{vm=\"db\",kind=\"(other)\",halt=\"(other)\"} ") == 11);
+	assert_true(
+		value_of(text, "kvm_things_total{vm=\"db\",kind=\"(other)\",halt=\"(other)\"} ") ==
+		11);
 	lacks(text, "kind=\"io\"");
 	close_test(&t);
 }
@@ -533,7 +537,8 @@ static void test_levels(void **state)
 		put(&t, VIEW_VCPU, &b);
 		text = end(&t, TEXT_CLASSIC);
 		if (by == METRICS_BY_VCPU) {
-			has(text, "kvm_things_total{vm=\"web\",vcpu=\"1\",kind=\"io\",halt=\"false\"} 2");
+			has(text,
+			    "kvm_things_total{vm=\"web\",vcpu=\"1\",kind=\"io\",halt=\"false\"} 2");
 			lacks(text, "kvm_things_total{vm=\"web\",kind");
 		} else {
 			has(text, "kvm_things_total{vm=\"web\",kind=\"io\",halt=\"false\"} 3");
@@ -565,7 +570,8 @@ static void test_levels(void **state)
 /* No reader of lines may be led astray, whatever a VM is called. */
 static void test_hostile_names(void **state)
 {
-	static const char name[] = "a\"} 1\nkvm_things_total{vm=\"b\\\xff\xc3\x28\x1b[31m\xe2\x80\xae\xc3\xa4";
+	static const char name[] =
+		"a\"} 1\nkvm_things_total{vm=\"b\\\xff\xc3\x28\x1b[31m\xe2\x80\xae\xc3\xa4";
 	char longest[1000];
 	struct test t;
 	const char *text;
@@ -582,15 +588,17 @@ static void test_hostile_names(void **state)
 	count(&t, &t.vms[1], "io", 2);
 	count(&t, &t.vms[2], "io", 3);
 	text = end(&t, TEXT_CLASSIC);
-	has(text, "kvm_things_total{vm=\"a\\\"} 1?kvm_things_total{vm=\\\"b\\\\??" "(?[31m?\xc3\xa4\","
+	has(text, "kvm_things_total{vm=\"a\\\"} 1?kvm_things_total{vm=\\\"b\\\\??"
+		  "(?[31m?\xc3\xa4\","
 		  "kind=\"a\\\"b\\\\c?d\",halt=\"false\"} 1");
 	has(text, "kvm_things_total{vm=\"\",kind=\"io\",halt=\"false\"} 2");
 	for (const char *p = text; *p; p++)
 		assert_true((unsigned char)*p >= ' ' || *p == '\n');
 	lacks(text, "\nkvm_things_total{vm=\"b");
-	assert_null(strstr(text, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-				 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-				 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+	assert_null(strstr(text,
+			   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
 	close_test(&t);
 }
 
@@ -770,20 +778,13 @@ static void test_monitors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_growth),
-		cmocka_unit_test(test_totals_are_no_growth),
-		cmocka_unit_test(test_vms_end),
-		cmocka_unit_test(test_short_lives),
-		cmocka_unit_test(test_remainders),
-		cmocka_unit_test(test_same_names),
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_renamed),
-		cmocka_unit_test(test_folding),
-		cmocka_unit_test(test_levels),
-		cmocka_unit_test(test_hostile_names),
-		cmocka_unit_test(test_own),
-		cmocka_unit_test(test_golden),
-		cmocka_unit_test(test_monitors),
+		cmocka_unit_test(test_growth),	      cmocka_unit_test(test_totals_are_no_growth),
+		cmocka_unit_test(test_vms_end),	      cmocka_unit_test(test_short_lives),
+		cmocka_unit_test(test_remainders),    cmocka_unit_test(test_same_names),
+		cmocka_unit_test(test_restart),	      cmocka_unit_test(test_renamed),
+		cmocka_unit_test(test_folding),	      cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_own),
+		cmocka_unit_test(test_golden),	      cmocka_unit_test(test_monitors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
