@@ -4,9 +4,10 @@
  * scrapes, made up as the kernel's records would tell it: ten reasons of exits, two of exits to
  * user space. All that a scrape does is timed but for reading those records: what has grown is
  * taken out of the store, chosen, put in order, added up, written as OpenMetrics, and compressed.
- * Prints JSON.
+ * Prints JSON. With a directory the classic texts of all scrapes go there, for a Prometheus that is to
+ * see what this host's kernel may not have.
  *
- *	metrics MONITORS VMS VCPUS SCRAPES [LIMIT]
+ *	metrics MONITORS VMS VCPUS SCRAPES [LIMIT [DIR]]
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 #include "../../monitors/monitors.h"
 #include "../../output/output.h"
 
-enum { REASONS = 10, MOST_TABLES = 16 };
+enum { REASONS = 10, MOST_TABLES = 32 };
 
 static unsigned int seed = 1;
 
@@ -91,7 +92,9 @@ static void label(const struct table *t, struct row *row, const char *text)
 		if (!has(t, col))
 			continue;
 		if (col->type == COL_STRING && col->role == ROLE_LABEL)
-			*(const char **)cell = text;
+			*(const char **)cell = strcmp(col->name, "kind") != 0 ? text :
+					       t->view			      ? "userspace" :
+										"kvm";
 		else if (col->type == COL_TIMES)
 			times__init(cell);
 	}
@@ -225,6 +228,18 @@ static bool is_asked_for(const struct monitor *m, const char *keys)
 				       !strcmp(m->name, "vm_state") && strchr(keys, 's'));
 }
 
+static void keep_text(struct metrics *m, struct buf *buf, const char *dir, unsigned int nr)
+{
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%u", dir, nr);
+	file = fopen(path, "we");
+	if (!file || !metrics__render(m, TEXT_CLASSIC, buf) ||
+	    fwrite(buf->data, 1, buf->len, file) != buf->len || fclose(file))
+		exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	static struct chosen chosen[MAX_MONITORS];
@@ -288,13 +303,16 @@ int main(int argc, char **argv)
 		taking += at[2] - at[1];
 		rendering += at[3] - at[2];
 		gzipping += at[4] - at[3];
+		if (argc > 6)
+			keep_text(m, &buf, argv[6], i);
 	}
 	printf("{\"monitors\":\"%s\",\"vms\":%u,\"vcpus\":%u,\"series\":%zu,\"folded\":%zu,"
-	       "\"bytes\":%zu,\"gzipped\":%zu,\"judging_ms\":%.1f,\"taking_ms\":%.1f,\"rendering_ms\":%.1f,"
+	       "\"bytes\":%zu,\"gzipped\":%zu,\"judging_ms\":%.1f,\"taking_ms\":%.1f,\"rendering_"
+	       "ms\":%.1f,"
 	       "\"gzipping_ms\":%.1f,\"scrape_ms\":%.1f}\n",
 	       argv[1], nr_vms, nr_vcpus, metrics__nr_series(m), metrics__nr_folded(m), buf.len,
-	       gzipped, judging * 1e3 / scrapes, taking * 1e3 / scrapes, rendering * 1e3 / scrapes, gzipping * 1e3 / scrapes,
-	       (judging + taking + rendering + gzipping) * 1e3 / scrapes);
+	       gzipped, judging * 1e3 / scrapes, taking * 1e3 / scrapes, rendering * 1e3 / scrapes,
+	       gzipping * 1e3 / scrapes, (judging + taking + rendering + gzipping) * 1e3 / scrapes);
 	output__free(rolling_out);
 	rolling__free(rolling);
 	output__free(out);

@@ -78,7 +78,8 @@ static void test_requests(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++)
 		if (parse(requests[i].text, &request) != requests[i].code)
-			fail_msg("\"%s\" is %d", requests[i].text, parse(requests[i].text, &request));
+			fail_msg("\"%s\" is %d", requests[i].text,
+				 parse(requests[i].text, &request));
 	assert_non_null(long_one);
 	memset(long_one, 'a', MAX_REQUEST);
 	long_one[MAX_REQUEST] = '\0';
@@ -131,9 +132,16 @@ static void test_addresses(void **state)
 {
 	static const char *const good[] = { "127.0.0.1:9909", "0.0.0.0:0", "[::1]:9909", "[::]:1",
 					    "unix:/run/x" };
-	static const char *const bad[] = { "",	      "9909",	      "localhost:9909", "127.0.0.1",
-					   "::1:9909", "127.0.0.1:x",  "127.0.0.1:65536",
-					   "[::1]",    "unix:relative", "127.0.0.1:-1" };
+	static const char *const bad[] = { "",
+					   "9909",
+					   "localhost:9909",
+					   "127.0.0.1",
+					   "::1:9909",
+					   "127.0.0.1:x",
+					   "127.0.0.1:65536",
+					   "[::1]",
+					   "unix:relative",
+					   "127.0.0.1:-1" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
@@ -579,13 +587,14 @@ static void test_config(void **state)
 	assert_string_equal(opts.filter.vm, "web*");
 	assert_int_equal(__builtin_popcountll(opts.monitors), 1);
 	/* The command line goes first. */
-	assert_int_equal(read_config("listen = 127.0.0.1:1\nvm_exit\n", "--listen=127.0.0.1:3", &opts,
-				     message, sizeof(message)),
+	assert_int_equal(read_config("listen = 127.0.0.1:1\nvm_exit\n", "--listen=127.0.0.1:3",
+				     &opts, message, sizeof(message)),
 			 -1);
 	assert_int_equal(opts.serve.nr_listen, 1);
 	assert_string_equal(opts.serve.listen[0], "127.0.0.1:3");
 	assert_int_equal(__builtin_popcountll(opts.monitors), 1);
-	assert_int_equal(read_config("vm_exit\n", "--vcpu_load", &opts, message, sizeof(message)), -1);
+	assert_int_equal(read_config("vm_exit\n", "--vcpu_load", &opts, message, sizeof(message)),
+			 -1);
 	assert_int_equal(__builtin_popcountll(opts.monitors), 1);
 	/* Nothing is chosen: what is the default. */
 	assert_int_equal(read_config("", NULL, &opts, message, sizeof(message)), -1);
@@ -670,22 +679,14 @@ static void test_corpus(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests),
-		cmocka_unit_test(test_negotiation),
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_gzip),
-		cmocka_unit_test(test_keep_alive),
-		cmocka_unit_test(test_deadline),
-		cmocka_unit_test(test_slow_reader),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_idle_give_way),
-		cmocka_unit_test(test_hangs),
-		cmocka_unit_test(test_unix_socket),
-		cmocka_unit_test(test_notify),
-		cmocka_unit_test(test_config),
-		cmocka_unit_test(test_wrong_config),
-		cmocka_unit_test(test_corpus),
+		cmocka_unit_test(test_requests),     cmocka_unit_test(test_negotiation),
+		cmocka_unit_test(test_addresses),    cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_gzip),	     cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_deadline),     cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_many),	     cmocka_unit_test(test_idle_give_way),
+		cmocka_unit_test(test_hangs),	     cmocka_unit_test(test_unix_socket),
+		cmocka_unit_test(test_notify),	     cmocka_unit_test(test_config),
+		cmocka_unit_test(test_wrong_config), cmocka_unit_test(test_corpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
