@@ -257,6 +257,8 @@ demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
 install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
 	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
+	cd contrib && find . -type f | while read -r file; do \
+		install -D -m 0644 "$$file" "$(DESTDIR)$(PREFIX)/share/kvm_watcher/$$file" || exit; done
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)

@@ -14,7 +14,7 @@ case $level in build | test | ci) ;; *) echo "usage: deps.sh [build|test|ci]" >&
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libseccomp-dev libzstd-dev linux-libc-dev"
 tests="libcmocka-dev gojq busybox-static cpio xz-utils qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps nodejs"
-checks="git clang-format clang-tidy cppcheck shellcheck strace"
+checks="git clang-format clang-tidy cppcheck shellcheck strace prometheus curl systemd"
 
 # up_to BUILD TESTS CHECKS: those of this level.
 up_to() {

@@ -80,7 +80,7 @@ static void grow(const struct table *t, struct row *row)
 			grow_times(cell);
 		else if (col->role == ROLE_COUNTER &&
 			 (col->type == COL_U64 || col->type == COL_NSEC))
-			*(uint64_t *)cell += some(20);
+			*(uint64_t *)cell += some(col->type == COL_NSEC ? 27 : 20);
 	}
 }
 
