@@ -409,9 +409,9 @@ const struct option_row hooks_options[] = {
 };
 
 const struct option_row format_options[] = {
-	{ "format", 0, "table|json|csv|html|perfetto|folded|prometheus",
-	  "table (default), JSON lines, CSV, a page with pictures at the end, a trace for "
-	  "Perfetto, stacks for flame graphs, series for Prometheus",
+	{ "format", 0, "FORMAT",
+	  "table (default), json, csv, html (a page with pictures), perfetto (a trace), folded "
+	  "(stacks for flame graphs) or prometheus (series, in a file that is replaced)",
 	  GROUP_OUTPUT, parse_format },
 	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
 	  parse_output },

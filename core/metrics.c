@@ -26,7 +26,8 @@ enum {
 	LEAST_NODES = 1024,
 	MAX_NAME = 128,	   /* bytes of a label's value */
 	MAX_FOLDED = 4096, /* of each VM, that are told apart for their number */
-	MAX_KEYS = 64,	   /* members of an object that become series */
+	PEER_BUCKETS = 1024,
+	MAX_KEYS = 64, /* members of an object that become series */
 };
 
 static const char other[] = "(other)";
@@ -84,10 +85,11 @@ struct node {
 /* A VM that is shown; or what is of none of them. */
 struct peer {
 	struct peer *next;
-	char *id;    /* NULL: of none */
-	char *name;  /* as rows have it */
-	char *label; /* as series have it, escaped */
-	char *shown; /* the same, as it is */
+	struct peer *alike; /* the next one in the bucket of its id */
+	char *id;	    /* NULL: of none */
+	char *name;	    /* as rows have it */
+	char *label;	    /* as series have it, escaped */
+	char *shown;	    /* the same, as it is */
 	char *vmm, *uuid;
 	uint64_t nr;
 	uint32_t pid;
@@ -116,7 +118,8 @@ struct metrics {
 	size_t nr_groups;
 	struct node **buckets;
 	size_t nr_buckets, nr_nodes, lines;
-	struct peer *peers, *host;
+	struct peer *peers, **last_peer, *host;
+	struct peer *by_id[PEER_BUCKETS];
 	uint64_t latest, latest_before; /* numbers of VMs that are known */
 	size_t nr_vcpus;
 	bool level_is_set, failed;
@@ -394,12 +397,37 @@ static void free_peer(struct metrics *m, struct peer *peer)
 	free(peer);
 }
 
+static size_t bucket_of(const char *id)
+{
+	uint32_t hash = 0x811c9dc5;
+
+	/* FNV-1a */
+	for (; *id; id++)
+		hash = (hash ^ (unsigned char)*id) * 0x1000193;
+	return hash % PEER_BUCKETS;
+}
+
 static struct peer *find_peer(const struct metrics *m, const char *id)
 {
-	for (struct peer *peer = m->peers; peer; peer = peer->next)
-		if (peer->id && !strcmp(peer->id, id))
-			return peer;
-	return NULL;
+	struct peer *peer = m->by_id[bucket_of(id)];
+
+	while (peer && strcmp(peer->id, id) != 0)
+		peer = peer->alike;
+	return peer;
+}
+
+/* Out of the lists that at and its id are in. */
+static void remove_peer(struct metrics *m, struct peer **at)
+{
+	struct peer *peer = *at, **alike = &m->by_id[bucket_of(peer->id)];
+
+	while (*alike != peer)
+		alike = &(*alike)->alike;
+	*alike = peer->alike;
+	*at = peer->next;
+	if (!*at)
+		m->last_peer = at;
+	free_peer(m, peer);
 }
 
 static struct peer *holder_of(const struct metrics *m, const struct peer *self, const char *label)
@@ -473,7 +501,7 @@ static void name_peer(struct metrics *m, struct peer *peer)
 static struct peer *add_peer(struct metrics *m, const char *id, const char *name, uint64_t nr,
 			     uint32_t pid)
 {
-	struct peer *peer = calloc(1, sizeof(*peer)), **at = &m->peers;
+	struct peer *peer = calloc(1, sizeof(*peer)), **bucket;
 
 	if (!peer || (id && !set_text(&peer->id, id)) || !set_text(&peer->name, name)) {
 		m->failed = true;
@@ -483,9 +511,13 @@ static struct peer *add_peer(struct metrics *m, const char *id, const char *name
 	}
 	peer->nr = nr;
 	peer->pid = pid;
-	while (*at)
-		at = &(*at)->next;
-	*at = peer;
+	*m->last_peer = peer;
+	m->last_peer = &peer->next;
+	if (id) {
+		bucket = &m->by_id[bucket_of(id)];
+		peer->alike = *bucket;
+		*bucket = peer;
+	}
 	if (nr > m->latest)
 		m->latest = nr;
 	return peer;
@@ -535,8 +567,7 @@ void metrics__begin(struct metrics *m, size_t nr_vcpus)
 			at = &peer->next;
 			continue;
 		}
-		*at = peer->next;
-		free_peer(m, peer);
+		remove_peer(m, at);
 	}
 	for (size_t i = 0; i < m->nr_groups; i++)
 		for (struct node *node = m->groups[i]->first; node; node = node->behind)
@@ -1403,6 +1434,7 @@ struct metrics *metrics__new(const struct metrics_options *options)
 	if (!m)
 		return NULL;
 	m->options = *options;
+	m->last_peer = &m->peers;
 	m->nr_buckets = LEAST_NODES;
 	m->buckets = calloc(m->nr_buckets, sizeof(*m->buckets));
 	if (!m->buckets) {

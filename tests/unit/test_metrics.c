@@ -775,6 +775,28 @@ static void test_monitors(void **state)
 	assert_true(nr > 50);
 }
 
+/* All monitors at once find room, at each level. */
+static void test_all_monitors(void **state)
+{
+	struct chosen all[MAX_MONITORS];
+
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++)
+		all[i] = (struct chosen){ .monitor = monitors[i] };
+	for (int by = METRICS_AUTO; by <= METRICS_BY_VCPU; by++) {
+		struct metrics *m = metrics__new(&(struct metrics_options){
+			.by = by, .limit = 50000, .chosen = all, .nr_chosen = nr_monitors });
+		struct buf buf = {};
+
+		assert_non_null(m);
+		metrics__begin(m, 4);
+		assert_true(metrics__render(m, TEXT_OPENMETRICS, &buf));
+		assert_string_equal(buf.data, "# EOF\n");
+		metrics__free(m);
+		buf__free(&buf);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -785,6 +807,7 @@ int main(void)
 		cmocka_unit_test(test_folding),	      cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_own),
 		cmocka_unit_test(test_golden),	      cmocka_unit_test(test_monitors),
+		cmocka_unit_test(test_all_monitors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
