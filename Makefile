@@ -26,28 +26,36 @@ endif
 
 WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
+# Nothing of where or when it is built is in what is built: tests/cases/build.sh builds it twice.
+RELATIVE := -ffile-prefix-map=$(CURDIR)=.
+ALL_CFLAGS = $(CFLAGS) $(RELATIVE) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp libzstd zlib)
+# What a mistake with memory is to run into. FORTIFY wants optimisation, and 3 a compiler that knows sizes at run time.
+FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(or \
+	   $(shell echo __has_builtin\(__builtin_dynamic_object_size\) | sed 's/^/\#if /;a 3\n\#endif' | \
+		$(CC) -E -P - 2>/dev/null),2))
+HARDEN_CFLAGS := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
+HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
 LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd zlib) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
-BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
+BPF_CFLAGS = -g -O2 $(RELATIVE) -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
-BPF_SOURCES := $(wildcard bpf/*.bpf.c monitors/*.bpf.c compat/*.bpf.c)
-SOURCES := $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c serve/*.c))
+BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c monitors/*.bpf.c compat/*.bpf.c))
+SOURCES := $(sort $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c serve/*.c)))
 SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES)))
 OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
 
 # Unit tests: everything but main, with sanitizers.
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 TEST_OBJECTS := $(filter-out $(OUTPUT)/san/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/san/%.o))
 UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz fuzz-requests
+.PHONY: fuzz fuzz-assert fuzz-requests
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -70,12 +78,12 @@ deps-ci: ## install that, and what proves a change: make format-check, make lint
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
 $(OUTPUT)/%.o: %.c $(SKELETONS)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OUTPUT)/san/%.o: %.c $(SKELETONS)
 	$(call say,'CC san',$<)
@@ -122,12 +130,13 @@ $(OUTPUT)/compat/picked_types.o $(OUTPUT)/san/compat/picked_types.o $(OUTPUT)/li
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd cmocka) -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib cmocka) -lelf -lz -lm
 
 $(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
+$(OUTPUT)/tests/unit/test_fuzz_assert: $(OUTPUT)/san/tests/fuzz/assertion.o
 
-# The reader of recordings under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus.
-FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 	$(call say,'CC fuzz',$<)
@@ -136,26 +145,25 @@ $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 
 $(OUTPUT)/fuzz/compat/picked_types.o: $(CORE_TYPES)
 
-$(OUTPUT)/tests/fuzz_recording: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/recording.o
+$(OUTPUT)/tests/fuzz_%: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib) -lelf -lz -lm
-
-# The same of requests and of files of options.
-$(OUTPUT)/tests/unit/test_http: $(OUTPUT)/san/tests/fuzz/request.o
-
-$(OUTPUT)/tests/fuzz_request: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/request.o
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib) -lelf -lz -lm
-
-fuzz-requests: $(OUTPUT)/tests/fuzz_request ## the same for kvm_watcher serve: requests and files of options
-	@mkdir -p $(OUTPUT)/fuzz/found-requests
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=16384 $(FUZZ) $(OUTPUT)/fuzz/found-requests tests/fuzz/requests 2>&1 | grep -v '^kvm_watcher: '
 
 fuzz: $(OUTPUT)/tests/fuzz_recording ## look for input that breaks the reader of recordings, until Ctrl-C
 	@mkdir -p $(OUTPUT)/fuzz/found
 	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 $(FUZZ) $(OUTPUT)/fuzz/found tests/fuzz/corpus 2>&1 | grep -v '^kvm_watcher: '
+
+fuzz-assert: $(OUTPUT)/tests/fuzz_assertion ## the same for --assert
+	@mkdir -p $(OUTPUT)/fuzz/asserted
+	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=512 $(FUZZ) $(OUTPUT)/fuzz/asserted tests/fuzz/assertions
+
+# The same of requests and of files of options.
+$(OUTPUT)/tests/unit/test_http: $(OUTPUT)/san/tests/fuzz/request.o
+
+fuzz-requests: $(OUTPUT)/tests/fuzz_request ## the same for kvm_watcher serve: requests and files of options
+	@mkdir -p $(OUTPUT)/fuzz/found-requests
+	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=16384 $(FUZZ) $(OUTPUT)/fuzz/found-requests tests/fuzz/requests 2>&1 | grep -v '^kvm_watcher: '
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
@@ -166,13 +174,13 @@ $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 $(OUTPUT)/tests/recording: $(OUTPUT)/tests/bench/recording.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
 # What a scrape of kvm_watcher serve costs: see docs/cost.md.
 $(OUTPUT)/tests/metrics: $(OUTPUT)/tests/bench/metrics.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(if $(filter 1,$(STATIC)),-static) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
 
 # Runs inside the Linux guest.
 $(OUTPUT)/tests/guest_writer: tests/machine/guest-writer.c
@@ -258,7 +266,7 @@ install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
 	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
 	cd contrib && find . -type f | while read -r file; do \
-		install -D -m 0644 "$$file" "$(DESTDIR)$(PREFIX)/share/kvm_watcher/$$file" || exit; done
+		install -D -m 0644 "$$file" "$(abspath $(DESTDIR)$(PREFIX)/share/kvm_watcher)/$$file" || exit; done
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "../core/attach.h"
 #include "../core/clock.h"
 #include "../core/limits.h"
@@ -90,6 +92,12 @@ static int parse_fail_on(struct options *opts, const char *arg)
 	return 0;
 }
 
+static int parse_baseline(struct options *opts, const char *arg)
+{
+	opts->diagnose.baseline = arg;
+	return 0;
+}
+
 static int parse_undecided(struct options *opts, const char *arg)
 {
 	if (strcmp(arg, "pass") && strcmp(arg, "fail"))
@@ -99,19 +107,26 @@ static int parse_undecided(struct options *opts, const char *arg)
 }
 
 static const struct option_row diagnose_options[] = {
-	{ "monitoring_time", 't', "TIME", "measure that long (default 10 seconds)", GROUP_SELECTION,
-	  parse_time },
+	{ "monitoring_time", 't', "TIME", "measure that long, in each pass (default 10 seconds)",
+	  GROUP_SELECTION, parse_time },
+	{ "all", 0, NULL, "measure everything at once, instead of what a first pass asks for",
+	  GROUP_SELECTION, .flag = offsetof(struct options, all) },
 	{ "after", 0, "TIME",
 	  "how old a VM has to be for what also a booting guest does (default 60 seconds)",
 	  GROUP_SELECTION, parse_after },
 	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
 	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox) },
+	{ "self-cost", 0, NULL, "say what the BPF programs took, which costs a little more",
+	  GROUP_OUTPUT, .flag = offsetof(struct options, self_cost) },
 	{ "assert", 0, "TEXT",
 	  "exit with 3 unless 'p99 of IO_INSTRUCTION < 200us for 30s'; several", GROUP_OUTPUT,
 	  parse_assert },
 	{ "fail-on", 0, "WHAT", "exit with 3 on findings: warning, critical, or rules, with commas",
 	  GROUP_OUTPUT, parse_fail_on },
+	{ "baseline", 0, "FILE",
+	  "what a recording has, too, and no cheaper by a fifth, does not fail the run",
+	  GROUP_OUTPUT, parse_baseline },
 	{ "ignore", 0, "ID[:VM]", "a finding that is known does not fail the run; several",
 	  GROUP_OUTPUT, parse_ignore },
 	{ "undecided", 0, "HOW", "pass or fail (default: exit with 4) what could not be judged",
@@ -119,22 +134,51 @@ static const struct option_row diagnose_options[] = {
 	{},
 };
 
+/* What was measured: by one pass, or by two. */
+struct measured {
+	struct facts first, second, baseline;
+	bool has_second;
+	unsigned int above; /* IN(...): slices that were over the least share in the first pass */
+	bool in_passes;
+	uint64_t pass_ns, began_ns;
+};
+
+static const struct facts *facts_of(const struct measured *m)
+{
+	return m->has_second ? &m->second : &m->first;
+}
+
 /* Which monitors the rules and the assertions need, in the order of the table. */
 struct needed {
 	struct chosen chosen[MAX_MONITORS];
 	struct monitor_config configs[MAX_MONITORS];
 	struct given_option given[MAX_MONITORS];
 	size_t nr;
+	size_t plain;	/* where vm_exit is a second time, without details; 0: it is not */
+	uint32_t first; /* those of the first pass */
 };
 
-static bool needs_monitor(const struct rule *rule, const char *name)
+static bool is_of(const char *need, const char *name)
 {
 	size_t len = strlen(name);
 
+	return !strncmp(need, name, len) && (!need[len] || need[len] == ':');
+}
+
+static bool needs_monitor(const struct rule *rule, const char *name)
+{
 	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++)
-		if (!strncmp(rule->needs[i], name, len) &&
-		    (!rule->needs[i][len] || rule->needs[i][len] == ':'))
+		if (is_of(rule->needs[i], name))
 			return true;
+	return false;
+}
+
+static bool is_asserted(const struct monitor *m, const struct assertion *assertions, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		for (unsigned int view = 0; m->views[view].title; view++)
+			if (!strcmp(m->views[view].name, assertions[i].table))
+				return true;
 	return false;
 }
 
@@ -145,36 +189,248 @@ static bool is_needed(const struct monitor *m, const struct assertion *assertion
 	for (size_t i = 0; (rule = rule__at(i)); i++)
 		if (needs_monitor(rule, m->name))
 			return true;
-	for (size_t i = 0; i < nr; i++)
-		for (unsigned int view = 0; m->views[view].title; view++)
-			if (!strcmp(m->views[view].name, assertions[i].table))
-				return true;
+	return is_asserted(m, assertions, nr);
+}
+
+/* What exits were for. */
+static bool choose_detail(struct needed *to, size_t at)
+{
+	for (const struct monitor_option *o = to->chosen[at].monitor->options; o && o->name; o++) {
+		if (strcmp(o->name, "detail") != 0)
+			continue;
+		o->set(&to->configs[at], NULL);
+		to->given[at] = (struct given_option){ o, NULL };
+		to->chosen[at].given = &to->given[at];
+		to->chosen[at].nr_given = 1;
+		return true;
+	}
 	return false;
 }
 
 static void choose(struct needed *to, const struct assertion *assertions, size_t nr)
 {
 	for (size_t i = 0; i < nr_monitors; i++) {
-		const struct monitor *m = monitors[i];
-		struct chosen *chosen = &to->chosen[to->nr];
-
-		if (!is_needed(m, assertions, nr))
+		if (!is_needed(monitors[i], assertions, nr))
 			continue;
-		*chosen = (struct chosen){ .monitor = m, .config = &to->configs[to->nr] };
-		/* What exits were for. */
-		for (const struct monitor_option *o = m->options; o && o->name; o++)
-			if (!strcmp(o->name, "detail")) {
-				o->set(&to->configs[to->nr], NULL);
-				to->given[to->nr] = (struct given_option){ o, NULL };
-				chosen->given = &to->given[to->nr];
-				chosen->nr_given = 1;
-			}
+		to->chosen[to->nr] =
+			(struct chosen){ .monitor = monitors[i], .config = &to->configs[to->nr] };
+		choose_detail(to, to->nr);
 		to->nr++;
 	}
 }
 
-static int measure_live(const struct options *opts, struct facts *facts,
-			const struct assertion *assertions, size_t nr)
+/* Needs that only details have. */
+static bool is_detail(const char *need)
+{
+	static const char *const details[] = { "vm_exit:kvm_pio", "vm_exit:kvm_mmio",
+					       "vm_exit:kvm_msr" };
+
+	for (size_t i = 0; i < sizeof(details) / sizeof(*details); i++)
+		if (!strcmp(need, details[i]))
+			return true;
+	return false;
+}
+
+/* These cost little: where the time goes, and what is only asked for. */
+static bool is_cheap(const char *name)
+{
+	static const char *const cheap[] = { "vcpu_load", "vcpu_wakeup", "halt_poll_ns",
+					     "vm_state",  "vmm_threads", "host" };
+
+	for (size_t i = 0; i < sizeof(cheap) / sizeof(*cheap); i++)
+		if (!strcmp(name, cheap[i]))
+			return true;
+	return false;
+}
+
+/* After choose(): what the first pass has; exits without details. */
+static void choose_first(struct needed *to, const struct assertion *assertions, size_t nr)
+{
+	size_t all = to->nr;
+
+	for (size_t i = 0; i < all; i++) {
+		const struct monitor *m = to->chosen[i].monitor;
+
+		if (is_cheap(m->name) || is_asserted(m, assertions, nr)) {
+			to->first |= 1U << i;
+		} else if (to->chosen[i].nr_given && to->nr < MAX_MONITORS) {
+			to->plain = to->nr++;
+			to->chosen[to->plain] = (struct chosen){
+				.monitor = m,
+				.config = &to->configs[to->plain],
+			};
+			to->first |= 1U << to->plain;
+		}
+	}
+}
+
+static size_t find_chosen(const struct needed *needed, const char *need)
+{
+	for (size_t i = 0; i < needed->nr; i++)
+		if (i != needed->plain && is_of(need, needed->chosen[i].monitor->name))
+			return i;
+	return needed->nr;
+}
+
+/* Two passes */
+
+struct passes {
+	struct measured *m;
+	struct needed *needed;
+	const struct diagnose_options *options;
+	struct output *out;
+};
+
+/*
+ * Which monitors a rule has to have before it can be judged, beyond those that there are; 0: none,
+ * or it can't be judged on this host.
+ */
+static uint32_t wants(const struct passes *p, const struct rule *rule)
+{
+	const struct needed *needed = p->needed;
+	uint32_t wanted = 0;
+
+	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++) {
+		const char *need = rule->needs[i], *colon = strchr(need, ':');
+		size_t at = find_chosen(needed, need);
+		bool is_first = needed->first >> at & 1;
+
+		if (needed->plain && is_of(need, needed->chosen[needed->plain].monitor->name) &&
+		    !is_first) {
+			if (is_detail(need))
+				wanted |= 1U << at;
+			is_first = !is_detail(need);
+		}
+		if (is_first && colon &&
+		    facts__missing(&p->m->first, needed->chosen[at].monitor->name, colon + 1))
+			return 0;
+		if (!is_first)
+			wanted |= 1U << at;
+	}
+	return wanted;
+}
+
+/* What the first pass has left open; and which slices were over the least share. */
+static uint32_t left_open(struct passes *p)
+{
+	static const double LEAST = 0.05;
+	struct measured *m = p->m;
+	struct diagnosis d;
+	uint32_t wanted = 0;
+
+	facts__sort(&m->first);
+	diagnosis__make(&d, &m->first, p->options);
+	for (size_t i = 0; i < d.nr_results; i++)
+		if (d.results[i].state == STATE_UNKNOWN)
+			wanted |= wants(p, d.results[i].rule);
+	for (size_t i = 0; i < d.nr_accounts; i++)
+		for (int s = SLICE_KVM; s < NR_SLICES; s++) {
+			const struct account *a = &d.accounts[i];
+
+			if (s != SLICE_HALT && s != SLICE_UNACC &&
+			    (s != SLICE_KVM || a->guest_is_known) &&
+			    a->slices[s] >= LEAST * a->wall_ns)
+				m->above |= 1U << s;
+		}
+	diagnosis__free(&d);
+	return wanted;
+}
+
+static double seconds_of(const struct measured *m)
+{
+	return (double)m->pass_ns / NSEC_PER_SEC;
+}
+
+static int passes_began(void *ctx, struct run *run)
+{
+	const struct passes *p = ctx;
+
+	(void)run;
+	p->m->began_ns = clock__ns();
+	say("first pass, %g s", seconds_of(p->m));
+	return 0;
+}
+
+static uint64_t lost_by(const struct run *run)
+{
+	uint64_t lost[NR_LOST], sum = 0;
+
+	run__losses(run, lost);
+	for (int i = 0; i < NR_LOST; i++)
+		sum += lost[i];
+	return sum;
+}
+
+static void copy_cgroups(struct facts *to, const struct facts *from)
+{
+	for (size_t i = 1; i < from->nr_vms; i++)
+		facts__set_cgroup(to, from->vms[i].name, from->vms[i].id, from->vms[i].pid,
+				  from->vms[i].cgroup);
+}
+
+static int begin_second(struct passes *p, struct run *run, uint32_t wanted)
+{
+	struct needed *needed = p->needed;
+	uint32_t chosen = needed->first | wanted;
+	char above[160];
+	int err;
+
+	/* With details, instead of without. */
+	if (needed->plain && wanted >> find_chosen(needed, "vm_exit") & 1)
+		chosen &= ~(1U << needed->plain);
+	slices__name(p->m->above, above, sizeof(above));
+	say("first pass, %g s: %s%s; second pass, %g s", seconds_of(p->m),
+	    *above ? above : "there is something to look closer at",
+	    !*above			    ? "" :
+	    p->m->above & (p->m->above - 1) ? " are above 5 %" :
+					      " is above 5 %",
+	    seconds_of(p->m));
+	err = run__restart(run, chosen);
+	if (err)
+		return err;
+	p->m->has_second = true;
+	copy_cgroups(&p->m->second, &p->m->first);
+	facts__take_attached(&p->m->second, run, needed->chosen, needed->nr);
+	p->m->second.vendor = facts__keep(&p->m->second, p->m->first.vendor);
+	p->m->second.cpus = p->m->first.cpus;
+	facts__fill(p->out, &p->m->second);
+	return 0;
+}
+
+static int passes_reported(void *ctx, struct run *run)
+{
+	struct passes *p = ctx;
+	uint32_t wanted;
+
+	/* Some monitors look between intervals, too. */
+	if (facts_of(p->m)->nr_windows < LIVE_WINDOWS)
+		return 0;
+	if (p->m->has_second)
+		return RUN_END;
+	run__report(run, 1, SCOPE_TOTAL);
+	p->m->first.lost = lost_by(run);
+	wanted = left_open(p);
+	if (wanted)
+		return begin_second(p, run, wanted);
+	/* The end tells of it once more. */
+	p->m->first.lost = 0;
+	say("first pass, %g s: it says all, there is no second one", seconds_of(p->m));
+	return RUN_END;
+}
+
+static void end_passes(struct measured *m)
+{
+	/* It was broken off: the first one stays. */
+	if (m->has_second && m->second.nr_windows < LIVE_WINDOWS) {
+		say("the second pass was broken off: what follows is of the first one");
+		m->has_second = false;
+		m->first.self_cpu_ns = m->second.self_cpu_ns;
+	}
+	(m->has_second ? &m->second : &m->first)->watched_ns = clock__ns() - m->began_ns;
+}
+
+static int measure_live(const struct options *opts, const struct diagnose_options *judging,
+			struct measured *m, const struct assertion *assertions, size_t nr)
 {
 	struct sink sinks[2] = {};
 	struct attach_env env = {
@@ -186,25 +442,44 @@ static int measure_live(const struct options *opts, struct facts *facts,
 		.verbose = opts->verbose,
 	};
 	struct needed needed = {};
+	struct passes passes = { .m = m, .needed = &needed, .options = judging };
+	const struct driver driver = {
+		.ctx = &passes,
+		.fd = -1,
+		.began = passes_began,
+		.reported = passes_reported,
+	};
 	struct watch_options watched = {
 		.chosen = needed.chosen,
-		.time_ns = opts->time_ns ?: (uint64_t)DEFAULT_SECONDS * NSEC_PER_SEC,
+		.self_cost = opts->self_cost,
 		.about = { program_version, opts->given },
 	};
 	int err = watch__can(opts);
 
 	if (err)
 		return err;
+	m->pass_ns = opts->time_ns ?: (uint64_t)DEFAULT_SECONDS * NSEC_PER_SEC;
 	for (size_t i = 0; i < nr; i++)
-		if (assertions[i].for_ns > watched.time_ns)
-			watched.time_ns = assertions[i].for_ns;
+		if (assertions[i].for_ns > m->pass_ns)
+			m->pass_ns = assertions[i].for_ns;
 	choose(&needed, assertions, nr);
+	/* A recording has one set of tables. */
+	m->in_passes = !opts->all && !opts->record.path;
+	if (m->in_passes) {
+		choose_first(&needed, assertions, nr);
+		watched.driver = &driver;
+		watched.measured = needed.first;
+		watched.quiet = true;
+	} else {
+		watched.time_ns = m->pass_ns;
+	}
 	watched.nr_chosen = needed.nr;
 	for (size_t i = 0; i < needed.nr; i++)
-		facts__add_monitor(facts, needed.chosen[i].monitor->name,
-				   needed.chosen[i].monitor->hooks);
-	sinks[0].interval_ns = watched.time_ns / LIVE_WINDOWS;
-	sinks[0].out = facts__output(facts);
+		if (!m->in_passes || needed.first >> i & 1)
+			facts__add_monitor(&m->first, needed.chosen[i].monitor->name,
+					   needed.chosen[i].monitor->hooks);
+	sinks[0].interval_ns = m->pass_ns / LIVE_WINDOWS;
+	sinks[0].out = passes.out = facts__output(&m->first);
 	if (!sinks[0].out)
 		memory__is_short();
 	err = sinks[0].out ? 0 : -ENOMEM;
@@ -225,16 +500,19 @@ static int measure_live(const struct options *opts, struct facts *facts,
 	}
 	if (!err)
 		err = watch__measure(opts, &env, &watched);
+	if (m->in_passes && m->began_ns)
+		end_passes(m);
 	env.nr_sinks = 2;
 	watch__close(&env);
 	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
-static int read_recordings(const struct options *opts, struct facts *facts)
+static int read_recordings(const char *const *paths, size_t nr_paths, const struct filter *filter,
+			   bool quiet, struct facts *facts)
 {
-	struct replay *r = replay__open(opts->operands, opts->nr_operands, monitors, nr_monitors);
+	struct replay *r = replay__open(paths, nr_paths, monitors, nr_monitors);
 	struct chosen chosen[MAX_MONITORS];
-	struct replay_options options = { .filter = &opts->filter, .quiet = false };
+	struct replay_options options = { .filter = filter, .quiet = quiet };
 	struct sink sink = {};
 	uint64_t intervals;
 	size_t nr;
@@ -257,6 +535,17 @@ static int read_recordings(const struct options *opts, struct facts *facts)
 	output__free(sink.out);
 	replay__close(r);
 	return err ? EXIT_NOT_MEASURED : EXIT_MEASURED;
+}
+
+/* Processes are other ones by now: VMs are the same by their names. */
+static int read_baseline(const struct options *opts, struct facts *facts)
+{
+	struct filter filter = opts->filter;
+
+	if (!opts->diagnose.baseline)
+		return 0;
+	filter.pid = 0;
+	return read_recordings(&opts->diagnose.baseline, 1, &filter, false, facts);
 }
 
 /* The result is asked for by --fail-on. */
@@ -287,7 +576,7 @@ static int code_of(const struct options *opts, const struct diagnosis *d,
 	for (size_t i = 0; i < d->nr_results; i++) {
 		const struct result *r = &d->results[i];
 
-		if (r->ignored)
+		if (r->ignored || r->known)
 			continue;
 		if (r->state == STATE_UNKNOWN || r->state == STATE_TOO_LITTLE)
 			undecided |= is_asked_for(opts, r, true);
@@ -310,34 +599,86 @@ static double least_age_s(const struct options *opts)
 	return opts->diagnose.after_ns ? opts->diagnose.after_ns / 1e9 : DEFAULT_AGE;
 }
 
-static int report(const struct options *opts, const struct facts *facts,
-		  struct assertion *assertions, size_t nr)
+/* How it was measured, for people. */
+static void say_passes(const struct measured *m, char *text, size_t size)
 {
-	struct ignored ignored[MAX_REPEATED];
-	const struct diagnose_options options = {
-		.least_age_s = least_age_s(opts),
-		.ignored = ignored,
-		.nr_ignored = opts->diagnose.nr_ignored,
-	};
+	char above[160];
+
+	slices__name(m->above, above, sizeof(above));
+	if (m->has_second)
+		snprintf(text, size, "two passes of %g s; the first saw %s%s", seconds_of(m),
+			 *above ? above : "something to look closer at",
+			 *above ? " above 5 % of the time" : "");
+	else
+		snprintf(text, size, "one pass of %g s: it left no question that a second would %s",
+			 seconds_of(m), "answer");
+}
+
+static struct json_object *head(const struct options *opts, const struct measured *m)
+{
 	const struct about about = { program_version, opts->given };
+	struct json_object *obj = summary__head(&about);
+
+	if (m->in_passes)
+		json_object_object_add(obj, "passes", json_object_new_int(1 + m->has_second));
+	return obj;
+}
+
+static void make(struct diagnosis *d, const struct measured *m,
+		 const struct diagnose_options *judging)
+{
+	struct diagnose_options options = *judging;
+
+	if (m->has_second)
+		options.before = &m->first;
+	diagnosis__make(d, facts_of(m), &options);
+	if (m->has_second) {
+		struct diagnosis first;
+
+		diagnosis__make(&first, &m->first, judging);
+		diagnosis__add_before(d, &first);
+		diagnosis__free(&first);
+	}
+	if (m->baseline.has_total) {
+		struct diagnosis known;
+
+		diagnosis__make(&known, &m->baseline, judging);
+		diagnosis__compare(d, &known);
+		diagnosis__free(&known);
+	}
+}
+
+/* What did not hold in the first pass did not hold. */
+static void judge(struct assertion *a, const struct measured *m)
+{
+	struct assertion first = *a;
+
+	assertion__judge(a, facts_of(m));
+	if (!m->has_second)
+		return;
+	assertion__judge(&first, &m->first);
+	if (first.state == ASSERTION_FAILED && a->state != ASSERTION_FAILED)
+		*a = first;
+}
+
+static int report(const struct options *opts, const struct measured *m,
+		  const struct diagnose_options *judging, struct assertion *assertions, size_t nr)
+{
 	struct output *out = options__open_output(opts);
+	char passes[256];
 	struct diagnosis d;
 	int code, err;
 
 	if (!out)
 		return EXIT_NOT_MEASURED;
-	for (size_t i = 0; i < options.nr_ignored; i++) {
-		const char *arg = opts->diagnose.ignored[i], *colon = strchr(arg, ':');
-
-		ignored[i] = (struct ignored){
-			.id = strndup(arg, strcspn(arg, ":")),
-			.vm = colon ? colon + 1 : NULL,
-		};
+	make(&d, m, judging);
+	if (m->in_passes) {
+		say_passes(m, passes, sizeof(passes));
+		d.passes = passes;
 	}
-	diagnosis__make(&d, facts, &options);
 	for (size_t i = 0; i < nr; i++)
-		assertion__judge(&assertions[i], facts);
-	output__object(out, summary__head(&about));
+		judge(&assertions[i], m);
+	output__object(out, head(opts, m));
 	diagnosis__write(&d, assertions, nr, out, opts->verbose);
 	err = output__flush(out);
 	if (err && err != EPIPE)
@@ -347,31 +688,60 @@ static int report(const struct options *opts, const struct facts *facts,
 	if (d.failed)
 		memory__is_short();
 	diagnosis__free(&d);
-	for (size_t i = 0; i < options.nr_ignored; i++)
-		free((char *)ignored[i].id);
 	return (err && err != EPIPE) || log__has_failed() ? EXIT_NOT_MEASURED : code;
+}
+
+/* After the colon: of which VMs. */
+static void read_ignored(const struct options *opts, struct ignored *ignored)
+{
+	for (size_t i = 0; i < opts->diagnose.nr_ignored; i++) {
+		const char *arg = opts->diagnose.ignored[i], *colon = strchr(arg, ':');
+
+		ignored[i] = (struct ignored){
+			.id = strndup(arg, strcspn(arg, ":")),
+			.vm = colon ? colon + 1 : NULL,
+		};
+	}
 }
 
 static int run(const struct options *opts)
 {
+	struct ignored ignored[MAX_REPEATED];
+	struct diagnose_options judging = {
+		.least_age_s = least_age_s(opts),
+		.ignored = ignored,
+		.nr_ignored = opts->diagnose.nr_ignored,
+	};
 	struct assertion assertions[MAX_REPEATED];
 	size_t nr = opts->diagnose.nr_asserted;
-	struct facts facts;
+	struct measured m = {};
 	int code;
 
 	for (size_t i = 0; i < nr; i++)
 		assertion__parse(&assertions[i], opts->diagnose.asserted[i]);
-	facts__init(&facts);
-	code = opts->nr_operands ? read_recordings(opts, &facts) :
-				   measure_live(opts, &facts, assertions, nr);
-	if (!code && !facts.has_total) {
+	read_ignored(opts, ignored);
+	facts__init(&m.first);
+	facts__init(&m.second);
+	facts__init(&m.baseline);
+	code = read_baseline(opts, &m.baseline);
+	if (!code)
+		code = opts->nr_operands ? read_recordings(opts->operands, opts->nr_operands,
+							   &opts->filter, false, &m.first) :
+					   measure_live(opts, &judging, &m, assertions, nr);
+	facts__sort(&m.baseline);
+	facts__sort(&m.first);
+	facts__sort(&m.second);
+	if (!code && !facts_of(&m)->has_total) {
 		say("diagnose: nothing was measured");
 		code = EXIT_NOT_MEASURED;
 	}
-	facts__sort(&facts);
 	if (!code)
-		code = report(opts, &facts, assertions, nr);
-	facts__free(&facts);
+		code = report(opts, &m, &judging, assertions, nr);
+	facts__free(&m.first);
+	facts__free(&m.second);
+	facts__free(&m.baseline);
+	for (size_t i = 0; i < judging.nr_ignored; i++)
+		free((char *)ignored[i].id);
 	return code;
 }
 
@@ -381,6 +751,9 @@ static int check_options(struct options *opts)
 
 	if (opts->nr_operands && opts->record.path)
 		return usage_error("--record records what is measured now; a recording is there");
+	if (opts->nr_operands && opts->all)
+		return usage_error(
+			"--all is for what is measured now; a recording has what it has");
 	if (opts->nr_operands && opts->time_ns)
 		return usage_error("-t is the time to measure; a recording has its own");
 	return tables__choose(opts, refs, tables__add(refs, 0, diagnose_views, diagnose_columns));

@@ -76,6 +76,7 @@ struct attach_env {
 	uint64_t slower_ns;   /* only single events that took longer, of all monitors; 0: all */
 	uint32_t keep;	      /* so many of each VM, at the end; 0: each one when it comes */
 	bool verbose;
+	bool quiet; /* what this host cannot show is not said: who steers the run says it */
 };
 
 enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };

@@ -57,9 +57,10 @@ struct run {
 	struct attachment attachments[MAX_MONITORS]; /* by chosen[] */
 	struct attachments attached;		     /* those that run, in that order */
 	struct loop loop;
-	uint64_t now_ns;  /* of the last look */
-	int vmm;	  /* pidfd of -p's process, from before anything is loaded; or -1 */
-	uint64_t room_ns; /* not to be made before then */
+	uint64_t now_ns;   /* of the last look */
+	int vmm;	   /* pidfd of -p's process, from before anything is loaded; or -1 */
+	uint64_t room_ns;  /* not to be made before then */
+	uint64_t added_ns; /* since when counts what was attached last */
 	struct modules modules;
 	struct summary summary;
 };
@@ -521,7 +522,7 @@ static int add_attached(struct run *run, const struct attachments *added)
 
 	for (size_t i = 0; i < added->nr; i++)
 		all |= 1U << place_of(run, added->list[i]);
-	report__begin(run->env, added);
+	run->added_ns = report__begin(run->env, added);
 	run->attached.nr = 0;
 	for (size_t i = 0; i < run->opts->nr_chosen; i++)
 		if (all >> i & 1)
@@ -583,11 +584,16 @@ int run__restart(struct run *run, uint32_t chosen)
 
 	if (err)
 		return err;
-	run->summary.start_ns = clock__ns();
 	memset(run->summary.lost_before, 0, sizeof(run->summary.lost_before));
-	for (size_t i = 0; i < run->env->nr_sinks; i++)
-		run->env->sinks[i].since_ns = run->summary.start_ns;
-	return run__measure(run, chosen);
+	run->added_ns = clock__ns();
+	err = run__measure(run, chosen);
+	/* To attach takes its time, which is nobody's. */
+	run->summary.start_ns = run->added_ns;
+	for (size_t i = 0; i < run->env->nr_sinks; i++) {
+		run->env->sinks[i].since_ns = run->added_ns;
+		run->env->sinks[i].due_ns = run->added_ns + run->env->sinks[i].interval_ns;
+	}
+	return err;
 }
 
 uint64_t run__look(struct run *run)
@@ -733,6 +739,8 @@ int loop__watch(struct attach_env *env, const struct watch_options *opts)
 		.opts = opts,
 	};
 	int err = open_vmm(&run);
+
+	env->quiet = opts->quiet;
 
 	if (!err)
 		err = attach_first(&run);

@@ -20,9 +20,14 @@ enum state {
 	NR_STATES,
 };
 
+/* Seconds of data that a rule takes: five intervals of one, a little less as timers go. */
+#define LEAST_SECONDS 4.9
+
 const char *state__name(enum state state);
 const char *severity__name(enum severity severity);
 const char *slice__name(enum slice slice);
+/* A set of IN(...), in words: "steal and the VMM". */
+void slices__name(unsigned int slices, char *text, size_t size);
 
 /* What a rule says of a VM, or of the host. */
 struct result {
@@ -32,6 +37,8 @@ struct result {
 	enum severity severity;
 	enum opinion certainty;
 	bool ignored;
+	bool known;  /* a baseline has it, too, at 5/6 of this cost at least */
+	bool before; /* of the first pass: the second one did not see it */
 	const struct rule *explained_by;
 	uint32_t *vcpus; /* those that have it */
 	size_t nr_vcpus;
@@ -65,6 +72,8 @@ struct diagnose_options {
 	double least_age_s; /* of a VM, for rules about what also a booting guest does */
 	const struct ignored *ignored;
 	size_t nr_ignored;
+	/* An earlier part of the run, which less was measured in; NULL: none. */
+	const struct facts *before;
 	bool one_window; /* the whole is one: findings of it alone, without notes */
 };
 
@@ -76,11 +85,17 @@ struct diagnosis {
 	size_t nr_accounts;
 	size_t nr_vms;
 	size_t by_state[NR_STATES];
-	bool failed; /* out of memory: something is missing */
+	size_t nr_known;    /* findings that a baseline has, too */
+	const char *passes; /* how it was measured, a sentence; NULL: at once */
+	bool failed;	    /* out of memory: something is missing */
 };
 
 void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		     const struct diagnose_options *options);
+/* Takes over findings of an earlier part of the run that are none any more; both are to be freed. */
+void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before);
+/* Marks what was found before, in a VM of that name, and is not costlier by more than a fifth. */
+void diagnosis__compare(struct diagnosis *d, const struct diagnosis *baseline);
 void diagnosis__free(struct diagnosis *d);
 
 /* A hook that is missing, or a monitor that did not run: fills in why. */

@@ -9,8 +9,8 @@
 
 enum { LEAST_WINDOWS = 3, FEW_LOST = 2 };
 
-static const double LEAST_SECONDS = 4.9, LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01,
-		    LEAST_OF_WINDOWS = 0.6, STOPPED = 0.99;
+static const double LEAST_SLICE = 0.05, CRITICAL = 0.20, MOST_LOST = 0.01, LEAST_OF_WINDOWS = 0.6,
+		    STOPPED = 0.99;
 
 const char *state__name(enum state state)
 {
@@ -44,6 +44,34 @@ const char *slice__name(enum slice slice)
 	};
 
 	return names[slice];
+}
+
+void slices__name(unsigned int slices, char *text, size_t size)
+{
+	static const char *const words[] = {
+		[SLICE_GUEST] = "the guest",
+		[SLICE_KVM] = "KVM",
+		[SLICE_VMM] = "the VMM",
+		[SLICE_POLL] = "polling",
+		[SLICE_HALT] = "halts",
+		[SLICE_STEAL] = "steal",
+		[SLICE_BLOCK] = "sleep",
+		[SLICE_UNACC] = "time of no state",
+		[SLICE_HELPERS] = "the VMM's threads",
+		[SLICE_DELAYS] = "threads that wait for a CPU",
+	};
+	size_t used = 0;
+
+	*text = '\0';
+	for (int i = 0; i < NR_SLICES; i++) {
+		unsigned int later = slices >> i >> 1;
+
+		if (slices >> i & 1 && used < size)
+			used += snprintf(text + used, size - used, "%s%s", words[i],
+					 !later		     ? "" :
+					 later & (later - 1) ? ", " :
+							       " and ");
+	}
 }
 
 const struct rule *rule__at(size_t i)
@@ -85,11 +113,8 @@ double account__lost(const struct account *a)
 
 double account__explained(const struct account *a)
 {
-	double sum = 0;
-
-	for (int i = 0; i < SLICE_HELPERS; i++)
-		sum += a->claimed[i];
-	return sum;
+	return (a->guest_is_known ? a->claimed[SLICE_KVM] : 0) + a->claimed[SLICE_VMM] +
+	       a->claimed[SLICE_POLL] + a->claimed[SLICE_STEAL] + a->claimed[SLICE_BLOCK];
 }
 
 /* Looks */
@@ -341,28 +366,56 @@ static void take(struct account *accounts, size_t nr, const struct verdict *v,
 		}
 }
 
-bool rule__is_blind(const struct rule *rule, const struct facts *f, char *why, size_t size)
+/* One of them is not there: why. What this host lacks is a better reason than what nobody asked. */
+static bool lacks(const struct facts *f, const char *const *needs, size_t most, char *why,
+		  size_t size)
 {
-	for (size_t i = 0; i < MAX_RULE_NEEDS && rule->needs[i]; i++) {
-		const char *need = strchr(rule->needs[i], ':');
+	bool unasked = false;
+
+	for (size_t i = 0; i < most && needs[i]; i++) {
+		const char *need = strchr(needs[i], ':');
 		const struct fact_need *missing;
 		char monitor[64];
 
 		snprintf(monitor, sizeof(monitor), "%.*s",
-			 (int)(need ? need - rule->needs[i] : (long)strlen(rule->needs[i])),
-			 rule->needs[i]);
-		if (!facts__has_monitor(f, monitor)) {
-			snprintf(why, size, "%s was not measured", monitor);
-			return true;
-		}
+			 (int)(need ? need - needs[i] : (long)strlen(needs[i])), needs[i]);
 		missing = need ? facts__missing(f, monitor, need + 1) : NULL;
 		if (missing) {
 			snprintf(why, size, "%s: %s is missing: %s", monitor, need + 1,
 				 missing->why);
 			return true;
 		}
+		if (unasked)
+			continue;
+		unasked = true;
+		if (!facts__has_monitor(f, monitor))
+			snprintf(why, size, "%s was not measured", monitor);
+		else if (need && facts__was_not_asked(f, monitor, need + 1))
+			snprintf(why, size, "%s: %s was not asked for", monitor, need + 1);
+		else
+			unasked = false;
 	}
-	return false;
+	return unasked;
+}
+
+bool rule__is_blind(const struct rule *rule, const struct facts *f, char *why, size_t size)
+{
+	return lacks(f, rule->needs, MAX_RULE_NEEDS, why, size);
+}
+
+/* The slices of these facts are all that the rule's slices were. */
+static bool knows_slices(const struct facts *f, const struct rule *rule)
+{
+	static const char *const of_vcpus[] = { "vcpu_load:kvm_fpu", "vcpu_load:sched_switch",
+						"vcpu_load:sched_wakeup",
+						"vcpu_load:kvm_vcpu_wakeup" };
+	static const char *const of_threads[] = { "vmm_threads:threads" };
+	unsigned int threads = IN(HELPERS) | IN(DELAYS);
+	char why[256];
+
+	if ((rule->slices & ~threads) && lacks(f, of_vcpus, 4, why, sizeof(why)))
+		return false;
+	return !(rule->slices & threads) || !lacks(f, of_threads, 1, why, sizeof(why));
 }
 
 /* What is the same for all VMs; and below, for all rules of one. */
@@ -440,6 +493,8 @@ static bool is_below(const struct look *l, const struct rule *rule)
 			slices += l->slices[i];
 	if (rule->cost > 0 && rule->cost < gate)
 		gate = rule->cost;
+	if (rule->gate > 0)
+		gate = rule->gate;
 	return rule->slices && share_of(l, rule, slices) < gate;
 }
 
@@ -560,6 +615,55 @@ static bool is_ignored(const struct result *r, const struct diagnose_options *op
 	return false;
 }
 
+/* The same VM in other facts; 0: it is not there. */
+static size_t find_vm(const struct facts *f, const struct fact_vm *vm)
+{
+	for (size_t i = 1; i < f->nr_vms; i++)
+		if (f->vms[i].pid == vm->pid && !strcmp(f->vms[i].id, vm->id) &&
+		    !strcmp(f->vms[i].name, vm->name))
+			return i;
+	return 0;
+}
+
+/* In the whole of these facts the rule's slices, or what it says itself, leave no room for it. */
+static bool is_out_of_question(const struct round *round, const struct rule *rule,
+			       const struct facts *f)
+{
+	size_t vm = find_vm(f, &round->d->facts->vms[round->vm]);
+	struct look l;
+	char why[256];
+
+	if (!vm || f->lost > FEW_LOST)
+		return false;
+	l = look__at(f, &f->total, vm, UINT32_MAX, rule);
+	if (l.seconds < LEAST_SECONDS)
+		return false;
+	if (rule->may)
+		return !lacks(f, &rule->may_needs, 1, why, sizeof(why)) && !rule->may(&l);
+	if (!rule->slices || !knows_slices(f, rule))
+		return false;
+	if (rule->per_vm)
+		return is_below(&l, rule);
+	for (size_t i = 0; i < round->nr; i++) {
+		l = look__at(f, &f->total, vm, round->accounts[i].vcpu, rule);
+		if (!look__next(&l, "VCPU_LOAD", NULL) || !is_below(&l, rule))
+			return false;
+	}
+	return round->nr > 0;
+}
+
+/*
+ * What is not there can't have been a sickness: it would have taken more of the time than its
+ * slices were. So nobody has to see it.
+ */
+static bool passes_unseen(const struct round *round, const struct rule *rule)
+{
+	const struct facts *before = round->options->before;
+
+	return is_out_of_question(round, rule, round->d->facts) ||
+	       (before && is_out_of_question(round, rule, before));
+}
+
 /* What keeps the rule from being run for this VM; NULL: nothing does. */
 static const char *hindrance(const struct round *round, const struct rule *rule, size_t at,
 			     enum state *state)
@@ -600,6 +704,10 @@ static void add_result(const struct round *round, const struct rule *rule, size_
 	/* Nobody asks why. */
 	if (why && round->options->one_window)
 		return;
+	if (why && state != STATE_NOT_APPLICABLE && !rule->of_host && passes_unseen(round, rule)) {
+		state = STATE_PASS;
+		why = "what it would take of the time is not there";
+	}
 	*r = (struct result){ .rule = rule, .vm = &d->facts->vms[round->vm], .state = STATE_PASS };
 	if (why) {
 		r->state = state;
@@ -713,6 +821,94 @@ void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		free(round.blind[i]);
 	free(round.blind);
 	free(round.looks);
+}
+
+/* The VM is gone by now. It takes what was found. */
+static void append(struct diagnosis *d, struct result *was)
+{
+	struct result *more = reallocarray(d->results, d->nr_results + 1, sizeof(*more));
+	bool known = false;
+
+	if (!more) {
+		d->failed = true;
+		return;
+	}
+	d->results = more;
+	for (size_t i = 0; i < d->nr_results; i++)
+		known |= more[i].vm == was->vm;
+	d->nr_vms += !known;
+	more = &more[d->nr_results++];
+	*more = *was;
+	more->before = true;
+	d->by_state[STATE_FINDING]++;
+	was->vcpus = NULL;
+	was->finding = NULL;
+	was->why = NULL;
+}
+
+/* It passed, or could not be judged: what was found before stands in its place. */
+static void replace(struct diagnosis *d, struct result *is, struct result *was)
+{
+	const struct result now = *is;
+
+	*is = *was;
+	*was = now;
+	is->vm = now.vm;
+	is->before = true;
+	d->by_state[now.state]--;
+	d->by_state[is->state]++;
+}
+
+void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before)
+{
+	for (size_t i = 0; i < before->nr_results; i++) {
+		struct result *was = &before->results[i], *is = NULL;
+		size_t vm = was->state == STATE_FINDING ? find_vm(d->facts, was->vm) : 0;
+
+		if (was->state != STATE_FINDING || was->rule->of_host)
+			continue;
+		for (size_t j = 0; vm && j < d->nr_results && !is; j++)
+			if (d->results[j].rule == was->rule &&
+			    d->results[j].vm == &d->facts->vms[vm])
+				is = &d->results[j];
+		if (!is)
+			append(d, was);
+		else if (is->state > STATE_EXPLAINED)
+			replace(d, is, was);
+	}
+	qsort(d->results, d->nr_results, sizeof(*d->results), by_weight);
+}
+
+static bool is_found(const struct result *r)
+{
+	return r->state == STATE_FINDING || r->state == STATE_NOTE;
+}
+
+static double per_second(const struct facts *f, double ns)
+{
+	double length = f->total.now_ns - f->total.since_ns;
+
+	return length > 0 ? ns * 1e9 / length : 0;
+}
+
+void diagnosis__compare(struct diagnosis *d, const struct diagnosis *baseline)
+{
+	static const double DEARER = 1.20;
+
+	for (size_t i = 0; i < d->nr_results; i++) {
+		struct result *r = &d->results[i];
+		double cost = per_second(d->facts, r->cost_ns);
+
+		for (size_t j = 0; is_found(r) && j < baseline->nr_results; j++) {
+			const struct result *was = &baseline->results[j];
+
+			if (was->rule != r->rule || !is_found(was) ||
+			    strcmp(was->vm->name, r->vm->name) != 0)
+				continue;
+			r->known |= cost <= DEARER * per_second(baseline->facts, was->cost_ns);
+		}
+		d->nr_known += r->known && r->state == STATE_FINDING;
+	}
 }
 
 void diagnosis__free(struct diagnosis *d)

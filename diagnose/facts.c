@@ -11,7 +11,10 @@
 
 #include <json-c/json.h>
 
+#include "../core/attach.h"
 #include "../core/clock.h"
+#include "../core/loop.h"
+#include "../core/monitor.h"
 #include "../output/format.h"
 
 /* Only the array grows; what is behind nr is not to be read. NULL: out of memory. */
@@ -129,6 +132,34 @@ bool facts__has_monitor(const struct facts *f, const char *name)
 		if (!strcmp(f->needs[i].monitor, name))
 			return true;
 	return false;
+}
+
+bool facts__was_not_asked(const struct facts *f, const char *monitor, const char *need)
+{
+	bool has_hooks = false;
+
+	for (size_t i = 0; i < f->nr_monitors; i++)
+		has_hooks |= f->monitors[i].has_hooks && !strcmp(f->monitors[i].name, monitor);
+	for (size_t i = 0; i < f->nr_needs; i++)
+		if (!strcmp(f->needs[i].monitor, monitor) && !strcmp(f->needs[i].need, need))
+			return false;
+	return has_hooks;
+}
+
+void facts__take_attached(struct facts *f, const struct run *run, const struct chosen *chosen,
+			  size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		const struct attachment *at = run__attachment(run, i);
+		const struct monitor *m = chosen[i].monitor;
+
+		if (!(run__measured(run) >> i & 1))
+			continue;
+		facts__add_monitor(f, m->name, m->hooks);
+		for (size_t j = 0; j < at->nr_needs; j++)
+			facts__set_need(f, m->name, at->needs[j].first->need, !at->needs[j].hook,
+					at->needs[j].why);
+	}
 }
 
 const struct fact_need *facts__missing(const struct facts *f, const char *monitor, const char *need)
@@ -412,13 +443,19 @@ void facts__take_start(struct facts *f, struct json_object *start)
 	}
 }
 
+void facts__set_cgroup(struct facts *f, const char *vm, const char *vm_id, uint32_t pid,
+		       const char *cgroup)
+{
+	size_t at = vm_of(f, vm, vm_id, pid);
+
+	f->vms[at].cgroup = facts__keep(f, cgroup);
+}
+
 static void take_vm(struct facts *f, struct json_object *obj)
 {
-	uint32_t pid = json_object_get_uint64(json_object_object_get(obj, "pid"));
-
-	size_t vm = vm_of(f, member(obj, "vm"), member(obj, "vm_id"), pid);
-
-	f->vms[vm].cgroup = facts__keep(f, member(obj, "cgroup"));
+	facts__set_cgroup(f, member(obj, "vm"), member(obj, "vm_id"),
+			  json_object_get_uint64(json_object_object_get(obj, "pid")),
+			  member(obj, "cgroup"));
 }
 
 static void take_losses(struct facts *f, struct json_object *lost)
@@ -429,6 +466,20 @@ static void take_losses(struct facts *f, struct json_object *lost)
 	{
 		(void)kind;
 		f->lost += json_object_get_double(count);
+	}
+}
+
+/* With --self-cost. Those of hooks that were together in one program have none of their own. */
+static void take_runs(struct facts *f, struct json_object *hooks)
+{
+	size_t nr =
+		json_object_is_type(hooks, json_type_array) ? json_object_array_length(hooks) : 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		struct json_object *hook = json_object_array_get_idx(hooks, i);
+
+		f->bpf_runs += json_object_get_double(json_object_object_get(hook, "runs"));
+		f->bpf_ns += json_object_get_double(json_object_object_get(hook, "run_ns"));
 	}
 }
 
@@ -447,6 +498,7 @@ static void facts_object(struct output *out, struct json_object *obj)
 		f->self_cpu_ns +=
 			json_object_get_double(json_object_object_get(obj, "watching_cpu_ns"));
 		take_losses(f, lost);
+		take_runs(f, json_object_object_get(obj, "hooks"));
 	}
 }
 
@@ -457,6 +509,11 @@ static const struct output_ops facts_ops = {
 	.row = facts_row,
 	.object = facts_object,
 };
+
+void facts__fill(struct output *out, struct facts *f)
+{
+	*(struct facts **)out->state = f;
+}
 
 struct output *facts__output(struct facts *f)
 {
@@ -469,6 +526,6 @@ struct output *facts__output(struct facts *f)
 		return NULL;
 	}
 	out->owns_stream = true;
-	*(struct facts **)out->state = f;
+	facts__fill(out, f);
 	return out;
 }

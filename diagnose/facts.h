@@ -12,8 +12,10 @@
 
 #include "../output/output.h"
 
+struct chosen;
 struct json_object;
 struct output_ops;
+struct run;
 
 /* One cell. Names and texts are there as long as the facts are. */
 struct fact_value {
@@ -68,11 +70,13 @@ struct facts {
 	} * monitors;
 	size_t nr_monitors;
 	const char *vendor;
-	unsigned int cpus; /* of the host; 0: not known */
-	double lost;	   /* events that were lost */
-	double self_cpu_ns;
-	bool has_total, failed; /* out of memory: something is missing */
-	void *strings;		/* tsearch() */
+	unsigned int cpus;	 /* of the host; 0: not known */
+	double lost;		 /* events that were lost */
+	double self_cpu_ns;	 /* what watching took ... */
+	double watched_ns;	 /* ... while so long was watched; 0: as long as the whole */
+	double bpf_ns, bpf_runs; /* of it all BPF programs; 0: not known */
+	bool has_total, failed;	 /* out of memory: something is missing */
+	void *strings;		 /* tsearch() */
 	struct facts_window *writing;
 };
 
@@ -81,10 +85,13 @@ void facts__free(struct facts *f);
 
 /* An output that fills them; NULL: out of memory. To be freed before the facts are. */
 struct output *facts__output(struct facts *f);
+/* Others, from now on. */
+void facts__fill(struct output *out, struct facts *f);
 
 /*
  * Which monitors are to run. Of those with hooks a run's first object has to tell, or
- * facts__set_need(); a need that is not told of is met.
+ * facts__set_need(), or facts__take_attached(): a need that is not told of was not asked for. Of
+ * those without all is there, unless facts__set_need() says that it is missing.
  */
 void facts__add_monitor(struct facts *f, const char *name, bool has_hooks);
 void facts__set_need(struct facts *f, const char *monitor, const char *need, bool missing,
@@ -92,6 +99,8 @@ void facts__set_need(struct facts *f, const char *monitor, const char *need, boo
 /* Of the object that a run begins with. */
 void facts__take_start(struct facts *f, struct json_object *start);
 void facts__begin(struct facts *f, bool total, uint64_t since_ns, uint64_t now_ns);
+void facts__set_cgroup(struct facts *f, const char *vm, const char *vm_id, uint32_t pid,
+		       const char *cgroup);
 /* NULL: out of memory. name NULL: of no VM. */
 struct fact *facts__add(struct facts *f, const char *table, const char *vm, const char *vm_id,
 			uint32_t pid, uint32_t tid, uint32_t vcpu);
@@ -111,6 +120,11 @@ double facts__age_s(const struct facts *f, const struct fact_vm *vm);
 
 /* It ran. */
 bool facts__has_monitor(const struct facts *f, const char *name);
+/* It has hooks, and this need was not among those that somebody asked for. */
+bool facts__was_not_asked(const struct facts *f, const char *monitor, const char *need);
+/* What of these monitors a run has attached now; those that it measures are added. */
+void facts__take_attached(struct facts *f, const struct run *run, const struct chosen *chosen,
+			  size_t nr);
 /* NULL: the need is not missing. */
 const struct fact_need *facts__missing(const struct facts *f, const char *monitor,
 				       const char *need);

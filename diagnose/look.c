@@ -2,6 +2,7 @@
 /* What rules ask of the facts. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "rule.h"
@@ -243,6 +244,53 @@ const struct fact *look__vm_state(const struct look *l)
 double look__share(const struct look *l, double ns)
 {
 	return l->wall_ns > 0 ? ns / l->wall_ns : NAN;
+}
+
+/* The next range of a list. False: there is none. */
+static bool next_range(const char **list, long *first, long *last)
+{
+	char *end;
+
+	if (!*list || **list < '0' || **list > '9')
+		return false;
+	*first = *last = strtol(*list, &end, 10);
+	if (*end == '-')
+		*last = strtol(end + 1, &end, 10);
+	*list = *end == ',' ? end + 1 : end;
+	return true;
+}
+
+bool cpus__meet(const char *a, const char *b)
+{
+	long a_first, a_last, b_first, b_last;
+
+	while (next_range(&a, &a_first, &a_last))
+		for (const char *p = b; next_range(&p, &b_first, &b_last);)
+			if (a_first <= b_last && b_first <= a_last)
+				return true;
+	return false;
+}
+
+long cpus__single(const char *list)
+{
+	long first, last, other;
+
+	if (!next_range(&list, &first, &last) || first != last)
+		return -1;
+	return next_range(&list, &other, &last) ? -1 : first;
+}
+
+long look__pinned_to(const struct look *l)
+{
+	const struct fact *row = NULL;
+
+	while ((row = look__next(l, "VMM_THREADS", row))) {
+		const char *role = fact__get_text(row, "role");
+
+		if (role && !strcmp(role, "vcpu"))
+			return cpus__single(fact__get_text(row, "cpus"));
+	}
+	return -1;
 }
 
 static struct evidence *add(struct finding *f, const char *what, double value, enum unit unit)

@@ -21,7 +21,7 @@ struct diagnose_row {
 	uint64_t cost_ns;
 	double share;
 	uint32_t windows_true, windows_of;
-	uint8_t ignored, seen;
+	uint8_t ignored, known, seen;
 	struct json_object *vcpus, *evidence, *claims, *remedies;
 	/* Of an account. */
 	uint64_t wall_ns, guest_ns, kvm_ns, vmm_ns, poll_ns, halted_ns, steal_ns, blocked_ns,
@@ -85,6 +85,8 @@ const struct column diagnose_columns[] = {
 	TEXT(help, DIAGNOSIS, .help = "where the rule is explained"),
 	COL(ignored, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "by --ignore: it does not fail the run"),
+	COL(known, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
+	    .help = "--baseline has it, too, and it is not costlier by more than a fifth"),
 	COL(seen, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
 	    .help = "a test has made it on a machine, and found it; false: not yet"),
 
@@ -274,11 +276,12 @@ static void write_result(const struct facts *f, const struct result *r, struct o
 		.not_what = r->rule->not_what,
 		.verify = r->rule->verify,
 		.help = help,
-		.cost_ns = r->state <= STATE_EXPLAINED ? r->cost_ns : UINT64_MAX,
+		.cost_ns = r->state <= STATE_EXPLAINED ? (uint64_t)r->cost_ns : UINT64_MAX,
 		.share = r->state <= STATE_EXPLAINED ? r->share : NAN,
 		.windows_true = r->windows_of ? r->windows_true : UINT32_MAX,
 		.windows_of = r->windows_of ?: UINT32_MAX,
 		.ignored = r->ignored,
+		.known = r->known,
 		.seen = r->rule->seen,
 	};
 
@@ -394,7 +397,16 @@ static void put_wrapped(struct buf *to, int from, const char *text, bool whole)
 		size_t len = strcspn(words, " ");
 		char word[512];
 
-		snprintf(word, sizeof(word), "%.*s", (int)(len < 511 ? len : 511), words);
+		/* A number and its sign are one word. */
+		if (words[len] == ' ' && words[len + 1] == '%')
+			len += 1 + strcspn(words + len + 1, " ");
+		len = text__cut(words, len, sizeof(word) - 1);
+		snprintf(word, sizeof(word), "%.*s", (int)len, words);
+		/* A name may be longer than a line. */
+		if (text__width(word) > COLUMNS - from) {
+			len = text__prefix(word, COLUMNS - from);
+			word[len] = '\0';
+		}
 		if (at > from && at + 1 + text__width(word) > COLUMNS) {
 			buf__putc(to, '\n');
 			buf__pad(to, from);
@@ -537,6 +549,8 @@ static void put_finding(struct buf *to, const struct result *r, size_t nr)
 	put_cost(&words, r);
 	if (r->ignored)
 		buf__puts(&words, " (ignored: --ignore)");
+	if (r->known)
+		buf__puts(&words, " (known: --baseline)");
 	buf__printf(to, "%zu %s ", nr, r->severity == SEVERITY_CRITICAL ? "CRITICAL" : "WARNING");
 	put_wrapped(to, LABEL + INDENT, words.data ?: "", false);
 	buf__reset(&words);
@@ -552,6 +566,8 @@ static void put_finding(struct buf *to, const struct result *r, size_t nr)
 	if (r->windows_of)
 		buf__printf(&words, "; in %u of %u parts of the run", r->windows_true,
 			    r->windows_of);
+	if (r->before)
+		buf__puts(&words, " of the first pass; the second did not see it");
 	buf__puts(&words, r->rule->seen ? ")" : "; not yet seen on a machine)");
 	put_labelled(to, "more", words.data ?: "", false);
 	buf__free(&words);
@@ -672,35 +688,120 @@ static void put_assertion(struct buf *to, const struct assertion *a)
 	buf__free(&words);
 }
 
-/* The line that says it all. */
-static void put_verdict(struct buf *to, const struct diagnosis *d)
+/* "1 rule", "2 rules" */
+static void put_number(struct buf *to, size_t nr, const char *what)
 {
-	size_t nr = d->by_state[STATE_FINDING], sick = 0;
-	const struct fact_vm *last = NULL;
-	struct buf words = {};
+	buf__printf(to, "%zu %s%s", nr, what, nr == 1 ? "" : "s");
+}
+
+static size_t count_sick(const struct diagnosis *d)
+{
+	size_t sick = 0;
 
 	for (size_t i = 0; i < d->nr_results && d->results[i].state == STATE_FINDING; i++) {
 		bool seen = false;
 
-		last = d->results[i].vm;
 		for (size_t j = 0; j < i; j++)
-			seen |= d->results[j].vm == last;
+			seen |= d->results[j].vm == d->results[i].vm;
 		sick += !seen;
 	}
-	if (!d->nr_vms)
+	return sick;
+}
+
+/* Rules that could not be judged, of any VM. */
+static size_t count_open(const struct diagnosis *d)
+{
+	const struct rule *rule;
+	size_t nr = 0;
+
+	for (size_t i = 0; (rule = rule__at(i)); i++) {
+		bool is_open = false;
+
+		for (size_t j = 0; j < d->nr_results; j++)
+			is_open |= d->results[j].rule == rule &&
+				   (d->results[j].state == STATE_UNKNOWN ||
+				    d->results[j].state == STATE_TOO_LITTLE);
+		nr += is_open;
+	}
+	return nr;
+}
+
+/* The costliest that nobody knows of yet. */
+static const struct result *first_new(const struct diagnosis *d)
+{
+	for (size_t i = 0; i < d->by_state[STATE_FINDING]; i++)
+		if (!d->results[i].known && !d->results[i].ignored)
+			return &d->results[i];
+	return &d->results[0];
+}
+
+/* The line that says it all. */
+static void put_verdict(struct buf *to, const struct diagnosis *d)
+{
+	const struct facts_window *all = &d->facts->total;
+	size_t nr = d->by_state[STATE_FINDING], open = count_open(d);
+	double seconds = (all->now_ns - all->since_ns) / 1e9;
+	struct buf words = {};
+
+	if (!d->nr_vms) {
 		buf__puts(&words, "No VM was seen.");
-	else if (!nr)
-		buf__printf(&words, "No finding in %zu VM%s.", d->nr_vms, d->nr_vms > 1 ? "s" : "");
-	else
-		buf__printf(&words, "%zu finding%s in %zu of %zu VM%s; first: %s: %s.", nr,
-			    nr > 1 ? "s" : "", sick, d->nr_vms, d->nr_vms > 1 ? "s" : "",
-			    subject_name(&d->results[0]), d->results[0].rule->title);
-	if (d->by_state[STATE_UNKNOWN] + d->by_state[STATE_TOO_LITTLE])
-		buf__printf(&words, " %zu rule%s could not be judged.",
-			    d->by_state[STATE_UNKNOWN] + d->by_state[STATE_TOO_LITTLE],
-			    d->by_state[STATE_UNKNOWN] + d->by_state[STATE_TOO_LITTLE] > 1 ? "s" :
-											     "");
+	} else if (!nr && seconds < LEAST_SECONDS) {
+		buf__printf(&words,
+			    "Too short: %.1f s were measured, and rules take 5 s (-t 5 or more).",
+			    seconds);
+		open = 0;
+	} else if (!nr) {
+		buf__puts(&words, "No finding in ");
+		put_number(&words, d->nr_vms, "VM");
+		buf__putc(&words, '.');
+	} else {
+		const struct result *first = first_new(d);
+
+		put_number(&words, nr, "finding");
+		if (d->nr_known)
+			buf__printf(&words, " (%zu known)", d->nr_known);
+		buf__printf(&words, " in %zu of ", count_sick(d));
+		put_number(&words, d->nr_vms, "VM");
+		buf__printf(&words, "; first: %s: %s", subject_name(first), first->rule->title);
+		put_cost(&words, first);
+		buf__putc(&words, '.');
+	}
+	if (open) {
+		buf__putc(&words, ' ');
+		put_number(&words, open, "rule");
+		buf__puts(&words, " could not be judged.");
+	}
 	put_wrapped(to, 0, words.data ?: "", false);
+	buf__free(&words);
+}
+
+/* A line of the end; words are used up. */
+static void put_headed(struct buf *to, const char *head, struct buf *words)
+{
+	buf__puts(to, head);
+	buf__pad(to, LABEL - (int)strlen(head + (*head == '\n')));
+	put_wrapped(to, LABEL, words->data ?: "", false);
+	buf__reset(words);
+}
+
+static void put_cost_of_us(struct buf *to, const struct facts *f)
+{
+	double ns =
+		f->watched_ns > 0 ? f->watched_ns : (double)(f->total.now_ns - f->total.since_ns);
+	struct buf words = {};
+
+	if (!(f->self_cpu_ns > 0 && ns > 0))
+		return;
+	buf__printf(&words, "watching took %.1f %% of a CPU", 100 * f->self_cpu_ns / ns);
+	if (f->bpf_runs > 0)
+		buf__printf(&words,
+			    "; its programs in the kernel ran %.0f times, %.0f ns each: %.1f %% of "
+			    "a CPU",
+			    f->bpf_runs, f->bpf_ns / f->bpf_runs,
+			    100 * f->bpf_ns / (f->total.now_ns - f->total.since_ns));
+	else
+		buf__puts(&words, ", beside what it added to exits (--self-cost tells it)");
+	put_headed(to, "COST", &words);
 	buf__free(&words);
 }
 
@@ -709,32 +810,38 @@ static void put_counts(struct buf *to, const struct diagnosis *d, bool all)
 	const struct facts *f = d->facts;
 	struct buf words = {};
 
+	put_number(&words, d->nr_rules, "rule");
+	buf__puts(&words, ", ");
+	put_number(&words, d->nr_vms, "VM");
+	buf__puts(&words, ": ");
+	put_number(&words, d->by_state[STATE_FINDING], "finding");
+	buf__puts(&words, ", ");
+	put_number(&words, d->by_state[STATE_NOTE], "note");
 	buf__printf(&words,
-		    "%zu rules, %zu VMs: %zu findings, %zu notes, %zu explained, %zu passed, %zu "
-		    "not applicable, %zu unknown, %zu with too little data%s",
-		    d->nr_rules, d->nr_vms, d->by_state[STATE_FINDING], d->by_state[STATE_NOTE],
+		    ", %zu explained, %zu passed, %zu not applicable, %zu unknown, %zu with too "
+		    "little data%s",
 		    d->by_state[STATE_EXPLAINED], d->by_state[STATE_PASS],
 		    d->by_state[STATE_NOT_APPLICABLE], d->by_state[STATE_UNKNOWN],
 		    d->by_state[STATE_TOO_LITTLE], all ? "" : " (--verbose lists them)");
-	buf__puts(to, "\nCHECKED   ");
-	put_wrapped(to, LABEL, words.data ?: "", false);
-	buf__reset(&words);
-	if (f->self_cpu_ns > 0 && f->total.now_ns > f->total.since_ns) {
-		buf__printf(&words, "watching took %.1f %% of a CPU, beside what it added to exits",
-			    100 * f->self_cpu_ns / (f->total.now_ns - f->total.since_ns));
-		buf__puts(to, "COST      ");
-		put_wrapped(to, LABEL, words.data ?: "", false);
+	put_headed(to, "\nCHECKED", &words);
+	if (d->passes) {
+		buf__puts(&words, d->passes);
+		put_headed(to, "MEASURED", &words);
 	}
+	put_cost_of_us(to, f);
 	buf__free(&words);
 }
 
-/* Of those that can't be judged each reason once, with the rules that it is of. */
+/* Of those that can't be judged each reason once, with some of the rules that it is of. */
 static void put_blind(struct buf *to, const struct diagnosis *d)
 {
+	enum { MOST_NAMED = 4 };
+
 	for (size_t i = 0; i < d->nr_results; i++) {
 		const struct result *r = &d->results[i];
 		struct buf words = {};
 		bool told = false;
+		size_t rules = 0;
 
 		if ((r->state != STATE_UNKNOWN && r->state != STATE_TOO_LITTLE) || !r->why)
 			continue;
@@ -748,9 +855,13 @@ static void put_blind(struct buf *to, const struct diagnosis *d)
 
 			if (same->state != r->state || !same->why || strcmp(same->why, r->why))
 				continue;
-			if (!words.len || !strstr(words.data, same->rule->id))
+			if (words.len && strstr(words.data, same->rule->id))
+				continue;
+			if (rules++ < MOST_NAMED)
 				buf__printf(&words, words.len ? ", %s" : "%s", same->rule->id);
 		}
+		if (rules > MOST_NAMED)
+			buf__printf(&words, " and %zu more", rules - MOST_NAMED);
 		buf__printf(&words, ": %s", r->why);
 		buf__puts(to, r->state == STATE_UNKNOWN ? "UNKNOWN   " : "TOO SHORT ");
 		put_wrapped(to, LABEL, words.data ?: "", false);

@@ -20,7 +20,7 @@ enum {
 	VCPU_BITS = 64,
 };
 
-static const double LEAST_SECONDS = 4.9, LEAST_LOST = 0.02, CRITICAL = 0.20;
+static const double LEAST_LOST = 0.02, CRITICAL = 0.20;
 
 /* Rows of an interval: they go when it has been judged. */
 
@@ -360,8 +360,9 @@ static const char *const wanted_columns[] = {
 	"cpu_ns",	  "delay_ns",	    "major_faults", "irqchip",
 	"disabled_exits", "apicv_inhibits", "apicv_active", "guest_debug",
 	"exits",	  "irq_injections", "logged_slots", "pin",
-	"chip",		  "masked_count",   "fired",	    "converges",
-	"rounds",
+	"chip",		  "masked_count",   "ple_spun",	    "pages",
+	"guest_count",	  "actor",	    "event",	    "cpus",
+	"pcpus",	  "fired",	    "converges",    "rounds",
 };
 
 static bool is_wanted(const char *name)
@@ -1046,6 +1047,13 @@ void rolling__set_need(struct rolling *r, const char *monitor, const char *need,
 		       const char *why)
 {
 	facts__set_need(&r->facts, monitor, need, missing, why);
+}
+
+void rolling__take_attached(struct rolling *r, const struct run *run, const struct chosen *chosen,
+			    size_t nr)
+{
+	rolling__forget_needs(r);
+	facts__take_attached(&r->facts, run, chosen, nr);
 }
 
 void rolling__set_lost(struct rolling *r, double events)

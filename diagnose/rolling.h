@@ -57,6 +57,9 @@ void rolling__forget_needs(struct rolling *r);
 void rolling__add_monitor(struct rolling *r, const char *name, bool has_hooks);
 void rolling__set_need(struct rolling *r, const char *monitor, const char *need, bool missing,
 		       const char *why);
+/* All of this anew, of a run's monitors as they are attached now. */
+void rolling__take_attached(struct rolling *r, const struct run *run, const struct chosen *chosen,
+			    size_t nr);
 /* Events that were lost since the run began. */
 void rolling__set_lost(struct rolling *r, double events);
 

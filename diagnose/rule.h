@@ -84,10 +84,14 @@ struct rule {
 	bool seen;	/* a test has made it on a machine, and found it */
 	double rate;	/* the first key: events per second; 0: none */
 	double cost;	/* the second key: share of a vCPU's time, or of a host CPU; 0: none */
-	const char *rate_by, *cost_by;	   /* whose thresholds; NULL: ours */
-	double critical;		   /* a share; 0: 0.20 */
+	const char *rate_by, *cost_by; /* whose thresholds; NULL: ours */
+	double critical;	       /* a share; 0: 0.20 */
+	double gate;		       /* least share of the slices; 0: the cost, 0.05 at most */
 	const char *needs[MAX_RULE_NEEDS]; /* "vm_exit:kvm_exit", "host" */
 	enum opinion (*judge)(const struct look *l, struct finding *f);
+	/* Of one without slices: false, there is nothing to look closer at. By that need. */
+	bool (*may)(const struct look *l);
+	const char *may_needs;
 	struct remedy remedies[MAX_REMEDIES];
 	const char *verify; /* which number to expect then */
 };
@@ -151,6 +155,13 @@ double look__vmm_ns(const struct look *l, const char *class);
 /* The same of some exits alone: what they took, and their part of a class' stays in user space. */
 void look__split(const struct look *l, const char *class, double total_ns, double of_user,
 		 double *kvm_ns, double *vmm_ns);
+
+/* Lists of CPUs, "0-3,8". NULL: of none. */
+bool cpus__meet(const char *a, const char *b);
+/* The only one of a list; -1: there are several, or none. */
+long cpus__single(const char *list);
+/* The CPU that a vCPU's thread may run on alone; -1: it may run on several, or who knows. */
+long look__pinned_to(const struct look *l);
 
 struct finding {
 	const struct rule *rule;

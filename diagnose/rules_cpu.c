@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Who takes the CPUs that a VM's vCPUs want: the slice STEAL. */
+#include <stdio.h>
 #include <string.h>
 
 #include "families.h"
@@ -151,6 +152,73 @@ static enum opinion quota(const struct look *l, struct finding *f)
 	return named && enough ? OPINION_CERTAIN : OPINION_NO;
 }
 
+/*
+ * What PAUSE loops took at least: windows that were filled are TSC cycles on Intel, and PAUSEs of
+ * some 40 cycles on AMD. No TSC is faster than that.
+ */
+static double spun_ns(const struct look *l)
+{
+	static const double MOST_GHZ = 4, CYCLES_OF_PAUSE = 40;
+	double spun = look__sum(l, "PAUSE_LOOPS", "ple_spun", NULL);
+
+	return spun / MOST_GHZ * (strcmp(l->facts->vendor, "kvm_amd") ? 1 : CYCLES_OF_PAUSE);
+}
+
+static double most_stolen(const struct look *l)
+{
+	const struct fact *row = NULL;
+	double most = 0;
+
+	while ((row = look__next(l, "VCPU_LOAD", row)))
+		most = fmax(most, fact__get(row, "steal_ns") / fact__get(row, "wall_ns"));
+	return most;
+}
+
+static enum opinion lock_holder(const struct look *l, struct finding *f)
+{
+	finding__claim(f, SLICE_GUEST, spun_ns(l));
+	return finding__least(f, "steal of a vCPU of the VM", most_stolen(l), UNIT_SHARE, 0.05,
+			      "OpenShift's alert") ?
+		       OPINION_LIKELY :
+		       OPINION_NO;
+}
+
+static enum opinion ple_on_dedicated(const struct look *l, struct finding *f)
+{
+	double ns = spun_ns(l) + look__kvm_ns(l, "pause");
+	long cpu = look__pinned_to(l);
+	bool is;
+
+	if (cpu < 0)
+		return finding__na(f, "the vCPU is not pinned to one CPU");
+	is = finding__least(f, "PAUSE loops and their exits", look__share(l, ns), UNIT_SHARE, 0.05,
+			    NULL);
+	is &= finding__most(f, "steal", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE, 0.01,
+			    NULL);
+	finding__show(f, "pinned to CPU", cpu, UNIT_NUMBER);
+	return is ? OPINION_LIKELY : OPINION_NO;
+}
+
+static enum opinion isolated(const struct look *l, struct finding *f)
+{
+	const char *kept = look__host_text(l, "cpu.isolated"),
+		   *full = look__host_text(l, "cpu.nohz_full");
+	long cpu = look__pinned_to(l);
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", cpu);
+	if (cpu < 0 || (!cpus__meet(text, kept) && !cpus__meet(text, full)))
+		return finding__na(f, "the vCPU is not alone on an isolated CPU");
+	f->rate = look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "interrupt" })) / l->seconds;
+	finding__show(f, "taken by others", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE);
+	finding__claim(f, SLICE_KVM, look__kvm_ns(l, "interrupt"));
+	finding__claim(f, SLICE_STEAL, l->slices[SLICE_STEAL]);
+	finding__object(f, "CPU %ld", cpu);
+	return OPINION_LIKELY;
+}
+
+#define NEED_PLE "halt_poll_ns:kvm_ple_window_update"
+
 #define STEALS                                                                               \
 	.slices = IN(STEAL), .cost = 0.05, .cost_by = "OpenShift's alert", .critical = 0.10, \
 	.needs = { NEED_STEAL, "vcpu_load:sched_wakeup" }, .verify = "STEAL% of -o is below 5"
@@ -216,5 +284,46 @@ const struct rule cpu_rules[] = {
 	  STEALS,
 	  .judge = observer,
 	  .remedies = { { "live", "kvm_watcher diagnose -p {pid}", NULL } } },
+	{ .id = "lock-holder-preempted",
+	  .family = "cpu",
+	  .title = "vCPUs spin for locks while other vCPUs of the VM wait for a CPU",
+	  .not_what = "locks that the guest holds long: a vCPU of the VM has steal meanwhile",
+	  .slices = IN(STEAL),
+	  .per_vm = true,
+	  .cost = 0.02,
+	  .needs = { NEED_PLE, NEED_STEAL, "vcpu_load:sched_wakeup" },
+	  .judge = lock_holder,
+	  .remedies = { { "live", "first what the steal is from: the findings beside this one",
+			  NULL },
+			{ "VM restart", "Linux: -cpu ...,kvm-pv-unhalt=on", NULL },
+			{ "VM restart", "Windows: -cpu ...,hv-spinlocks=0x1fff", NULL },
+			{ "VM restart", "fewer vCPUs", "less CPU" } },
+	  .verify = "SPUN of -n grows by less than 2 % of a CPU's cycles" },
+	{ .id = "ple-on-dedicated",
+	  .family = "cpu",
+	  .title = "PAUSE loops leave the guest, and nobody else wants the CPU",
+	  .not_what = "a lock holder without a CPU: there is no steal",
+	  .note = true,
+	  .needs = { NEED_PLE, NEED_STEAL, "vmm_threads:threads", NEED_EXITS },
+	  .judge = ple_on_dedicated,
+	  .remedies = { { "module reload", "modprobe -r kvm_intel && modprobe kvm_intel ple_gap=0",
+			  "no VM may run; VMs that share CPUs wait longer for locks" },
+			{ "VM restart", "-overcommit cpu-pm=on, -cpu host,kvm-hint-dedicated=on",
+			  "the CPU is busy while the guest idles" } },
+	  .verify = "GROWN of -n is 0" },
+	{ .id = "isolated-cpu-disturbed",
+	  .family = "cpu",
+	  .title = "A vCPU that has an isolated CPU is interrupted by the host",
+	  .not_what = "the guest's own timer: that exit is of another kind",
+	  .note = true,
+	  .rate = 10,
+	  .needs = { "host", "vmm_threads:threads", NEED_EXITS, NEED_STEAL },
+	  .judge = isolated,
+	  .remedies = { { "live", "echo CPULIST > /proc/irq/N/smp_affinity_list",
+			  "other CPUs serve them" },
+			{ "host reboot", "isolcpus=, nohz_full= and rcu_nocbs= for that CPU",
+			  NULL },
+			{ "module reload", "kvm.kvmclock_periodic_sync=N", NULL } },
+	  .verify = "fewer than 10 exits for interrupts a second (-e)" },
 	{},
 };

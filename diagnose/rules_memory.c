@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Memory: faults, dirty logging, page sizes. */
+#include <stdio.h>
 #include <string.h>
 
 #include "families.h"
@@ -73,6 +74,14 @@ static double readers_of_log(const struct look *l)
 	return count;
 }
 
+/* Some kernels do not tell. */
+static bool is_logged(const struct look *l)
+{
+	double slots = look__max(l, "VM_STATE", "logged_slots", NULL);
+
+	return !(slots < 2);
+}
+
 static enum opinion log_left_on(const struct look *l, struct finding *f)
 {
 	double slots = look__max(l, "VM_STATE", "logged_slots", NULL);
@@ -112,6 +121,146 @@ static enum opinion memslots(const struct look *l, struct finding *f)
 	finding__claim(f, SLICE_KVM, faults < l->slices[SLICE_KVM] ? faults : l->slices[SLICE_KVM]);
 	finding__claim(f, SLICE_VMM, ns < l->slices[SLICE_VMM] ? ns : l->slices[SLICE_VMM]);
 	return OPINION_LIKELY;
+}
+
+/* What a group and those above it have: the deepest one is the VM's. */
+static const char *deepest_group(const struct facts_of_vm *of)
+{
+	const char *deepest = NULL;
+
+	for (size_t i = 0; i < of->nr; i++) {
+		const char *name = fact__get_text(of->list[i], "name"),
+			   *group = fact__get_text(of->list[i], "cgroup");
+
+		if (name && group && !strncmp(name, "memory.numa_stat.", 17) &&
+		    (!deepest || strlen(group) > strlen(deepest)))
+			deepest = group;
+	}
+	return deepest;
+}
+
+/* A vCPU ran on one of the node's CPUs. */
+static bool runs_on(const struct look *l, long node)
+{
+	const struct fact *row = NULL;
+	const char *cpus;
+	char name[48];
+
+	snprintf(name, sizeof(name), "numa.node%ld.cpus", node);
+	cpus = look__host_text(l, name);
+	while ((row = look__next(l, "VCPU_LOAD", row)))
+		if (cpus__meet(fact__get_text(row, "pcpus"), cpus))
+			return true;
+	return false;
+}
+
+/* As it is in the window; what did not change is told of in the whole. */
+static double in_window(const struct look *l, const struct fact *row)
+{
+	const char *name = fact__get_text(row, "name"), *group = fact__get_text(row, "cgroup");
+	const struct fact *here = NULL;
+
+	while ((here = look__next_of_none(l, "VM_CGROUP", here)))
+		if (fact__is(here, WHERE({ "name", name }, { "cgroup", group })))
+			return fact__get(here, "number");
+	return fact__get(row, "number");
+}
+
+/* Bytes of the VM by node: all, and those of nodes where no vCPU runs. */
+static double remote_bytes(const struct look *l, double *all, long *worst)
+{
+	static const struct facts_of_vm none;
+	const struct facts_window *total = &l->facts->total;
+	const struct facts_of_vm *of = l->vm_at < total->nr_of ? &total->of[l->vm_at] : &none;
+	const char *group = deepest_group(of);
+	double remote = 0, most = 0;
+
+	*all = 0;
+	for (size_t i = 0; group && i < of->nr; i++) {
+		const char *name = fact__get_text(of->list[i], "name"),
+			   *is = fact__get_text(of->list[i], "cgroup");
+		double bytes;
+		char kind[24];
+		long node;
+
+		/* Huge pages of anonymous memory are in it. */
+		if (!name || !is || strcmp(is, group) ||
+		    sscanf(name, "memory.numa_stat.%15[a-z_].N%ld", kind, &node) != 2 ||
+		    (strcmp(kind, "anon") && strcmp(kind, "shmem")))
+			continue;
+		bytes = in_window(l, of->list[i]);
+		if (isnan(bytes))
+			continue;
+		*all += bytes;
+		if (runs_on(l, node))
+			continue;
+		remote += bytes;
+		if (bytes > most) {
+			most = bytes;
+			*worst = node;
+		}
+	}
+	return remote;
+}
+
+static enum opinion numa_remote(const struct look *l, struct finding *f)
+{
+	enum { LEAST_BYTES = 256 << 20 };
+	const char *nodes = look__host_text(l, "numa.online");
+	double moves = look__sum(l, "VCPU_LOAD", "node_migrations", NULL) / l->seconds, all, remote;
+	long worst = 0;
+	bool far;
+
+	if (!nodes || cpus__single(nodes) >= 0)
+		return finding__na(f, "the host has one NUMA node");
+	remote = remote_bytes(l, &all, &worst);
+	if (!(all > 0) && l->window == &l->facts->total)
+		return finding__unknown(f, "no memory.numa_stat of the VM's cgroup");
+	far = finding__least(f, "of its memory where no vCPU runs", all > 0 ? remote / all : 0,
+			     UNIT_SHARE, 0.20, NULL);
+	finding__show(f, "bytes of it", remote, UNIT_NUMBER);
+	finding__show(f, "vCPUs change the node, per second", moves, UNIT_PER_S);
+	finding__object(f, "node %ld", worst);
+	return far && all >= LEAST_BYTES ? OPINION_LIKELY : OPINION_NO;
+}
+
+/*
+ * Faults that a range which was taken away may have brought: of pages that become a large one or
+ * move one, however many they are.
+ */
+static double refaults_of(const struct fact *row)
+{
+	const char *actor = fact__get_text(row, "actor");
+
+	return fact__get(row, actor && !strcmp(actor, "khugepaged") ? "guest_count" : "pages");
+}
+
+static enum opinion refaults(const struct look *l, struct finding *f)
+{
+	double faults = look__sum(l, "PAGE_FAULTS", "count", NULL), back = 0, most = 0,
+	       ns = fault_ns(l);
+	const struct fact *row = NULL;
+	bool is;
+
+	while ((row = look__next(l, "UNMAPS", row))) {
+		const char *actor = fact__get_text(row, "actor"),
+			   *event = fact__get_text(row, "event");
+		double of = refaults_of(row);
+
+		if (!(of > 0))
+			continue;
+		back += of;
+		if (of > most) {
+			most = of;
+			finding__object(f, "%s (%s)", actor ?: "-", event ?: "-");
+		}
+	}
+	f->rate = faults / l->seconds;
+	is = finding__least(f, "of its faults: pages that were taken away",
+			    faults > 0 ? fmin(1, back / faults) : 0, UNIT_SHARE, 0.30, NULL);
+	finding__claim(f, SLICE_KVM,
+		       fmin(ns, l->slices[SLICE_KVM]) * (faults > 0 ? fmin(1, back / faults) : 0));
+	return is ? OPINION_LIKELY : OPINION_NO;
 }
 
 static double gauge(const struct look *l, const char *name)
@@ -222,6 +371,28 @@ const struct rule memory_rules[] = {
 	  .remedies = { { "guest reboot", "what toggles ROMs or BARs: firmware options, drivers",
 			  NULL } },
 	  .verify = "fewer than 5 KVM_SET_USER_MEMORY_REGION a second (-l)" },
+	{ .id = "refault-churn",
+	  .family = "memory",
+	  .title = "The host takes pages away that the guest uses, again and again",
+	  .not_what = "memory that is touched first: what faults was taken away; swap: nothing is "
+		      "read from a disk",
+	  .slices = IN(KVM),
+	  .per_vm = true,
+	  .storm = true,
+	  .rate = 100,
+	  .cost = 0.02,
+	  .needs = { "unmaps:kvm_mmu_notifier_invalidate_range_start", NEED_EXITS,
+		     "kvmmmu_page_fault:kvm_page_fault" },
+	  .judge = refaults,
+	  .remedies = { { "live", "ksm: echo 2 > /sys/kernel/mm/ksm/run",
+			  "merged pages need memory again" },
+			{ "live", "numa: sysctl kernel.numa_balancing=0, and virsh numatune {vm}",
+			  "memory stays where it is" },
+			{ "live", "vmm: virsh dommemstat {vm} --period 0; no free-page-reporting",
+			  "memory that is free in the guest stays taken" },
+			{ "live", "reclaim: more memory for the VM's cgroup (memory.high, .max)",
+			  "less memory for others" } },
+	  .verify = "COUNT of -f is below 100 a second, or GUEST of --unmaps" },
 	{ .id = "no-tdp",
 	  .family = "memory",
 	  .title = "KVM shadows the guest's page tables, because the hardware's are switched off",
@@ -244,6 +415,8 @@ const struct rule memory_rules[] = {
 	  .storm = true,
 	  .needs = { "vm_state:kvm_state", "kvm_ioctl:ioctl_enter" },
 	  .judge = log_left_on,
+	  .may = is_logged,
+	  .may_needs = "vm_state:kvm_state",
 	  .remedies = { { "live", "virsh domjobabort {vm}", "ends a migration" },
 			{ "live", "virsh qemu-monitor-command {vm} --hmp 'cancel_vcpu_dirty_limit'",
 			  NULL },
@@ -257,6 +430,8 @@ const struct rule memory_rules[] = {
 	  .per_vm = true,
 	  .needs = { "mark_page_dirty" },
 	  .judge = diverges,
+	  .may = is_logged,
+	  .may_needs = "vm_state:kvm_state",
 	  .remedies = { { "live", "virsh migrate-setspeed {vm} MIB", "more network traffic" },
 			{ "live", "virsh migrate ... --auto-converge", "the guest gets slower" },
 			{ "live", "virsh migrate-postcopy {vm}", "a lost network ends the VM" } },
@@ -286,5 +461,20 @@ const struct rule memory_rules[] = {
 	  .remedies = { { "live", "echo off > /sys/module/kvm/parameters/nx_huge_pages",
 			  "only where the processor is not affected" } },
 	  .verify = "NX_SPLITS of --vm_state falls" },
+	{ .id = "numa-remote",
+	  .family = "memory",
+	  .title = "Much of the guest's memory is on a NUMA node where none of its vCPUs runs",
+	  .not_what = "a VM that has vCPUs on all nodes: they run there",
+	  .note = true,
+	  .per_vm = true,
+	  .storm = true,
+	  .needs = { "host", "vcpu_load:sched_switch", "vcpu_load:kvm_fpu" },
+	  .judge = numa_remote,
+	  .remedies = { { "live", "virsh numatune {vm} --nodeset N --live",
+			  "memory moves, which takes time" },
+			{ "live", "migratepages {pid} FROM TO", "memory moves, which takes time" },
+			{ "live", "virsh vcpupin {vm} VCPU CPULIST",
+			  "pinned vCPUs can't evade others" } },
+	  .verify = "memory.numa_stat of --host: nearly all is on nodes where vCPUs run" },
 	{},
 };

@@ -30,12 +30,13 @@ static const struct column columns[] = {
 	{},
 };
 
-int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps)
+int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps, size_t nr_regions)
 {
 	int err = pages__open(&pages->counts, maps);
 
 	if (err)
 		return err;
+	pages->nr_regions = nr_regions;
 	pages->past = calloc(pages->counts.nr_chunks, sizeof(*pages->past));
 	return pages->past ? 0 : -ENOMEM;
 }
@@ -92,11 +93,21 @@ static void look_at_chunk(const struct dirty_pages *pages, const struct page_chu
 	}
 }
 
+/* NULL: there is none. The number is what the map says, which is not to lead out of the list. */
+static struct dirty_region *region_of(const struct dirty_pages *pages,
+				      const struct page_chunk *chunk,
+				      struct dirty_region *const *regions)
+{
+	uint64_t nr = chunk ? __atomic_load_n(&chunk->key.region, __ATOMIC_RELAXED) : UINT64_MAX;
+
+	return nr < pages->nr_regions ? regions[nr] : NULL;
+}
+
 void dirty_pages__look(struct dirty_pages *pages, struct dirty_region *const *regions)
 {
 	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&pages->counts, i);
-		struct dirty_region *region = chunk ? regions[chunk->key.region] : NULL;
+		struct dirty_region *region = region_of(pages, chunk, regions);
 
 		if (region && region->wanted)
 			look_at_chunk(pages, chunk, pages->past[i], region);
@@ -149,7 +160,7 @@ void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *
 {
 	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&pages->counts, i);
-		const struct dirty_region *region = chunk ? regions[chunk->key.region] : NULL;
+		const struct dirty_region *region = region_of(pages, chunk, regions);
 
 		if (!region || !region->retired)
 			continue;
@@ -164,7 +175,7 @@ void dirty_pages__finish(struct dirty_pages *pages, struct dirty_region *const *
 {
 	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
 		const struct page_chunk *chunk = pages__get(&pages->counts, i);
-		const struct dirty_region *region = chunk ? regions[chunk->key.region] : NULL;
+		const struct dirty_region *region = region_of(pages, chunk, regions);
 
 		if (region && region->wanted)
 			add_chunk(pages, region, i);

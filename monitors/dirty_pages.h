@@ -58,7 +58,8 @@ struct dirty_pages {
 	struct page_past (*past)[CHUNK_PAGES]; /* by chunk */
 	struct page_count *list;	       /* of regions that are retired, at the end of all */
 	size_t nr, room;
-	uint32_t look; /* the number of the last one, from 1 */
+	size_t nr_regions; /* so many are by record: those that are handed to a look have as many */
+	uint32_t look;	   /* the number of the last one, from 1 */
 	struct {
 		uint64_t since_ns;
 		uint32_t look; /* the one that it begins with; 0: before the first */
@@ -67,7 +68,7 @@ struct dirty_pages {
 };
 
 /* counts is prepared. 0 or -errno. */
-int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps);
+int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps, size_t nr_regions);
 void dirty_pages__close(struct dirty_pages *pages);
 
 /* A look begins: what the sinks were shown at the one before is over. */

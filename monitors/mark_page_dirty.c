@@ -286,7 +286,7 @@ static void say_it_is_off(const struct attachment *at, uint64_t kvm)
 	struct dirty_state *state = at->state;
 	const struct vm_ref *vm;
 
-	if (state->nr_named > MOST_NAMED)
+	if (at->env->quiet || state->nr_named > MOST_NAMED)
 		return;
 	vm = vcpus__find_vm(at->env->vcpus, kvm);
 	if (!vm || !vm->chosen)
@@ -333,7 +333,7 @@ static void say_what_is_off(const struct attachment *at)
 /* Only the rings' own event is left where functions can't be hooked. */
 static void say_what_is_partial(const struct attachment *at)
 {
-	for (size_t i = 0; i < at->nr_needs; i++)
+	for (size_t i = 0; i < at->nr_needs && !at->env->quiet; i++)
 		if (at->needs[i].hook && !strcmp(at->needs[i].hook->target, "kvm_dirty_ring_push"))
 			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, "
 			    "without GFN and size of the slot (%s)",
@@ -344,7 +344,7 @@ static int start(struct attachment *at)
 {
 	const struct mark_page_dirty_bpf *skel = at->skel;
 	struct dirty_state *state = at->state;
-	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel));
+	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel), at->records.nr);
 
 	if (err)
 		return err;
@@ -756,6 +756,7 @@ static void write_migration(const struct attachment *at, const struct sample *li
 			    const struct window *window)
 {
 	uint64_t region = ((const struct dirty_row *)list->row)->region;
+	double seconds = seconds_of(window);
 	struct migration_input in = { .bandwidth = bandwidth_of(at) };
 	struct migration m;
 
@@ -765,16 +766,19 @@ static void write_migration(const struct attachment *at, const struct sample *li
 	in.memory = memory_of(at, list, nr);
 	for (size_t i = 0; i < nr; i++) {
 		in.working_set += ((const struct dirty_row *)list[i].run)->marked;
-		in.rate += ((const struct dirty_row *)list[i].row)->dirtied / seconds_of(window);
+		if (seconds > 0)
+			in.rate += ((const struct dirty_row *)list[i].row)->dirtied / seconds;
 	}
 	m = migration__predict(&in);
 	struct dirty_row row = {
 		.row = *list->row,
 		.converges = m.converges,
 		.rounds = m.rounds,
-		.memory_pages = in.memory,
-		.migration_ns = m.converges ? m.seconds * NSEC_PER_SEC : UINT64_MAX,
-		.downtime_ns = m.converges ? m.downtime * NSEC_PER_SEC : UINT64_MAX,
+		.memory_pages = migration__whole(in.memory),
+		.migration_ns =
+			m.converges ? migration__whole(m.seconds * NSEC_PER_SEC) : UINT64_MAX,
+		.downtime_ns =
+			m.converges ? migration__whole(m.downtime * NSEC_PER_SEC) : UINT64_MAX,
 	};
 	output__row(window->out, &row.row, 0);
 }

@@ -8,6 +8,14 @@ static double least(double a, double b)
 	return a < b ? a : b;
 }
 
+uint64_t migration__whole(double number)
+{
+	/* The bound itself is a double; what UINT64_MAX would be as one is beyond it. */
+	if (!(number > 0))
+		return 0;
+	return number < 0x1p63 ? (uint64_t)number : INT64_MAX;
+}
+
 struct migration migration__predict(const struct migration_input *in)
 {
 	double left = in->memory, before, pages_per_s = in->bandwidth / PAGE_BYTES;

@@ -30,4 +30,7 @@ struct migration {
  */
 struct migration migration__predict(const struct migration_input *in);
 
+/* Pages or nanoseconds as a whole number; what is more than INT64_MAX is that, what is none 0. */
+uint64_t migration__whole(double number);
+
 #endif

@@ -131,7 +131,7 @@ static inline void add_cell(struct facts *f, struct fact *fact, const char *name
 		fact__number(f, fact, name, number);
 }
 
-static const char vm_name[] = "web";
+static const char *vm_name = "web";
 static char vm_id[64];
 
 static inline struct fact *add_row(struct facts *f, const char *table, bool of_vcpu)

@@ -564,6 +564,277 @@ static void test_documents(void **state)
 	assert_true(nr >= 40);
 }
 
+/* What can't be there need not be seen */
+
+static void calm(struct fixture *f)
+{
+	f->nr_lines = 0;
+	f->lines[f->nr_lines++] = "slices guest=0.5% halt=99.4%";
+	f->lines[f->nr_lines++] = "vm VMM_THREADS role=main comm=qemu cpu_ns=0.1% delay_ns=0%";
+}
+
+/* The need tells how long the rule's slices are, or the one thing that it asks first. */
+static bool tells_it(const struct rule *rule, const char *need)
+{
+	static const char *const of_vcpus[] = { "vcpu_load", "vcpu_load:kvm_fpu",
+						"vcpu_load:sched_switch", "vcpu_load:sched_wakeup",
+						"vcpu_load:kvm_vcpu_wakeup" };
+	unsigned int threads = IN(HELPERS) | IN(DELAYS);
+
+	if (rule->may)
+		return !strcmp(need, rule->may_needs);
+	if (!rule->slices || ((rule->slices & threads) && !strcmp(need, "vmm_threads:threads")))
+		return true;
+	for (size_t i = 0; (rule->slices & ~threads) && i < 5; i++)
+		if (!strcmp(need, of_vcpus[i]))
+			return true;
+	return false;
+}
+
+static void test_what_cannot_be(void **state)
+{
+	static struct fixture quiet = { .name = "quiet" };
+	const struct rule *rule;
+	size_t passed = 0, unknown = 0;
+
+	(void)state;
+	calm(&quiet);
+	for (size_t i = 0; (rule = rule__at(i)); i++)
+		for (size_t j = 0; j < MAX_RULE_NEEDS && rule->needs[j]; j++) {
+			struct made made = made_of(sick);
+			enum state is, expected;
+
+			made.missing = rule->needs[j];
+			is = state_of(&quiet, &made, rule->id);
+			expected = tells_it(rule, rule->needs[j]) ? STATE_UNKNOWN : STATE_PASS;
+			if (is != expected)
+				fail_msg("%s without %s: %s", rule->id, rule->needs[j],
+					 state__name(is));
+			passed += is == STATE_PASS;
+			unknown += is == STATE_UNKNOWN;
+		}
+	/* Losses, too: what was counted may be less than there was. */
+	struct made lossy = made_of(sick);
+
+	lossy.lost = 1e9;
+	assert_int_equal(state_of(&quiet, &lossy, "cpuid-loop"), STATE_UNKNOWN);
+	/* Age is no question where there is nothing. */
+	lossy.lost = 0;
+	lossy.age_s = 5;
+	assert_int_equal(state_of(&quiet, &lossy, "cpuid-loop"), STATE_PASS);
+	print_message("%zu pass unseen, %zu are unknown\n", passed, unknown);
+	assert_true(passed > 60 && unknown > 40);
+}
+
+static const struct fixture *fixture_of(const char *name)
+{
+	for (size_t i = 0; i < nr_fixtures; i++)
+		if (!strcmp(fixtures[i].name, name))
+			return &fixtures[i];
+	fail_msg("no fixture %s", name);
+	return NULL;
+}
+
+static struct result *result_of(struct diagnosis *d, const char *id)
+{
+	for (size_t i = 0; i < d->nr_results; i++)
+		if (!strcmp(d->results[i].rule->id, id))
+			return &d->results[i];
+	fail_msg("no result of %s", id);
+	return NULL;
+}
+
+/* In a second pass, by what the first one saw. */
+static enum state state_after(const struct fixture *first, const char *missing)
+{
+	struct diagnose_options with = options;
+	struct made made = made_of(sick);
+	struct diagnosis d;
+	struct facts f, before;
+	enum state state;
+
+	make_facts(&before, first, &made);
+	made.missing = missing;
+	make_facts(&f, fixture_of("cpuid-loop"), &made);
+	with.before = &before;
+	diagnosis__make(&d, &f, &with);
+	state = result_of(&d, "cpuid-loop")->state;
+	diagnosis__free(&d);
+	facts__free(&f);
+	facts__free(&before);
+	return state;
+}
+
+static void test_before(void **state)
+{
+	static struct fixture quiet = { .name = "quiet" };
+	const struct made made = made_of(sick);
+	struct diagnosis d, first;
+	struct facts f, before;
+	struct result *r;
+
+	(void)state;
+	calm(&quiet);
+	assert_int_equal(state_after(&quiet, "vm_exit"), STATE_PASS);
+	assert_int_equal(state_after(fixture_of("cpuid-loop"), "vm_exit"), STATE_UNKNOWN);
+	assert_int_equal(state_after(&quiet, NULL), STATE_FINDING);
+	/* What was found does not go because nobody found it again. */
+	make_facts(&before, fixture_of("cpuid-loop"), &made);
+	make_facts(&f, &quiet, &made);
+	diagnosis__make(&first, &before, &options);
+	diagnosis__make(&d, &f, &options);
+	assert_int_equal(result_of(&d, "cpuid-loop")->state, STATE_PASS);
+	diagnosis__add_before(&d, &first);
+	r = result_of(&d, "cpuid-loop");
+	assert_int_equal(r->state, STATE_FINDING);
+	assert_true(r->before && r->vm == &f.vms[1] && r == &d.results[0]);
+	assert_int_equal(d.by_state[STATE_FINDING], 1);
+	assert_int_equal(r->severity, SEVERITY_WARNING);
+	diagnosis__free(&first);
+	diagnosis__free(&d);
+	facts__free(&f);
+	/* Not even with its VM. */
+	vm_name = "db";
+	make_facts(&f, &quiet, &made);
+	vm_name = "web";
+	diagnosis__make(&first, &before, &options);
+	diagnosis__make(&d, &f, &options);
+	diagnosis__add_before(&d, &first);
+	r = &d.results[0];
+	assert_true(r->before && r->state == STATE_FINDING && r->vm == &before.vms[1]);
+	assert_string_equal(r->vm->name, "web");
+	assert_int_equal(d.nr_vms, 2);
+	assert_int_equal(d.by_state[STATE_FINDING], 1);
+	diagnosis__free(&first);
+	diagnosis__free(&d);
+	facts__free(&f);
+	facts__free(&before);
+}
+
+/* A recording that somebody made without details does not tell that there is nothing. */
+static void test_not_asked_for(void **state)
+{
+	static struct fixture busy = { .name = "busy" };
+	const struct made made = made_of(sick);
+	struct diagnosis d;
+	struct facts f;
+
+	(void)state;
+	busy.nr_lines = 0;
+	busy.lines[busy.nr_lines++] = "slices kvm=30% vmm=30%";
+	make_facts(&f, &busy, &made);
+	/* Of vm_exit the run's first object has told of three needs. */
+	for (size_t i = 0; i < f.nr_monitors; i++)
+		f.monitors[i].has_hooks = !strcmp(f.monitors[i].name, "vm_exit");
+	facts__set_need(&f, "vm_exit", "kvm_exit", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_entry", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_userspace_exit", false, "");
+	facts__set_need(&f, "vm_exit", "kvm_run", false, "");
+	diagnosis__make(&d, &f, &options);
+	assert_int_equal(result_of(&d, "cpuid-loop")->state, STATE_PASS);
+	assert_int_equal(result_of(&d, "pio-device")->state, STATE_UNKNOWN);
+	assert_string_equal(result_of(&d, "pio-device")->why, "vm_exit: kvm_pio was not asked for");
+	diagnosis__free(&d);
+	facts__free(&f);
+}
+
+/* Is the sickness known when it was there with so much steal, in a VM of that name? */
+static bool is_known(const char *was, const char *name)
+{
+	static struct fixture now = { .name = "now" }, then = { .name = "then" };
+	const struct made made = made_of((struct scale){ 1, 1 });
+	struct diagnosis d, baseline;
+	struct facts f, g;
+	bool known;
+
+	now.nr_lines = then.nr_lines = 0;
+	now.lines[now.nr_lines++] = "slices steal=50% thieves_ns=50%";
+	now.lines[now.nr_lines++] = "vcpu VCPU_LOAD.thieves name=backup comm=backup ns=50%";
+	then.lines[then.nr_lines++] = "slices steal=50% thieves_ns=50%";
+	then.lines[then.nr_lines++] = (char *)was;
+	make_facts(&f, &now, &made);
+	vm_name = name;
+	make_facts(&g, &then, &made);
+	vm_name = "web";
+	diagnosis__make(&d, &f, &options);
+	diagnosis__make(&baseline, &g, &options);
+	diagnosis__compare(&d, &baseline);
+	known = result_of(&d, "steal-host-task")->known;
+	assert_int_equal(d.nr_known, known);
+	diagnosis__free(&d);
+	diagnosis__free(&baseline);
+	facts__free(&f);
+	facts__free(&g);
+	return known;
+}
+
+static void test_baseline(void **state)
+{
+	(void)state;
+	assert_true(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=50%", "web"));
+	assert_true(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=42%", "web"));
+	/* Dearer by more than a fifth. */
+	assert_false(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=41%", "web"));
+	assert_false(is_known("vcpu VCPU_LOAD.thieves name=x comm=x ns=50%", "db"));
+	/* Another sickness. */
+	assert_false(
+		is_known("vcpu VCPU_LOAD.thieves name=x comm=x vm=other vm_id=1 ns=50%", "web"));
+}
+
+/* Names that want to be obeyed: by a terminal, a shell, a reader of lines. */
+static void test_hostile_names(void **state)
+{
+	static struct fixture f = { .name = "hostile" };
+	static const char name[] = "\033[2J\r\nCHECKED'; reboot #\x9b\xff{object}"
+				   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+				   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+	char *text, *rest, *line;
+
+	(void)state;
+	f.nr_lines = 0;
+	f.lines[f.nr_lines++] = "slices steal=50% thieves_ns=50%";
+	f.lines[f.nr_lines++] = "vcpu VCPU_LOAD.thieves name=\"$(reboot)\033]0;x\a\" comm=x ns=50%";
+	vm_name = name;
+	text = written(&f, FORMAT_TABLE);
+	assert_non_null(strstr(text, "steal-host-task"));
+	for (const char *p = text; *p; p++)
+		assert_true((unsigned char)*p >= ' ' || *p == '\n');
+	/* Nothing is longer than a line but a command. */
+	assert_non_null(strstr(text, "AAAAAAAA\n"));
+	/* In quotes, whatever a shell would do with it. */
+	assert_non_null(strstr(text, "pgrep -x '$(reboot)?]0;x?'"));
+	assert_null(strstr(text, "\nCHECKED'"));
+	free(text);
+	text = written(&f, FORMAT_JSON);
+	for (rest = text; (line = strsep(&rest, "\n")) && *line;) {
+		struct json_object *obj = json_tokener_parse(line);
+
+		assert_non_null(obj);
+		json_object_put(obj);
+		for (const char *p = line; *p; p++)
+			assert_true((unsigned char)*p >= ' ');
+	}
+	free(text);
+	vm_name = "web";
+}
+
+/* The first line says it all, in words that agree with their numbers. */
+static void test_first_line(void **state)
+{
+	char *text = written(fixture_of("cpuid-loop"), FORMAT_TABLE);
+
+	(void)state;
+	assert_non_null(
+		strstr(text, "1 finding in 1 of 1 VM; first: web: A program in the guest "));
+	assert_non_null(strstr(text, " rules, 1 VM: 1 finding, 0 notes"));
+	assert_null(strstr(text, "1 VMs"));
+	assert_null(strstr(text, "1 findings"));
+	free(text);
+	text = written(fixture_of("healthy:idle"), FORMAT_TABLE);
+	assert_int_equal(strncmp(text, "No finding in 1 VM.", 19), 0);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -584,6 +855,12 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_what_cannot_be),
+		cmocka_unit_test(test_before),
+		cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test(test_baseline),
+		cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_first_line),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

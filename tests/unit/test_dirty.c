@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What -d computes without a kernel: the migration's prediction, and different pages. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,6 +70,24 @@ static void test_does_not_converge(void **state)
 	assert_false(migration__predict(&in).converges);
 }
 
+/* As slow as can be asked for, and as large as a descriptor may say: longer than nanoseconds are counted. */
+static void test_longer_than_can_be_said(void **state)
+{
+	const struct migration_input in = { (double)UINT64_MAX, 0, 0, 1e-6 };
+	struct migration m = migration__predict(&in);
+
+	(void)state;
+	assert_true(m.converges);
+	assert_true(migration__whole(m.seconds * 1e9) == INT64_MAX);
+	assert_true(migration__whole(in.memory) == INT64_MAX);
+	assert_true(migration__whole(0x1p63) == INT64_MAX);
+	assert_true(migration__whole(0x1.fffffffffffffp62) == INT64_MAX - 1023);
+	assert_true(migration__whole(INFINITY) == INT64_MAX);
+	assert_true(migration__whole(NAN) == 0);
+	assert_true(migration__whole(-1) == 0);
+	assert_true(migration__whole(1.9) == 1);
+}
+
 enum { NR_CHUNKS = 3, NR_RECORDS = 3, FAST = 0, SLOW = 1 };
 
 /* Two regions of a chunk each, and two sinks. */
@@ -98,6 +117,7 @@ static int set_up(void **state)
 	}
 	m->pages.counts.chunks = m->chunks;
 	m->pages.counts.nr_chunks = NR_CHUNKS;
+	m->pages.nr_regions = NR_RECORDS;
 	m->pages.past = calloc(NR_CHUNKS, sizeof(*m->pages.past));
 	m->now_ns = 1000;
 	m->sinks[FAST].since_ns = m->sinks[SLOW].since_ns = m->now_ns;
@@ -215,6 +235,23 @@ static void test_wanted_late(void **state)
 	assert_int_equal(m->pages.list[1].count, 1);
 }
 
+/* A number in the map that no record has leads nowhere. */
+static void test_no_such_region(void **state)
+{
+	struct marked *m = *state;
+
+	mark(m, 1, 0, 1);
+	mark(m, 2, 0, 1);
+	m->chunks[1].key.region = NR_RECORDS;
+	m->chunks[2].key.region = UINT64_MAX;
+	look(m);
+	m->one.retired = m->two.retired = true;
+	dirty_pages__retire(&m->pages, m->regions);
+	dirty_pages__finish(&m->pages, m->regions);
+	assert_int_equal(m->one.marked + m->two.marked, 0);
+	assert_int_equal(m->pages.nr, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,9 +259,11 @@ int main(void)
 		cmocka_unit_test(test_converges),
 		cmocka_unit_test(test_small_working_set),
 		cmocka_unit_test(test_does_not_converge),
+		cmocka_unit_test(test_longer_than_can_be_said),
 		cmocka_unit_test_setup_teardown(test_windows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_marked_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wanted_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_such_region, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
