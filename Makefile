@@ -267,6 +267,7 @@ install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
 	cd contrib && find . -type f | while read -r file; do \
 		install -D -m 0644 "$$file" "$(abspath $(DESTDIR)$(PREFIX)/share/kvm_watcher)/$$file" || exit; done
+	sed -i "s|/usr/local/sbin|$(PREFIX)/sbin|" $(DESTDIR)$(PREFIX)/share/kvm_watcher/systemd/kvm_watcher.service
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)

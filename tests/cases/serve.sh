@@ -281,7 +281,7 @@ for board in fleet host vm; do
 	done)
 	is "dashboard $board: each panel has data" none "${empty:-none}"
 done
-for record in $(sed -n 's/.*- record: //p' "$contrib/prometheus/recording.yml" | grep -v findings); do
+sed -n 's/.*- record: //p' "$contrib/prometheus/recording.yml" | grep -v findings | while read -r record; do
 	has_data "$record" >/dev/null || echo "$record"
 done >"$TMP/unrecorded"
 is "each recording rule records" none "$(paste -sd' ' "$TMP/unrecorded" | sed 's/^$/none/')"

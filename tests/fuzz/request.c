@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * libFuzzer's way into what kvm_watcher serve reads: requests of clients, and files of options.
- * `make fuzz-requests` builds it; tests/unit/test_http.c reads tests/fuzz/requests/ without libFuzzer.
+ * `make fuzz-requests` builds it; tests/unit/test_http.c reads tests/fuzz/requests/ without it.
  */
 #include "request.h"
 

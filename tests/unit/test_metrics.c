@@ -375,7 +375,7 @@ static void test_same_names(void **state)
 	text = end(&t, TEXT_CLASSIC);
 	has(text, "kvm_things_total{vm=\"web@102\",kind=\"io\",halt=\"false\"} 21");
 	lacks(text, "vm=\"web\"");
-	/* A third one gets the name that is free, and one that is called like the second another. */
+	/* A third one gets the free name, and one that is called like the second gets another. */
 	add_vm(&t, 3, "web");
 	add_vm(&t, 4, "web@102");
 	begin(&t);
@@ -553,7 +553,7 @@ static void test_levels(void **state)
 		}
 		close_test(&t);
 	}
-	/* By itself none is of vCPUs where they alone would take half of the room; and it stays so. */
+	/* None is of vCPUs where these alone would take half of the room; and it stays so. */
 	open_test(&t, METRICS_AUTO, 1000);
 	t.nr_vcpus = 900;
 	a = row_of(add_vm(&t, 1, "web"), 0, "io", 1);
