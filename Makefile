@@ -12,6 +12,11 @@ LLVM_STRIP ?= llvm-strip
 # Ubuntu keeps the real bpftool beside the kernel's tools.
 BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),$(lastword $(wildcard /usr/lib/linux-tools/*/bpftool)),bpftool)
 PKG_CONFIG ?= pkg-config
+# A line's end, for lists.
+define newline
+
+
+endef
 # One file that runs on every kernel and in every test machine. STATIC=0 links dynamically.
 STATIC ?= 1
 V ?= 0
@@ -55,7 +60,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz fuzz-assert fuzz-requests
+.PHONY: fuzz soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -132,38 +137,83 @@ $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib cmocka) -lelf -lz -lm
 
-$(OUTPUT)/tests/unit/test_fuzz: $(OUTPUT)/san/tests/fuzz/recording.o
-$(OUTPUT)/tests/unit/test_fuzz_assert: $(OUTPUT)/san/tests/fuzz/assertion.o
+# What completions and manual pages are made of: the tables of options.
+TABLES := $(OUTPUT)/tables.tsv
 
-# What reads text of others under libFuzzer, for as long as you like; it begins with tests/fuzz/corpus and assertions.
+$(OUTPUT)/print-tables: $(OUTPUT)/scripts/print-tables.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
+$(TABLES): $(OUTPUT)/print-tables
+	$(Q)$< > $@
+
+COMPLETIONS := $(OUTPUT)/completions/kvm_watcher.bash $(OUTPUT)/completions/_kvm_watcher \
+	       $(OUTPUT)/completions/kvm_watcher.fish
+
+$(OUTPUT)/completions/%: scripts/gen-completions.sh $(wildcard scripts/completion/*) $(TABLES)
+	$(call say,COMPL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/gen-completions.sh $* < $(TABLES) > $@
+
+completions: $(COMPLETIONS) ## for bash, zsh and fish, from the tables of options: in build/completions
+
+# A page for each command with a word.
+MANUAL := $(OUTPUT)/man/made
+
+$(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs/man/*) $(TABLES)
+	$(call say,MAN,$(@D))
+	$(Q)scripts/gen-man.sh $(@D) < $(TABLES)
+	$(Q)touch $@
+
+manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
+
+# What is fuzzed: tests/fuzz/NAME.c has fuzz_NAME(), tests/fuzz/corpus/NAME/ what it begins with. Unit tests replay that.
+FUZZ_TARGETS := recording options process decode events assertion text request
+FUZZ_TIME ?= 600
+FUZZ_WRAP := -Wl,--wrap=vcpus__get_new -Wl,--wrap=vcpus__find_vm -Wl,--wrap=summary__write_vms
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SOURCES := tests/fuzz/oracles.c $(FUZZ_TARGETS:%=tests/fuzz/%.c)
+
+$(OUTPUT)/tests/unit/test_fuzz: $(FUZZ_SOURCES:%.c=$(OUTPUT)/san/%.o)
+$(OUTPUT)/tests/unit/test_fuzz: WRAP += $(FUZZ_WRAP)
 
 $(OUTPUT)/fuzz/%.o: %.c $(SKELETONS)
 	$(call say,'CC fuzz',$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Wno-error $(FUZZ_FLAGS) -c -o $@ $<
+	$(Q)$(CLANG) $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Wno-error $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(OUTPUT)/fuzz/tests/fuzz/main_%.o: tests/fuzz/main.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -DFUZZED=fuzz_$* $(FUZZ_FLAGS) -c -o $@ $<
 
 $(OUTPUT)/fuzz/compat/picked_types.o: $(CORE_TYPES)
+$(OUTPUT)/fuzz/output/html_page.o: $(PAGE)
 
-$(OUTPUT)/tests/fuzz_%: $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(OUTPUT)/fuzz/tests/fuzz/%.o
+$(OUTPUT)/tests/fuzz_%: $(OUTPUT)/fuzz/tests/fuzz/main_%.o $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(FUZZ_SOURCES:%.c=$(OUTPUT)/fuzz/%.o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib) -lelf -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib) -lelf -lz -lm
 
-fuzz: $(OUTPUT)/tests/fuzz_recording ## look for input that breaks the reader of recordings, until Ctrl-C
-	@mkdir -p $(OUTPUT)/fuzz/found
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 $(FUZZ) $(OUTPUT)/fuzz/found tests/fuzz/corpus 2>&1 | grep -v '^kvm_watcher: '
+# What it finds is in build/fuzz/crash-*, and what it learns in build/fuzz/found/NAME.
+fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks something: each target for FUZZ_TIME seconds (600)
+	@for name in $(FUZZ_TARGETS); do \
+		mkdir -p $(OUTPUT)/fuzz/found/$$name; \
+		echo "fuzz: $$name, $(FUZZ_TIME) s"; \
+		$(OUTPUT)/tests/fuzz_$$name -close_fd_mask=3 -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=65536 -max_total_time=$(FUZZ_TIME) \
+			-print_final_stats=1 -verbosity=0 $(FUZZ) $(OUTPUT)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
 
-fuzz-assert: $(OUTPUT)/tests/fuzz_assertion ## the same for --assert
-	@mkdir -p $(OUTPUT)/fuzz/asserted
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=512 $(FUZZ) $(OUTPUT)/fuzz/asserted tests/fuzz/assertions
+# Faults by call site: the whole program with sanitizers and a seam, tests/cases/faults.sh; and in one process, test_faults.
+FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdopen fdopendir read write epoll_create1 eventfd \
+	      timerfd_create socketpair fork mmap pthread_create open openat syscall,-Wl,--wrap=$(call))
 
-# The same of requests and of files of options.
-$(OUTPUT)/tests/unit/test_http: $(OUTPUT)/san/tests/fuzz/request.o
+$(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd zlib) -l:libbpf.a -lelf -lz -lm
 
-fuzz-requests: $(OUTPUT)/tests/fuzz_request ## the same for kvm_watcher serve: requests and files of options
-	@mkdir -p $(OUTPUT)/fuzz/found-requests
-	$< -artifact_prefix=$(OUTPUT)/fuzz/ -max_len=16384 $(FUZZ) $(OUTPUT)/fuzz/found-requests tests/fuzz/requests 2>&1 | grep -v '^kvm_watcher: '
+$(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
+$(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
@@ -193,6 +243,12 @@ $(OUTPUT)/tests/with_caps: tests/machine/with-caps.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
+# The program with an attacker in the unprivileged process: tests/cases/privileges.sh.
+$(OUTPUT)/tests/compromised: $(OUTPUT)/tests/machine/compromised.o $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) -Wl,--wrap=loop__watch $(LIBS)
 
 # What a monitor costs at least: tests/bench.
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
@@ -236,7 +292,8 @@ $(OUTPUT)/tests/jq:
 	$(Q)ln -sf "$$(command -v gojq || command -v jq)" $@
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
-	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps $(OUTPUT)/tests/metrics
+	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual \
+	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults $(OUTPUT)/tests/metrics
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
@@ -253,21 +310,63 @@ test-unit: $(UNIT_TESTS) ## unit tests alone
 test-matrix: $(TESTED) ## everything on all eight machines
 	@tests/run.sh --jobs=2 --grid unit native $(MATRIX)
 
+SOAK_TIME ?= 3600
+soak: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/jq $(OUTPUT)/tests/unit/test_again ## SOAK_TIME seconds (3600) of VMs that come and go; then all monitors are attached and detached 1,000 times
+	@PATH=$(CURDIR):$(CURDIR)/$(OUTPUT)/tests:$$PATH tests/soak.sh $(SOAK_TIME)
+	@AGAIN_ROUNDS=70 $(OUTPUT)/tests/unit/test_again
+
 bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
 	@tests/bench/bench $(BENCH) $(addsuffix -vmx,$(KERNEL))
 
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)
 
-demo: kvm_watcher ## watch a live QEMU/Linux guest, here or in a test machine
+demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh
 
-install: kvm_watcher ## DESTDIR= PREFIX=/usr/local
-	install -D -m 0755 kvm_watcher $(DESTDIR)$(PREFIX)/sbin/kvm_watcher
-	install -D -m 0644 docs/kvm_watcher.8 $(DESTDIR)$(PREFIX)/share/man/man8/kvm_watcher.8
-	cd contrib && find . -type f | while read -r file; do \
-		install -D -m 0644 "$$file" "$(abspath $(DESTDIR)$(PREFIX)/share/kvm_watcher)/$$file" || exit; done
-	sed -i "s|/usr/local/sbin|$(PREFIX)/sbin|" $(DESTDIR)$(PREFIX)/share/kvm_watcher/systemd/kvm_watcher.service
+# Where things go below DESTDIR.
+BIN_DIR = $(DESTDIR)$(PREFIX)/sbin
+SHARE_DIR = $(DESTDIR)$(PREFIX)/share
+MAN_DIR = $(SHARE_DIR)/man/man8
+BASH_COMPLETION = $(SHARE_DIR)/bash-completion/completions/kvm_watcher
+ZSH_COMPLETION = $(SHARE_DIR)/zsh/site-functions/_kvm_watcher
+FISH_COMPLETION = $(SHARE_DIR)/fish/vendor_completions.d/kvm_watcher.fish
+# Rules, boards and units for who runs it: contrib/.
+CONTRIB_DIR = $(SHARE_DIR)/kvm_watcher
+
+install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
+	install -D -m 0755 kvm_watcher '$(BIN_DIR)/kvm_watcher'
+	install -d '$(MAN_DIR)'
+	install -m 0644 $(OUTPUT)/man/*.8 '$(MAN_DIR)'
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash '$(BASH_COMPLETION)'
+	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher '$(ZSH_COMPLETION)'
+	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish '$(FISH_COMPLETION)'
+	for file in $$(cd contrib && find . -type f); do \
+		install -D -m 0644 "contrib/$$file" '$(CONTRIB_DIR)'/"$$file" || exit; done
+	sed -i 's|/usr/local/sbin|$(PREFIX)/sbin|' '$(CONTRIB_DIR)/systemd/kvm_watcher.service'
+
+uninstall: ## remove what make install has installed, with the same DESTDIR= and PREFIX=
+	rm -f '$(BIN_DIR)/kvm_watcher' '$(MAN_DIR)/kvm_watcher.8' '$(MAN_DIR)'/kvm_watcher-*.8
+	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)'
+	rm -rf '$(CONTRIB_DIR)'
+
+# The program for hosts without a compiler: the same bytes from the same sources. tests/cases/build.sh makes it twice.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+DIST := kvm_watcher-$(VERSION)-x86_64
+
+dist: kvm_watcher completions manual ## a tarball with the program, manual, completions and documents: in build/dist
+	@test '$(STATIC)' = 1 || { echo 'make dist: the program has to run everywhere; leave STATIC=0 out' >&2; exit 1; }
+	$(call say,DIST,$(OUTPUT)/dist/$(DIST).tar.gz)
+	$(Q)scripts/dist.sh '$(OUTPUT)' '$(DIST)' '$(SOURCE_DATE_EPOCH)'
+
+deb: ## a Debian package: in build/deb
+	@scripts/deb.sh '$(OUTPUT)/deb' '$(VERSION)' '$(SOURCE_DATE_EPOCH)'
+
+rpm: ## an RPM package: in build/rpm; RPM=--nodeps where packages have other names
+	@scripts/rpm.sh '$(OUTPUT)/rpm' '$(VERSION)' '$(SOURCE_DATE_EPOCH)' $(RPM)
+
+test-package: ## the packages: what their checkers say; the Debian package installed, run and purged; PACKAGE=--clean
+	@tests/package.sh $(PACKAGE)
 
 # Generated lists are as their generator writes them.
 GENERATED = $(shell grep -lE '^/\* (Written by|.*gen-names)' decode/*.h)
@@ -287,7 +386,7 @@ format-check: ## fails when a C file is not in that style
 # gcc's -fanalyzer and clang-tidy look at each file; a file is looked at again when it has changed.
 # User space only: clang compiles the BPF programs, and they have no libc that a linter knows.
 LINTED = $(filter-out %.bpf.c,$(shell git ls-files '*.c'))
-SCRIPTS = $(shell git ls-files '*.sh') $(shell git grep -lE '^(#!.*sh|# shellcheck shell=)' -- ':!*.sh')
+SCRIPTS = $(shell git ls-files '*.sh') $(filter-out %.zsh,$(shell git grep -lE '^(#!.*sh|# shellcheck shell=)' -- ':!*.sh'))
 LINT_CFLAGS = $(ALL_CFLAGS) -I$(OUTPUT)/bench -I$(OUTPUT)/tests/bpf
 
 # gcc 12 loses a pointer that an array of pointers holds; clang-tidy and LeakSanitizer look for leaks as well.
@@ -320,6 +419,17 @@ lint: ## clang-tidy, cppcheck, shellcheck and gcc's analyzer have nothing to say
 	@missing=; for tool in clang-tidy cppcheck shellcheck; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 		[ -z "$$missing" ] || { echo "lint: there is no$$missing (make deps-ci installs it)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-files LINT_OBJECTS='$(LINTED:%.c=$(OUTPUT)/lint/%.o)'
+
+# How each file is compiled, for clangd. What is generated is made first, so that nothing is missing in it.
+COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c $(sort $(wildcard tests/fuzz/*.c))
+
+compdb: $(SKELETONS) $(PAGE) $(CORE_TYPES) ## compile_commands.json for clangd
+	$(file >$(OUTPUT)/commands,$(foreach f,$(COMPDB_C),$f	$(CC) $(ALL_CFLAGS)$(newline)))
+	$(file >>$(OUTPUT)/commands,$(foreach f,$(BPF_SOURCES) $(sort $(wildcard tests/bpf/*.bpf.c)),$f	$(CLANG) $(BPF_CFLAGS)$(newline)))
+	$(Q)sed 's/^ *//; /^$$/d' $(OUTPUT)/commands | scripts/compdb.sh > compile_commands.json
+
+watch-test: ## unit tests again whenever a source is saved: UNIT=test_times for one of them
+	@scripts/watch-test.sh $(UNIT)
 
 clean: ## remove what was built
 	$(Q)rm -rf $(OUTPUT) kvm_watcher

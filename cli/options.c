@@ -307,8 +307,8 @@ const struct option_row filter_options[] = {
 	  "only VMs of this name (a shell pattern), or uuid:UUID, pod:NAMESPACE/NAME, "
 	  "cgroup:PATTERN",
 	  GROUP_SELECTION, parse_pattern },
-	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION,
-	  parse_vcpus },
+	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION, parse_vcpus,
+	  .rare = true },
 	{},
 };
 
@@ -382,29 +382,29 @@ int selection__check(const struct options *opts, const struct chosen *chosen, si
 const struct option_row grouping_options[] = {
 	{ "where", 0, "COLUMN=PATTERN",
 	  "only rows with such a value; also !=, and < or > with a number (repeatable)",
-	  GROUP_SELECTION, parse_where },
-	{ "by", 0, "host|vm|vcpu", "what a row is of: vCPUs (default), VMs or the host",
-	  GROUP_OUTPUT, parse_by },
+	  GROUP_SELECTION, parse_where, .rare = true },
+	{ "by", 0, "host|vm|vcpu", "what a row is of: host, VM or (default) vCPU", GROUP_OUTPUT,
+	  parse_by },
 	{},
 };
 
 const struct option_row top_options[] = {
 	{ "top", 0, "N", "only the N vCPUs, VMs or rows that come first (default: what fits)",
-	  GROUP_OUTPUT, parse_top },
+	  GROUP_OUTPUT, parse_top, .rare = true },
 	{},
 };
 
 const struct option_row selection_options[] = {
 	{ "sort", 0, "[-]COLUMN", "order by this column, the greatest first; -COLUMN: the least",
-	  GROUP_OUTPUT, parse_sort },
+	  GROUP_OUTPUT, parse_sort, .rare = true },
 	{ "histogram", 0, NULL, "the distribution of all times, too", GROUP_OUTPUT,
-	  .flag = offsetof(struct options, selection.histogram) },
+	  .flag = offsetof(struct options, selection.histogram), .rare = true },
 	{},
 };
 
 const struct option_row hooks_options[] = {
 	{ "hooks", 0, "KIND[,KIND]", "use only these kinds of kernel hook", GROUP_SELECTION,
-	  parse_hooks },
+	  parse_hooks, .rare = true },
 	{},
 };
 
@@ -449,22 +449,22 @@ static int parse_metrics_limit(struct options *opts, const char *arg)
 const struct option_row metrics_options[] = {
 	{ "metrics-by", 0, "auto|vm|vcpu",
 	  "what series for Prometheus are of (default auto: vCPUs where that tells something)",
-	  GROUP_OUTPUT, parse_metrics_by },
+	  GROUP_OUTPUT, parse_metrics_by, .rare = true },
 	{ "metrics-limit", 0, "N",
 	  "at most so many of them (default 50000); the rarest are folded into one", GROUP_OUTPUT,
-	  parse_metrics_limit },
+	  parse_metrics_limit, .rare = true },
 	{},
 };
 
 const struct option_row table_options[] = {
 	{ "table", 0, "NAME[,NAME]", "only these tables, by the name that data has", GROUP_OUTPUT,
-	  parse_tables },
+	  parse_tables, .rare = true },
 	{},
 };
 
 const struct option_row width_options[] = {
 	{ "width", 0, "N", "tables of N columns (default: the terminal's, 100 in a pipe)",
-	  GROUP_OUTPUT, parse_width },
+	  GROUP_OUTPUT, parse_width, .rare = true },
 	{},
 };
 
@@ -473,10 +473,10 @@ enum { EVERY_VERBOSE, EVERY_HELP, EVERY_USAGE, EVERY_VERSION };
 
 static const struct option_row every_options[] = {
 	[EVERY_VERBOSE] = { "verbose", 'v', NULL, "say more on stderr, libbpf's messages included",
-			    GROUP_OUTPUT, .flag = offsetof(struct options, verbose) },
-	[EVERY_HELP] = { "help", '?', NULL, "print this help", -1 },
-	[EVERY_USAGE] = { "usage", 0, NULL, "print a short usage message", -1 },
-	[EVERY_VERSION] = { "version", 'V', NULL, "print the version", -1 },
+			    GROUP_OUTPUT, .flag = offsetof(struct options, verbose), .rare = true },
+	[EVERY_HELP] = { "help", '?', "all", "print the common options; =all: all of them", -1 },
+	[EVERY_USAGE] = { "usage", 0, NULL, "print a short usage message", -1, .rare = true },
+	[EVERY_VERSION] = { "version", 'V', NULL, "print the version", -1, .rare = true },
 	{},
 };
 
@@ -499,6 +499,12 @@ struct table {
 	size_t nr;
 };
 
+/* --help takes "all" or nothing; no other value may be left out. */
+static int takes_all(const struct option_row *row)
+{
+	return row == &every_options[EVERY_HELP] ? OPTION_ARG_OPTIONAL : 0;
+}
+
 /* false: there are too many. */
 static bool add(struct table *t, struct action action, struct argp_option argp)
 {
@@ -512,7 +518,9 @@ static bool add(struct table *t, struct action action, struct argp_option argp)
 			 argp.arg ? ":" : "");
 	t->longs[i] = (struct option){
 		.name = argp.name,
-		.has_arg = argp.arg ? required_argument : no_argument,
+		.has_arg = !argp.arg			    ? no_argument :
+			   argp.flags & OPTION_ARG_OPTIONAL ? optional_argument :
+							      required_argument,
 		.val = KEY_LONG + i,
 	};
 	argp.key = argp.key ?: (int)(KEY_LONG + i);
@@ -531,6 +539,7 @@ static bool add_rows(struct table *t, const struct option_row *row)
 			    (struct argp_option){ .name = row->name,
 						  .key = row->key,
 						  .arg = row->arg,
+						  .flags = takes_all(row),
 						  .doc = row->help,
 						  .group = row->group });
 	return fits;
@@ -569,10 +578,6 @@ static bool fill(struct table *t)
 	for (size_t i = 0; c->tables[i]; i++)
 		fits &= add_rows(t, c->tables[i]);
 	fits &= add_rows(t, every_options);
-	/* The main command's help is long. */
-	for (int group = 1; group < NR_GROUPS && !c->name; group++)
-		t->argp[t->nr + group - 1] =
-			(struct argp_option){ .doc = headings[group], .group = group };
 	return fits;
 }
 
@@ -632,21 +637,94 @@ static int wrong_option(const struct table *t, const char *word, int key)
 
 /* Parsing. Each returns -1 to go on, or the code to exit with. */
 
-static int print_help(const struct table *t, unsigned int flags)
+/* Common is what is not marked as rare, and no option of a single monitor. */
+static bool is_rare(const struct action *action)
+{
+	return action->row ? action->row->rare : action->option != NULL;
+}
+
+/* What a command does in a line: its doc up to the first colon or full stop. */
+static int brief_len(const struct command *command)
+{
+	return strcspn(command->doc, ":.");
+}
+
+/* The main command's help is long. */
+static void add_headings(struct table *t)
+{
+	for (int group = 1; group < NR_GROUPS && !t->command->name; group++)
+		t->argp[t->nr + group - 1] =
+			(struct argp_option){ .doc = headings[group], .group = group };
+}
+
+static void hide_rare(struct table *t)
+{
+	for (size_t i = 0; i < t->nr; i++)
+		if (is_rare(&t->actions[i]))
+			t->argp[i].flags |= OPTION_HIDDEN;
+}
+
+static size_t print_words(const struct command *c, bool all, char *text, size_t size)
+{
+	size_t used = 0;
+
+	if (c->words)
+		used = snprintf(text, size, "Commands, each with its own --help:%s",
+				all ? "\n" : "");
+	for (const struct command *const *word = c->words; word && *word; word++)
+		if (all)
+			used += snprintf(text + used, size - used, "  %-8s %.*s\n", (*word)->name,
+					 brief_len(*word), (*word)->doc);
+		else
+			used += snprintf(text + used, size - used, "%s %s",
+					 word == c->words ? "" : ",", (*word)->name);
+	return used;
+}
+
+/* The common options, and what else there is to know in one line; or all. */
+static int print_help(struct table *t, bool all)
 {
 	const struct command *c = t->command;
 	char text[4096];
 	size_t used;
 	const struct argp argp = { .options = t->argp, .doc = text, .args_doc = c->operands };
+	unsigned int flags =
+		all ? ARGP_HELP_STD_HELP : ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC;
 
-	used = snprintf(text, sizeof(text), "%s%s", c->doc, c->words || c->epilogue ? "\v" : "");
-	for (const struct command *const *word = c->words; word && *word; word++)
-		used += snprintf(text + used, sizeof(text) - used, "%s  %-6s %s\n",
-				 word == c->words ? "Commands, each with its own --help:\n" : "",
-				 (*word)->name, (*word)->doc);
-	snprintf(text + used, sizeof(text) - used, "%s%s", c->words ? "\n" : "", c->epilogue ?: "");
+	/* argp's two lines about values of short options take the room of two options. */
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
+	if (all)
+		add_headings(t);
+	else
+		hide_rare(t);
+	used = snprintf(text, sizeof(text), "%s\v", c->doc);
+	used += print_words(c, all, text + used, sizeof(text) - used);
+	if (all)
+		snprintf(text + used, sizeof(text) - used, "%s%s", c->words ? "\n" : "",
+			 c->epilogue ?: "");
+	else
+		snprintf(text + used, sizeof(text) - used,
+			 "%sMore: %s --help=all, man kvm_watcher%s%s", c->words ? "\n" : "",
+			 t->name, c->name ? "-" : "", c->name ?: "");
 	argp_help(&argp, stdout, flags, (char *)t->name);
 	return 0;
+}
+
+static int print_usage(struct table *t)
+{
+	const struct argp argp = { .options = t->argp, .args_doc = t->command->operands };
+
+	argp_help(&argp, stdout, ARGP_HELP_USAGE, (char *)t->name);
+	return 0;
+}
+
+static int answer_help(struct table *t, const char *arg)
+{
+	if (arg && strcmp(arg, "all"))
+		return usage_error("--help: \"%s\" is not what help there is; give --help or "
+				   "--help=all",
+				   arg);
+	return print_help(t, arg);
 }
 
 static int print_version(void)
@@ -655,13 +733,13 @@ static int print_version(void)
 	return 0;
 }
 
-static int apply_row(const struct table *t, const struct option_row *row, const char *arg)
+static int apply_row(struct table *t, const struct option_row *row, const char *arg)
 {
 	switch (row - every_options) {
 	case EVERY_HELP:
-		return print_help(t, ARGP_HELP_STD_HELP);
+		return answer_help(t, arg);
 	case EVERY_USAGE:
-		return print_help(t, ARGP_HELP_USAGE);
+		return print_usage(t);
 	case EVERY_VERSION:
 		return print_version();
 	}
@@ -923,6 +1001,46 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	if (!code && command->check)
 		code = command->check(opts);
 	return code ? code : -1;
+}
+
+/* A field of a line: no tabs and no ends of lines. */
+static void print_field(const char *text, FILE *file)
+{
+	fputc('\t', file);
+	for (; text && *text; text++)
+		fputc(*text == '\n' ? ' ' : *text, file);
+}
+
+static void print_option(const struct table *t, size_t i, FILE *file)
+{
+	const struct argp_option *option = &t->argp[i];
+	const char key[] = { option->key < KEY_LONG ? (char)option->key : '\0', '\0' };
+	const char *const group = option->group > 0 ? headings[option->group] : "";
+
+	fputs("option", file);
+	print_field(t->command->name ?: "", file);
+	print_field(key, file);
+	print_field(option->name, file);
+	print_field(option->arg, file);
+	print_field(group, file);
+	print_field(is_rare(&t->actions[i]) ? "rare" : "common", file);
+	print_field(option->doc, file);
+	fputc('\n', file);
+}
+
+void options__print(const struct command *command, FILE *file)
+{
+	struct table t = { .command = command };
+
+	fill(&t);
+	fputs("command", file);
+	print_field(command->name ?: "", file);
+	print_field(command->operands, file);
+	print_field(command->doc, file);
+	print_field(command->epilogue, file);
+	fputc('\n', file);
+	for (size_t i = 0; i < t.nr; i++)
+		print_option(&t, i, file);
 }
 
 struct output *options__open_output(const struct options *opts)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "../core/filter.h"
 #include "../core/metrics.h"
@@ -105,6 +106,7 @@ struct option_row {
 	/* 0, or EXIT_USAGE after a message; NULL: sets the bool at flag in struct options. */
 	int (*set)(struct options *opts, const char *arg);
 	size_t flag;
+	bool rare; /* only --help=all has it: --help fits a terminal of 80x40 */
 };
 
 /* Tables end with a row without a name. */
@@ -147,6 +149,13 @@ struct command {
  * EXIT_USAGE; --help, --usage, --version: 0).
  */
 int options__parse(const struct command *command, int argc, char **argv, struct options *opts);
+
+/*
+ * The options of a command as lines of fields with tabs between them, of which completions and
+ * manual pages are made (scripts/print-tables.c): "command", name, operands, doc, epilogue; and for
+ * each option "option", command, key, name, argument, group, "common" or "rare", help.
+ */
+void options__print(const struct command *command, FILE *file);
 
 /* Of --version, and of the first object of an output. */
 extern const char *const program_version;

@@ -30,18 +30,18 @@ const struct option_row record_options[] = {
 	{ "record", 0, "FILE", "record into this file, too: see record --help", GROUP_OUTPUT,
 	  parse_record },
 	{ "record-interval", 0, "TIME", "time between two samples of it (default 10 seconds)",
-	  GROUP_OUTPUT, parse_interval },
+	  GROUP_OUTPUT, parse_interval, .rare = true },
 	{},
 };
 
 const struct option_row file_options[] = {
 	{ "record-limit", 0, "SIZE",
 	  "of a recording: FILE, FILE.1, FILE.2 and FILE.3 together; the oldest gives way",
-	  GROUP_OUTPUT, parse_limit },
+	  GROUP_OUTPUT, parse_limit, .rare = true },
 	{ "mask", 0, NULL, "of a recording: numbers instead of names of VMs and processes",
-	  GROUP_OUTPUT, .flag = offsetof(struct options, record.mask) },
+	  GROUP_OUTPUT, .flag = offsetof(struct options, record.mask), .rare = true },
 	{ "force", 0, NULL, "overwrite a recording that is there", GROUP_OUTPUT,
-	  .flag = offsetof(struct options, record.force) },
+	  .flag = offsetof(struct options, record.force), .rare = true },
 	{},
 };
 

@@ -91,31 +91,31 @@ static int parse_ring_size(struct options *opts, const char *arg)
 #define FLAG(_member) .flag = offsetof(struct options, _member)
 
 const struct option_row watch_options[] = {
-	{ "monitoring_time", 't', "TIME",
-	  "stop after that time: seconds, or 500ms, 5m, 1h (until Ctrl-C without it)",
+	{ "monitoring_time", 't', "TIME", "stop after so long: 10, 500ms, 5m (or at Ctrl-C)",
 	  GROUP_SELECTION, parse_time },
 	{ "max-vcpus", 0, "N",
 	  "room for N vCPUs at a time (default: four times those that run now)", GROUP_SELECTION,
-	  parse_max_vcpus },
+	  parse_max_vcpus, .rare = true },
 	{ "ring-size", 0, "MIB",
 	  "room for single events that wait to be shown (default 4, more on large hosts)",
-	  GROUP_SELECTION, parse_ring_size },
+	  GROUP_SELECTION, parse_ring_size, .rare = true },
 	{ "events", 0, NULL,
 	  "single events of every monitor that has them; one of -c, -d, -f, -i, -n, -w alone "
 	  "shows them without",
-	  GROUP_OUTPUT, FLAG(events) },
+	  GROUP_OUTPUT, FLAG(events), .rare = true },
 	{ "slower-than", 0, "TIME",
 	  "of single events those that took longer, such as 500us; of exits, too", GROUP_OUTPUT,
-	  parse_slower },
-	{ "keep", 0, "N", "of these the N longest of each VM, at the end", GROUP_OUTPUT,
-	  parse_keep },
-	{ "summary", 0, NULL, "counters only, no single events", GROUP_OUTPUT, FLAG(summary) },
+	  parse_slower, .rare = true },
+	{ "keep", 0, "N", "of these the N longest of each VM, at the end", GROUP_OUTPUT, parse_keep,
+	  .rare = true },
+	{ "summary", 0, NULL, "counters only, no single events", GROUP_OUTPUT, FLAG(summary),
+	  .rare = true },
 	{ "self-cost", 0, NULL, "at the end: what watching itself took", GROUP_OUTPUT,
-	  FLAG(self_cost) },
+	  FLAG(self_cost), .rare = true },
 	{ "temp-dir", 0, "DIR", "where monitors put files of their own (default temp)",
-	  GROUP_OUTPUT, parse_dir },
+	  GROUP_OUTPUT, parse_dir, .rare = true },
 	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
-	  GROUP_OUTPUT, FLAG(no_sandbox) },
+	  GROUP_OUTPUT, FLAG(no_sandbox), .rare = true },
 	{},
 };
 
@@ -127,8 +127,8 @@ const struct option_row interval_options[] = {
 
 static const struct option_row instead_options[] = {
 	{ "check", 0, NULL, "say what can be measured on this host, with these monitors or all",
-	  GROUP_INSTEAD, FLAG(check) },
-	{ "list", 0, NULL, "list the VMs that run now", GROUP_INSTEAD, FLAG(list) },
+	  GROUP_INSTEAD, FLAG(check), .rare = true },
+	{ "list", 0, NULL, "list the VMs that run now", GROUP_INSTEAD, FLAG(list), .rare = true },
 	{},
 };
 

@@ -456,8 +456,9 @@ static int ask(struct broker *b, enum question question, uint32_t index, int32_t
 	if (send(b->socket, &r, sizeof(r), MSG_NOSIGNAL) == sizeof(r) &&
 	    !receive_handed(b->socket, handed))
 		return handed->err;
-	say("the privileged process is gone: what is attached goes on, nothing can be attached, "
-	    "and new VMs are named after their threads");
+	say_failed("the privileged process is gone: what is attached goes on, nothing can be "
+		   "attached, "
+		   "and new VMs are named after their threads");
 	close(b->socket);
 	b->socket = -1;
 	handed__init(handed);

@@ -80,13 +80,16 @@ static void begin_section(const struct attachment *at, const struct sink *sink)
 
 enum { ALWAYS_AT_END = 1000 };
 
-static int on_event(void *ctx, void *data, size_t size)
+int events__hand(struct attachment *at, const void *data, size_t size)
 {
-	struct attachment *at = ctx;
 	const struct event *event = data;
-	bool is_note = !event->ts_ns;
-	bool is_wanted = event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns;
+	bool is_note, is_wanted;
 
+	/* What has no begin of an event, or a name without an end, no program of ours has written. */
+	if (size < sizeof(*event) || !memchr(event->comm, '\0', sizeof(event->comm)))
+		return 0;
+	is_note = !event->ts_ns;
+	is_wanted = event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns;
 	/* The run has to end soon: totals go first; for a few events there is always time. */
 	if (!is_note && is_wanted && at->nr_at_end >= ALWAYS_AT_END && stop__is_late()) {
 		at->nr_left_out++;
@@ -97,6 +100,11 @@ static int on_event(void *ctx, void *data, size_t size)
 	}
 	/* Negative: enough for now. */
 	return event->ts_ns > at->read_until_ns ? -EAGAIN : 0;
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	return events__hand(ctx, data, size);
 }
 
 int events__open(struct attachment *at)

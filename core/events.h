@@ -4,6 +4,7 @@
 #define KVM_WATCHER_EVENTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct attach_env;
@@ -43,6 +44,9 @@ void events__close(struct attachment *at);
  * what comes meanwhile. One without a time is no event, but a note to the monitor.
  */
 void events__read(struct attachment *at);
+
+/* The same with one that has been read. Negative: enough for now. */
+int events__hand(struct attachment *at, const void *data, size_t size);
 
 /* In a monitor's event(): shows the row to all sinks, or keeps it for the end. */
 void events__row(const struct attachment *at, const struct row *row);

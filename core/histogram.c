@@ -150,6 +150,8 @@ static struct histogram *histogram_of(struct attachment *at, unsigned int view)
 	while (m->columns[nr].name)
 		nr++;
 	h->line_at = (m->row_size + 15) & ~(size_t)15;
+	/* Of a time before, when there was no memory for the rest. */
+	free(h->columns);
 	h->columns = calloc(nr + LINE_COLUMNS + 1, sizeof(*h->columns));
 	h->row = h->columns ? calloc(1, h->line_at + sizeof(struct line)) : NULL;
 	if (!h->row)

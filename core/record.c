@@ -871,8 +871,9 @@ int record__open(const struct record_options *options, struct sink *sink)
 		r->sink = sink;
 		r->packer = ZSTD_createCCtx();
 	}
-	sink->out = none ? output__new_as(&record_ops, none, 0) : NULL;
-	if (!r || !r->packer || !sink->out) {
+	/* An output has a recorder, or there is none of both. */
+	sink->out = r && r->packer && none ? output__new_as(&record_ops, none, 0) : NULL;
+	if (!sink->out) {
 		say("record: can't be started: %s", limits__reason(-ENOMEM));
 		err = -ENOMEM;
 	} else {

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -101,14 +102,18 @@ static int become(uid_t uid, gid_t gid)
 	return 0;
 }
 
+/* Without CAP_SETPCAP the bounding set stays: no_new_privs makes it meaningless. */
+static void drop_bounds(uint64_t keep)
+{
+	for (int cap = 0; cap <= LAST_CAPABILITY; cap++)
+		if (!(keep >> cap & 1))
+			prctl(PR_CAPBSET_DROP, cap);
+}
+
 static int drop_caps(uint64_t keep)
 {
 	const struct caps kept = { keep, keep };
 
-	/* Without CAP_SETPCAP the bounding set stays: no_new_privs makes it meaningless. */
-	for (int cap = 0; cap <= LAST_CAPABILITY; cap++)
-		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap))
-			break;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	return set_caps(&kept);
 }
@@ -134,7 +139,6 @@ static const int allowed[] = {
 	SCMP_SYS(faccessat),
 	SCMP_SYS(faccessat2),
 	SCMP_SYS(fadvise64),
-	SCMP_SYS(fcntl),
 	SCMP_SYS(fdatasync),
 	SCMP_SYS(fstat),
 	SCMP_SYS(fsync),
@@ -157,8 +161,6 @@ static const int allowed[] = {
 	SCMP_SYS(lstat),
 	SCMP_SYS(madvise),
 	SCMP_SYS(membarrier),
-	SCMP_SYS(mmap),
-	SCMP_SYS(mprotect),
 	SCMP_SYS(mremap),
 	SCMP_SYS(munmap),
 	SCMP_SYS(nanosleep),
@@ -181,7 +183,6 @@ static const int allowed[] = {
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(sched_getparam),
 	SCMP_SYS(sched_getscheduler),
-	SCMP_SYS(sched_setscheduler),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(sendto),
@@ -220,6 +221,17 @@ static const struct {
 	{ SCMP_SYS(tkill), 1, UINT32_MAX, 0 },
 	{ SCMP_SYS(tgkill), 2, UINT32_MAX, 0 },
 	{ SCMP_SYS(tgkill), 2, UINT32_MAX, SIGABRT },
+	/* No F_SETOWN, F_SETSIG: with them whoever holds a socket has signals sent. */
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFD },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFD },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_DUPFD },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_DUPFD_CLOEXEC },
+	/* Its own thread: others of this user have theirs. */
+	{ SCMP_SYS(sched_setscheduler), 0, UINT32_MAX, 0 },
+	/* Data; all code is there. */
+	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
 	/* How large the terminal is, and that it is one. */
 	{ SCMP_SYS(ioctl), 1, UINT32_MAX, TCGETS },
 	{ SCMP_SYS(ioctl), 1, UINT32_MAX, TIOCGWINSZ },
@@ -277,6 +289,9 @@ static int load_filter(void)
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err = filter ? add_rules(filter) : -ENOMEM;
 
+	/* Calls of 32-bit programs: by default they end one thread alone, and the others go on. */
+	if (!err)
+		err = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (!err)
 		err = seccomp_load(filter);
 	seccomp_release(filter);
@@ -308,6 +323,7 @@ int sandbox__enter(char *text, size_t size)
 	gid_t gid = getgid();
 	bool need_cap = false;
 	struct caps caps = {};
+	uint64_t keep;
 	int err;
 
 	allow_real_time();
@@ -320,13 +336,16 @@ int sandbox__enter(char *text, size_t size)
 		    "(kernel.unprivileged_bpf_disabled): start it with this capability too");
 		return -EPERM;
 	}
+	keep = need_cap ? 1ULL << CAP_BPF : 0;
+	/* While there is the right to. */
+	drop_bounds(keep);
 	if (!err && !geteuid()) {
 		find_user(&uid, &gid);
 		err = become(uid, gid);
 	}
 	if (err)
 		return refuse("the process can't give up its user's rights", err);
-	err = drop_caps(need_cap ? 1ULL << CAP_BPF : 0);
+	err = drop_caps(keep);
 	if (!err && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0)))
 		err = -errno;
 	if (err)

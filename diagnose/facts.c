@@ -446,9 +446,10 @@ void facts__take_start(struct facts *f, struct json_object *start)
 void facts__set_cgroup(struct facts *f, const char *vm, const char *vm_id, uint32_t pid,
 		       const char *cgroup)
 {
+	const char *copy = facts__keep(f, cgroup);
 	size_t at = vm_of(f, vm, vm_id, pid);
 
-	f->vms[at].cgroup = facts__keep(f, cgroup);
+	f->vms[at].cgroup = copy;
 }
 
 static void take_vm(struct facts *f, struct json_object *obj)

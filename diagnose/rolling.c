@@ -226,7 +226,7 @@ static void *take_room(struct rolling *r, size_t size)
 
 static size_t hash_of(const struct rolling *r, uint32_t pid)
 {
-	return (pid * 2654435761U) & (r->nr_table - 1);
+	return (size_t)pid * 2654435761U & (r->nr_table - 1);
 }
 
 /* As many lists as VMs, about; a power of two. */
@@ -915,13 +915,11 @@ static void end_interval(struct rolling *r)
 	judge(r, list, nr);
 	forget_gone(r);
 	r->nr_alive = 0;
-	order = r->nr_patients ? reallocarray(r->order, r->nr_patients, sizeof(*order)) : NULL;
-	if (r->nr_patients && !order) {
+	order = reallocarray(r->order, r->nr_patients + 1, sizeof(struct patient *));
+	if (!order) {
 		r->failed = true;
 		return;
 	}
-	if (!order)
-		free(r->order);
 	r->order = order;
 	for (size_t i = 0; i < r->nr_table; i++)
 		for (struct patient *p = r->table[i]; p; p = p->next) {

@@ -597,7 +597,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 
 const struct monitor host_monitor = {
 	.name = "host",
-	.help = "what the host and its cgroups give VMs: settings, limits, counters",
+	.help = "settings, limits, counters of host and cgroups",
 	.views = views,
 	.columns = columns,
 	.row_size = sizeof(struct host_row),

@@ -222,7 +222,7 @@ static const struct metric metrics[] = {
 
 const struct monitor nested_monitor = {
 	.name = "nested",
-	.help = "guests of guests: entries, exits, and who handled them",
+	.help = "guests of guests: exits, and who handled them",
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,

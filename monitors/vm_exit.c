@@ -679,7 +679,9 @@ static void event(struct attachment *at, const void *data, size_t size)
 	row.off_ns = !attach__has(at, "sched_switch") ? UINT64_MAX :
 		     event->off_ns < event->ns	      ? event->off_ns :
 							event->ns;
-	row.by = event->by ? event->by_comm : NULL;
+	row.by = event->by && memchr(event->by_comm, '\0', sizeof(event->by_comm)) ?
+			 event->by_comm :
+			 NULL;
 	row.by_pid = event->by ?: UINT32_MAX;
 	row.cpu = event->cpu;
 	row.rip = event->rip;

@@ -395,7 +395,7 @@ static const struct metric metrics[] = {
 
 const struct monitor vmm_threads_monitor = {
 	.name = "vmm_threads",
-	.help = "the threads of the VMMs: what for, CPU time, delays, allowed CPUs",
+	.help = "threads of the VMMs: CPU time, delays, CPUs",
 	.views = views,
 	.columns = columns,
 	.metrics = metrics,

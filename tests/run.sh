@@ -229,6 +229,7 @@ launch() {
 	[ -x build/tests/kvm_guest ] && files+=(--file=build/tests/kvm_guest:/usr/local/bin/kvm_guest:755)
 	[ -x build/tests/bpf_functions ] && files+=(--file=build/tests/bpf_functions:/usr/local/bin/bpf_functions:755)
 	[ -x build/tests/with_caps ] && files+=(--file=build/tests/with_caps:/usr/local/bin/with_caps:755)
+	[ -x build/tests/compromised ] && [[ " $* " == *" privileges "* ]] && files+=(--file=build/tests/compromised:/usr/local/bin/compromised:755)
 	# Seconds of the machine: a busy one in Bochs takes longer.
 	local limit=300
 	if [[ $group == *-vmx ]]; then limit=600; fi

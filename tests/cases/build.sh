@@ -19,7 +19,7 @@ build()
 	shift
 	mkdir -p "$build_in"
 	(cd "$top" && tar -c --exclude=./build --exclude=./.git --exclude=./temp --exclude=./kvm_watcher .) | tar -x -C "$build_in"
-	env -i PATH="$PATH" "$@" make -s -C "$build_in" -j"$(nproc)" kvm_watcher >"$TMP/make" 2>&1 && return
+	env -i PATH="$PATH" SOURCE_DATE_EPOCH=1700000000 "$@" make -s -C "$build_in" -j"$(nproc)" kvm_watcher dist >"$TMP/make" 2>&1 && return
 	fail "it builds in $build_in" "$(tail -n 5 "$TMP/make")"
 	return 1
 }
@@ -27,8 +27,8 @@ build()
 # objects PATTERN: so many of our own objects have an undefined symbol of that name
 objects()
 {
-	find "$TMP/a/build" -path '*/skel' -prune -o -path '*/bpf' -prune -o -name '*.o' -print |
-		xargs nm -u 2>/dev/null | grep -cE "^ +U ($1)\$"
+	find "$TMP/a/build" -path '*/skel' -prune -o -path '*/bpf' -prune -o -name '*.o' -exec nm -u {} + 2>/dev/null |
+		grep -cE "^ +U ($1)\$"
 }
 
 has_tool "the build" readelf || {
@@ -60,6 +60,7 @@ if build "$TMP/a" LC_ALL=C TZ=UTC && build "$TMP/another/directory" LC_ALL=C.UTF
 	is "two builds in two directories are the same, byte by byte" "0 $(find "$TMP/a/build/bpf" -name '*.o' | wc -l)" \
 		"$(wc -l <"$TMP/differ") $(find "$TMP/another/directory/build/bpf" -name '*.o' | wc -l)"
 	sed 's/^/# /' "$TMP/differ"
+	holds "and so are the tarballs of make dist" sh -c "cmp '$TMP/a'/build/dist/*.tar.gz '$TMP/another/directory'/build/dist/*.tar.gz"
 	is "no directory is in it" 0 "$(grep -acF "$TMP" "$TMP/a/kvm_watcher")"
 fi
 done_testing

@@ -30,6 +30,33 @@ exits()
 		.reason == "IO") | .count) | add' "$TMP/watch.json"
 }
 
+# descriptors PID: what it has open and did not inherit, each kind once
+descriptors()
+{
+	for descriptor in "/proc/$1/fd"/*; do
+		descriptor=$(readlink "$descriptor")
+		case $descriptor in
+		"$TMP"/*) echo "the output" ;;
+		socket:*) echo "socket" ;;
+		*)
+			inherited=
+			for mine in "/proc/$$/fd"/*; do
+				test "$(readlink "$mine")" != "$descriptor" || inherited=1
+			done
+			test -n "$inherited" && test "$descriptor" != /dev/null || echo "$descriptor"
+			;;
+		esac
+	done | sort | uniq
+}
+
+# sockets PID: how many
+sockets()
+{
+	for descriptor in "/proc/$1/fd"/*; do
+		readlink "$descriptor"
+	done | grep -c '^socket:'
+}
+
 # shellcheck disable=SC2317 # holds calls it
 # ended PID: the process is gone, at the latest in five seconds
 ended()
@@ -61,8 +88,18 @@ for task in "/proc/$watch_pid"/task/*; do
 	! grep -q '^Seccomp:.*2$' "$task/status" || ! grep -q "^CapEff:.*$keeps\$" "$task/status" || filtered=$((filtered + 1))
 done
 is "... all of its threads" "$threads" "$filtered"
+is "... bounding set" $keeps "$(field "$watch_pid" CapBnd)"
+descriptors "$watch_pid" >"$TMP/open"
+is "... has open: the output, maps, programs and links, timers, counters, a socket; and nothing else" 0 "$(grep -vcxE 'the output|/dev/null|socket|anon_inode:(bpf-map|bpf-prog|bpf.link|\[(eventfd|eventpoll|signalfd|timerfd|pidfd|perf_event)\])' "$TMP/open")"
+holds "... they are looked at" grep -qx 'anon_inode:bpf-map' "$TMP/open"
+sed 's/^/# /' "$TMP/open"
+is "... one socket" "1 1" "$(sockets "$watch_pid") $(sockets "$broker")"
 is "-v says it" 1 "$(grep -c "runs as uid $uid with .*, no_new_privs and a seccomp filter" "$TMP/watch.err")"
 is "who loads and attaches" "kvm_watcher-bpf 0 0 0 0" "$(field "$broker" Name Uid)"
+is "... has the capabilities of who started it" "$(field $$ CapEff) $(field $$ CapPrm)" "$(field "$broker" CapEff CapPrm)"
+descriptors "$broker" >"$TMP/open"
+is "... has open: messages, maps, programs, links and types, a socket; and nothing else" 0 "$(grep -vcxE 'the output|/dev/null|socket|/memfd:kvm_watcher-types \(deleted\)|anon_inode:(bpf-map|bpf-prog|bpf.link|btf|\[perf_event\])' "$TMP/open")"
+sed 's/^/# /' "$TMP/open"
 "$TMP/renamed" --name=web1 out=299 sleep=500 >"$TMP/guest.json" &
 guest=$!
 wait "$guest"
@@ -97,7 +134,7 @@ kill -KILL "$broker"
 after=$!
 wait "$after"
 watch_end
-is "the privileged process is killed: exit status" 0 "$watch_status"
+is "the privileged process is killed: exit status" 1 "$watch_status"
 is "... a sentence" 1 "$(grep -c 'the privileged process is gone' "$TMP/watch.err")"
 is "... before and after it" "101 201" "$(exits "$before") $(exits "$after")"
 is "... a VM that came later has its thread's name" renamed \
@@ -110,6 +147,36 @@ kill -KILL "$watch_pid"
 wait "$watch_pid" 2>/dev/null
 watch_pid=
 holds "who prints is killed: the privileged process ends" ended "$broker"
+
+# The unprivileged process is an attacker's: build/tests/compromised.
+if has_tool "an attacker" compromised && has_tool "an attacker" setpriv; then
+	echo secret >"$TMP/secret"
+	chmod 600 "$TMP/secret"
+	mkdir "$TMP/open-to-all"
+	chmod 777 "$TMP/open-to-all"
+	sleep 100 &
+	victim=$!
+	setpriv --reuid="$uid" --regid="$uid" --clear-groups sleep 100 &
+	peer=$!
+	export VICTIM=$victim PEER=$peer SECRET="$TMP/secret" DIR="$TMP/open-to-all"
+	# With all rights each attempt reaches the kernel, or is none: the same arguments.
+	compromised -l --no-sandbox >"$TMP/control" 2>"$TMP/control.err"
+	OLD_CALLS=1 compromised -l >"$TMP/attempts" 2>"$TMP/attempts.err"
+	attacked=$?
+	kill $victim $peer
+	wait $victim $peer 2>/dev/null
+	grep -E '^(refused|REACHED) ' "$TMP/attempts" >"$TMP/attempts.lines"
+	while read -r outcome attempt; do
+		is "an attacker: ${attempt%% (*}" refused "$outcome"
+	done <"$TMP/attempts.lines"
+	is "an attacker: all attempts were made" 1 "$(grep -c '^all is tried' "$TMP/attempts")"
+	holds "... so many" test "$(wc -l <"$TMP/attempts.lines")" -ge 95
+	# SIGSYS ends the whole process, not a thread of it.
+	is "... calls of 32-bit programs end it" 159 "$attacked"
+	is "... and no file was made" 0 "$(find "$TMP/open-to-all" -newer "$TMP/control.err" | wc -l)"
+	is "with all rights nothing of the same is refused, but by the privileged process" 0 "$(grep '^refused' "$TMP/control" |
+		grep -vcE 'refused broker: |\(Function not implemented\)')"
+fi
 
 # With which rights it can be started.
 real=$(command -v kvm_watcher)

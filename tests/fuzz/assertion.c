@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * libFuzzer's way into --assert: whatever is asserted, there is an answer, and what is understood is
- * judged. `make fuzz-assert` builds it; tests/unit/test_fuzz_assert.c runs tests/fuzz/assertions/
- * without libFuzzer.
- */
-#include <stdio.h>
+/* What a user asserts of a run. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../core/clock.h"
 #include "../../diagnose/assert.h"
-#include "assertion.h"
+#include "fuzz.h"
 
 static void add_window(struct facts *f, bool total, uint64_t since_s, uint64_t now_s)
 {
@@ -44,20 +39,26 @@ static void judge(struct assertion *a)
 	facts__free(&f);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_assertion(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size + 1);
+	char *text = fuzz_text_of(data, size);
 	struct assertion a;
 
-	if (!text)
-		return 0;
-	memcpy(text, data, size);
-	text[size] = '\0';
-	if (!assertion__parse(&a, text)) {
+	if (text && !assertion__parse(&a, text)) {
+		check_ends(a.slice, sizeof(a.slice));
+		check_ends(a.class, sizeof(a.class));
+		check_ends(a.reason, sizeof(a.reason));
+		check_ends(a.table, sizeof(a.table));
+		check_ends(a.column, sizeof(a.column));
+		check_ends(a.vm, sizeof(a.vm));
+		if (a.nr_labels > sizeof(a.labels) / sizeof(*a.labels) || a.agg >= NR_AGG)
+			abort();
 		judge(&a);
 		/* It is one of the three. */
 		if (!assertion_state__name(a.state))
 			abort();
+		assertion__is_time(&a);
+		assertion__is_share(&a);
 	}
 	free(text);
 	return 0;

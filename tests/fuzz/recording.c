@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * libFuzzer's way into the reader of recordings: whatever is in the file, it is read to an end and
- * shown. `make fuzz` builds it; tests/unit/test_fuzz.c reads tests/fuzz/corpus/ without libFuzzer.
- */
-#include <stddef.h>
-#include <stdint.h>
+/* The reader of recordings: whatever is in the file, it is read to an end and shown. */
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,7 +7,7 @@
 #include "../../core/replay.h"
 #include "../../monitors/monitors.h"
 #include "../../output/output.h"
-#include "recording.h"
+#include "fuzz.h"
 
 static void replay(const char *path, enum format format)
 {
@@ -21,20 +16,17 @@ static void replay(const char *path, enum format format)
 	const struct replay_options options = { .filter = &all, .events = true };
 	struct sink sink = { .selection = format == FORMAT_TABLE ? &by_vm : NULL };
 	struct replay *r = replay__open(&path, 1, monitors, nr_monitors);
-	FILE *none = fopen("/dev/null", "we");
+	struct written w = {};
 
-	if (r && none) {
-		sink.out = output__new(format, none, format == FORMAT_TABLE ? 100 : 0);
-		if (sink.out)
-			replay__run(r, &options, &sink);
-		output__free(sink.out);
+	if (r && !written__open(&w, format, format == FORMAT_TABLE ? 100 : 0)) {
+		sink.out = w.out;
+		replay__run(r, &options, &sink);
+		written__check(&w);
 	}
-	if (none)
-		fclose(none);
 	replay__close(r);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_recording(const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("recording", MFD_CLOEXEC);
 	char path[32];
@@ -44,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (write(fd, data, size) == (ssize_t)size && !lseek(fd, 0, SEEK_SET)) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		replay(path, FORMAT_JSON);
+		replay(path, FORMAT_CSV);
 		replay(path, FORMAT_TABLE);
 	}
 	close(fd);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * libFuzzer's way into what kvm_watcher serve reads: requests of clients, and files of options.
- * `make fuzz-requests` builds it; tests/unit/test_http.c reads tests/fuzz/requests/ without it.
- */
-#include "request.h"
+/* What kvm_watcher serve reads: requests of clients, and (behind a C) files of options. */
+#include "fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +49,7 @@ static void parse_config(const char *data, size_t size)
 	close(fd);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_request(const uint8_t *data, size_t size)
 {
 	char *copy = malloc(size + 1);
 

@@ -70,7 +70,7 @@ static void test_does_not_converge(void **state)
 	assert_false(migration__predict(&in).converges);
 }
 
-/* As slow as can be asked for, and as large as a descriptor may say: longer than nanoseconds are counted. */
+/* Memory as large as a descriptor may say, and slow: longer than nanoseconds are counted. */
 static void test_longer_than_can_be_said(void **state)
 {
 	const struct migration_input in = { (double)UINT64_MAX, 0, 0, 1e-6 };

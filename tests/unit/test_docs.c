@@ -77,7 +77,7 @@ static const char *page(const char *path)
 
 static char *read_help(void)
 {
-	char *argv[] = { "kvm_watcher", "--help", NULL }, *text;
+	char *argv[] = { "kvm_watcher", "--help=all", NULL }, *text;
 	struct options opts;
 	FILE *file = tmpfile();
 	int saved = dup(STDOUT_FILENO), code;

@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -32,7 +31,6 @@
 #include "../../serve/listen.h"
 #include "../../serve/notify.h"
 #include "../../serve/server.h"
-#include "../fuzz/request.h"
 
 static int parse(const char *text, struct http_request *request)
 {
@@ -633,49 +631,6 @@ static void test_wrong_config(void **state)
 	assert_null(strstr(message, "/tmp/"));
 }
 
-static void test_corpus(void **state)
-{
-	static const char corpus[] = "tests/fuzz/requests";
-	DIR *dir = opendir(corpus);
-	int files = 0, err = dup(STDERR_FILENO), none = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	(void)state;
-	assert_non_null(dir);
-	dup2(none, STDERR_FILENO);
-	close(none);
-	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-		unsigned int seed = 5;
-		uint8_t data[16384];
-		char path[512];
-		size_t size;
-		FILE *f;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		files++;
-		snprintf(path, sizeof(path), "%s/%s", corpus, entry->d_name);
-		f = fopen(path, "re");
-		assert_non_null(f);
-		size = fread(data, 1, sizeof(data), f);
-		fclose(f);
-		LLVMFuzzerTestOneInput(data, size);
-		for (int i = 0; size > 1 && i < 300; i++) {
-			static const char bytes[] = "\r\n\t :;,=/q01.aGH\x7f\x80[";
-			size_t at = 1 + rand_r(&seed) % (size - 1);
-			uint8_t was = data[at];
-
-			data[at] = bytes[rand_r(&seed) % (sizeof(bytes) - 1)];
-			LLVMFuzzerTestOneInput(data, size);
-			if (i % 3)
-				data[at] = was;
-		}
-	}
-	closedir(dir);
-	dup2(err, STDERR_FILENO);
-	close(err);
-	assert_true(files >= 6);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -686,7 +641,7 @@ int main(void)
 		cmocka_unit_test(test_many),	     cmocka_unit_test(test_idle_give_way),
 		cmocka_unit_test(test_hangs),	     cmocka_unit_test(test_unix_socket),
 		cmocka_unit_test(test_notify),	     cmocka_unit_test(test_config),
-		cmocka_unit_test(test_wrong_config), cmocka_unit_test(test_corpus),
+		cmocka_unit_test(test_wrong_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

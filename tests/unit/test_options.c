@@ -75,7 +75,7 @@ static const size_t test_nr_monitors = sizeof(test_monitors) / sizeof(*test_moni
 struct result {
 	int code;
 	struct options opts;
-	char out[8192];
+	char out[16384];
 	char err[2048];
 };
 
@@ -489,8 +489,47 @@ static void test_monitor_options(void **state)
 	accepts("-e --rate=1");
 	refuses("-h --rate=x", "--rate: \"x\" is not a number of MiB/s");
 	refuses("-h --rate", "--rate needs a value: --rate=MiB/s");
-	r = run("--help");
+	r = run("--help=all");
 	assert_non_null(strstr(r->out, "  -m, --mmio"));
+	r = run("--help");
+	assert_null(strstr(r->out, "--mmio"));
+	refuses("--help=most",
+		"--help: \"most\" is not what help there is; give --help or --help=all");
+}
+
+/* What --help prints fits a terminal, names the command's purpose, and --help=all has it, too. */
+static void check_help(const struct command *command)
+{
+	static struct result all, common;
+	int lines = 0;
+	char *rest = common.out, *line;
+
+	all = *run_with(command, "--help=all");
+	assert_int_equal(all.code, 0);
+	common = *run_with(command, "--help");
+	assert_int_equal(common.code, 0);
+	while ((line = strsep(&rest, "\n")) && (*line || rest)) {
+		char *name = strstr(line, "--");
+
+		lines++;
+		assert_in_range(strlen(line), 0, 80);
+		if (!strncmp(line, "  -", 3) || !strncmp(line, "      --", 8)) {
+			name[strcspn(name, " ")] = '\0';
+			assert_non_null(strstr(all.out, name));
+		}
+	}
+	if (lines > 40)
+		fail_msg("%s --help has %d lines: mark options as rare",
+			 command->name ?: "kvm_watcher", lines);
+	assert_in_range(lines, 8, 40);
+}
+
+static void test_help_fits(void **state)
+{
+	(void)state;
+	check_help(&watch_command);
+	for (const struct command *const *word = watch_command.words; *word; word++)
+		check_help(*word);
 }
 
 static void test_wrong_words(void **state)
@@ -672,7 +711,7 @@ static void test_sizes(void **state)
 static void test_help(void **state)
 {
 	static const char *const lines[] = {
-		"-?", "--help", "-H", "-eH", "-T --help -m", NULL,
+		"-?", "--help", "-H", "-eH", "-T --help -m", "--help=all", NULL,
 	};
 	const struct result *r;
 	size_t i;
@@ -686,11 +725,13 @@ static void test_help(void **state)
 		assert_non_null(strstr(r->out, "--interval=TIME"));
 		assert_non_null(strstr(r->out, "-h, --hypercall"));
 		assert_non_null(strstr(r->out, "-T, --kvm_timer"));
-		assert_non_null(strstr(r->out, "\n  check  Says "));
-		assert_non_null(strstr(r->out, "\n  list   Lists "));
-		assert_non_null(strstr(r->out, "Exit codes: 0"));
-		assert_non_null(strstr(r->out, "Examples:\n"));
+		assert_non_null(strstr(r->out, "Commands, each with its own --help:"));
 	}
+	r = run("--help=all");
+	assert_non_null(strstr(r->out, "\n  check    Says "));
+	assert_non_null(strstr(r->out, "\n  list     Lists "));
+	assert_non_null(strstr(r->out, "Exit codes: 0"));
+	assert_non_null(strstr(r->out, "Examples:\n"));
 	r = run("--usage");
 	assert_int_equal(r->code, 0);
 	assert_non_null(strstr(r->out, "Usage: kvm_watcher "));
@@ -819,31 +860,19 @@ static void test_real_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_width),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_has_vcpus),
-		cmocka_unit_test(test_wrong_monitors),
-		cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_wrong_names),
-		cmocka_unit_test(test_abbreviations),
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_monitor_options),
-		cmocka_unit_test(test_wrong_words),
-		cmocka_unit_test(test_wrong_numbers),
-		cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_many_vcpus),
-		cmocka_unit_test(test_wrong_choices),
-		cmocka_unit_test(test_memory_options),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_help),
-		cmocka_unit_test(test_version),
-		cmocka_unit_test(test_real_keys_are_unique),
-		cmocka_unit_test(test_real_choice),
-		cmocka_unit_test(test_real_bandwidth),
-		cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_real_help),
+		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_width),
+		cmocka_unit_test(test_values),		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_has_vcpus),	cmocka_unit_test(test_wrong_monitors),
+		cmocka_unit_test(test_tables),		cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_abbreviations),	cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_monitor_options), cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_wrong_words),	cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_durations),	cmocka_unit_test(test_many_vcpus),
+		cmocka_unit_test(test_wrong_choices),	cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),		cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),	cmocka_unit_test(test_real_bandwidth),
+		cmocka_unit_test(test_selection),	cmocka_unit_test(test_real_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

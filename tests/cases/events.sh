@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# What happens while it watches: one of the two processes is killed, VMs are stopped and go on, the host's clock is set.
+# Modules that are unloaded, VMMs that end in KVM_RUN and several kvm_watchers at a time are in robust.sh.
+. "$(dirname "$0")/lib.sh"
+
+# broker_of PID: the privileged process that works for it
+broker_of()
+{
+	for broker_dir in /proc/[0-9]*; do
+		grep -qs "^PPid:[[:space:]]*$1\$" "$broker_dir/status" && echo "${broker_dir#/proc/}"
+	done
+}
+
+# kernel_ids PID...: of programs, maps and links that these have open, as "prog 12"
+kernel_ids()
+{
+	for kernel_pid; do
+		sed -n 's/^\(prog\|map\|link\)_id:[[:space:]]*/\1 /p' "/proc/$kernel_pid"/fdinfo/* 2>/dev/null
+	done | sort -u
+}
+
+# shellcheck disable=SC2317 # holds calls it
+# gone PID: at the latest in five seconds
+gone()
+{
+	gone_tries=0
+	# Nobody may have waited for it yet.
+	while grep -qs '^State:[[:space:]]*[A-Ya-z]' "/proc/$1/status"; do
+		test $gone_tries -lt 100 || return 1
+		sleep 0.05
+		gone_tries=$((gone_tries + 1))
+	done
+}
+
+# still_there FILE: those of its ids that the kernel still has; it lets go of them soon after their last descriptor
+still_there()
+{
+	still_tries=0
+	while :; do
+		while read -r kind id; do
+			! bpftool "$kind" show id "$id" >"$TMP/shown" 2>&1 || echo "$kind $id"
+		done <"$1" >"$TMP/still"
+		test -s "$TMP/still" && test $still_tries -lt 50 || break
+		sleep 0.1
+		still_tries=$((still_tries + 1))
+	done
+	wc -l <"$TMP/still"
+}
+
+# exits PID: to user space, by the rows that were shown
+exits()
+{
+	jq -s --argjson pid "$1" 'map(select(.scope == "total" and .pid == $pid and .kind == "userspace" and
+		.reason == "IO") | .count) | add' "$TMP/watch.json"
+}
+
+all="-e -f -d -w -n -o -c -i -h -l -T --temp-dir=$TMP --summary"
+
+if planned killed && has_tool "what is left in the kernel" bpftool; then
+	# shellcheck disable=SC2086 # these are options
+	watch $all
+	broker=$(broker_of "$watch_pid")
+	kernel_ids "$watch_pid" "$broker" >"$TMP/ids"
+	holds "programs, maps and links are there" test "$(cut -d ' ' -f 1 "$TMP/ids" | sort -u | wc -l)" = 3
+	guest out=100
+	kill -KILL "$broker"
+	holds "the privileged process is killed: it is gone" gone "$broker"
+	# What asks for it next finds out.
+	guest out=50
+	watch_end
+	is "the privileged process is killed: exit status" 1 "$watch_status"
+	is "... a sentence, once" 1 "$(grep -c 'the privileged process is gone' "$TMP/watch.err")"
+	is "... what was attached has counted on" 51 "$(exits "$(jq -s '.[0].pid' "$TMP/guest.json")")"
+	is "... nothing is left in the kernel" 0 "$(still_there "$TMP/ids")"
+
+	# shellcheck disable=SC2086 # these are options
+	watch $all
+	broker=$(broker_of "$watch_pid")
+	kernel_ids "$watch_pid" "$broker" >"$TMP/ids"
+	holds "again: programs are there" grep -q prog "$TMP/ids"
+	kill -KILL "$watch_pid"
+	wait "$watch_pid" 2>/dev/null
+	watch_pid=
+	holds "who reads and prints is killed: the privileged process ends" gone "$broker"
+	is "... nothing is left in the kernel" 0 "$(still_there "$TMP/ids")"
+	part_ends
+fi
+
+# A VM that is stopped, with its exit open, and goes on. -e takes it for what it is: time in the VMM.
+watch -e -l --interval=0.2
+kvm_guest --vms=2 --vcpus=2 out=20000 sleep=300 out=100 >"$TMP/guest.json" &
+guest=$!
+sleep 0.1
+kill -STOP $guest
+sleep 1
+kill -CONT $guest
+wait $guest
+watch_end
+# The end and the sleep are an exit each. A KVM_RUN that SIGSTOP interrupts fails with EINTR, and is made again.
+is "VMs are stopped and go on: every exit" "$((4 * 20102))" "$(exits $guest)"
+is "... every KVM_RUN" "$((4 * 20102))" "$(jq -s --argjson pid $guest 'map(select(.scope == "total" and .pid == $pid and
+	.name == "KVM_RUN") | .count - (.errors.EINTR // 0)) | add' "$TMP/watch.json")"
+is "... exit status" 0 "$watch_status"
+no_loss "... nothing is lost"
+
+# Rows have the monotonic clock; what is shown of the host's clock follows it.
+if test -n "$KVM_WATCHER_MACHINE" && planned clock; then
+	watch -e --interval=0.5
+	guest out=50
+	cp "$TMP/guest.json" "$TMP/guest.before"
+	real=$(date +%s)
+	date -s "@$((real + 86400))" >"$TMP/out"
+	guest out=60
+	cp "$TMP/guest.json" "$TMP/guest.ahead"
+	date -s "@$((real - 86400))" >"$TMP/out"
+	guest out=70
+	cat "$TMP/guest.before" "$TMP/guest.ahead" >>"$TMP/guest.json"
+	watch_end
+	date -s "@$real" >"$TMP/out"
+	is "the clock is set twice: exits" "183" "$(jq -s 'map(select(.scope == "total" and .kind == "userspace" and
+		.reason == "IO") | .count) | add' "$TMP/watch.json")"
+	is "... no interval is longer than a second, or backwards" 0 "$(jq -s 'map(select(.scope == "interval" and
+		(.interval_ns > 2e9 or .interval_ns <= 0))) | length' "$TMP/watch.json")"
+	is "... the monotonic clock of the rows does not go back" true "$(jq -s 'map(select(.scope == "interval") | .ts_ns) |
+		. == sort' "$TMP/watch.json")"
+	is "... exit status" 0 "$watch_status"
+	part_ends
+fi
+done_testing
