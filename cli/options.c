@@ -409,9 +409,9 @@ const struct option_row hooks_options[] = {
 };
 
 const struct option_row format_options[] = {
-	{ "format", 0, "FORMAT",
-	  "table (default), json, csv, html (a page with pictures), perfetto (a trace), folded "
-	  "(stacks for flame graphs) or prometheus (series, in a file that is replaced)",
+	{ "format", 0, "table|json|csv|html|perfetto|folded|prometheus",
+	  "table (default), json, csv, html (a page), perfetto (a trace), folded (stacks) or "
+	  "prometheus (series)",
 	  GROUP_OUTPUT, parse_format },
 	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
 	  parse_output },
@@ -530,6 +530,14 @@ static bool add(struct table *t, struct action action, struct argp_option argp)
 	return true;
 }
 
+/* argp breaks a line amid what is longer than this. */
+static const char *shown_arg(const struct option_row *row)
+{
+	enum { LONGEST_ARG = 40 };
+
+	return row->arg && strlen(row->arg) > LONGEST_ARG ? "WORD" : row->arg;
+}
+
 static bool add_rows(struct table *t, const struct option_row *row)
 {
 	bool fits = true;
@@ -538,7 +546,7 @@ static bool add_rows(struct table *t, const struct option_row *row)
 		fits &= add(t, (struct action){ .row = row },
 			    (struct argp_option){ .name = row->name,
 						  .key = row->key,
-						  .arg = row->arg,
+						  .arg = shown_arg(row),
 						  .flags = takes_all(row),
 						  .doc = row->help,
 						  .group = row->group });
@@ -1021,7 +1029,7 @@ static void print_option(const struct table *t, size_t i, FILE *file)
 	print_field(t->command->name ?: "", file);
 	print_field(key, file);
 	print_field(option->name, file);
-	print_field(option->arg, file);
+	print_field(t->actions[i].row ? t->actions[i].row->arg : option->arg, file);
 	print_field(group, file);
 	print_field(is_rare(&t->actions[i]) ? "rare" : "common", file);
 	print_field(option->doc, file);
