@@ -703,7 +703,7 @@ static void test_wrong_choices(void **state)
 		     "up to 65535, such as 0,2 or 0-3");
 	refuses_each("-e --format %s", formats,
 		     "--format: \"%s\" is not a format; "
-		     "choose table, json, csv, html, perfetto or folded");
+		     "choose table, json, csv, html, perfetto, folded or prometheus");
 	refuses_each("-e --hooks %s", kinds,
 		     "--hooks: \"%s\" is not a kind of hook; "
 		     "choose from raw_tp, tp_btf, fentry, kprobe, tracepoint, iter");
