@@ -566,9 +566,9 @@ static const struct option_row *const tables[] = {
 	record_options, file_options,	  metrics_options, instead_options,   NULL,
 };
 
-static const struct command *const words[] = { &check_command,	&list_command, &record_command,
-					       &replay_command, &diff_command, &diagnose_command,
-					       &top_command, &serve_command, NULL };
+static const struct command *const words[] = { &check_command,	&list_command,	&record_command,
+					       &replay_command, &diff_command,	&diagnose_command,
+					       &top_command,	&serve_command, NULL };
 
 const struct command watch_command = {
 	.doc = doc,

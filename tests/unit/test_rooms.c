@@ -19,7 +19,8 @@ static const struct {
 	const char *room;
 	const char *knows[10];
 } rooms[] = {
-	{ "cli", { "top", "serve", "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "cli",
+	  { "top", "serve", "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "top", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "serve", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "diagnose", { "monitors", "core", "output", "decode", "bpf", "compat" } },
