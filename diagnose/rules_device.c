@@ -387,6 +387,7 @@ const struct rule device_rules[] = {
 			{ "live", "taskset -p -c CPULIST TID", NULL } },
 	  .verify = "RUN_DELAY of --vmm_threads is below 10 % of the time" },
 	{ .id = "helper-saturated",
+	  .seen = true,
 	  .family = "devices",
 	  .title = "A thread that serves the VM's devices has no time left",
 	  .not_what = "a thread that waits for a CPU: this one runs",
