@@ -271,6 +271,11 @@ $(OUTPUT)/tests/empty_programs: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
 	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -I$(OUTPUT)/bench -o $@ $< \
 		$(shell $(PKG_CONFIG) --static --cflags --libs libbpf)
 
+$(OUTPUT)/tests/host_events: tests/bench/host_events.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+
 # Functions of the BPF programs by themselves, with BPF_PROG_TEST_RUN: tests/cases/bpf_functions.sh.
 BPF_TESTS := $(patsubst tests/bpf/%.bpf.c,$(OUTPUT)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 
@@ -321,7 +326,7 @@ soak: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/jq $(OUTPUT)/tests/u
 	@PATH=$(CURDIR):$(CURDIR)/$(OUTPUT)/tests:$$PATH tests/soak.sh $(SOAK_TIME)
 	@AGAIN_ROUNDS=70 $(OUTPUT)/tests/unit/test_again
 
-bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
+bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs $(OUTPUT)/tests/host_events ## what watching costs: docs/cost.md; KERNEL=7.2, BENCH=--quick
 	@tests/bench/bench $(BENCH) $(addsuffix -vmx,$(KERNEL))
 
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
@@ -421,7 +426,7 @@ lint: ## clang-tidy, cppcheck, shellcheck and gcc's analyzer have nothing to say
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-files LINT_OBJECTS='$(LINTED:%.c=$(OUTPUT)/lint/%.o)'
 
 # How each file is compiled, for clangd. What is generated is made first, so that nothing is missing in it.
-COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c tests/fuzz/recording.c
+COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c $(sort $(wildcard tests/fuzz/*.c))
 
 compdb: $(SKELETONS) $(PAGE) $(CORE_TYPES) ## compile_commands.json for clangd
 	$(file >$(OUTPUT)/commands,$(foreach f,$(COMPDB_C),$f	$(CC) $(ALL_CFLAGS)$(newline)))

@@ -40,11 +40,16 @@ static __always_inline u32 lapics__slot(u64 object, u64 id)
 static __noinline __attribute__((unused)) int lapics__enter(struct kvm_vcpu *vcpu, u32 slot)
 {
 	struct lapic_state *state = bpf_map_lookup_elem(&lapic_states, &slot);
-	u64 lapic = (u64)BPF_CORE_READ(vcpu, arch.apic);
-	struct lapic_key key = { .object = lapic, .id = LAPIC_OBJECT };
+	struct lapic_key key = { .id = LAPIC_OBJECT };
+	u64 lapic;
 
-	if (!state || !slot || !lapic || state->lapic == lapic)
+	/* It has one APIC as long as it lives. */
+	if (!state || !slot || state->lapic)
 		return 0;
+	lapic = (u64)BPF_CORE_READ(vcpu, arch.apic);
+	if (!lapic)
+		return 0;
+	key.object = lapic;
 	state->lapic = lapic;
 	state->kvm = (u64)BPF_CORE_READ(vcpu, kvm);
 	state->vcpu_id = BPF_CORE_READ(vcpu, vcpu_id);

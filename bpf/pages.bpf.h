@@ -11,13 +11,16 @@
 
 TABLE(page_chunks, struct page_chunk, page_index, struct page_key, free_chunks);
 SHARES(page_shares);
+RECENT(recent_chunks);
 
 static __noinline u32 pages__chunk(struct page_key *key)
 {
-	u32 index = table__find(&page_index, key), tgid = bpf_get_current_pid_tgid() >> 32;
+	u32 index = TABLE_FIND(recent_chunks, page_chunks, struct page_chunk, page_index, key);
+	u32 tgid;
 
 	if (index)
 		return index;
+	tgid = bpf_get_current_pid_tgid() >> 32;
 	/* Most of a host's memory may be one VM's. */
 	if (!only_tgid && share__is_beyond(&page_shares, tgid, SURE_RECORDS, 7)) {
 		lose_of(LOST_PAGES_FULL, tgid);

@@ -80,6 +80,23 @@ static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 	return (vcpu >> 12) & ((1 << SLOT_CACHE_BITS) - 1);
 }
 
+/* The same for a thread's number. */
+enum { THREAD_CACHE_BITS = 16 };
+
+static inline __attribute__((always_inline)) __u32 thread_cache__index(__u32 tid)
+{
+	return tid & ((1 << THREAD_CACHE_BITS) - 1);
+}
+
+/* What stands there: the thread, and the slot of the vCPU that it runs. */
+static inline __attribute__((always_inline)) __u64 thread_cache__word(__u32 tid, __u32 slot)
+{
+	return (__u64)tid << 32 | slot;
+}
+
+/* In place of one that is not true any more: there was one. */
+enum { THREAD_CACHE_SPOILT = 1 };
+
 /* Monitors at most that wait for entries: a bit each of a vCPU's address, which has none so low. */
 enum { MAX_AT_ENTRY = 3, ALL_AT_ENTRY = (1 << MAX_AT_ENTRY) - 1 };
 

@@ -99,6 +99,45 @@ static __always_inline u32 table__find(void *hash, const void *key)
 	return known ? *known : 0;
 }
 
+/* Records that were found last, by a hash of their keys: looked at before the index is. */
+enum { RECENT_BITS = 12 };
+#define RECENT(_name) static u32 _name[1 << RECENT_BITS]
+
+/* Sizes are multiples of 8 that the compiler knows. */
+static __always_inline u32 key__place(const void *key, u32 size)
+{
+	const u64 *words = key;
+	u64 hash = 0;
+
+#pragma unroll
+	for (u32 i = 0; i < size / 8; i++)
+		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+	return hash >> (64 - RECENT_BITS);
+}
+
+static __always_inline bool key__equals(const void *key, const void *other, u32 size)
+{
+	const u64 *a = key, *b = other;
+	u64 differs = 0;
+
+#pragma unroll
+	for (u32 i = 0; i < size / 8; i++)
+		differs |= a[i] ^ b[i];
+	return !differs;
+}
+
+/* table__find() by way of a RECENT(). A record that is given back has no key any more. */
+#define TABLE_FIND(_recent, _records, _record, _index, _key)                                      \
+	({                                                                                        \
+		_Static_assert(sizeof(*(_key)) % 8 == 0, "words");                                \
+		u32 *_place = &_recent[key__place(_key, sizeof(*(_key)))], _found = *_place;      \
+		_record *_seen = _found ? bpf_map_lookup_elem(&_records, &_found) : NULL;         \
+                                                                                                  \
+		if (!_seen || !_seen->in_use || !key__equals(&_seen->key, _key, sizeof(*(_key)))) \
+			*_place = _found = table__find(&_index, _key);                            \
+		_found;                                                                           \
+	})
+
 /* A free record, to be filled in, then for table__enter(). NULL: none is left, tgid's loss. */
 static __always_inline void *table__take(u32 tgid, void *records, void *free, u32 *index, u32 loss)
 {

@@ -47,6 +47,18 @@ struct {
 	__type(value, u32);
 } slot_cache SEC(".maps");
 
+/*
+ * Direct-mapped by the thread's number: the fast way into thread_slots. 0: no thread of this
+ * place has run a vCPU so far, so most threads of a host are known to run none.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << THREAD_CACHE_BITS);
+	__type(key, u32);
+	__type(value, u64);
+} thread_cache SEC(".maps");
+
 /* Slots that were given out, so that user space can look the VM up while it lives. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -141,7 +153,7 @@ static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu
 
 	if (info->vcpu != key.vcpu || info->tid != key.tid)
 		return true;
-	exits = BPF_CORE_READ(vcpu, stat.exits);
+	exits = READ_U64(vcpu, stat.exits);
 	if (exits >= info->exits) {
 		info->exits = exits;
 		return false;
@@ -194,6 +206,75 @@ static __noinline __attribute__((unused)) u32 vcpus__slot_of(struct kvm_vcpu *vc
 	return table__find(&vcpu_slots, &key) ?: vcpus__new_slot(vcpu, (u64)tgid << 32 | tid, task);
 }
 
+static __always_inline volatile u64 *thread__word(u32 tid)
+{
+	u32 index = thread_cache__index(tid);
+
+	return bpf_map_lookup_elem(&thread_cache, &index);
+}
+
+static __noinline __attribute__((unused)) int thread__enter(u32 tid, u32 slot)
+{
+	volatile u64 *word = thread__word(tid);
+
+	bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	if (word)
+		*word = thread_cache__word(tid, slot);
+	return 0;
+}
+
+/* From now on the thread's events after vcpu_put() are slot's. */
+static __always_inline void vcpus__bind(u32 tid, u32 slot)
+{
+	volatile u64 *word = thread__word(tid);
+
+	if (!word || *word != thread_cache__word(tid, slot))
+		thread__enter(tid, slot);
+}
+
+/* The same for a thread that is not the current one, unless it has bound itself. */
+static __always_inline void vcpus__bind_other(u32 tid, u32 slot)
+{
+	volatile u64 *word = thread__word(tid);
+
+	bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_NOEXIST);
+	if (word && !*word)
+		*word = THREAD_CACHE_SPOILT;
+}
+
+/* From now on it is not known whose they are. */
+static __always_inline void vcpus__unbind(u32 tid)
+{
+	volatile u64 *word = thread__word(tid);
+
+	bpf_map_delete_elem(&thread_slots, &tid);
+	if (word && *word)
+		*word = THREAD_CACHE_SPOILT;
+}
+
+static __noinline __attribute__((unused)) u32 thread__find(u32 tid)
+{
+	u32 *slot = bpf_map_lookup_elem(&thread_slots, &tid);
+
+	return slot ? *slot : 0;
+}
+
+/* The slot of the vCPU that the thread ran last; 0: none is known. */
+static __always_inline u32 vcpus__thread_slot(u32 tid)
+{
+	volatile u64 *word = thread__word(tid);
+	struct vcpu_info *info;
+	u64 seen = word ? *word : 0;
+	u32 slot = seen;
+
+	if (!seen)
+		return 0;
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (seen >> 32 == tid && info && info->tid == tid && info->state == VCPU_RUNS)
+		return slot;
+	return thread__find(tid);
+}
+
 /* What the cache has for vcpu. It may be another's, who may enter it at any time: read once. */
 static __always_inline u32 vcpus__guess(void *vcpu)
 {
@@ -223,6 +304,20 @@ static __always_inline u32 vcpus__slot(struct kvm_vcpu *vcpu)
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 
 	if (info && !vcpus__stale(info, vcpu))
+		return slot;
+	return vcpus__find_slot(vcpu, true);
+}
+
+/*
+ * The same inside KVM_RUN, for a monitor with a hook at its begin, which has seen whether vcpu is
+ * a new one at an old address: that is not looked at again.
+ */
+static __always_inline u32 vcpus__running_slot(struct kvm_vcpu *vcpu)
+{
+	u32 slot = vcpus__guess(vcpu);
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+
+	if (info && info->vcpu == (u64)vcpu && info->tid == (u32)bpf_get_current_pid_tgid())
 		return slot;
 	return vcpus__find_slot(vcpu, true);
 }

@@ -19,6 +19,7 @@
 #include "../core/clock.h"
 #include "../core/limits.h"
 #include "../core/log.h"
+#include "../output/format.h"
 
 #define PROGRAM "kvm_watcher"
 
@@ -826,43 +827,43 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 }
 
 /* A field of a line: no tabs and no ends of lines. */
-static void print_field(const char *text, FILE *file)
+static void put_field(struct buf *to, const char *text)
 {
-	fputc('\t', file);
+	buf__putc(to, '\t');
 	for (; text && *text; text++)
-		fputc(*text == '\n' ? ' ' : *text, file);
+		buf__putc(to, *text == '\n' ? ' ' : *text);
 }
 
-static void print_option(const struct table *t, size_t i, FILE *file)
+static void put_option(struct buf *to, const struct table *t, size_t i)
 {
 	const struct argp_option *option = &t->argp[i];
 	const char key[] = { option->key < KEY_LONG ? (char)option->key : '\0', '\0' };
 	const char *const group = option->group > 0 ? headings[option->group] : "";
 
-	fputs("option", file);
-	print_field(t->command->name ?: "", file);
-	print_field(key, file);
-	print_field(option->name, file);
-	print_field(option->arg, file);
-	print_field(group, file);
-	print_field(is_rare(&t->actions[i]) ? "rare" : "common", file);
-	print_field(option->doc, file);
-	fputc('\n', file);
+	buf__puts(to, "option");
+	put_field(to, t->command->name ?: "");
+	put_field(to, key);
+	put_field(to, option->name);
+	put_field(to, option->arg);
+	put_field(to, group);
+	put_field(to, is_rare(&t->actions[i]) ? "rare" : "common");
+	put_field(to, option->doc);
+	buf__putc(to, '\n');
 }
 
-void options__print(const struct command *command, FILE *file)
+void options__put(struct buf *to, const struct command *command)
 {
 	struct table t = { .command = command };
 
 	fill(&t);
-	fputs("command", file);
-	print_field(command->name ?: "", file);
-	print_field(command->operands, file);
-	print_field(command->doc, file);
-	print_field(command->epilogue, file);
-	fputc('\n', file);
+	buf__puts(to, "command");
+	put_field(to, command->name ?: "");
+	put_field(to, command->operands);
+	put_field(to, command->doc);
+	put_field(to, command->epilogue);
+	buf__putc(to, '\n');
 	for (size_t i = 0; i < t.nr; i++)
-		print_option(&t, i, file);
+		put_option(to, &t, i);
 }
 
 struct output *options__open_output(const struct options *opts)

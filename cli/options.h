@@ -26,6 +26,7 @@ enum exit_code {
 	EXIT_UNDECIDED = 4
 };
 
+struct buf;
 struct command;
 
 /* Of a command whose --interval has a default that its input tells. */
@@ -148,7 +149,7 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
  * manual pages are made (scripts/print-tables.c): "command", name, operands, doc, epilogue; and for
  * each option "option", command, key, name, argument, group, "common" or "rare", help.
  */
-void options__print(const struct command *command, FILE *file);
+void options__put(struct buf *to, const struct command *command);
 
 /* Of --version, and of the first object of an output. */
 extern const char *const program_version;

@@ -91,9 +91,8 @@ static int parse_ring_size(struct options *opts, const char *arg)
 const struct option_row watch_options[] = {
 	{ "monitoring_time", 't', "TIME", "stop after so long: 10, 500ms, 5m (or at Ctrl-C)",
 	  GROUP_SELECTION, parse_time },
-	{ "max-vcpus", 0, "N",
-	  "room for N vCPUs at a time (default: four times those that run now)", GROUP_SELECTION,
-	  parse_max_vcpus, .rare = true },
+	{ "max-vcpus", 0, "N", "room for N vCPUs at a time (default: 2.5 times those that run now)",
+	  GROUP_SELECTION, parse_max_vcpus, .rare = true },
 	{ "ring-size", 0, "MIB",
 	  "room for single events that wait to be shown (default 4, more on large hosts)",
 	  GROUP_SELECTION, parse_ring_size, .rare = true },

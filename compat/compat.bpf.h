@@ -77,6 +77,15 @@ struct type_numbers {
 } __attribute__((preserve_access_index));
 #define TYPE_NUMBER(_type) bpf_core_field_offset(((struct type_numbers *)0)->_type)
 
+/*
+ * A pointer whose type the verifier knows becomes a plain number to it, which it lets us compute
+ * with. On little endian this is no instruction of the processor's.
+ */
+#define FORGET_TYPE(pointer) asm volatile("%0 = le64 %0" : "+r"(pointer))
+
+/* This kernel has that cast; user space sets it (core/hooks.c). */
+const volatile __u32 casts;
+
 /* Sums and copies where they are written: the compiler's own choice costs a register more. */
 #define ADD(sum, addend) asm volatile("%0 += %1" : "+r"(sum) : "r"(addend))
 #define COPY(to, from) asm volatile("%0 = %1" : "=r"(to) : "r"(from))
@@ -102,6 +111,36 @@ static __always_inline void *read_pointer(void *address, bool can_cast)
 	bpf_probe_read_kernel(&value, sizeof(value), address);
 	return value;
 }
+
+/*
+ * Members that lie close together, for kernels where each alone takes a helper: those from
+ * _first on are read at once. They are where the BTF says, so that is asked for first.
+ */
+enum { NEAR_BYTES = 128 };
+#define NEAR_BASE(_pointer, _first) (bpf_core_field_offset((_pointer)->_first) & ~7ULL)
+#define IS_NEAR(_pointer, _first, _member)                                           \
+	(bpf_core_field_offset((_pointer)->_member) - NEAR_BASE(_pointer, _first) <= \
+	 NEAR_BYTES - sizeof(u64))
+/* The compiler must not know the place: it would compute it by bits, which verifiers refuse. */
+#define NEAR_MEMBER(_near, _pointer, _first, _member, _type)          \
+	({                                                            \
+		u64 _at = bpf_core_field_offset((_pointer)->_member); \
+                                                                      \
+		_at -= NEAR_BASE(_pointer, _first);                   \
+		barrier_var(_at);                                     \
+		*(_type *)((_near) + _at);                            \
+	})
+
+/* A member of 4 or 8 bytes of a structure of the kernel's, the cheapest way. */
+#define READ_U32(_pointer, _member) read_u32((void *)&(_pointer)->_member, casts)
+#define READ_U64(_pointer, _member) READ_U64_AT(&(_pointer)->_member)
+#define READ_U64_AT(_address)                                              \
+	({                                                                 \
+		u64 _value = (u64)read_pointer((void *)(_address), casts); \
+                                                                           \
+		FORGET_TYPE(_value);                                       \
+		_value;                                                    \
+	})
 
 /*
  * Exit reason of the exit that just happened, from the vendor's part of the
@@ -169,9 +208,18 @@ static __always_inline bool vmx_intr_info(void *vcpu, u32 *info)
  */
 static __always_inline struct kvm_vcpu *loaded_vcpu(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct hlist_node *node = BPF_CORE_READ(task, preempt_notifiers.first);
+	struct task_struct *task;
+	struct hlist_node *node;
 
+	/* Since 5.11 the current task can be had with its type, and be read without a helper. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = (void *)bpf_get_current_task_btf();
+		node = task->preempt_notifiers.first;
+		FORGET_TYPE(node);
+	} else {
+		task = (void *)bpf_get_current_task();
+		node = BPF_CORE_READ(task, preempt_notifiers.first);
+	}
 	if (!node)
 		return NULL;
 	return (void *)node - bpf_core_field_offset(struct kvm_vcpu, preempt_notifier) -
@@ -255,13 +303,44 @@ memslot_in_array(struct kvm *kvm, u32 as_id, u64 gfn)
 	return memslot;
 }
 
-static __always_inline void memslot_read(struct kvm_memory_slot *memslot,
-					 struct memslot_place *place)
+/* What mark_page_dirty.bpf.c wants to know beyond the place. */
+struct memslot_log {
+	u64 bitmap;
+	u32 flags;
+};
+
+/* All of a slot that is of interest; log may be NULL. */
+static __noinline __attribute__((unused)) int
+memslot_read(struct kvm_memory_slot *memslot, struct memslot_place *place, struct memslot_log *log)
 {
-	place->slot = (u32)BPF_CORE_READ(memslot, as_id) << 16 | (u16)BPF_CORE_READ(memslot, id);
-	place->base_gfn = BPF_CORE_READ(memslot, base_gfn);
-	place->npages = memslot ? BPF_CORE_READ(memslot, npages) : 0;
-	place->userspace_addr = BPF_CORE_READ(memslot, userspace_addr);
+	char near[NEAR_BYTES] __attribute__((aligned(8)));
+	struct memslot_log logs;
+
+	if (!place)
+		return 0;
+	if (casts || !memslot || !IS_NEAR(memslot, base_gfn, userspace_addr) ||
+	    !IS_NEAR(memslot, base_gfn, flags) || !IS_NEAR(memslot, base_gfn, id) ||
+	    !IS_NEAR(memslot, base_gfn, as_id) || !IS_NEAR(memslot, base_gfn, dirty_bitmap)) {
+		place->slot = READ_U32(memslot, as_id) << 16 | (u16)READ_U32(memslot, id);
+		place->base_gfn = READ_U64(memslot, base_gfn);
+		place->npages = memslot ? READ_U64(memslot, npages) : 0;
+		place->userspace_addr = READ_U64(memslot, userspace_addr);
+		logs.bitmap = READ_U64(memslot, dirty_bitmap);
+		logs.flags = READ_U32(memslot, flags);
+	} else {
+		bpf_probe_read_kernel(near, sizeof(near),
+				      (void *)memslot + NEAR_BASE(memslot, base_gfn));
+		place->slot = (u32)NEAR_MEMBER(near, memslot, base_gfn, as_id, u16) << 16 |
+			      NEAR_MEMBER(near, memslot, base_gfn, id, u16);
+		place->base_gfn = NEAR_MEMBER(near, memslot, base_gfn, base_gfn, u64);
+		place->npages = NEAR_MEMBER(near, memslot, base_gfn, npages, u64);
+		place->userspace_addr = NEAR_MEMBER(near, memslot, base_gfn, userspace_addr, u64);
+		logs.bitmap = NEAR_MEMBER(near, memslot, base_gfn, dirty_bitmap, u64);
+		logs.flags = NEAR_MEMBER(near, memslot, base_gfn, flags, u32);
+	}
+	if (log)
+		*log = logs;
+	return 0;
 }
 
 /*
@@ -305,30 +384,33 @@ static __always_inline bool page_fault_is_struct(u64 arg)
 	return (s64)arg < 0;
 }
 
-static __always_inline struct kvm_memory_slot *page_fault_slot(u64 arg)
+/* What a fault has led to, as far as this kernel tells. */
+struct page_fault {
+	struct kvm_memory_slot *slot;
+	u64 pfn;
+	u32 level;
+};
+
+static __noinline __attribute__((unused)) int page_fault_read(u64 arg, struct page_fault *seen)
 {
+	char near[NEAR_BYTES] __attribute__((aligned(8)));
 	struct kvm_page_fault *fault = (void *)arg;
 
-	if (bpf_core_field_exists(fault->slot))
-		return BPF_CORE_READ(fault, slot);
-	return NULL;
-}
-
-static __always_inline u32 page_fault_level(u64 arg)
-{
-	struct kvm_page_fault *fault = (void *)arg;
-
-	if (bpf_core_field_exists(fault->goal_level))
-		return BPF_CORE_READ(fault, goal_level);
-	return 0;
-}
-
-static __always_inline u64 page_fault_pfn(u64 arg)
-{
-	struct kvm_page_fault *fault = (void *)arg;
-
-	if (bpf_core_field_exists(fault->pfn))
-		return BPF_CORE_READ(fault, pfn);
+	if (!seen)
+		return 0;
+	if (!bpf_core_field_exists(fault->slot) || !bpf_core_field_exists(fault->goal_level) ||
+	    !bpf_core_field_exists(fault->pfn))
+		return 0;
+	if (casts || !IS_NEAR(fault, goal_level, slot) || !IS_NEAR(fault, goal_level, pfn)) {
+		seen->slot = (void *)READ_U64(fault, slot);
+		seen->level = READ_U32(fault, goal_level) & 0xff;
+		seen->pfn = READ_U64(fault, pfn);
+		return 0;
+	}
+	bpf_probe_read_kernel(near, sizeof(near), (void *)fault + NEAR_BASE(fault, goal_level));
+	seen->slot = NEAR_MEMBER(near, fault, goal_level, slot, struct kvm_memory_slot *);
+	seen->level = NEAR_MEMBER(near, fault, goal_level, goal_level, u8);
+	seen->pfn = NEAR_MEMBER(near, fault, goal_level, pfn, u64);
 	return 0;
 }
 
@@ -507,15 +589,27 @@ static __always_inline struct pt_regs *user_regs(void)
 /* The file of a descriptor of the current process, or NULL. */
 static __always_inline struct file *file_of(u32 fd)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **files, *file = NULL;
+	struct task_struct *task;
+	struct files_struct *open;
+	struct fdtable *fdt;
+	struct file **files;
 
-	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	return file;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = (void *)bpf_get_current_task_btf();
+		open = task->files;
+		fdt = open ? open->fdt : NULL;
+		if (!fdt || fd >= fdt->max_fds)
+			return NULL;
+		files = fdt->fd;
+		FORGET_TYPE(files);
+	} else {
+		task = (void *)bpf_get_current_task();
+		fdt = BPF_CORE_READ(task, files, fdt);
+		if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
+			return NULL;
+		files = BPF_CORE_READ(fdt, fd);
+	}
+	return (void *)READ_U64_AT(files + fd);
 }
 
 /*
@@ -666,14 +760,50 @@ struct apic_timer {
 	u32 hv;
 };
 
-static __always_inline void lapic_timer(struct kvm_lapic *lapic, struct apic_timer *timer)
+#define LAPIC_FIRST lapic_timer.target_expiration
+#define LAPIC_NEAR(_member, _type) NEAR_MEMBER(near, lapic, LAPIC_FIRST, lapic_timer._member, _type)
+
+/* Where the members lie close together; false: they do not, or their places are not known. */
+static __always_inline bool lapic_timer_at_once(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu,
+						struct apic_timer *timer, bool *known)
+{
+	char near[NEAR_BYTES] __attribute__((aligned(8)));
+
+	if (!bpf_core_field_exists(lapic->lapic_timer) || !bpf_core_field_exists(lapic->vcpu) ||
+	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.timer_mode) ||
+	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.tscdeadline) ||
+	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.expired_tscdeadline) ||
+	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.timer_advance_ns) ||
+	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.hv_timer_in_use) ||
+	    !IS_NEAR(lapic, LAPIC_FIRST, vcpu))
+		return false;
+	bpf_probe_read_kernel(near, sizeof(near), (void *)lapic + NEAR_BASE(lapic, LAPIC_FIRST));
+	*known = NEAR_MEMBER(near, lapic, LAPIC_FIRST, vcpu, u64) == (u64)vcpu;
+	timer->target_expiration = LAPIC_NEAR(target_expiration, u64);
+	timer->tscdeadline = LAPIC_NEAR(tscdeadline, u64);
+	timer->expired_tscdeadline = LAPIC_NEAR(expired_tscdeadline, u64);
+	timer->advance_ns = LAPIC_NEAR(timer_advance_ns, u32);
+	timer->mode = LAPIC_NEAR(timer_mode, u32);
+	timer->hv = LAPIC_NEAR(hv_timer_in_use, u8) & 1;
+	return true;
+}
+
+/* The APIC's timer. False: it is not that vCPU's APIC, or this kernel's has other places. */
+static __noinline __attribute__((unused)) bool
+lapic_timer(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu, struct apic_timer *timer)
 {
 	void *hrtimer = (void *)lapic + LAPIC_TIMER;
-	bool hv = false;
+	bool hv = false, known = false;
 
+	if (!timer)
+		return false;
 	if (bpf_core_field_exists(lapic->lapic_timer))
 		hrtimer = (void *)lapic + bpf_core_field_offset(lapic->lapic_timer.timer);
-	timer->expires = BPF_CORE_READ((struct hrtimer *)hrtimer, node.expires);
+	timer->expires = READ_U64((struct hrtimer *)hrtimer, node.expires);
+	if (lapic_timer_at_once(lapic, vcpu, timer, &known))
+		return known;
+	if (!lapic_known(lapic, vcpu))
+		return false;
 	LAPIC_FIELD(lapic, lapic_timer.target_expiration, LAPIC_TARGET, &timer->target_expiration);
 	LAPIC_FIELD(lapic, lapic_timer.tscdeadline, LAPIC_TSCDEADLINE, &timer->tscdeadline);
 	LAPIC_FIELD(lapic, lapic_timer.expired_tscdeadline, LAPIC_TSC_EXPIRED,
@@ -682,6 +812,7 @@ static __always_inline void lapic_timer(struct kvm_lapic *lapic, struct apic_tim
 	LAPIC_FIELD(lapic, lapic_timer.timer_mode, LAPIC_MODE, &timer->mode);
 	LAPIC_FIELD(lapic, lapic_timer.hv_timer_in_use, LAPIC_HV, &hv);
 	timer->hv = hv;
+	return true;
 }
 
 /* The APIC that a hrtimer would be the timer of. */
@@ -715,6 +846,33 @@ static __always_inline bool apicv_active(struct kvm_vcpu *vcpu, struct kvm_lapic
 	if (bpf_core_field_exists(old->arch.apicv_active))
 		return BPF_CORE_READ(old, arch.apicv_active);
 	return false;
+}
+
+enum { LAPIC_KNOWN = 1, LAPIC_POSTS = 2, LAPIC_REQUESTS = 4 };
+
+/* All of these of an APIC that are true: it is that vCPU's, and the two above. */
+static __noinline __attribute__((unused)) u32 lapic_look(struct kvm_lapic *lapic,
+							 struct kvm_vcpu *vcpu, u8 vector)
+{
+	char near[NEAR_BYTES] __attribute__((aligned(8)));
+	void *regs;
+	u32 seen = 0;
+
+	if (!bpf_core_field_exists(lapic->apicv_active) || !bpf_core_field_exists(lapic->vcpu) ||
+	    !IS_NEAR(lapic, vcpu, regs) || !IS_NEAR(lapic, vcpu, apicv_active)) {
+		seen |= lapic_known(lapic, vcpu) ? LAPIC_KNOWN : 0;
+		seen |= apicv_active(vcpu, lapic) ? LAPIC_POSTS : 0;
+		return seen | (lapic_requests(lapic, vector) ? LAPIC_REQUESTS : 0);
+	}
+	bpf_probe_read_kernel(near, sizeof(near), (void *)lapic + NEAR_BASE(lapic, vcpu));
+	regs = NEAR_MEMBER(near, lapic, vcpu, regs, void *);
+	if (NEAR_MEMBER(near, lapic, vcpu, vcpu, u64) == (u64)vcpu)
+		seen |= LAPIC_KNOWN;
+	if (NEAR_MEMBER(near, lapic, vcpu, apicv_active, u8) & 1)
+		seen |= LAPIC_POSTS;
+	else if (read_u32(regs + 0x200 + (vector >> 5) * 16, casts) >> (vector & 31) & 1)
+		seen |= LAPIC_REQUESTS;
+	return seen;
 }
 
 /*

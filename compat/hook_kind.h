@@ -7,8 +7,9 @@
  * raw_tp and tp_btf programs, and fentry ones on every preemptible kernel, can
  * be preempted while active; the events of other threads on that CPU then are
  * skipped (and counted: LOST_SKIPPED). Classic tracepoint programs and kprobes
- * run with preemption off. So: raw_tp first where the event fires with
- * interrupts or preemption off, the classic tracepoint first elsewhere.
+ * run with preemption off. So tables list raw_tp first where the event fires with
+ * interrupts or preemption off, the classic tracepoint first elsewhere; of these
+ * core/hooks.c takes the raw one all the same where this kernel does not preempt it.
  */
 enum hook_kind {
 	HOOK_RAW_TP,

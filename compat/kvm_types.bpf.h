@@ -89,6 +89,7 @@ struct file_ref {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	const void *f_op;
 	void *private_data;
 	struct file_ref f_ref; /* since 6.13 */
 };
@@ -160,6 +161,7 @@ struct task_struct {
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct cpumask *cpus_ptr;
+	u16 migration_disabled; /* since 5.11; before, preemption was off instead */
 };
 
 struct task_struct___cpu {

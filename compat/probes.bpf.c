@@ -2,6 +2,9 @@
 /* One empty program per kind of hook: --check attaches each, to see what this host lets in. */
 #include "compat.bpf.h"
 
+/* probe_preemption has run, and found that it can be preempted. */
+volatile __u32 tried, preempted;
+
 SEC("?raw_tp/sched_process_exec")
 int probe_raw_tp(void *ctx)
 {
@@ -35,6 +38,22 @@ int probe_tracepoint(void *ctx)
 SEC("?iter/task_file")
 int probe_iter(void *ctx)
 {
+	return 0;
+}
+
+/*
+ * A program must stay on its CPU. So the kernel either runs it with preemption off, or
+ * keeps the task from migrating; then it may be preempted: __bpf_trace_run() in
+ * kernel/trace/bpf_trace.c. The event is one that any thread makes when it likes to.
+ */
+SEC("?raw_tp/task_rename")
+int probe_preemption(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (bpf_core_field_exists(task->migration_disabled))
+		preempted = !!BPF_CORE_READ(task, migration_disabled);
+	tried = 1;
 	return 0;
 }
 

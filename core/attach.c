@@ -24,8 +24,9 @@ const char *need_state__word(const struct need_state *need)
 {
 	if (!need->hook)
 		return "missing";
-	/* Another program for the same hook is no other hook. */
-	if (need->hook->kind == need->first->kind && need->hook->target == need->first->target)
+	/* Another program for the same hook is no other hook, nor is a cheaper kind (hooks.c). */
+	if (!strcmp(need->hook->target, need->first->target) &&
+	    (need->hook->kind == need->first->kind || !need->why[0]))
 		return "attached";
 	return "replaced";
 }

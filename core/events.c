@@ -55,6 +55,9 @@ bool events__are_kept(const struct attach_env *env, const struct monitor *m)
 	return m->keeps_events && !env->events && !env->summary;
 }
 
+/* Each is mapped twice, and all of it is resident. */
+enum { RING_OF_NOTES = 64 << 10 };
+
 int events__prepare(const struct attachment *at, struct bpf_object *obj)
 {
 	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "events");
@@ -63,6 +66,8 @@ int events__prepare(const struct attachment *at, struct bpf_object *obj)
 	/* Notes to the monitor go through it, too, but not of one that has slow events alone. */
 	if (at->monitor->only_slow && !at->env->slower_ns)
 		size = sysconf(_SC_PAGESIZE);
+	else if (!at->shows_events && !events__are_kept(at->env, at->monitor))
+		size = RING_OF_NOTES;
 	return ring ? bpf_map__set_max_entries(ring, size) : 0;
 }
 
@@ -85,7 +90,7 @@ int events__hand(struct attachment *at, const void *data, size_t size)
 	const struct event *event = data;
 	bool is_note, is_wanted;
 
-	/* What has no begin of an event, or a name without an end, no program of ours has written. */
+	/* No program of ours writes what is shorter than an event, or a name without an end. */
 	if (size < sizeof(*event) || !memchr(event->comm, '\0', sizeof(event->comm)))
 		return 0;
 	is_note = !event->ts_ns;

@@ -90,7 +90,9 @@ static void refuse_for(struct attachment *at, struct need_state *need, int err)
 	const struct hook *hooks = at->monitor->hooks;
 	enum hook_kind kind = need->hook->kind;
 
-	refuse(need, need->hook, err);
+	/* Another program for the same event will do: no news, if only its arguments are others. */
+	if (err != -EINVAL || kind != HOOK_RAW_TP || need->first->kind != HOOK_TRACEPOINT)
+		refuse(need, need->hook, err);
 	at->refused[need->hook - hooks] = true;
 	/* To a kernel without the BTF of modules tp_btf says the same of events that are there. */
 	if (err == -ENOENT && is_of_event(need->hook) && kind != HOOK_TP_BTF)
@@ -136,6 +138,27 @@ static const char *not_applicable(const struct hook *hook)
 	return NULL;
 }
 
+static bool is_allowed(const struct attachment *at, const struct hook *hook)
+{
+	return !is_refused(at, hook) && (!at->env->kinds || at->env->kinds & (1U << hook->kind));
+}
+
+/*
+ * Instead of a classic tracepoint the raw one that is among its alternatives, which costs less
+ * than half: where the kernel does not preempt its programs, it misses nothing either.
+ */
+static const struct hook *cheaper(const struct attachment *at, const struct hook *hook)
+{
+	if (hook->kind != HOOK_TRACEPOINT)
+		return hook;
+	for (const struct hook *h = hook + 1; h->need && !strcmp(h->need, hook->need); h++)
+		if (h->kind == HOOK_RAW_TP && !strcmp(h->target, hook->target) &&
+		    is_allowed(at, h) && !(h->applies && !h->applies()) &&
+		    !(h->asked && !h->asked(at)) && !not_applicable(h))
+			return probe__raw_tp_is_preempted() ? hook : h;
+	return hook;
+}
+
 /* Chooses one alternative per need; at->needs[].hook is NULL where none is left. */
 static void choose_hooks(struct attachment *at)
 {
@@ -144,6 +167,7 @@ static void choose_hooks(struct attachment *at)
 
 	at->nr_needs = 0;
 	for (size_t i = 0; hooks && hooks[i].need; i++) {
+		const struct hook *hook;
 		const char *why;
 
 		if (!host__is_one_of(hooks[i].archs))
@@ -157,18 +181,17 @@ static void choose_hooks(struct attachment *at)
 			need->first = &hooks[i];
 			need->hook = NULL;
 		}
-		if (need->hook || at->refused[i])
-			continue;
-		if (at->env->kinds && !(at->env->kinds & (1U << hooks[i].kind)))
+		if (need->hook || !is_allowed(at, &hooks[i]))
 			continue;
 		/* The other vendor's function is no alternative here, nor news to anybody. */
 		if (hooks[i].vendors && host__vendors() && !(hooks[i].vendors & host__vendors()))
 			continue;
-		why = not_applicable(&hooks[i]);
+		hook = cheaper(at, &hooks[i]);
+		why = not_applicable(hook);
 		if (why)
-			set_why(need, &hooks[i], why);
+			set_why(need, hook, why);
 		else
-			need->hook = &hooks[i];
+			need->hook = hook;
 	}
 }
 
@@ -207,6 +230,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	map__set_const(skel->obj, "no_events",
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
 	map__set_const64(skel->obj, "slower_than_ns", at->env->slower_ns);
+	map__set_const(skel->obj, "casts", host__can_cast());
 	if (!err && !at->env->broker)
 		err = share(at, skel->obj, at_entry);
 	if (!err)
@@ -409,7 +433,7 @@ int hooks__load(struct attachment *at)
 		err = try_load(at);
 	} while (err == -EAGAIN);
 	for (size_t i = 0; i < at->nr_needs; i++)
-		if (at->env->kinds && at->needs[i].hook != at->needs[i].first &&
+		if (at->env->kinds && !(at->env->kinds & (1U << at->needs[i].first->kind)) &&
 		    !at->needs[i].why[0])
 			snprintf(at->needs[i].why, WHY_LEN, "%s is not among --hooks",
 				 hook_kind__name(at->needs[i].first->kind));

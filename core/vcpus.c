@@ -52,12 +52,16 @@ struct vcpus {
 	size_t nr_known;	 /* slots in use, as far as is known */
 	struct vcpu_info *infos; /* the kernel's, mapped */
 	uint32_t *cache;
-	size_t infos_size, cache_size;
+	uint64_t *threads;
+	size_t infos_size, cache_size, threads_size;
 	struct shares shares;
 	uint32_t share_seed;
 };
 
-/* Room for four times what the host runs now, and for what its CPUs suggest; with slot 0. */
+/*
+ * Room for two and a half times what the host runs now, and for what its CPUs suggest; with slot 0.
+ * All of it is resident: the kernel maps an array as a whole.
+ */
 static size_t choose_slots(uint32_t max_vcpus)
 {
 	size_t want = LEAST_SLOTS, vcpus = 0, nr = 0, slots = LEAST_SLOTS;
@@ -69,14 +73,14 @@ static size_t choose_slots(uint32_t max_vcpus)
 		for (size_t i = 0; i < nr; i++)
 			vcpus += vms[i].nr_vcpus;
 	free(vms);
-	if (vcpus * 4 > want)
-		want = vcpus * 4;
+	if (vcpus * 5 / 2 > want)
+		want = vcpus * 5 / 2;
 	if (sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU > want)
 		want = sysconf(_SC_NPROCESSORS_CONF) * (size_t)SLOTS_PER_CPU;
 	if (want > MOST_SLOTS)
 		want = vcpus + vcpus / 4 > MOST_SLOTS ? vcpus + vcpus / 4 : MOST_SLOTS;
 	while (slots < want && slots < MAX_VCPU_SLOTS)
-		slots *= 2;
+		slots += LEAST_SLOTS;
 	return slots;
 }
 
@@ -143,6 +147,9 @@ static int map_tables(struct vcpus *v)
 		return -errno;
 	v->cache = map__mmap(v->skel->maps.slot_cache, &v->cache_size);
 	if (!v->cache)
+		return -errno;
+	v->threads = map__mmap(v->skel->maps.thread_cache, &v->threads_size);
+	if (!v->threads)
 		return -errno;
 	err = shares__open(&v->shares, v->skel->maps.vcpu_shares, v->nr_slots - 1);
 	if (err)
@@ -278,6 +285,8 @@ void vcpus__close(struct vcpus *v)
 		munmap(v->infos, v->infos_size);
 	if (v->cache)
 		munmap(v->cache, v->cache_size);
+	if (v->threads)
+		munmap(v->threads, v->threads_size);
 	shares__close(&v->shares);
 	vcpus_bpf__destroy(v->skel);
 	free(v->refs);
@@ -708,6 +717,8 @@ static void release(struct vcpus *v, uint32_t slot)
 
 	map__forget(v->skel->maps.vcpu_slots, &key, slot);
 	map__forget(v->skel->maps.thread_slots, &key.tid, slot);
+	if (v->threads[thread_cache__index(key.tid)] == thread_cache__word(key.tid, slot))
+		v->threads[thread_cache__index(key.tid)] = THREAD_CACHE_SPOILT;
 	if (v->cache[slot_cache__index(key.vcpu)] == slot)
 		v->cache[slot_cache__index(key.vcpu)] = 0;
 	note_past((struct vm_ref *)ref->vm, &v->infos[slot]);

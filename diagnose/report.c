@@ -832,16 +832,25 @@ static void put_counts(struct buf *to, const struct diagnosis *d, bool all)
 	buf__free(&words);
 }
 
+static bool has_rule(const struct rule *const *rules, size_t nr, const struct rule *rule)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (rules[i] == rule)
+			return true;
+	return false;
+}
+
 /* Of those that can't be judged each reason once, with some of the rules that it is of. */
 static void put_blind(struct buf *to, const struct diagnosis *d)
 {
-	enum { MOST_NAMED = 4 };
+	enum { MOST_NAMED = 4, MOST_RULES = 128 };
 
 	for (size_t i = 0; i < d->nr_results; i++) {
 		const struct result *r = &d->results[i];
 		struct buf words = {};
+		const struct rule *rules[MOST_RULES];
 		bool told = false;
-		size_t rules = 0;
+		size_t nr = 0;
 
 		if ((r->state != STATE_UNKNOWN && r->state != STATE_TOO_LITTLE) || !r->why)
 			continue;
@@ -855,13 +864,15 @@ static void put_blind(struct buf *to, const struct diagnosis *d)
 
 			if (same->state != r->state || !same->why || strcmp(same->why, r->why))
 				continue;
-			if (words.len && strstr(words.data, same->rule->id))
+			/* Of several VMs it is one rule. */
+			if (has_rule(rules, nr, same->rule) || nr == MOST_RULES)
 				continue;
-			if (rules++ < MOST_NAMED)
+			rules[nr++] = same->rule;
+			if (nr <= MOST_NAMED)
 				buf__printf(&words, words.len ? ", %s" : "%s", same->rule->id);
 		}
-		if (rules > MOST_NAMED)
-			buf__printf(&words, " and %zu more", rules - MOST_NAMED);
+		if (nr > MOST_NAMED)
+			buf__printf(&words, " and %zu more", nr - MOST_NAMED);
 		buf__printf(&words, ": %s", r->why);
 		buf__puts(to, r->state == STATE_UNKNOWN ? "UNKNOWN   " : "TOO SHORT ");
 		put_wrapped(to, LABEL, words.data ?: "", false);

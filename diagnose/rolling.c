@@ -144,6 +144,7 @@ struct plan {
 struct setting {
 	char *name, *value;
 	double number;
+	double count; /* of a counter, in this interval */
 };
 
 struct rolling {
@@ -539,7 +540,7 @@ static void weigh(const struct rolling *r, struct patient *p, const struct fact 
 /* The host's settings are told of once: they stay. */
 static void take_setting(struct rolling *r, const struct plan *plan, const struct row *row)
 {
-	struct setting is = { .number = NAN };
+	struct setting is = { .number = NAN, .count = NAN };
 	struct setting *to = NULL;
 	const char *name = NULL, *value = NULL;
 	uint64_t number;
@@ -553,8 +554,10 @@ static void take_setting(struct rolling *r, const struct plan *plan, const struc
 			value = cell__string(col, row);
 		else if (!strcmp(col->name, "number") && cell__number(col, row, &number))
 			is.number = number;
+		else if (!strcmp(col->name, "count") && cell__number(col, row, &number))
+			is.count = number;
 	}
-	if (!name || (!value && isnan(is.number)))
+	if (!name || (!value && isnan(is.number) && isnan(is.count)))
 		return;
 	for (size_t i = 0; i < r->nr_settings && !to; i++)
 		if (!strcmp(r->settings[i].name, name))
@@ -634,7 +637,7 @@ static struct facts_of_vm settings_of_host(struct rolling *r)
 {
 	struct facts_of_vm of = { .sorted = true };
 	struct fact *facts = take_room(r, r->nr_settings * sizeof(*facts));
-	struct fact_value *values = take_room(r, r->nr_settings * 3 * sizeof(*values));
+	struct fact_value *values = take_room(r, r->nr_settings * 4 * sizeof(*values));
 
 	of.list = take_room(r, r->nr_settings * sizeof(*of.list));
 	if (!facts || !values || !of.list)
@@ -647,12 +650,14 @@ static struct facts_of_vm settings_of_host(struct rolling *r)
 				       .tid = UINT32_MAX,
 				       .vcpu = UINT32_MAX,
 				       .at = of.nr,
-				       .values = &values[3 * of.nr] };
+				       .values = &values[4 * of.nr] };
 		fact->values[fact->nr++] = (struct fact_value){ "name", s->name, NAN };
 		if (s->value)
 			fact->values[fact->nr++] = (struct fact_value){ "value", s->value, NAN };
 		if (!isnan(s->number))
 			put_number(fact, "number", s->number);
+		if (!isnan(s->count))
+			put_number(fact, "count", s->count);
 		of.list[of.nr] = fact;
 	}
 	return of;
@@ -949,6 +954,8 @@ static void rolling_begin_window(struct output *out, enum scope scope, uint64_t 
 		return;
 	r->nr_windows++;
 	r->since_ns = since_ns;
+	for (size_t i = 0; i < r->nr_settings; i++)
+		r->settings[i].count = NAN;
 	r->now_ns = now_ns;
 	r->last = NULL;
 }

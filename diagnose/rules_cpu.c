@@ -278,6 +278,7 @@ const struct rule cpu_rules[] = {
 			{ "live", "systemctl set-property UNIT AllowedCPUs=CPULIST",
 			  "the service has fewer CPUs" } } },
 	{ .id = "observer",
+	  .seen = true,
 	  .family = "cpu",
 	  .title = "kvm_watcher itself takes the CPUs that vCPUs want",
 	  .not_what = "anybody else: tasks are told apart",

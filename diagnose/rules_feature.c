@@ -197,6 +197,7 @@ static enum opinion governor(const struct look *l, struct finding *f)
 
 const struct rule error_rules[] = {
 	{ .id = "vm-crashes",
+	  .seen = true,
 	  .family = "errors",
 	  .title = "KVM gives up on the guest, or the guest resets itself again and again",
 	  .not_what = "a reboot: that is one triple fault",
@@ -212,6 +213,7 @@ const struct rule error_rules[] = {
 
 const struct rule feature_rules[] = {
 	{ .id = "debugger-left-on",
+	  .seen = true,
 	  .family = "features",
 	  .title = "A debugger is at the guest and stops it all the time",
 	  .not_what = "a guest that debugs itself: the VMM has asked KVM for it",
@@ -277,6 +279,7 @@ const struct rule feature_rules[] = {
 			{ "VM restart", "-cpu ...,pmu=off", "no profiles in the guest" } },
 	  .verify = "fewer than 2000 such exits a second" },
 	{ .id = "wbinvd",
+	  .seen = true,
 	  .family = "features",
 	  .title = "The guest flushes all caches",
 	  .not_what = "a host where this is ignored: each is an exit that takes long",

@@ -150,8 +150,14 @@ static enum opinion tick_while_idle(const struct look *l, struct finding *f)
 		       look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "msr" })) +
 		       look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "timer" })) +
 		       look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "interrupt" }));
+	/* Armed and ended in memory, where the guest has no x2APIC. */
+	struct devices apic = { .class = "fault|mmio|apic",
+				.first = 0xfee00000,
+				.last = 0xfee00fff };
 	bool is;
 
+	devices__count(&apic, l);
+	of_it += apic.count;
 	f->rate = look__sum(l, "KVM_TIMER", "fired", NULL) / l->seconds;
 	is = finding__least(f, "halted", look__share(l, l->slices[SLICE_HALT]), UNIT_SHARE, 0.80,
 			    NULL);
@@ -164,6 +170,7 @@ static enum opinion tick_while_idle(const struct look *l, struct finding *f)
 
 const struct rule idle_rules[] = {
 	{ .id = "emulated-tick",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "The guest ticks by an emulated clock chip",
 	  .not_what = "a guest that reads the time: an interrupt comes with the accesses",
@@ -205,6 +212,7 @@ const struct rule idle_rules[] = {
 			  "only where the TSC is stable" } },
 	  .verify = "-e --detail has fewer than 1000 such exits a second" },
 	{ .id = "tick-while-idle",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "A timer wakes vCPUs that have nothing to do, all the time",
 	  .not_what = "a tick of 250 Hz: it fires more often; an application: nothing else is done",
@@ -257,6 +265,7 @@ const struct rule idle_rules[] = {
 			  "wake-ups take longer" } },
 	  .verify = "NO_EXITS of --vm_state does not have HLT" },
 	{ .id = "kvmclock-unstable",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "Guests cannot read kvmclock without a system call",
 	  .not_what = "nothing looks like it: KVM says so itself",
@@ -268,7 +277,8 @@ const struct rule idle_rules[] = {
 			{ "live",
 			  "echo tsc > "
 			  "/sys/devices/system/clocksource/clocksource0/current_clocksource",
-			  "a TSC that is not stable makes time wrong" } },
+			  "a TSC that is not stable makes time wrong; VMs that run stay as they "
+			  "are until they are restarted" } },
 	  .verify = "MASTERCLOCK of --vm_state says yes" },
 	{},
 };

@@ -89,6 +89,7 @@ static enum opinion intx_eoi(const struct look *l, struct finding *f)
 
 const struct rule irq_rules[] = {
 	{ .id = "irqchip-in-vmm",
+	  .seen = true,
 	  .family = "interrupts",
 	  .title = "The VMM emulates the interrupt controllers",
 	  .not_what = "a slow VMM: KVM itself says that it has no interrupt chip",
@@ -117,6 +118,7 @@ const struct rule irq_rules[] = {
 			  "old guests may lose ticks" } },
 	  .verify = "APICV of --vm_state says yes" },
 	{ .id = "xapic",
+	  .seen = true,
 	  .family = "interrupts",
 	  .title = "The guest uses its APIC by memory: each access is an exit that KVM decodes",
 	  .not_what = "x2APIC: hardly any access is by MSR",
@@ -130,6 +132,7 @@ const struct rule irq_rules[] = {
 	  .remedies = { { "VM restart", "-cpu ...,+x2apic", "an old guest does not use it" } },
 	  .verify = "fewer than 500 exits for 0xfee00000 a second" },
 	{ .id = "ipi-storm",
+	  .seen = true,
 	  .family = "interrupts",
 	  .title = "vCPUs send each other very many interrupts, each by an exit",
 	  .not_what = "whether one would have gone to several vCPUs is not seen: hence a note",

@@ -34,24 +34,45 @@ static double major_faults(const struct look *l)
 	return look__sum(l, "VMM_THREADS", "major_faults", WHERE({ "role", "vcpu" }));
 }
 
+/*
+ * The kernel calls every fault major that is tried again, userfaultfd's, too: those that read are
+ * counted for the whole host.
+ */
+static double disk_faults(const struct look *l)
+{
+	struct look host = *l;
+	double count;
+
+	host.vm_at = 0;
+	host.vm = &l->facts->vms[0];
+	host.vcpu = UINT32_MAX;
+	count = look__host_count(&host, "vmstat.pgmajfault");
+	return fmin(major_faults(l), isnan(count) ? 0 : count);
+}
+
 static enum opinion from_disk(const struct look *l, struct finding *f)
 {
-	double blocked = l->slices[SLICE_BLOCK], in_kvm = fault_ns(l) - blocked;
+	double blocked = l->slices[SLICE_BLOCK], in_kvm = fault_ns(l) - blocked,
+	       major = major_faults(l);
+	bool is;
 
-	f->rate = major_faults(l) / l->seconds;
+	f->rate = disk_faults(l) / l->seconds;
+	is = finding__least(f, "from a disk, of the faults that wait",
+			    major > 0 ? disk_faults(l) / major : 0, UNIT_SHARE, 0.50, NULL);
 	finding__show(f, "asleep in faults", look__share(l, blocked), UNIT_SHARE);
 	finding__show(f, "longest of 99 of 100 faults", longest_fault_ns(l), UNIT_NSEC);
 	finding__claim(f, SLICE_BLOCK, blocked);
 	/* With zram or zswap a page comes back without sleep. */
 	finding__claim(f, SLICE_KVM, in_kvm < l->slices[SLICE_KVM] ? in_kvm : l->slices[SLICE_KVM]);
-	return OPINION_LIKELY;
+	return is ? OPINION_LIKELY : OPINION_NO;
 }
 
 static enum opinion userfault(const struct look *l, struct finding *f)
 {
 	double blocked = l->slices[SLICE_BLOCK], faults = fault_ns(l);
-	bool is = finding__most(f, "page faults from a disk per second",
-				major_faults(l) / l->seconds, UNIT_PER_S, 1, NULL);
+	double major = major_faults(l);
+	bool is = finding__most(f, "from a disk, of the faults that wait",
+				major > 0 ? disk_faults(l) / major : 0, UNIT_SHARE, 0.50, NULL);
 
 	is &= finding__least(f, "in page faults, of the sleep",
 			     blocked > 0 ? (faults > blocked ? 1 : faults / blocked) : 0,
@@ -328,6 +349,7 @@ static enum opinion no_tdp(const struct look *l, struct finding *f)
 
 const struct rule memory_rules[] = {
 	{ .id = "memory-from-disk",
+	  .seen = true,
 	  .family = "memory",
 	  .title = "The guest's memory has to come from a disk, or from compressed swap",
 	  .not_what = "memory that is touched first: these faults read from a device",
@@ -335,7 +357,7 @@ const struct rule memory_rules[] = {
 	  .rate = 10,
 	  .cost = 0.05,
 	  .needs = { NEED_STEAL, "vmm_threads:threads", "kvmmmu_page_fault:kvm_page_fault",
-		     "vm_exit:kvm_exit" },
+		     "vm_exit:kvm_exit", "host" },
 	  .judge = from_disk,
 	  .remedies = { { "live", "echo max > /sys/fs/cgroup{cgroup}/memory.max",
 			  "less memory for others" },
@@ -345,18 +367,20 @@ const struct rule memory_rules[] = {
 			  "a migration" } },
 	  .verify = "MAJFLT of --vmm_threads is below 10 a second" },
 	{ .id = "userfault-wait",
+	  .seen = true,
 	  .family = "memory",
 	  .title = "The guest waits for pages that a process has to bring",
-	  .not_what = "swap: no fault reads from a disk",
+	  .not_what = "swap: most of the faults that wait read from no disk",
 	  .slices = IN(BLOCK),
 	  .cost = 0.05,
 	  .needs = { NEED_STEAL, "vmm_threads:threads", "kvmmmu_page_fault:kvm_page_fault",
-		     "kvmmmu_page_fault:kvm_entry" },
+		     "kvmmmu_page_fault:kvm_entry", "host" },
 	  .judge = userfault,
 	  .remedies = { { "live", "post-copy or a lazy restore ends by itself: wait for it", NULL },
 			{ "live", "virsh migrate ... --parallel: more bandwidth", NULL } },
 	  .verify = "BLOCK% of -o is below 5" },
 	{ .id = "memslot-churn",
+	  .seen = true,
 	  .family = "memory",
 	  .title = "Memory slots change again and again; each time all of the guest's pages are "
 		   "lost",
@@ -407,6 +431,7 @@ const struct rule memory_rules[] = {
 			  "no VM may run" } },
 	  .verify = "kvm_amd.npt or kvm_intel.ept of --host is Y" },
 	{ .id = "dirty-log-left-on",
+	  .seen = true,
 	  .family = "memory",
 	  .title = "The guest's writes are logged, and nobody reads the log",
 	  .not_what = "a migration: it reads the log; a screen: it has one slot",

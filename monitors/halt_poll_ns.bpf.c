@@ -62,7 +62,7 @@ static __noinline int on_wakeup(void)
 
 	if (!vcpu)
 		return 0;
-	record = poll_record(vcpu, vcpus__current_slot());
+	record = poll_record(vcpu, vcpus__running_slot(vcpu));
 	if (!record)
 		return 0;
 	read_counts(vcpu, &record->now);
@@ -80,7 +80,7 @@ static __noinline int on_change(bool grow, u32 new_ns, u32 old_ns)
 
 	if (!vcpu)
 		return 0;
-	slot = vcpus__current_slot();
+	slot = vcpus__running_slot(vcpu);
 	record = poll_record(vcpu, slot);
 	if (!record)
 		return 0;
@@ -106,7 +106,7 @@ static __noinline int on_run(void)
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
 	if (vcpu)
-		poll_record(vcpu, vcpus__current_slot());
+		poll_record(vcpu, vcpus__slot(vcpu));
 	return 0;
 }
 
@@ -151,7 +151,7 @@ int change_tracepoint(void *ctx)
 static __noinline int on_ple(u32 new, u32 old)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
-	struct poll_record *record = vcpu ? poll_record(vcpu, vcpus__current_slot()) : NULL;
+	struct poll_record *record = vcpu ? poll_record(vcpu, vcpus__running_slot(vcpu)) : NULL;
 
 	if (!record)
 		return 0;

@@ -26,6 +26,7 @@ struct {
 TABLE(hypercall_records, struct hypercall_record, hypercall_index, struct hypercall_key,
       free_records);
 SHARES(hypercall_shares);
+RECENT(recent_records);
 
 /* Where the classic events' records have what moved; read from tracefs before loading. */
 const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
@@ -33,7 +34,9 @@ const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct hypercall_key *key)
 {
-	u32 index = table__find(&hypercall_index, key), tgid;
+	u32 index = TABLE_FIND(recent_records, hypercall_records, struct hypercall_record,
+			       hypercall_index, key);
+	u32 tgid;
 
 	if (index)
 		return index;
@@ -74,11 +77,11 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 
 	if (!seen || !vcpu)
 		return 0;
-	slot = vcpus__current_slot();
+	slot = vcpus__slot(vcpu);
 	state = slot ? bpf_map_lookup_elem(&hypercall_states, &slot) : NULL;
 	if (!state)
 		return 0;
-	seen->total = BPF_CORE_READ(vcpu, stat.hypercalls);
+	seen->total = READ_U64(vcpu, stat.hypercalls);
 	seen->long_mode = vcpu_in_long_mode(vcpu);
 	if (seen->abi == HYPERCALL_KVM && !seen->long_mode) {
 		/* KVM takes the lower halves too, after the tracepoint. */
@@ -126,7 +129,7 @@ static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 		stat__add(&record->stat, now > since ? now - since : 0);
 	state->since = 0;
 	state->seen_entry = 1;
-	state->total = BPF_CORE_READ(vcpu, stat.hypercalls);
+	state->total = READ_U64(vcpu, stat.hypercalls);
 	return 0;
 }
 

@@ -31,6 +31,7 @@ const volatile __u32 soft_at, reinjected_at;
 
 TABLE(irq_records, struct irq_record, irq_index, struct irq_key, free_records);
 SHARES(irq_shares);
+RECENT(recent_records);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -44,10 +45,11 @@ struct {
 static __noinline struct irq_record *irq_record(u32 slot, u32 vector)
 {
 	struct irq_key key = { .slot = slot, .vector = vector };
-	u32 index = table__find(&irq_index, &key);
+	u32 index;
 
 	if (!slot)
 		return NULL;
+	index = TABLE_FIND(recent_records, irq_records, struct irq_record, irq_index, &key);
 	if (!index && share__is_used_up(&irq_shares, vcpus__tgid(slot)))
 		lose_of(LOST_RECORDS_FULL, vcpus__tgid(slot));
 	else if (!index)
@@ -62,8 +64,7 @@ static __noinline int on_raise(u32 slot, u32 mode, u32 vector)
 	struct lapic_state *state = bpf_map_lookup_elem(&lapic_states, &slot);
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 	struct irq_record *record;
-	struct kvm_lapic *lapic;
-	struct kvm_vcpu *vcpu;
+	u32 seen;
 	u64 now;
 
 	mode &= DM_MASK;
@@ -79,17 +80,16 @@ static __noinline int on_raise(u32 slot, u32 mode, u32 vector)
 	if (!record)
 		return 0;
 	now = bpf_ktime_get_ns();
-	lapic = (void *)state->lapic;
-	vcpu = (void *)info->vcpu;
+	seen = lapic_look((void *)state->lapic, (void *)info->vcpu, vector);
 	__sync_fetch_and_add(&record->raised, 1);
-	if (apicv_active(vcpu, lapic)) {
+	if (seen & LAPIC_POSTS) {
 		__sync_fetch_and_add(&record->posted, 1);
 		if (!record->serving_ns)
 			record->serving_ns = now;
 		return 0;
 	}
 	/* What was noted while the APIC was switched off is not pending: it took none. */
-	if (lapic_known(lapic, vcpu) ? lapic_requests(lapic, vector) : !!record->raised_ns) {
+	if (seen & LAPIC_KNOWN ? seen & LAPIC_REQUESTS : !!record->raised_ns) {
 		__sync_fetch_and_add(&record->merged, 1);
 		return 0;
 	}
@@ -140,13 +140,13 @@ static __noinline int on_inject(u32 vector, u32 soft, u32 reinjected)
 
 	if (!vcpu)
 		return 0;
-	slot = vcpus__slot(vcpu);
+	slot = vcpus__running_slot(vcpu);
 	state = bpf_map_lookup_elem(&irq_states, &slot);
 	if (!slot || !state)
 		return 0;
 	lapics__enter(vcpu, slot);
 	/* KVM counts it right after the event. */
-	state->injections = seen.injections = BPF_CORE_READ(vcpu, stat.irq_injections) + 1;
+	state->injections = seen.injections = READ_U64(vcpu, stat.irq_injections) + 1;
 	seen.soft = soft == FLAG_UNKNOWN ? BPF_CORE_READ(vcpu, arch.interrupt.soft) : soft;
 	record = irq_record(slot, seen.vector);
 	if (!record)
@@ -177,7 +177,7 @@ static __noinline int on_eoi(s32 vector, bool pv)
 
 	if (!vcpu || vector < 0)
 		return 0;
-	record = irq_record(vcpus__slot(vcpu), vector & 0xff);
+	record = irq_record(vcpus__running_slot(vcpu), vector & 0xff);
 	if (!record)
 		return 0;
 	if (pv) {

@@ -14,6 +14,7 @@
  */
 #include "../bpf/events.bpf.h"
 #include "../bpf/hooks.bpf.h"
+#include "../bpf/place.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_ioctl.h"
 
@@ -26,6 +27,26 @@ struct {
 	__type(key, u32);
 	__type(value, struct ioctl_call);
 } calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << PLACE_BITS);
+	__type(key, u32);
+	__type(value, struct ioctl_place);
+} call_places SEC(".maps");
+
+/*
+ * What a file is, by its table of operations, as it was told last. Anew in each interval: a
+ * module that comes again may have others at these addresses.
+ */
+enum { KNOWN_KINDS = 64, KIND_MASK = 7 };
+static struct known_kind {
+	u64 ops; /* its address, whose lowest bits are the kind */
+	u64 epoch;
+} known_kinds[KNOWN_KINDS];
+
+/* Records, by thread and command. */
+RECENT(recent_records);
 
 TABLE(owners, struct ioctl_owner, owner_index, struct owner_key, free_owners);
 SHARES(owner_shares);
@@ -42,25 +63,55 @@ static __always_inline u64 device_kvm(void *device)
 	return kvm;
 }
 
+static __always_inline u32 kind_of(struct file *file)
+{
+	u64 ops = READ_U64(file, f_op), now = epoch;
+	struct known_kind *known = &known_kinds[ops >> 5 & (KNOWN_KINDS - 1)];
+	u64 seen = known->ops;
+
+	if ((seen & ~(u64)KIND_MASK) == ops && known->epoch == now)
+		return seen & KIND_MASK;
+	seen = file_kind(file);
+	if (ops & KIND_MASK)
+		return seen;
+	known->ops = ops | seen;
+	/* Last: another one's address may be there, which is as true. */
+	barrier();
+	known->epoch = now;
+	return seen;
+}
+
+/* Both are near the begin of a vCPU: where a look takes a helper, one look for both. */
+static __always_inline void vcpu_of(struct kvm_vcpu *vcpu, u64 *kvm, u16 *id)
+{
+	char begin[64];
+	u64 kvm_at = bpf_core_field_offset(vcpu->kvm), id_at = bpf_core_field_offset(vcpu->vcpu_id);
+
+	if (casts || kvm_at > sizeof(begin) - 8 || id_at > sizeof(begin) - 8) {
+		*kvm = READ_U64(vcpu, kvm);
+		*id = READ_U32(vcpu, vcpu_id);
+		return;
+	}
+	bpf_probe_read_kernel(begin, sizeof(begin), vcpu);
+	*kvm = *(u64 *)(begin + kvm_at);
+	*id = *(u32 *)(begin + id_at);
+}
+
 /* What kind of descriptor it is, whose, and which vCPU's. */
 static __always_inline u32 identify(struct file *file, u64 *kvm, u16 *vcpu)
 {
-	u32 kind = file_kind(file);
-	struct kvm_vcpu *owner;
+	u32 kind = kind_of(file);
 	void *private;
 
 	if (kind == FD_OTHER || kind == FD_KVM)
 		return kind;
-	private = BPF_CORE_READ(file, private_data);
-	if (kind == FD_VM) {
+	private = (void *)READ_U64(file, private_data);
+	if (kind == FD_VM)
 		*kvm = (u64) private;
-	} else if (kind == FD_VCPU) {
-		owner = private;
-		*kvm = (u64)BPF_CORE_READ(owner, kvm);
-		*vcpu = BPF_CORE_READ(owner, vcpu_id);
-	} else {
+	else if (kind == FD_VCPU)
+		vcpu_of(private, kvm, vcpu);
+	else
 		*kvm = device_kvm(private);
-	}
 	return kind;
 }
 
@@ -264,25 +315,73 @@ static __always_inline u32 find_record(const struct ioctl_call *call)
 	return table__find(&ioctl_index, &key) ?: new_record(&key);
 }
 
-static __always_inline void begin_call(struct ioctl_call *call)
+static __always_inline u32 *recent_record(u32 tid, u32 cmd)
 {
-	struct ioctl_record *record;
+	return &recent_records[(tid * 0x9e3779b1U ^ cmd * 0x85ebca6bU) >> (32 - RECENT_BITS)];
+}
 
+/* The thread's last record of that command is this call's: the tables would tell the same. */
+static __always_inline bool is_record_of(u32 index, u64 pid_tgid, const struct ioctl_call *call)
+{
+	struct ioctl_record *record = bpf_map_lookup_elem(&ioctl_records, &index);
+	struct ioctl_owner *owner;
+
+	if (!index || !record || !record->in_use || record->key.tid != (u32)pid_tgid ||
+	    record->key.cmd != call->cmd || record->key.kind != call->kind ||
+	    record->key.vcpu != call->vcpu)
+		return false;
+	owner = bpf_map_lookup_elem(&owners, &record->key.owner);
+	return owner && owner->in_use && !owner->replaced && owner->kvm == call->kvm &&
+	       (call->kvm || owner->tgid == pid_tgid >> 32);
+}
+
+static __noinline int find_both(struct ioctl_call *call)
+{
+	if (!call)
+		return 0;
 	call->owner = find_owner(call->kvm);
 	call->record = call->owner ? find_record(call) : 0;
+	*recent_record((u32)bpf_get_current_pid_tgid(), call->cmd) = call->record;
+	return 0;
+}
+
+static __always_inline void begin_call(struct ioctl_call *call, u64 pid_tgid)
+{
+	struct ioctl_record *record;
+	u32 recent = *recent_record((u32)pid_tgid, call->cmd);
+
+	if (is_record_of(recent, pid_tgid, call)) {
+		record = bpf_map_lookup_elem(&ioctl_records, &recent);
+		call->record = recent;
+		call->owner = record ? record->key.owner : 0;
+	} else {
+		find_both(call);
+	}
 	record = bpf_map_lookup_elem(&ioctl_records, &call->record);
 	call->start_ns = bpf_ktime_get_ns();
 	if (record && call->record && record->key.tid)
 		record->since = call->start_ns;
 }
 
+static __always_inline struct ioctl_place *place_of(u32 tid)
+{
+	u32 index = tid & ((1 << PLACE_BITS) - 1);
+
+	return bpf_map_lookup_elem(&call_places, &index);
+}
+
 /* The call is about to be made. */
 static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 {
 	struct ioctl_call call = { .arg = arg, .cmd = cmd, .fd = fd, .vcpu = NO_VCPU };
-	u32 tid = (u32)bpf_get_current_pid_tgid();
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u32 tid = (u32)pid_tgid;
+	struct ioctl_place *place = place_of(tid);
 	struct file *file = file_of(fd);
 
+	/* One that was killed in a call had the number before. */
+	if (place && place->place.tid == tid)
+		place->place.busy = 0;
 	if (!file)
 		return 0;
 	call.kind = identify(file, &call.kvm, &call.vcpu);
@@ -290,9 +389,13 @@ static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 		return 0;
 	if (!no_events && cmd == IOCTL_IRQ_LINE_STATUS)
 		bpf_probe_read_user(&call.in, sizeof(call.in), (void *)arg);
-	begin_call(&call);
-	if (bpf_map_update_elem(&calls, &tid, &call, BPF_ANY))
+	begin_call(&call, pid_tgid);
+	if (place && place__claim(&place->place, tid)) {
+		__builtin_memcpy(&place->call, &call, sizeof(call));
+		place->place.busy = 1;
+	} else if (bpf_map_update_elem(&calls, &tid, &call, BPF_ANY)) {
 		lose(LOST_RECORDS_FULL);
+	}
 	return 0;
 }
 
@@ -327,12 +430,9 @@ static __always_inline void count_call(const struct ioctl_call *call, s64 ret, u
 		count_error(record, -ret);
 }
 
-/* The call returns ret. One that began before the watching did is not known here. */
-static __noinline int on_return(s64 ret)
+static __noinline int end_call(const struct ioctl_call *call, s64 ret)
 {
 	u64 now = bpf_ktime_get_ns(), ns;
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct ioctl_call *call = bpf_map_lookup_elem(&calls, &tid);
 
 	if (!call)
 		return 0;
@@ -346,8 +446,36 @@ static __noinline int on_return(s64 ret)
 	}
 	if (call->kind == FD_KVM && call->cmd == IOCTL_CREATE_VM && ret >= 0)
 		vm_created(ret);
+	return 0;
+}
+
+/* The thread's place is another one's. */
+static __noinline int end_displaced(u32 tid, s64 ret)
+{
+	struct ioctl_call *call = bpf_map_lookup_elem(&calls, &tid);
+
+	if (!call)
+		return 0;
+	end_call(call, ret);
 	bpf_map_delete_elem(&calls, &tid);
 	return 0;
+}
+
+/* The call returns ret. One that began before the watching did is not known here. */
+static __noinline int on_return(s64 ret)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct ioctl_place *place = place_of(tid);
+
+	/* Nobody has come here yet. */
+	if (!place || !place->place.claims)
+		return 0;
+	if (place->place.tid != tid)
+		return end_displaced(tid, ret);
+	if (!place->place.busy)
+		return 0;
+	place->place.busy = 0;
+	return end_call(&place->call, ret);
 }
 
 /* __x64_sys_ioctl(regs): of 64-bit processes. */

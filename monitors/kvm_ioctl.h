@@ -3,6 +3,7 @@
 #ifndef KVM_WATCHER_KVM_IOCTL_H
 #define KVM_WATCHER_KVM_IOCTL_H
 
+#include "../bpf/place.h"
 #include "../bpf/records.h"
 
 enum { NO_VCPU = 0xffff };
@@ -70,6 +71,13 @@ struct ioctl_call {
 	__u16 vcpu;
 	__u32 owner, record; /* 0: none */
 	__u32 pad;
+};
+
+enum { PLACE_BITS = 14 };
+
+struct ioctl_place {
+	struct place place;
+	struct ioctl_call call;
 };
 
 enum { IOCTL_SMALL_DATA = 64, IOCTL_DATA = 512, IOCTL_ROUTES = 8 };

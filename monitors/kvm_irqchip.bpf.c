@@ -21,6 +21,7 @@
  * works for: of its vCPU, or of the VM whose ioctl() it is in.
  */
 #include "../bpf/events.bpf.h"
+#include "../bpf/place.bpf.h"
 #include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_irqchip.h"
@@ -54,8 +55,23 @@ struct {
 	__type(value, struct irq_call);
 } calls SEC(".maps");
 
+/* The usual ones: of threads, which are in one of these functions at a time. */
+enum { PLACE_BITS = 13 };
+struct irq_place {
+	struct place place; /* busy: 1 + enum call_kind */
+	struct irq_call call;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << PLACE_BITS);
+	__type(key, u32);
+	__type(value, struct irq_place);
+} call_places SEC(".maps");
+
 TABLE(irqchip_records, struct irqchip_record, irqchip_index, struct irqchip_key, free_records);
 SHARES(irqchip_shares);
+RECENT(recent_records);
 
 static __always_inline struct call_key call_key(u32 kind)
 {
@@ -69,7 +85,8 @@ static __always_inline struct call_key call_key(u32 kind)
 /* The number of key's record, made now if it is new; 0: none left. */
 static __noinline u32 find_record(struct irqchip_key *key)
 {
-	u32 index = table__find(&irqchip_index, key);
+	u32 index = TABLE_FIND(recent_records, irqchip_records, struct irqchip_record,
+			       irqchip_index, key);
 
 	if (!index && share__is_used_up(&irqchip_shares, key->owner)) {
 		key->where = key->data = 0;
@@ -93,7 +110,7 @@ static __noinline int deliver(struct irqchip_event *seen, u64 kvm)
 	if (!kvm)
 		kvm = (u64)current_kvm();
 	key.kvm = kvm;
-	key.owner = kvm ? BPF_CORE_READ((struct kvm *)kvm, userspace_pid) : 0;
+	key.owner = kvm ? READ_U32((struct kvm *)kvm, userspace_pid) : 0;
 	key.where = seen->chip == CHIP_IOAPIC ? seen->entry & IOAPIC_SETUP : seen->entry;
 	key.data = seen->data;
 	key.chip = seen->chip;
@@ -120,7 +137,15 @@ static __noinline int deliver(struct irqchip_event *seen, u64 kvm)
 	return 0;
 }
 
-static __noinline int begin(u32 kind, u64 kvm, u32 level)
+/* Where a call of that kind of the current thread's has its place; NULL: in the hash. */
+static __always_inline struct irq_place *place_of(u32 kind, u32 tid)
+{
+	u32 index = tid & ((1 << PLACE_BITS) - 1);
+
+	return kind != CALL_ATOMIC && tid ? bpf_map_lookup_elem(&call_places, &index) : NULL;
+}
+
+static __noinline int begin_displaced(u32 kind, u64 kvm, u32 level)
 {
 	struct call_key key = call_key(kind);
 	struct irq_call call = { .kvm = kvm };
@@ -132,9 +157,35 @@ static __noinline int begin(u32 kind, u64 kvm, u32 level)
 	return 0;
 }
 
-static __noinline int end(u32 kind, s32 ret)
+static __noinline int begin(u32 kind, u64 kvm, u32 level)
 {
-	u64 now = bpf_ktime_get_ns();
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct irq_place *p = place_of(kind, tid);
+
+	/* In another one: its end was not seen. */
+	if (!p || !place__claim(&p->place, tid) || (p->place.busy && p->place.busy != 1 + kind))
+		return begin_displaced(kind, kvm, level);
+	p->call.kvm = kvm;
+	p->call.told = 0;
+	p->call.seen.asserted = !!level;
+	p->place.busy = 1 + kind;
+	p->call.since = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __noinline int end_call(struct irq_call *call, u32 kind, s32 ret, u64 now)
+{
+	/* Not a message, or left to the worker: EWOULDBLOCK is below "nobody", which is -1. */
+	if (!call || !call->told || (kind == CALL_ATOMIC && ret < -1))
+		return 0;
+	call->seen.delay_ns = now - call->since;
+	if (call->seen.chip == CHIP_MSI)
+		call->seen.coalesced = !ret;
+	return deliver(&call->seen, call->kvm);
+}
+
+static __noinline int end_displaced(u32 kind, s32 ret, u64 now)
+{
 	struct call_key key = call_key(kind);
 	struct irq_call *call = bpf_map_lookup_elem(&calls, &key), done;
 
@@ -142,22 +193,40 @@ static __noinline int end(u32 kind, s32 ret)
 		return 0;
 	__builtin_memcpy(&done, call, sizeof(done));
 	bpf_map_delete_elem(&calls, &key);
-	/* Not a message, or left to the worker: EWOULDBLOCK is below "nobody", which is -1. */
-	if (!done.told || (kind == CALL_ATOMIC && ret < -1))
-		return 0;
-	done.seen.delay_ns = now - done.since;
-	if (done.seen.chip == CHIP_MSI)
-		done.seen.coalesced = !ret;
-	return deliver(&done.seen, done.kvm);
+	return end_call(&done, kind, ret, now);
+}
+
+static __noinline int end(u32 kind, s32 ret)
+{
+	u64 now = bpf_ktime_get_ns();
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct irq_place *p = place_of(kind, tid);
+
+	if (!p || p->place.tid != tid || p->place.busy != 1 + kind)
+		return end_displaced(kind, ret, now);
+	p->place.busy = 0;
+	return end_call(&p->call, kind, ret, now);
+}
+
+static __always_inline struct irq_call *displaced_call(u32 kind)
+{
+	struct call_key key = call_key(kind);
+
+	return bpf_map_lookup_elem(&calls, &key);
 }
 
 /* A tracepoint in the call of that kind; false: there is no such call. */
 static __always_inline bool tell(u32 kind, const struct irqchip_event *seen)
 {
-	struct call_key key = call_key(kind);
-	struct irq_call *call = bpf_map_lookup_elem(&calls, &key);
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct irq_place *p = place_of(kind, tid);
+	struct irq_call *call;
 	u8 asserted;
 
+	if (p && p->place.tid == tid && p->place.busy == 1 + kind)
+		call = &p->call;
+	else
+		call = displaced_call(kind);
 	if (!call)
 		return false;
 	asserted = call->seen.asserted;
@@ -218,9 +287,8 @@ static __noinline int on_msi(u64 address, u64 data)
 /* KVM_RUN begins: the vCPU is announced, and so its VM known while it lives. */
 static __always_inline int on_fpu(u64 load)
 {
-	if (load)
-		vcpus__current_slot();
-	return 0;
+	/* Not always 0: the compiler would return nothing, and verifiers want a number. */
+	return load ? vcpus__current_slot() : 0;
 }
 
 RUN_PROGRAMS(run, on_fpu)

@@ -26,6 +26,7 @@ const volatile __u32 sees_hv_expiry, sees_hrtimers;
 
 TABLE(timer_records, struct timer_record, timer_index, struct timer_key, free_records);
 SHARES(timer_shares);
+RECENT(recent_records);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -38,7 +39,8 @@ struct {
 static __noinline u32 find_record(u32 slot, u32 mode, u32 hv)
 {
 	struct timer_key key = { .slot = slot, .mode = mode, .hv = hv };
-	u32 index = table__find(&timer_index, &key);
+	u32 index =
+		TABLE_FIND(recent_records, timer_records, struct timer_record, timer_index, &key);
 
 	if (!index && share__is_used_up(&timer_shares, vcpus__tgid(slot)))
 		lose_of(LOST_RECORDS_FULL, vcpus__tgid(slot));
@@ -58,8 +60,7 @@ static __always_inline struct timer_record *record_at(u32 index)
 static __always_inline void read_timer(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu,
 				       struct apic_timer *timer)
 {
-	if (lapic_known(lapic, vcpu)) {
-		lapic_timer(lapic, timer);
+	if (lapic_timer(lapic, vcpu, timer)) {
 		timer->mode = timer->mode >> 17 & 3;
 		timer->deadline = timer->mode == TIMER_TSCDEADLINE ? timer->tscdeadline :
 								     timer->target_expiration;
@@ -140,17 +141,17 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	u64 early;
 	u32 slot;
 
-	if (!vcpu || (u32)BPF_CORE_READ(vcpu, vcpu_id) != vcpu_id) {
+	if (!vcpu || READ_U32(vcpu, vcpu_id) != vcpu_id) {
 		if (!only_tgid)
 			lose(LOST_THREAD_UNKNOWN);
 		return 0;
 	}
-	slot = vcpus__slot(vcpu);
+	slot = vcpus__running_slot(vcpu);
 	state = bpf_map_lookup_elem(&timer_states, &slot);
 	if (!slot || !state)
 		return 0;
 	lapics__enter(vcpu, slot);
-	read_timer(BPF_CORE_READ(vcpu, arch.apic), vcpu, &timer);
+	read_timer((void *)READ_U64(vcpu, arch.apic), vcpu, &timer);
 	state->starting = timer.deadline;
 	barrier();
 	/* It fired before this and on_expire() counted it; KVM may have forgotten its deadline. */
@@ -213,7 +214,7 @@ static __always_inline int on_wait(s64 delta)
 
 	if (!vcpu)
 		return 0;
-	slot = vcpus__slot(vcpu);
+	slot = vcpus__running_slot(vcpu);
 	state = bpf_map_lookup_elem(&timer_states, &slot);
 	if (!slot || !state || !state->hv || state->mode != TIMER_TSCDEADLINE)
 		return 0;

@@ -47,6 +47,7 @@ struct {
 
 TABLE(fault_records, struct fault_record, fault_index, struct fault_key, free_records);
 SHARES(fault_shares);
+RECENT(recent_records);
 
 /*
  * When the vCPU last left its guest, where the reason is told too late to be had
@@ -64,15 +65,12 @@ static u16 exit_slots[1 << SLOT_CACHE_BITS];
 /* State of the vCPU that the current thread has loaded. */
 static __always_inline struct fault_state *current_state(u32 *slot)
 {
-	struct fault_state *state;
+	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	if (!task_chosen())
+	if (!vcpu || !task_chosen())
 		return NULL;
-	*slot = vcpus__current_slot();
-	if (!*slot)
-		return NULL;
-	state = bpf_map_lookup_elem(&fault_states, slot);
-	return state;
+	*slot = vcpus__running_slot(vcpu);
+	return *slot ? bpf_map_lookup_elem(&fault_states, slot) : NULL;
 }
 
 /* The same, when a fault is being handled. */
@@ -102,7 +100,9 @@ static __always_inline u32 errors_of_ept(u64 code)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_record(struct fault_key *key, u64 kvm)
 {
-	u32 index = table__find(&fault_index, key), tgid;
+	u32 index =
+		TABLE_FIND(recent_records, fault_records, struct fault_record, fault_index, key);
+	u32 tgid;
 	struct fault_record *record;
 
 	if (index)
@@ -178,7 +178,7 @@ static __noinline void finish(struct fault_state *state, u32 slot, u64 now)
 	struct kvm_vcpu *vcpu = (void *)state->vcpu;
 	struct result r = {};
 	struct page_key page = {};
-	struct kvm *kvm = BPF_CORE_READ(vcpu, kvm);
+	struct kvm *kvm = (void *)READ_U64(vcpu, kvm);
 	u64 gpa = state->mmio ? state->mmio_gpa : state->gpa, gfn = gpa >> PAGE_SHIFT;
 	u64 since = state->mmio && state->mmio_ns ? state->mmio_ns : state->start_ns;
 	bool memory;
@@ -186,8 +186,9 @@ static __noinline void finish(struct fault_state *state, u32 slot, u64 now)
 	/* A misconfiguration without an access: no emulation came of it. */
 	if (gpa == NO_ADDRESS)
 		return;
-	if (!state->mapped)
-		memslot_read(memslot_find(kvm, gfn), &state->memslot);
+	/* What was emulated was none of memory's, whatever slot there is. */
+	if (!state->mapped && !state->mmio)
+		memslot_read(memslot_find(kvm, gfn), &state->memslot, NULL);
 	memory = in_slot(&state->memslot, gfn) && !state->mmio;
 	if (!memory && !with_mmio)
 		return;
@@ -289,12 +290,13 @@ static __noinline int on_map(u64 arg0, u64 arg1, u64 arg2)
 	state->fast = 0;
 	state->mapped = 0;
 	if (page_fault_is_struct(arg0)) {
-		struct kvm_memory_slot *memslot = page_fault_slot(arg0);
+		struct page_fault fault = {};
 
-		state->level = page_fault_level(arg0);
-		state->pfn = page_fault_pfn(arg0);
-		state->mapped = !!memslot;
-		memslot_read(memslot, &state->memslot);
+		page_fault_read(arg0, &fault);
+		state->level = fault.level;
+		state->pfn = fault.pfn;
+		state->mapped = !!fault.slot;
+		memslot_read(fault.slot, &state->memslot, NULL);
 	} else {
 		state->level = arg1;
 		state->pfn = arg2;
@@ -439,30 +441,30 @@ static __noinline int on_fast_mmio(u64 gpa, u64 now)
 /* leave: KVM_RUN returns; user space has the access, or the fault ends here. */
 static __noinline int on_leave(u32 reason)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), *known;
-	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
+	u32 slot;
+	u64 now;
 
 	if (!task_chosen())
 		return 0;
 	/* The vCPU is not loaded any more. */
-	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	state = known ? bpf_map_lookup_elem(&fault_states, known) : NULL;
+	slot = vcpus__thread_slot((u32)bpf_get_current_pid_tgid());
+	state = slot ? bpf_map_lookup_elem(&fault_states, &slot) : NULL;
 	if (!state || !state->start_ns)
 		return 0;
+	now = bpf_ktime_get_ns();
 	if (state->mmio && reason == KVM_EXIT_MMIO)
 		state->left_ns = now;
 	else
-		close_fault(state, *known, now);
+		close_fault(state, slot, now);
 	return 0;
 }
 
 /* run: KVM_RUN begins; remembers whose thread this is. */
 static __noinline int on_run(struct kvm_vcpu *vcpu)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), slot, *known;
-	u64 now = bpf_ktime_get_ns();
 	struct fault_state *state;
+	u32 slot;
 
 	if (!vcpu || !task_chosen())
 		return 0;
@@ -470,11 +472,9 @@ static __noinline int on_run(struct kvm_vcpu *vcpu)
 	state = bpf_map_lookup_elem(&fault_states, &slot);
 	if (!state || !slot)
 		return 0;
-	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	if (!known || *known != slot)
-		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	vcpus__bind((u32)bpf_get_current_pid_tgid(), slot);
 	if (state->start_ns && state->left_ns) {
-		state->vmm_ns += now - state->left_ns;
+		state->vmm_ns += bpf_ktime_get_ns() - state->left_ns;
 		state->left_ns = 0;
 	}
 	return 0;
@@ -490,8 +490,11 @@ static __always_inline int on_fault_args(u64 arg0, u64 arg1, u64 arg2, u64 now)
 	return on_fault(gpa, vendor_is_vmx ? errors_of_ept(code) : errors_of_pferr(code), now);
 }
 
+/* Kernels whose event has two arguments refuse the first. */
 RAW_TP(fault_raw_tp, kvm_page_fault,
-       on_fault_args(ctx->args[0], ctx->args[1], untyped_arg(ctx, 2), bpf_ktime_get_ns()))
+       on_fault_args(ctx->args[0], ctx->args[1], ctx->args[2], bpf_ktime_get_ns()))
+RAW_TP(fault_raw_tp_old, kvm_page_fault,
+       on_fault_args(ctx->args[0], ctx->args[1], 0, bpf_ktime_get_ns()))
 TP_BTF(fault_tp_btf, kvm_page_fault,
        on_fault_args(untyped_arg(ctx, 0), ctx[1], ctx[2], bpf_ktime_get_ns()))
 
@@ -555,10 +558,14 @@ TRACEPOINT(map_tracepoint, "kvmmmu/kvm_mmu_spte_requested", map_fields,
 SEC("?raw_tp/fast_page_fault")
 int fast_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	/* Computed places in the context are refused, so they are read as memory. */
-	int old = page_fault_is_struct(ctx->args[1]) ? 3 : 4;
+	u64 third = ctx->args[2], fourth = ctx->args[3], fifth = ctx->args[4];
+	bool named = page_fault_is_struct(ctx->args[1]);
 
-	return on_fast(untyped_arg(ctx, old - 1), untyped_arg(ctx, old));
+	/* All are read first: the compiler would compute a place in the context: refused. */
+	barrier_var(third);
+	barrier_var(fourth);
+	barrier_var(fifth);
+	return on_fast(named ? third : fourth, named ? fourth : fifth);
 }
 
 struct fast_fields {

@@ -251,6 +251,8 @@ static const struct hook hooks[] = {
 	  VENDOR_VMX | VENDOR_SVM, .gives = "page faults", .primary = true },
 	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", PROG(fault_raw_tp),
 	  VENDOR_VMX | VENDOR_SVM },
+	{ "kvm_page_fault", HOOK_RAW_TP, "kvm_page_fault", PROG(fault_raw_tp_old),
+	  VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_page_fault", HOOK_TP_BTF, "kvm_page_fault", PROG(fault_tp_btf),
 	  VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_page_fault", HOOK_FENTRY, "kvm_mmu_page_fault", PROG(fault_fentry),

@@ -17,6 +17,7 @@
 
 TABLE(dirty_slots, struct dirty_slot, dirty_slot_index, struct dirty_key, free_dirty_slots);
 SHARES(dirty_shares);
+RECENT(recent_slots);
 
 /* One page that is being marked. */
 struct mark {
@@ -37,7 +38,8 @@ static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 /* The record of key, made now if it is new. 0 when there is none left. */
 static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 {
-	u32 index = table__find(&dirty_slot_index, &mark->key);
+	u32 index = TABLE_FIND(recent_slots, dirty_slots, struct dirty_slot, dirty_slot_index,
+			       &mark->key);
 	struct dirty_slot *slot;
 
 	if (index)
@@ -78,9 +80,9 @@ static __noinline void report(struct mark *mark, u32 record, u32 vcpu_slot)
 	bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline void count(struct mark *mark)
+static __always_inline void count(struct mark *mark, struct kvm_vcpu *vcpu)
 {
-	u32 vcpu_slot = vcpus__current_slot(), index = find_slot(mark, vcpu_slot);
+	u32 vcpu_slot = vcpu ? vcpus__slot(vcpu) : 0, index = find_slot(mark, vcpu_slot);
 	struct dirty_slot *slot = bpf_map_lookup_elem(&dirty_slots, &index);
 	struct page_key page = {};
 
@@ -98,10 +100,7 @@ static __always_inline void count(struct mark *mark)
 
 static __always_inline bool is_set(const unsigned long *bitmap, u64 bit)
 {
-	unsigned long word = 0;
-
-	bpf_probe_read_kernel(&word, sizeof(word), bitmap + bit / 64);
-	return word >> (bit & 63) & 1;
+	return READ_U64_AT(bitmap + bit / 64) >> (bit & 63) & 1;
 }
 
 /* mark_page_dirty_in_slot() begins. */
@@ -109,9 +108,14 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct mark mark = {};
+	struct memslot_place place = {};
+	struct memslot_log log = {};
 	unsigned long *bitmap;
 
-	if (!memslot || !chosen(vcpu) || !(BPF_CORE_READ(memslot, flags) & MEMSLOT_LOGS))
+	if (!memslot || !chosen(vcpu))
+		return 0;
+	memslot_read(memslot, &place, &log);
+	if (!(log.flags & MEMSLOT_LOGS))
 		return 0;
 	if (!kvm && vcpu)
 		kvm = BPF_CORE_READ(vcpu, kvm);
@@ -120,18 +124,19 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 		return 0;
 	}
 	mark.key.kvm = (u64)kvm;
-	mark.key.creator = BPF_CORE_READ(kvm, userspace_pid);
-	mark.key.slot = (u32)BPF_CORE_READ(memslot, as_id) << 16 | (u16)BPF_CORE_READ(memslot, id);
-	mark.key.base_gfn = BPF_CORE_READ(memslot, base_gfn);
-	mark.key.npages = BPF_CORE_READ(memslot, npages);
+	mark.key.creator = READ_U32(kvm, userspace_pid);
+	mark.key.slot = place.slot;
+	mark.key.base_gfn = place.base_gfn;
+	mark.key.npages = place.npages;
 	mark.gfn = gfn;
 	mark.rel_gfn = gfn - mark.key.base_gfn;
-	mark.userspace_addr = BPF_CORE_READ(memslot, userspace_addr);
-	bitmap = BPF_CORE_READ(memslot, dirty_bitmap);
-	mark.ringed = vcpu && dirty_ring_size(kvm);
+	mark.userspace_addr = place.userspace_addr;
+	bitmap = (void *)log.bitmap;
+	/* Of x86's slots those of a VM with dirty rings have no bitmap (kvm_use_dirty_bitmap()). */
+	mark.ringed = vcpu && !bitmap && dirty_ring_size(kvm);
 	/* A dirty ring has an entry for every mark. */
 	mark.dirtied = mark.ringed || (bitmap && !is_set(bitmap, mark.rel_gfn));
-	count(&mark);
+	count(&mark, vcpu);
 	return 0;
 }
 
@@ -185,7 +190,7 @@ static __noinline int on_push(u32 slot, u64 offset)
 	mark.key.creator = BPF_CORE_READ(kvm, userspace_pid);
 	mark.key.slot = slot;
 	mark.key.base_gfn = NO_GFN;
-	count(&mark);
+	count(&mark, vcpu);
 	return 0;
 }
 

@@ -165,16 +165,14 @@ static __always_inline struct load_record *cached_record(void *vcpu)
 /* The same the slow way; the accounts of a new vCPU begin with this event. */
 static __noinline struct load_record *find_record(struct kvm_vcpu *vcpu)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), slot = vcpus__find_slot(vcpu, true), *known;
+	u32 slot = vcpus__find_slot(vcpu, true);
 	u64 now = bpf_ktime_get_ns();
 	struct load_record *r;
 
 	load_slots[slot_cache__index((u64)vcpu)] = slot;
 	if (!slot)
 		return NULL;
-	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	if (!known || *known != slot)
-		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
+	vcpus__bind((u32)bpf_get_current_pid_tgid(), slot);
 	r = bpf_map_lookup_elem(&load_records, &slot);
 	if (!r || r->first_ns)
 		return r;
@@ -206,18 +204,18 @@ static __always_inline struct load_record *record_of(struct kvm_vcpu *vcpu)
 /* KVM_RUN begins. Whose thread this is, is made sure of here, once per KVM_RUN. */
 static __noinline int on_run(void)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), slot, *known;
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct load_record *r;
+	u32 slot;
 	u64 now;
 
 	if (!vcpu || !task_chosen())
 		return 0;
 	slot = vcpus__slot(vcpu);
 	r = bpf_map_lookup_elem(&load_records, &slot);
-	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	if (!r || r->vcpu != (u64)vcpu || !known || *known != slot ||
-	    load_slots[slot_cache__index((u64)vcpu)] != slot)
+	if (r && r->vcpu == (u64)vcpu && load_slots[slot_cache__index((u64)vcpu)] == slot)
+		vcpus__bind(r->tid, slot);
+	else
 		r = find_record(vcpu);
 	if (!r)
 		return 0;
@@ -315,13 +313,6 @@ static __noinline int on_wakeup(void)
 	r->ns[IN_POLL] += polled;
 	write_end(r);
 	return 0;
-}
-
-static __always_inline u32 thread_slot(u32 tid)
-{
-	u32 *slot = bpf_map_lookup_elem(&thread_slots, &tid);
-
-	return slot ? *slot : 0;
 }
 
 /* A record of its own for the current task. Its number; 0: none is left. */
@@ -502,12 +493,11 @@ static __noinline int switch_in(u32 slot, u32 tid, u32 cpu, u64 now)
 	return 0;
 }
 
-/* sched_switch(bool preempt, prev, next, ...): prev still is the current task. */
-static __always_inline int on_switch(bool preempt, struct task_struct *next)
+/* sched_switch(bool preempt, prev, next, ...): prev, whose number is given, still is current. */
+static __always_inline int on_switch(bool preempt, u32 prev, u32 tid)
 {
-	u32 cpu = bpf_get_smp_processor_id(), tid = BPF_CORE_READ(next, pid);
+	u32 cpu = bpf_get_smp_processor_id(), slot = vcpus__thread_slot(prev);
 	struct run_queue *rq = bpf_map_lookup_elem(&run_queues, &cpu);
-	u32 slot = thread_slot((u32)bpf_get_current_pid_tgid());
 	u64 now = bpf_ktime_get_ns();
 
 	if (rq) {
@@ -517,7 +507,7 @@ static __always_inline int on_switch(bool preempt, struct task_struct *next)
 	}
 	if (slot && switch_out(slot, preempt, now))
 		add_waiter(rq, slot);
-	slot = thread_slot(tid);
+	slot = vcpus__thread_slot(tid);
 	if (slot) {
 		switch_in(slot, tid, cpu, now);
 		remove_waiter(rq, slot);
@@ -526,9 +516,9 @@ static __always_inline int on_switch(bool preempt, struct task_struct *next)
 }
 
 /* A task that slept is on a run queue now, whose lock is held. */
-static __always_inline int on_woken(struct task_struct *task)
+static __always_inline int on_woken(struct task_struct *task, u32 tid)
 {
-	u32 slot = thread_slot(BPF_CORE_READ(task, pid)), cpu;
+	u32 slot = vcpus__thread_slot(tid), cpu;
 	struct load_record *r = slot ? bpf_map_lookup_elem(&load_records, &slot) : NULL;
 
 	if (!r)
@@ -593,12 +583,26 @@ int wakeup_tracepoint(void *ctx)
 	return LEAVE_TO_PERF;
 }
 
-RAW_TP(switch_raw_tp, sched_switch, on_switch(ctx->args[0] & 1, (void *)ctx->args[2]))
-TP_BTF(switch_tp_btf, sched_switch, on_switch(ctx[0] & 1, (void *)untyped_arg(ctx, 2)))
+RAW_TP(switch_raw_tp, sched_switch,
+       on_switch(ctx->args[0] & 1, (u32)bpf_get_current_pid_tgid(),
+		 BPF_CORE_READ((struct task_struct *)ctx->args[2], pid)))
+TP_BTF(switch_tp_btf, sched_switch,
+       on_switch(ctx[0] & 1, ((struct task_struct *)ctx[1])->pid,
+		 ((struct task_struct *)ctx[2])->pid))
 
 /* sched_wakeup(struct task_struct *p) */
-RAW_TP(woken_raw_tp, sched_wakeup, on_woken((void *)ctx->args[0]))
-TP_BTF(woken_tp_btf, sched_wakeup, on_woken((void *)untyped_arg(ctx, 0)))
+RAW_TP(woken_raw_tp, sched_wakeup,
+       on_woken((void *)ctx->args[0], BPF_CORE_READ((struct task_struct *)ctx->args[0], pid)))
+/* The type is of use for the number alone. */
+SEC("?tp_btf/sched_wakeup")
+int woken_tp_btf(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	u32 tid = task->pid;
+
+	FORGET_TYPE(task);
+	return on_woken(task, tid);
+}
 
 /*
  * A vCPU that exists: its thread may be running, preempted or asleep, in KVM or
@@ -657,7 +661,7 @@ int existing(struct bpf_iter__task_file *ctx)
 	if (!r || r->first_ns)
 		return 0;
 	tid = BPF_CORE_READ(task, pid);
-	bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_NOEXIST);
+	vcpus__bind_other(tid, slot);
 	/* A switch in the middle of this was not noted in the record, but it shows in the task. */
 	for (int i = 0; i < 8; i++) {
 		begin_as_it_is(r, vcpu, task);

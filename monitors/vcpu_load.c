@@ -179,13 +179,14 @@ static const struct hook hooks[] = {
 	{ "kvm_vcpu_wakeup", HOOK_RAW_TP, "kvm_vcpu_wakeup", PROG(wakeup_raw_tp) },
 	{ "kvm_vcpu_wakeup", HOOK_TP_BTF, "kvm_vcpu_wakeup", PROG(wakeup_tp_btf) },
 
-	{ "sched_wakeup", HOOK_RAW_TP, "sched_wakeup", PROG(woken_raw_tp),
+	/* Most tasks are no VM's: with their types these look at one without a helper. */
+	{ "sched_wakeup", HOOK_TP_BTF, "sched_wakeup", PROG(woken_tp_btf),
 	  .gives = "the run-queue delay after a sleep (it counts as the sleep)" },
-	{ "sched_wakeup", HOOK_TP_BTF, "sched_wakeup", PROG(woken_tp_btf) },
+	{ "sched_wakeup", HOOK_RAW_TP, "sched_wakeup", PROG(woken_raw_tp) },
 
-	{ "sched_switch", HOOK_RAW_TP, "sched_switch", PROG(switch_raw_tp),
+	{ "sched_switch", HOOK_TP_BTF, "sched_switch", PROG(switch_tp_btf),
 	  .gives = "sleep, steal and migrations: most of the budget" },
-	{ "sched_switch", HOOK_TP_BTF, "sched_switch", PROG(switch_tp_btf) },
+	{ "sched_switch", HOOK_RAW_TP, "sched_switch", PROG(switch_raw_tp) },
 
 	{ "task_file", HOOK_ITER, "task_file", PROG(existing),
 	  .gives = "vCPUs that do nothing at all, before their first event" },

@@ -30,7 +30,7 @@ static __always_inline struct wakeup_record *wakeup_record(u32 slot)
 	return slot ? bpf_map_lookup_elem(&wakeup_records, &slot) : NULL;
 }
 
-/* A task is about to become runnable: only those that hold a vCPU matter. */
+/* A task that holds a vCPU is about to become runnable. */
 static __noinline int on_waking(struct task_struct *task)
 {
 	struct kvm_vcpu *vcpu = task_vcpu(task);
@@ -153,7 +153,17 @@ KPROBE(halt_kprobe_old, kvm_vcpu_block, on_halt((void *)ctx->di))
 
 /* sched_waking(struct task_struct *p) */
 RAW_TP(waking_raw_tp, sched_waking, on_waking((void *)ctx->args[0]))
-TP_BTF(waking_tp_btf, sched_waking, on_waking((void *)untyped_arg(ctx, 0)))
+/* Most tasks hold none: with their type that takes one look. */
+SEC("?tp_btf/sched_waking")
+int waking_tp_btf(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct hlist_node *node = task->preempt_notifiers.first;
+
+	FORGET_TYPE(node);
+	FORGET_TYPE(task);
+	return node ? on_waking(task) : 0;
+}
 
 /* kvm_entry(vcpu, ...), in vmx_vcpu_run() and svm_vcpu_run(); before them on 5.10. */
 SEC("?raw_tp/kvm_entry")

@@ -121,9 +121,9 @@ static bool halts_in_halt(void)
 
 static const struct hook hooks[] = {
 	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
-	{ "sched_waking", HOOK_RAW_TP, "sched_waking", PROG(waking_raw_tp),
+	{ "sched_waking", HOOK_TP_BTF, "sched_waking", PROG(waking_tp_btf),
 	  .gives = "the latency of wake-ups of sleeping vCPUs" },
-	{ "sched_waking", HOOK_TP_BTF, "sched_waking", PROG(waking_tp_btf) },
+	{ "sched_waking", HOOK_RAW_TP, "sched_waking", PROG(waking_raw_tp) },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the wake-up latency", .at_entry = true },

@@ -261,24 +261,11 @@ static __always_inline void end_user_exit(struct exit_state *state, u64 now)
 		slow_in_vmm(state, now > begin ? now - begin : 0);
 }
 
-/* From now on this thread's events after vcpu_put() are slot's. */
-static __noinline int bind_thread(u32 slot)
-{
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	u32 *known = bpf_map_lookup_elem(&thread_slots, &tid);
-
-	if (!known || *known != slot)
-		bpf_map_update_elem(&thread_slots, &tid, &slot, BPF_ANY);
-	return 0;
-}
-
 /* A vCPU found no slot: what has been of another one at its address is not its. */
 static __noinline int forget_old(struct kvm_vcpu *vcpu)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-
 	exit_places[slot_cache__index((u64)vcpu)] = 0;
-	bpf_map_delete_elem(&thread_slots, &tid);
+	vcpus__unbind((u32)bpf_get_current_pid_tgid());
 	return 0;
 }
 
@@ -295,7 +282,7 @@ static __noinline int on_run(struct kvm_vcpu *vcpu, bool certain)
 	if (!slot)
 		return forget_old(vcpu);
 	state = take_state(vcpu, slot);
-	bind_thread(slot);
+	vcpus__bind((u32)bpf_get_current_pid_tgid(), slot);
 	state->run_ns = now;
 	if (state->left_ns && certain)
 		end_user_exit(state, now);
@@ -307,35 +294,51 @@ static __noinline int on_run_end(void)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid(), slot;
 
-	if (!task_chosen() || bpf_map_lookup_elem(&thread_slots, &tid))
+	if (!task_chosen() || vcpus__thread_slot(tid))
 		return 0;
 	slot = vcpus__current_slot();
-	return slot ? bind_thread(slot) : 0;
+	if (slot)
+		vcpus__bind(tid, slot);
+	/* Not always 0: the compiler would return nothing, and verifiers want a number. */
+	return slot;
 }
 
 /* State of the vCPU that the current thread ran last, after vcpu_put(). */
 static __always_inline struct exit_state *thread_state(u32 *slot)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), *known;
+	*slot = vcpus__thread_slot((u32)bpf_get_current_pid_tgid());
+	if (*slot)
+		return state_of(*slot);
+	lose(LOST_THREAD_UNKNOWN);
+	return NULL;
+}
 
-	known = bpf_map_lookup_elem(&thread_slots, &tid);
-	if (!known) {
-		lose(LOST_THREAD_UNKNOWN);
-		return NULL;
-	}
-	*slot = *known;
-	return state_of(*known);
+/* Those of PIO and MMIO, and interrupted ones, do not share a place. */
+static __always_inline u32 left_cache__index(u32 code)
+{
+	return (code ^ code >> 2) & 3;
+}
+
+/* The record of exits to user space with code, which the state's cache does not have. */
+static __noinline u32 user_record(struct exit_state *state, u32 slot, u32 code)
+{
+	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = code };
+	u32 record = find_record(&key);
+
+	if (!(code >> (32 - EXIT_RECORD_BITS)))
+		state->left_cache[left_cache__index(code)] = code << EXIT_RECORD_BITS | record;
+	return record;
 }
 
 /* KVM_RUN returns to user space with reason, or with a negative errno. */
 static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reason, int error)
 {
-	struct exit_key key = { .slot = slot, .kind = EXIT_TO_USER, .code = reason };
+	u32 code = reason, record;
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 	struct kvm_vcpu *vcpu = vcpu_of(state);
 
 	/* What vcpus__stale() compares with: this may have been the vCPU's only KVM_RUN. */
-	if (info)
+	if (info && !info->exits)
 		info->exits = BPF_CORE_READ(vcpu, stat.exits);
 	if (details)
 		leave_detail(state, slot, reason, error);
@@ -343,10 +346,13 @@ static __always_inline int on_leave(struct exit_state *state, u32 slot, u32 reas
 		end_user_exit(state,
 			      state->run_ns > state->left_ns ? state->run_ns : state->left_ns);
 	if (error == -EINTR)
-		key.code = KVM_EXIT_INTR;
+		code = KVM_EXIT_INTR;
 	else if (error < 0)
-		key.code = EXIT_ERRNO | -error;
-	state->left_record = find_record(&key);
+		code = EXIT_ERRNO | -error;
+	record = state->left_cache[left_cache__index(code)] ^ code << EXIT_RECORD_BITS;
+	if (!record || record >> EXIT_RECORD_BITS || code >> (32 - EXIT_RECORD_BITS))
+		record = user_record(state, slot, code);
+	state->left_record = record;
 	state->left_ns = bpf_ktime_get_ns();
 	return 0;
 }

@@ -69,7 +69,7 @@ struct exit_state {
 	__u32 seen_exit;   /* from here on an entry without an exit is a loss */
 	__u32 slot;
 	__u32 cache[1 << EXIT_CACHE_BITS]; /* direct-mapped: reason -> record */
-	__u64 pad2[2];
+	__u32 left_cache[4];		   /* the same of exits to user space */
 };
 
 /* An exit of which --slower-than tells. */

@@ -98,12 +98,12 @@ static __noinline int slow_exit(struct exit_state *state, struct kvm_vcpu *vcpu,
 /* The thread of a vCPU that is not in the guest. */
 static __always_inline struct slow_state *slow_thread(u32 tid)
 {
-	u32 *slot = bpf_map_lookup_elem(&thread_slots, &tid);
+	u32 slot = vcpus__thread_slot(tid);
 	struct exit_state *state;
 
 	if (!slot)
 		return NULL;
-	state = state_of(*slot);
+	state = state_of(slot);
 	return state->vcpu & EXITED ? slow_state(state) : NULL;
 }
 

@@ -2,7 +2,7 @@
 /*
  * The tables of commands and options as text: what completions and manual
  * pages are made of. Lines of fields with tabs between them: those of
- * options__print(), and "values", an option's name, what it can be given.
+ * options__put(), and "values", an option's name, what it can be given.
  * Linked with the program's own objects, and not installed.
  */
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "../compat/hook_kind.h"
 #include "../diagnose/diagnose.h"
 #include "../monitors/monitors.h"
+#include "../output/format.h"
 
 /* "raw_tp, tp_btf": a word each, with a tab between them. */
 static void print_list(const char *option, const char *list)
@@ -66,9 +67,13 @@ static void print_rules(const char *option, const char *more)
 
 int main(void)
 {
-	options__print(&watch_command, stdout);
+	struct buf options = {};
+
+	options__put(&options, &watch_command);
 	for (const struct command *const *word = watch_command.words; *word; word++)
-		options__print(*word, stdout);
+		options__put(&options, *word);
+	fwrite(options.data, 1, options.len, stdout);
+	buf__free(&options);
 	print_list("hooks", hook_kind__names());
 	print_tables();
 	print_columns("where");

@@ -4,13 +4,16 @@
 # stamp counter around every single event; the figure is the median. A line for each measurement, separated by tabs:
 #	event	what	median	10th percentile	90th percentile	events
 #
-#	measure.sh [quick] [peers] [bpftrace]
-quick='' peers='' bpftrace=''
+#	measure.sh [quick] [peers] [bpftrace] [only=REGEX]
+#
+# only: no more than the lines of what matches (as grep -E has it): "kvm_watcher (-e|-o)$".
+quick='' peers='' bpftrace='' only=''
 for word; do
 	case $word in
 	quick) quick=1 ;;
 	peers) peers=1 ;;
 	bpftrace) bpftrace=1 ;;
+	only=*) only=${word#only=} ;;
 	esac
 done
 tmp=$(mktemp -d)
@@ -37,9 +40,22 @@ op() {
 	esac
 }
 
+# of_host EVENT: it is none of a VM's
+of_host() {
+	case $1 in
+	host_*) return 0 ;;
+	esac
+	return 1
+}
+
+# make_events EVENT
+make_events() {
+	if of_host "$1"; then host_events "${1#host_}" 1000; else kvm_guest --time "$(op "$1")"; fi
+}
+
 # figure EVENT WHAT
 figure() {
-	if ! kvm_guest --time "$(op "$1")" >"$tmp/guest" 2>"$tmp/guest.err"; then
+	if ! make_events "$1" >"$tmp/guest" 2>"$tmp/guest.err"; then
 		sed "s/^/# $2: /" "$tmp/guest.err"
 		return
 	fi
@@ -48,6 +64,13 @@ figure() {
 		read -r median p10 p90 turns
 		printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$median" "$p10" "$p90" "$turns"
 	}
+}
+
+# unwatched EVENT: what it takes, unless that was measured
+unwatched() {
+	test -e "$tmp/unwatched.$1" && return
+	: >"$tmp/unwatched.$1"
+	figure "$1" nothing
 }
 
 # ready READY: does the program say READY, or (READY is perf) has it opened its counters?
@@ -64,6 +87,8 @@ ready() {
 with() {
 	events=$1 what=$2 ready=$3
 	shift 3
+	echo "$what" | grep -qE -e "$only" || return 0
+	for event in $events; do unwatched "$event"; done
 	: >"$tmp/messages"
 	"$@" <"$tmp/nothing" >"$tmp/output" 2>"$tmp/messages" &
 	pid=$!
@@ -104,7 +129,9 @@ all_events='exit hypercall userspace_exit page_fault mmio dirty_page ioapic_irq 
 test -z "$quick" || all_events='exit'
 detailed='msr cr exception'
 test -z "$quick" || detailed=''
-for event in $all_events $detailed; do figure "$event" nothing; done
+hosts='host_syscall host_ioctl host_switch'
+test -z "$quick" || hosts=''
+test -n "$only" || for event in $all_events $detailed $hosts; do unwatched "$event"; done
 with exit 'empty programs' watching empty_programs
 watcher "exit$(test -n "$quick" || echo " userspace_exit page_fault mmio hypercall $detailed")" -e
 test -n "$quick" || watcher "exit userspace_exit page_fault mmio hypercall $detailed" -e --detail
@@ -117,12 +144,12 @@ kill "$other"
 
 if test -z "$quick"; then
 	watcher 'exit hypercall' -h
-	watcher 'exit userspace_exit' -l
+	watcher 'exit userspace_exit host_syscall host_ioctl' -l
 	watcher 'exit page_fault' -f --summary
 	watcher 'exit mmio' -f -m --summary
 	watcher 'exit dirty_page' -d --summary
-	watcher 'exit userspace_exit' -o
-	watcher 'exit' -w
+	watcher 'exit userspace_exit host_switch' -o
+	watcher 'exit host_switch' -w
 	watcher 'exit' -n
 	watcher 'exit ioapic_irq' -i --summary
 	watcher 'exit ioapic_irq' -c --summary

@@ -1,49 +1,110 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# What watching costs on this host, in time: a guest that exits to user space as fast as it can, with and without
-# kvm_watcher in turn. Prints the exits a second of each round, the ratio with its spread, and what --self-cost says of
-# another round: while the kernel takes the programs' times they take longer.
+# What watching costs on this host, in time: a guest that exits to user space as fast as it can, without anything and
+# with each of the watchers in turn, round by round, so that what else the host does hits all of them. Prints each one's
+# exits a second against those without in the same round: the median and the spread. Beside kvm_watcher stand perf stat,
+# which only counts the same events, perf trace -s, and bpftrace, as far as they are here (PERF=... and BPFTRACE=... say
+# where).
 #
-#	tests/bench/native.sh [ROUNDS [OPTION...]]	(5 rounds of -e)
+#	tests/bench/native.sh [ROUNDS]			5 rounds of all of them
+#	tests/bench/native.sh ROUNDS OPTION...		of kvm_watcher with these options alone, and what --self-cost
+#							says of a round more: while the kernel takes the programs' times
+#							they take longer
 set -u
 rounds=${1:-5}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- -e
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 PATH=$top:$top/build/tests:$PATH
+PERF=${PERF:-perf}
+BPFTRACE=${BPFTRACE:-bpftrace}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+nr=${EXITS:-200000}
 
 # rate: exits a second
 rate() {
-	kvm_guest out=200000 | sed -n 's/.*"what":"done".*"seconds":\([0-9.]*\).*/\1/p' | awk '{ printf "%d\n", 200000 / $1 }'
+	kvm_guest out="$nr" |
+		sed -n 's/.*"what":"done".*"seconds":\([0-9.]*\).*/\1/p' | awk -v nr="$nr" '{ printf "%d\n", nr / $1 }'
 }
 
-# watched OPTION...: the rate while kvm_watcher watches
-watched() {
+# beside READY COMMAND...: the rate while the command runs, from the moment that it has said READY; "-": a second later
+beside() {
+	ready=$1
+	shift
 	: >"$tmp/messages"
-	kvm_watcher --interval=3600 --format=json "$@" >/dev/null 2>"$tmp/messages" &
+	"$@" >"$tmp/output" 2>"$tmp/messages" &
 	pid=$!
-	until grep -q watching "$tmp/messages"; do
-		kill -0 "$pid" 2>/dev/null || { cat "$tmp/messages" >&2; exit 1; }
-		sleep 0.1
-	done
+	if [ "$ready" = - ]; then
+		sleep 1
+	else
+		until grep -q "$ready" "$tmp/messages" "$tmp/output"; do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 0.1
+		done
+	fi
+	kill -0 "$pid" 2>/dev/null || { cat "$tmp/messages" >&2; return 1; }
 	rate
 	kill -INT "$pid"
 	wait "$pid"
+	return 0
 }
 
+# watched OPTION...
+watched() {
+	beside watching kvm_watcher --interval=3600 --format=json "$@"
+}
+
+# run WHAT: the rate with it; nothing where it can't be had
+run() {
+	case $1 in
+	nothing) rate ;;
+	kvm_watcher*)
+		# shellcheck disable=SC2086
+		watched ${1#kvm_watcher } ;;
+	'perf stat') beside - "$PERF" stat -a -e kvm:kvm_fpu -e kvm:kvm_userspace_exit -o /dev/null ;;
+	'perf trace -s') beside - "$PERF" trace -a -s -o /dev/null ;;
+	bpftrace)
+		# It says that it attaches before it does, so the interval's word counts.
+		beside watching "$BPFTRACE" -B none -e 'tracepoint:kvm:kvm_fpu { @fpu = count(); }
+			tracepoint:kvm:kvm_userspace_exit { @exits[tid] = count(); }
+			interval:s:1 { printf("watching\n"); }' ;;
+	esac
+}
+
+# list: what stands beside nothing, a line each
+list() {
+	if [ $# -gt 0 ]; then
+		echo "kvm_watcher $*"
+		return
+	fi
+	printf 'kvm_watcher %s\n' -e '-e -o -w' '-e -f -m -d -w -n -o -h -l -i -c -T --summary'
+	if command -v "$PERF" >/dev/null; then printf '%s\n' 'perf stat' 'perf trace -s'; else echo "# perf: not here" >&2; fi
+	if command -v "$BPFTRACE" >/dev/null; then echo bpftrace; else echo "# bpftrace: not here" >&2; fi
+}
+
+list "$@" >"$tmp/list"
 round=0
 while [ "$round" -lt "$rounds" ]; do
 	round=$((round + 1))
-	without=$(rate)
-	with=$(watched "$@") || exit 1
-	echo "$without $with"
-done | awk '
-{ printf "round %d: %d exits/s without, %d with kvm_watcher: %.3f\n", NR, $1, $2, $2 / $1; r[NR] = $2 / $1 }
+	without=$(run nothing)
+	while read -r what; do
+		with=$(run "$what" </dev/null) && printf '%s\t%s\t%s\n' "$what" "$without" "$with"
+	done <"$tmp/list"
+done | awk -F '\t' '
+!($1 in n) { names[++nr] = $1 }
+{ r[$1, ++n[$1]] = $3 / $2; without[NR] = $2 }
+function sort(name,	i, j, t) {
+	for (i = 1; i <= n[name]; i++) for (j = i + 1; j <= n[name]; j++)
+		if (r[name, j] < r[name, i]) { t = r[name, i]; r[name, i] = r[name, j]; r[name, j] = t }
+}
 END {
-	for (i = 1; i <= NR; i++) for (j = i + 1; j <= NR; j++) if (r[j] < r[i]) { t = r[i]; r[i] = r[j]; r[j] = t }
-	printf "ratio: median %.3f, from %.3f to %.3f\n", r[int((NR + 1) / 2)], r[1], r[NR]
+	for (i = 1; i <= NR; i++) for (j = i + 1; j <= NR; j++) if (without[j] < without[i]) { t = without[i]; without[i] = without[j]; without[j] = t }
+	printf "without: median %d exits/s, from %d to %d\n", without[int((NR + 1) / 2)], without[1], without[NR]
+	for (k = 1; k <= nr; k++) {
+		sort(names[k])
+		printf "%-60s %.3f, from %.3f to %.3f\n", names[k], r[names[k], int((n[names[k]] + 1) / 2)], r[names[k], 1], r[names[k], n[names[k]]]
+	}
 }'
+[ $# -gt 0 ] || exit 0
 watched --self-cost "$@" >/dev/null
 grep self-cost "$tmp/messages"

@@ -13,11 +13,11 @@ of()
 	sleep 0.5
 }
 
-# Long stays in the VMM, for 38 s.
+# Long stays in the VMM, of one VM after the other; on a busy host what is between them takes longer, and stays do not.
 of_stays()
 {
 	# shellcheck disable=SC2046
-	of $(printf 'sleep=600 spin=600 %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 \
+	of --repeat=9 $(printf 'sleep=500 spin=50 %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 \
 		17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
 }
 
@@ -42,14 +42,14 @@ passes()
 # state RULE
 state()
 {
-	jq -r --arg rule "$1" 'select(.table == "DIAGNOSIS" and .rule == $rule) | .state' "$TMP/rows"
+	jq -rs --arg rule "$1" 'map(select(.table == "DIAGNOSIS" and .rule == $rule) | .state) | unique | join(" ")' "$TMP/rows"
 }
 
 # Findings that are of what this VM does; who takes its CPU is another question, and true on a busy host.
 found()
 {
 	jq -rs 'map(select(.table == "DIAGNOSIS" and .state == "finding" and (.rule | test("^steal-|^observer|^helper-") | not)) |
-		.rule) | sort | join(" ")' "$TMP/rows"
+		.rule) | unique | join(" ")' "$TMP/rows"
 }
 
 said()
@@ -112,7 +112,7 @@ if planned baseline; then
 	diagnosed --baseline="$TMP/before.zst" --fail-on=vmm-slow
 	is "a baseline knows it" 0 $code
 	is "it is shown as known" "finding true" \
-		"$(jq -r 'select(.rule == "vmm-slow") | "\(.state) \(.known)"' "$TMP/rows")"
+		"$(jq -rs 'map(select(.rule == "vmm-slow" and .state == "finding") | "\(.state) \(.known)") | unique | join(" ")' "$TMP/rows")"
 	kvm_watcher diagnose "$TMP/before.zst" --after=0 --fail-on=vmm-slow --baseline="$TMP/before.zst" >"$TMP/text" 2>"$TMP/err"
 	is "a recording against itself: 0" 0 $?
 	holds "the first line counts it" grep -q "^[0-9]* finding.* ([0-9]* known)" "$TMP/text"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * In a whole program the environment arms it: FAULT=N, of the kinds in FAULT_KINDS (letters, all without
- * it): m memory, k the kernel's objects, b BPF, f files. FAULT_LOG names a file that gets a line:
- * how many sites there were, and the kind and address of the one that failed.
+ * In a whole program the environment arms it: FAULT=N, of the kinds in FAULT_KINDS (letters, all
+ * without it): m memory, k the kernel's objects, b BPF, f files. FAULT_LOG names a file that gets a
+ * line: how many sites there were, and the kind and address of the one that failed.
  */
 #include "seam.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Faults, one at a time: the linker puts these functions before those that take memory, open, read,
- * write and ask the kernel (FAULT_WRAP in the Makefile). Call sites are numbered as they come, in all
- * processes of a run together. The first call of the site with the number that is armed fails.
+ * Faults, one at a time: the linker puts these functions before those that take memory, open,
+ * read, write and ask the kernel (FAULT_WRAP in the Makefile). Call sites are numbered as they
+ * come, in all processes of a run together. The first call of the site with the number that is
+ * armed fails.
  */
 #ifndef KVM_WATCHER_FAULTS_H
 #define KVM_WATCHER_FAULTS_H

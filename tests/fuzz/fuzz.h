@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What is fuzzed: each takes any bytes, hands them to a part of the program, and aborts when what
- * that makes of them is wrong. `make fuzz` has them under libFuzzer (main.c); tests/unit/test_fuzz.c
- * replays tests/fuzz/corpus/NAME/.
+ * that makes of them is wrong. `make fuzz` has them under libFuzzer (main.c);
+ * tests/unit/test_fuzz.c replays tests/fuzz/corpus/NAME/.
  */
 #ifndef KVM_WATCHER_FUZZ_H
 #define KVM_WATCHER_FUZZ_H
@@ -32,7 +32,7 @@ struct written {
 
 /* 0 or -1. */
 int written__open(struct written *w, int format, int width);
-/* Closes it, and aborts unless JSON parses, CSV is RFC 4180, and tables are as wide as they may be. */
+/* Closes it, and aborts unless JSON parses, CSV is RFC 4180 and tables are not too wide. */
 void written__check(struct written *w);
 
 /* Text that ends within size bytes, is UTF-8 where it has to be, and steers no terminal. */

@@ -157,6 +157,12 @@ void code__loop_ecx(struct code *c, size_t label)
 	jump(c, 0x75, label);
 }
 
+void code__jump_to_start(struct code *c)
+{
+	code__raw(c, 0xe9);
+	u32(c, -(uint32_t)(c->len + 4));
+}
+
 void code__times_at(struct code *c, uint64_t addr)
 {
 	code__raw(c, 0x49, 0xbc);

@@ -46,6 +46,8 @@ void code__out_eax(struct code *c, uint8_t port);
 /* Where the next instruction will be. */
 size_t code__label(const struct code *c);
 void code__jb(struct code *c, size_t label);
+/* jmp to the first instruction; long mode */
+void code__jump_to_start(struct code *c);
 /* Where the times of timed loops go: r12 = addr, and r13 to r15 are taken from then on. */
 void code__times_at(struct code *c, uint64_t addr);
 /* Begins a turn: reads the time stamp counter, if the code is timed. */

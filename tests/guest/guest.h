@@ -26,14 +26,42 @@ enum { EXIT_AS_EXPECTED = 0, EXIT_GUEST_FAILED = 1, EXIT_BAD_USAGE = 2 };
 
 enum mode { MODE_LONG, MODE_REAL };
 
-/* How the dirty log is read: KVM_GET_DIRTY_LOG, with KVM_CLEAR_DIRTY_LOG, or the rings. */
-enum log_kind { LOG_BITMAP, LOG_CLEAR, LOG_RING };
+/* How the dirty log is read: KVM_GET_DIRTY_LOG, with KVM_CLEAR_DIRTY_LOG, the rings; or never. */
+enum log_kind { LOG_BITMAP, LOG_CLEAR, LOG_RING, LOG_NONE };
 
 /* What the main thread does: all, or nothing and ends, or nothing, with other descriptors. */
 enum main_thread { MAIN_RUNS, MAIN_EXITS, MAIN_UNSHARED };
 
 /* What another thread does to the process while vCPU 0 runs, when all else is done. */
 enum amid { AMID_NOTHING, AMID_EXIT, AMID_EXEC, AMID_FORK };
+
+/* What a thread of the VMM does beside the vCPUs: --helper. */
+enum helper_kind {
+	HELPER_LINE,
+	HELPER_LINES,
+	HELPER_MSI,
+	HELPER_IRQFD,
+	HELPER_ROUTES,
+	HELPER_KICK,
+	HELPER_VHOST
+};
+
+enum { MAX_HELPERS = 4 };
+
+struct helper_use {
+	enum helper_kind what;
+	uint32_t us; /* between two; 0: no pause */
+	uint32_t arg;
+	int cpu; /* -1: anywhere */
+	bool rt; /* before all that is not SCHED_FIFO */
+};
+
+struct helper {
+	struct vm *vm;
+	const struct helper_use *use;
+	pthread_t thread;
+	int event_fd; /* of HELPER_IRQFD */
+};
 
 enum {
 	MAX_OPS = 64,
@@ -132,6 +160,9 @@ enum op_flags {
 	OP_SLOW = 1 << 16,	/* the touch slot's pages come from user space, after a while */
 	OP_TAKEN = 1 << 17,	/* needs the slot whose pages are taken away */
 	OP_UFFD_WP = 1 << 18,	/* a userfaultfd may write-protect them */
+	OP_USER_MSR = 1 << 19,	/* the argument is an MSR that user space is asked for */
+	OP_TWICE = 1 << 20,	/* two exits to user space each */
+	OP_RESETS = 1 << 21,	/* user space begins the code anew after each */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -186,7 +217,15 @@ struct plan {
 	const char *collapse_on; /* a file: khugepaged may have pages of touch when it is there */
 	const char *end_on;	 /* a file: VMs end when it is there; NULL: when they are done */
 	bool probe;
-	bool time; /* the guest takes the time of every turn of its loops */
+	bool time;    /* the guest takes the time of every turn of its loops */
+	bool forever; /* the OPs begin anew when they are done */
+	bool step;    /* KVM_SET_GUEST_DEBUG: an exit to user space for each instruction */
+	bool no_hlt_exits;
+	int ioeventfd; /* a port whose 2-byte OUTs KVM handles; -1: none */
+	struct helper_use helpers[MAX_HELPERS];
+	size_t nr_helpers;
+	int helper_cpu; /* of the next one */
+	bool helper_rt;
 	struct op_use uses[MAX_OPS];
 	size_t nr_uses;
 };
@@ -217,7 +256,9 @@ struct vcpu {
 	uint32_t ring_next;
 	pthread_t thread;
 	pid_t tid;
-	uint64_t touch_gpa; /* the next fresh page while code is emitted */
+	uint64_t touch_gpa;    /* the next fresh page while code is emitted */
+	uint64_t after_resets; /* where a guest goes on that was reset as often as it is to be */
+	uint64_t resets;       /* that are to come */
 	uint64_t user_exits[NR_USER_EXITS];
 	uint64_t runs;	       /* KVM_RUNs */
 	uint64_t slept_ns;     /* in user space, as PORT_SLEEP asks for */
@@ -248,6 +289,9 @@ struct vm {
 	struct vcpu vcpus[MAX_VCPUS];
 	pthread_t waker;
 	bool waking;
+	struct helper helpers[MAX_HELPERS];
+	size_t nr_helpers; /* that run */
+	int event_fd;	   /* of --ioeventfd, or -1 */
 	int slow_fd;
 	pthread_t pager;
 	bool paging;
@@ -278,7 +322,7 @@ int log__read(struct vcpu *vcpu);
 void log__close(struct vm *vm);
 
 /* taken.c: the slot that is taken away. */
-enum { TAKE_DONTNEED, TAKE_PROTECT, TAKE_PAGEOUT, TAKE_UFFD_WP };
+enum { TAKE_DONTNEED, TAKE_PROTECT, TAKE_PAGEOUT, TAKE_UFFD_WP, TAKE_SLOT };
 int taken__setup(struct vm *vm);
 int taken__take(struct vcpu *vcpu, uint32_t how);
 void taken__close(struct vm *vm);
@@ -286,6 +330,10 @@ void taken__close(struct vm *vm);
 /* slow.c: the touch slot's pages as user space fills them in. */
 int slow__setup(struct vm *vm);
 void slow__close(struct vm *vm);
+
+/* helpers.c: --helper. 0 or -1. */
+int helpers__start(struct vm *vm);
+void helpers__end(struct vm *vm);
 
 /* cpu.c: the registers a guest starts with, and its page tables. */
 int cpu__setup(struct vcpu *vcpu);
@@ -308,6 +356,9 @@ int ioctls__call_each(struct vcpu *vcpu, const struct op_use *use);
 
 /* irqs.c: interrupts raised by user space, and what a guest needs to take some. */
 int irqs__route(struct vm *vm);
+int irqs__write_routes(struct vm *vm);
+/* An eventfd for messages to vCPU 0; -1: an error. */
+int irqs__open_fd(struct vm *vm, uint8_t vector);
 void irqs__tables(struct vm *vm);
 int irqs__ask(struct vcpu *vcpu, uint32_t what);
 int irqs__lines(struct vcpu *vcpu, const struct op_use *use);

@@ -138,6 +138,30 @@ int irqs__route(struct vm *vm)
 	return vm__failed(vm, "KVM_SET_GSI_ROUTING");
 }
 
+/* As a VMM does whose guest masks and unmasks a device's vector: with an irqfd and without. */
+int irqs__write_routes(struct vm *vm)
+{
+	int fd = irqs__open_fd(vm, IRQFD_VECTOR);
+	struct kvm_irqfd irqfd = { .fd = fd, .gsi = ROUTE_MSI, .flags = KVM_IRQFD_FLAG_DEASSIGN };
+	int err = fd < 0 ? -1 : set_routes(vm, NULL);
+
+	if (!err)
+		err = ioctl(vm->fd, KVM_IRQFD, &irqfd);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int irqs__open_fd(struct vm *vm, uint8_t vector)
+{
+	const struct told t = { .chip = "MSI", .vector = vector };
+	struct kvm_irqfd irqfd = { .fd = eventfd(0, EFD_CLOEXEC), .gsi = ROUTE_MSI };
+
+	if (set_routes(vm, &t) || ioctl(vm->fd, KVM_IRQFD, &irqfd) < 0)
+		return -1;
+	return irqfd.fd;
+}
+
 static int set_pics(struct vcpu *vcpu)
 {
 	for (unsigned int i = KVM_IRQCHIP_PIC_MASTER; i <= KVM_IRQCHIP_PIC_SLAVE; i++) {

@@ -37,7 +37,14 @@ enum {
 	OPT_SLOTS,
 	OPT_MAIN,
 	OPT_HOLDERS,
-	OPT_AMID
+	OPT_AMID,
+	OPT_HELPER,
+	OPT_HELPER_CPU,
+	OPT_HELPER_RT,
+	OPT_IOEVENTFD,
+	OPT_DISABLE_EXITS,
+	OPT_DEBUG,
+	OPT_FOREVER
 };
 
 static const struct option options[] = {
@@ -66,6 +73,13 @@ static const struct option options[] = {
 	{ "main", required_argument, NULL, OPT_MAIN },
 	{ "holders", required_argument, NULL, OPT_HOLDERS },
 	{ "amid", required_argument, NULL, OPT_AMID },
+	{ "helper", required_argument, NULL, OPT_HELPER },
+	{ "helper-cpu", required_argument, NULL, OPT_HELPER_CPU },
+	{ "helper-rt", no_argument, NULL, OPT_HELPER_RT },
+	{ "ioeventfd", required_argument, NULL, OPT_IOEVENTFD },
+	{ "disable-exits", required_argument, NULL, OPT_DISABLE_EXITS },
+	{ "debug", required_argument, NULL, OPT_DEBUG },
+	{ "forever", no_argument, NULL, OPT_FOREVER },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -77,7 +91,8 @@ static const char help_head[] =
 	"  --vms=N         VMs, all at the same time (1)\n"
 	"  --vcpus=N       vCPUs of each VM, a thread each (1)\n"
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
-	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring\n"
+	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring; none: it\n"
+	"                  is on for all memory, and nobody reads it\n"
 	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
 	"  --collapse=FILE when FILE is there, ask for 2 MiB pages in place of those of touch\n"
 	"  --holes         at the end, take 3 of each 6 pages of touch away\n"
@@ -100,6 +115,20 @@ static const char help_head[] =
 	"  --holders=N     as many processes that have the descriptors by fork() (0)\n"
 	"  --amid=WHAT     when vCPU 0 has only to spin, its process exits, execs (with out=7),\n"
 	"                  or forks a process that outlives it\n"
+	"  --helper=WHAT[:US[:ARG]]\n"
+	"                  a thread that does WHAT, and pauses for US us (0: never): line pulses\n"
+	"                  pin ARG, lines does it 16 times, msi sends one to vCPU 0, irqfd has "
+	"the\n"
+	"                  kernel do so, routes writes them anew, kick signals vCPU 0, vhost is\n"
+	"                  busy under that name for ARG us; up to 4\n"
+	"  --helper-cpu=N  the helpers that follow run on that CPU\n"
+	"  --helper-rt     and before all other tasks\n"
+	"  --ioeventfd=PORT\n"
+	"                  2-byte OUTs to it end in KVM\n"
+	"  --disable-exits=hlt\n"
+	"                  HLT does not leave the guest\n"
+	"  --debug=step    every instruction is an exit to user space\n"
+	"  --forever       all OPs again and again, until somebody ends the process\n"
 	"  --probe         tell which OPs work with this host's KVM\n"
 	"  --help          this text\n"
 	"\n";
@@ -171,7 +200,9 @@ static enum log_kind option_log(void)
 		return LOG_CLEAR;
 	if (!strcmp(optarg, "ring"))
 		return LOG_RING;
-	usage_error("--log must be bitmap, clear or ring, not '%s'", optarg);
+	if (!strcmp(optarg, "none"))
+		return LOG_NONE;
+	usage_error("--log must be bitmap, clear, ring or none, not '%s'", optarg);
 }
 
 static enum main_thread option_main(void)
@@ -192,6 +223,41 @@ static enum amid option_amid(void)
 	if (!strcmp(optarg, "fork"))
 		return AMID_FORK;
 	usage_error("--amid must be exit, exec or fork, not '%s'", optarg);
+}
+
+static void option_is(const char *name, const char *only)
+{
+	if (strcmp(optarg, only))
+		usage_error("--%s must be %s, not '%s'", name, only, optarg);
+}
+
+/* WHAT[:US[:ARG]] */
+static void option_helper(struct plan *plan)
+{
+	static const char *const names[] = {
+		[HELPER_LINE] = "line",	  [HELPER_LINES] = "lines",   [HELPER_MSI] = "msi",
+		[HELPER_IRQFD] = "irqfd", [HELPER_ROUTES] = "routes", [HELPER_KICK] = "kick",
+		[HELPER_VHOST] = "vhost",
+	};
+	size_t len = strcspn(optarg, ":"), i = 0, nr = sizeof(names) / sizeof(*names);
+	struct helper_use *use = &plan->helpers[plan->nr_helpers];
+	const char *rest = optarg + len;
+	uint64_t us = 0, arg = 0;
+
+	if (plan->nr_helpers == MAX_HELPERS)
+		usage_error("--helper: more than %d", MAX_HELPERS);
+	while (i < nr && (strlen(names[i]) != len || strncmp(names[i], optarg, len)))
+		i++;
+	if (i == nr)
+		usage_error("--helper: there is no '%.*s'", (int)len, optarg);
+	if (*rest && (!parse_number(rest + 1, ':', &us, &rest) || us > 60000000))
+		usage_error("--helper=%s: the pause is not a number of us", optarg);
+	if (*rest && (!parse_number(rest + 1, '\0', &arg, &rest) || arg > UINT32_MAX))
+		usage_error("--helper=%s: the argument is not a number", optarg);
+	*use = (struct helper_use){
+		.what = i, .us = us, .arg = arg, .cpu = plan->helper_cpu, .rt = plan->helper_rt
+	};
+	plan->nr_helpers++;
 }
 
 static void parse_option(int opt, char **argv, struct plan *plan)
@@ -264,6 +330,29 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_AMID:
 		plan->amid = option_amid();
+		break;
+	case OPT_HELPER:
+		option_helper(plan);
+		break;
+	case OPT_HELPER_CPU:
+		plan->helper_cpu = option_number("helper-cpu", 0, 1023);
+		break;
+	case OPT_HELPER_RT:
+		plan->helper_rt = true;
+		break;
+	case OPT_IOEVENTFD:
+		plan->ioeventfd = option_number("ioeventfd", 0, 0xffff);
+		break;
+	case OPT_DISABLE_EXITS:
+		option_is("disable-exits", "hlt");
+		plan->no_hlt_exits = true;
+		break;
+	case OPT_DEBUG:
+		option_is("debug", "step");
+		plan->step = true;
+		break;
+	case OPT_FOREVER:
+		plan->forever = true;
 		break;
 	case OPT_TIME:
 		plan->time = true;
@@ -373,6 +462,8 @@ static void check_plan(const struct plan *plan)
 			    (unsigned long long)plan__touch_pages(plan), MAX_TOUCH_PAGES);
 	if (plan->time && plan->mode != MODE_LONG)
 		usage_error("--time needs --mode=long");
+	if (plan->forever && plan->mode != MODE_LONG)
+		usage_error("--forever needs --mode=long");
 	if (plan__times(plan) * plan->nr_vcpus > MAX_TIMES)
 		usage_error("--time: more than %d turns", MAX_TIMES);
 	if (flags & OP_HYPERV && flags & OP_XEN)
@@ -431,6 +522,8 @@ int main(int argc, char **argv)
 				    .repeat = 1,
 				    .timeout = 60,
 				    .cpu = -1,
+				    .helper_cpu = -1,
+				    .ioeventfd = -1,
 				    .halt_poll_us = -1 };
 	pthread_t thread;
 

@@ -32,6 +32,10 @@ int log__setup_vm(struct vm *vm)
 	if (!vm->log)
 		return vm__failed(vm, "guest RAM with a dirty log");
 	memset(vm->log, 0, vm->log_size);
+	/* A log that is on for all of the guest's memory. */
+	if (vm->plan->log == LOG_NONE &&
+	    vm__add_slot(vm, 0, 0, vm->ram, RAM_SIZE, KVM_MEM_LOG_DIRTY_PAGES))
+		return -1;
 	return vm__add_slot(vm, LOG_SLOT, GPA_LOG, vm->log, vm->log_size, KVM_MEM_LOG_DIRTY_PAGES);
 }
 
@@ -101,7 +105,10 @@ int log__read(struct vcpu *vcpu)
 	int err;
 
 	pthread_mutex_lock(&vm->log_lock);
-	err = vm->plan->log == LOG_RING ? read_ring(vcpu) : read_bitmap(vm);
+	if (vm->plan->log == LOG_NONE)
+		err = 0;
+	else
+		err = vm->plan->log == LOG_RING ? read_ring(vcpu) : read_bitmap(vm);
 	vm->log_reads++;
 	pthread_mutex_unlock(&vm->log_lock);
 	if (err)

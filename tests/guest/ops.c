@@ -184,6 +184,23 @@ static void emit_x2apic_ipi(struct code *c, struct vcpu *vcpu, const struct op_u
 	code__loop_esi(c, loop);
 }
 
+/* The same with its timer, armed before it fires. */
+static void emit_x2apic_timer(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	emit_interrupts(c, false);
+	code__mov(c, ECX, 0x1b);
+	code__raw(c, 0x0f, 0x32, 0x80, 0xcc, 0x0c, 0x0f, 0x30); /* rdmsr; or ah, 12; wrmsr */
+	code__mov(c, ECX, 0x838);
+	code__mov(c, EAX, UINT32_MAX);
+	code__mov(c, EDX, 0);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x30);
+	code__loop_esi(c, loop);
+}
+
 static void emit_ud2(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
 	size_t loop = loop_begin(c, use);
@@ -191,6 +208,23 @@ static void emit_ud2(struct code *c, struct vcpu *vcpu, const struct op_use *use
 	(void)vcpu;
 	code__raw(c, 0x0f, 0x0b);
 	code__loop_esi(c, loop);
+}
+
+static void emit_wbinvd(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop = loop_begin(c, use);
+
+	(void)vcpu;
+	code__raw(c, 0x0f, 0x09);
+	code__loop_esi(c, loop);
+}
+
+/* An exception where no table says what to do: a triple fault. User space counts. */
+static void emit_triple(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	vcpu->resets = use->count;
+	code__raw(c, 0xcc);
+	vcpu->after_resets = vcpu__code_gpa(vcpu) + code__label(c);
 }
 
 /* Writes back what the MSR holds, so that nothing changes but the count. */
@@ -515,6 +549,35 @@ static void emit_pageout(struct code *c, struct vcpu *vcpu, const struct op_use 
 	emit_taken(c, vcpu, use, TAKE_PAGEOUT);
 }
 
+static void emit_spin_us(struct code *c, struct vcpu *vcpu, uint64_t us)
+{
+	size_t loop;
+
+	code__raw(c, 0x0f, 0x31);
+	code__mov_ebx_eax(c);
+	loop = code__label(c);
+	code__raw(c, 0x0f, 0x31);
+	code__sub_eax_ebx(c);
+	code__cmp_eax(c, vcpu__tsc_khz(vcpu) * us / 1000);
+	code__jb(c, loop);
+}
+
+/* With the slot all mappings of the guest go. */
+static void emit_memslot(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	emit_interrupts(c, true);
+	loop = loop_begin(c, use);
+	code__mov_edi_addr(c, GPA_TAKEN + (uint64_t)vcpu->id * PAGE);
+	code__store_al(c);
+	emit_spin_us(c, vcpu, use->arg);
+	code__mov(c, EAX, TAKE_SLOT);
+	code__out_eax(c, PORT_TAKE);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
 /* One turn of the outer loop is a millisecond by the time stamp counter. */
 static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -630,6 +693,26 @@ static void emit_ioapic_irq(struct code *c, struct vcpu *vcpu, const struct op_u
 	code__mov(c, EAX, ROUTE_IOAPIC + own_pin(vcpu->id));
 	code__out_eax(c, PORT_IRQ);
 	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
+/* Waits for the clock chip's interrupt, and asks the chip why: --helper=line:US:24 is the chip. */
+static void emit_rtc_tick(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	enum { RTC_PIN = 8, INDEX = 0x70, DATA = 0x71 };
+	size_t loop;
+
+	emit_set(c, APIC_SPURIOUS, 0x1ff);
+	emit_set(c, IOAPIC_SELECT, 0x11 + 2 * RTC_PIN);
+	emit_set(c, IOAPIC_WINDOW, vcpu->id << 24);
+	emit_set(c, IOAPIC_SELECT, 0x10 + 2 * RTC_PIN);
+	emit_set(c, IOAPIC_WINDOW, use->arg);
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	emit_wait_irq(c);
+	code__mov(c, EAX, 0xc);
+	code__raw(c, 0xe6, INDEX, 0xe4, DATA); /* out; in */
 	code__loop_esi(c, loop);
 	emit_interrupts(c, false);
 }
@@ -781,12 +864,20 @@ const struct op ops[] = {
 	{ "x2apic_ipi", "IPIs of a vCPU to itself by an MSR of the x2APIC, not taken; the last OP",
 	  "vector", 0x60, 0xff, UINT32_MAX, OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE,
 	  emit_x2apic_ipi },
+	{ "x2apic_timer", "timers armed by an MSR of the x2APIC, none of which fires; the last OP",
+	  NULL, 0, 0, UINT32_MAX, OP_IRQCHIP | OP_TAKES | OP_LONG, USER_EXIT_NONE,
+	  emit_x2apic_timer },
 	{ "wrcr4", "writes of CR4, each other than the one before", NULL, 0, 0, UINT32_MAX, OP_LONG,
 	  USER_EXIT_NONE, emit_wrcr4 },
 	{ "ud2", "UD2s, each an exception that KVM injects", NULL, 0, 0, UINT32_MAX,
 	  OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_ud2 },
 	{ "wrmsr", "WRMSRs of the value it has, of IA32_MTRR_DEF_TYPE", "msr", 0x2ff, UINT32_MAX,
 	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
+	{ "wbinvd", "WBINVDs", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_wbinvd },
+	{ "usermsr", "RDMSRs that a filter sends to user space, of IA32_APIC_BASE", "msr", 0x1b,
+	  UINT32_MAX, UINT32_MAX, OP_USER_MSR, KVM_EXIT_X86_RDMSR, emit_rdmsr },
+	{ "triple", "triple faults, after each of which all begins anew; one such OP", NULL, 0, 0,
+	  UINT32_MAX, OP_RESETS | OP_LONG, KVM_EXIT_SHUTDOWN, emit_triple },
 	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,
 	  UINT32_MAX, UINT32_MAX, 0, USER_EXIT_NONE, emit_vmcall },
 	{ "vmcall_each", "hypercalls, each of the number after the last one's", "nr", 1000,
@@ -827,6 +918,11 @@ const struct op ops[] = {
 	  "vCPUs)",
 	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
 	  emit_ioapic_irq },
+	{ "rtc_tick",
+	  "interrupts of a clock chip, each waited for, and asked for why by two exits; the chip "
+	  "is --helper=line:US:24",
+	  "vector", 0x58, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG | OP_TWICE,
+	  KVM_EXIT_IO, emit_rtc_tick },
 	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector",
 	  0x56, 0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
 	{ "int_n", "software interrupts", "vector", 0x57, 0xff, UINT32_MAX,
@@ -864,6 +960,10 @@ const struct op ops[] = {
 	  NULL, 0, 0, UINT32_MAX, OP_TAKEN | OP_UFFD_WP, KVM_EXIT_IO, emit_uffd_wp },
 	{ "pageout", "a write to a page, which user space then swaps out with MADV_PAGEOUT", NULL,
 	  0, 0, UINT32_MAX, OP_TAKEN, KVM_EXIT_IO, emit_pageout },
+	{ "memslot",
+	  "a write to a page, some spinning, and an exit to user space, which takes the page's "
+	  "slot away and back",
+	  "us", 0, 1000000, UINT32_MAX, OP_TAKEN | OP_LONG, KVM_EXIT_IO, emit_memslot },
 	{ "spin", "a busy loop of about that many ms, without an exit", NULL, 0, 0, 86400000,
 	  OP_MSEC, USER_EXIT_NONE, emit_spin },
 	{ "pause", "PAUSEs in a loop", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_pause },
@@ -949,6 +1049,8 @@ static uint64_t use__exits(const struct op_use *use)
 {
 	if (use->op->flags & OP_MSEC)
 		return 1;
+	if (use->op->flags & OP_TWICE)
+		return 2 * use->count;
 	return use->op->flags & OP_LOG ? use->arg : use->count;
 }
 

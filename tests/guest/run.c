@@ -169,6 +169,24 @@ static enum verdict broken(struct vcpu *vcpu)
 	return BROKEN;
 }
 
+/* As after a triple fault: from the start, or, after the last one, from behind it. */
+static enum verdict reset(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = {};
+	struct kvm_regs regs;
+
+	if (!vcpu->resets)
+		return broken(vcpu);
+	if (ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events) < 0 || cpu__setup(vcpu))
+		return BROKEN;
+	if (--vcpu->resets)
+		return GO_ON;
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0)
+		return BROKEN;
+	regs.rip = vcpu->after_resets;
+	return ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0 ? BROKEN : GO_ON;
+}
+
 static enum verdict handle_exit(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -185,6 +203,15 @@ static enum verdict handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_XEN:
 		run->xen.u.hcall.result = 0;
 		return plan__flags(vcpu->vm->plan) & OP_XEN ? GO_ON : broken(vcpu);
+	case KVM_EXIT_X86_RDMSR:
+		run->msr.data = 0;
+		run->msr.error = 0;
+		return plan__flags(vcpu->vm->plan) & OP_USER_MSR ? GO_ON : broken(vcpu);
+	case KVM_EXIT_DEBUG:
+		return vcpu->vm->plan->step ? GO_ON : broken(vcpu);
+	case KVM_EXIT_SHUTDOWN:
+	case KVM_EXIT_INTERNAL_ERROR: /* of a KVM that emulates */
+		return plan__flags(vcpu->vm->plan) & OP_RESETS ? reset(vcpu) : broken(vcpu);
 	case KVM_EXIT_HLT:
 		return plan__flags(vcpu->vm->plan) & OP_NO_IRQCHIP ? GO_ON : broken(vcpu);
 	default:
@@ -302,7 +329,7 @@ static int start_threads(struct vm *vm)
 	if (plan__flags(vm->plan) & OP_WAKER ||
 	    (plan__flags(vm->plan) & OP_TAKES && plan__flags(vm->plan) & OP_IRQCHIP))
 		vm->waking = !pthread_create(&vm->waker, NULL, waker, vm);
-	return 0;
+	return helpers__start(vm);
 }
 
 /* Gets a vCPU out of KVM_RUN; if even that fails the process has to end. */
@@ -333,6 +360,7 @@ static void join_vcpus(struct vm *vm, const struct timespec *deadline)
 	atomic_store(&vm->ended, true);
 	if (vm->waking)
 		pthread_join(vm->waker, NULL);
+	helpers__end(vm);
 }
 
 /* Signals that KVM_RUN reports as EINTR may come from outside: no error. */
@@ -346,6 +374,9 @@ static bool as_expected(struct vcpu *vcpu)
 	plan__expect(vcpu->vm->plan, expect);
 	same = vcpu->user_exits[USER_EXIT_INTR] >= expect[USER_EXIT_INTR];
 	expect[USER_EXIT_INTR] = vcpu->user_exits[USER_EXIT_INTR];
+	/* An exit for each instruction: how many there are nobody says. */
+	if (vcpu->vm->plan->step)
+		expect[KVM_EXIT_DEBUG] = vcpu->user_exits[KVM_EXIT_DEBUG];
 	if (same && !memcmp(expect, vcpu->user_exits, sizeof(expect)))
 		return true;
 	vcpu__error(vcpu, "other exits to user space than expected");

@@ -34,6 +34,11 @@ static int open_userfaultfd(struct vm *vm)
 	return 0;
 }
 
+static int add_taken(struct vm *vm)
+{
+	return vm__add_slot(vm, TAKEN_SLOT, GPA_TAKEN, vm->taken, TAKEN_SIZE, 0);
+}
+
 int taken__setup(struct vm *vm)
 {
 	if (!(plan__flags(vm->plan) & OP_TAKEN) && !vm->plan->ksm)
@@ -48,7 +53,7 @@ int taken__setup(struct vm *vm)
 	}
 	if (open_userfaultfd(vm))
 		return -1;
-	return vm__add_slot(vm, TAKEN_SLOT, GPA_TAKEN, vm->taken, TAKEN_SIZE, 0);
+	return add_taken(vm);
 }
 
 static int write_protect(const struct vm *vm, char *page, uint64_t mode)
@@ -64,7 +69,7 @@ static int write_protect(const struct vm *vm, char *page, uint64_t mode)
 /* 0, or -1 and errno. */
 int taken__take(struct vcpu *vcpu, uint32_t how)
 {
-	const struct vm *vm = vcpu->vm;
+	struct vm *vm = vcpu->vm;
 	char *page = (char *)vm->taken + (size_t)vcpu->id * PAGE;
 	int err;
 
@@ -79,6 +84,9 @@ int taken__take(struct vcpu *vcpu, uint32_t how)
 	case TAKE_UFFD_WP:
 		err = write_protect(vm, page, UFFDIO_WRITEPROTECT_MODE_WP);
 		return err ? err : write_protect(vm, page, 0);
+	case TAKE_SLOT:
+		err = vm__add_slot(vm, TAKEN_SLOT, GPA_TAKEN, vm->taken, 0, 0);
+		return err ? err : add_taken(vm);
 	default:
 		errno = EINVAL;
 		return -1;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -297,11 +298,22 @@ static int emit_code(struct vcpu *vcpu)
 	for (i = 0; i < plan->nr_uses; i++)
 		if (plan->uses[i].count && plan->uses[i].op->emit)
 			plan->uses[i].op->emit(&code, vcpu, &plan->uses[i]);
+	if (plan->forever)
+		code__jump_to_start(&code);
 	code__out_eax(&code, PORT_END);
 	if (!code.overflow)
 		return 0;
 	fprintf(stderr, "kvm_guest: the OPs do not fit into a page of code\n");
 	return -1;
+}
+
+static int step(struct vcpu *vcpu)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
+
+	if (ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) < 0)
+		return vm__failed(vcpu->vm, "KVM_SET_GUEST_DEBUG");
+	return 0;
 }
 
 static int open_vcpu(struct vm *vm, unsigned int id)
@@ -319,6 +331,8 @@ static int open_vcpu(struct vm *vm, unsigned int id)
 		return vm__failed(vm, "mapping kvm_run");
 	}
 	if (log__setup_vcpu(vcpu) || set_cpuid(vcpu) || cpu__setup(vcpu) || setup_irqchip(vcpu))
+		return -1;
+	if (vm->plan->step && step(vcpu))
 		return -1;
 	return emit_code(vcpu);
 }
@@ -344,6 +358,59 @@ static int open_kvm(struct vm *vm)
 	return 0;
 }
 
+static int enable(struct vm *vm, uint32_t cap, uint64_t arg, const char *name)
+{
+	struct kvm_enable_cap enable = { .cap = cap, .args = { arg } };
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &enable) < 0 ? vm__failed(vm, name) : 0;
+}
+
+/* Reads of these MSRs go to user space. */
+static int filter_msrs(struct vm *vm)
+{
+	struct kvm_msr_filter filter = { .flags = KVM_MSR_FILTER_DEFAULT_ALLOW };
+	uint8_t denied[KVM_MSR_FILTER_MAX_RANGES] = { 0 };
+	unsigned int nr = 0;
+
+	if (!(plan__flags(vm->plan) & OP_USER_MSR))
+		return 0;
+	if (enable(vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER,
+		   "KVM_CAP_X86_USER_SPACE_MSR"))
+		return -1;
+	for (size_t i = 0; i < vm->plan->nr_uses && nr < KVM_MSR_FILTER_MAX_RANGES; i++) {
+		if (!(vm->plan->uses[i].op->flags & OP_USER_MSR))
+			continue;
+		filter.ranges[nr] = (struct kvm_msr_filter_range){
+			.flags = KVM_MSR_FILTER_READ,
+			.nmsrs = 1,
+			.base = vm->plan->uses[i].arg,
+			.bitmap = &denied[nr],
+		};
+		nr++;
+	}
+	if (ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &filter) < 0)
+		return vm__failed(vm, "KVM_X86_SET_MSR_FILTER");
+	return 0;
+}
+
+/* KVM takes the port's writes, as a virtio device has it. */
+static int set_ioeventfd(struct vm *vm)
+{
+	struct kvm_ioeventfd event = {
+		.addr = vm->plan->ioeventfd,
+		.len = 2,
+		.flags = KVM_IOEVENTFD_FLAG_PIO,
+	};
+
+	if (vm->plan->ioeventfd < 0)
+		return 0;
+	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	event.fd = vm->event_fd;
+	if (vm->event_fd < 0 || ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0)
+		return vm__failed(vm, "KVM_IOEVENTFD");
+	return 0;
+}
+
 /* All of it has to precede the first vCPU. */
 static int setup_vm(struct vm *vm)
 {
@@ -364,7 +431,11 @@ static int setup_vm(struct vm *vm)
 		return vm__failed(vm, "KVM_CREATE_IRQCHIP");
 	if (vm->plan->pit && ioctl(vm->fd, KVM_CREATE_PIT2, &pit) < 0)
 		return vm__failed(vm, "KVM_CREATE_PIT2 (an OP has to need the irqchip)");
-	if (irqs__route(vm))
+	if (irqs__route(vm) || filter_msrs(vm) || set_ioeventfd(vm))
+		return -1;
+	if (vm->plan->no_hlt_exits &&
+	    enable(vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT,
+		   "KVM_CAP_X86_DISABLE_EXITS"))
 		return -1;
 	if (plan__flags(vm->plan) & OP_XEN) {
 		/* KVM takes hypercalls for Xen's only when there is an MSR to set up their page. */
@@ -387,7 +458,7 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->plan = plan;
 	vm->id = id;
 	vm->round = round;
-	vm->kvm_fd = vm->fd = vm->slow_fd = vm->taken_fd = -1;
+	vm->kvm_fd = vm->fd = vm->slow_fd = vm->taken_fd = vm->event_fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
 		vm->vcpus[i].fd = -1;
 	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) ||
@@ -423,6 +494,8 @@ void vm__close(struct vm *vm)
 		munmap(vm->touch, vm->touch_size);
 	if (vm->times)
 		munmap(vm->times, vm->times_size);
+	if (vm->event_fd >= 0)
+		close(vm->event_fd);
 	taken__close(vm);
 	log__close(vm);
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kvm_watcher whose unprivileged process is somebody else's: in place of the loop that watches, with
- * the broker at work, it tries what it must not be able to do. Never installed;
+ * kvm_watcher whose unprivileged process is somebody else's: in place of the loop that watches,
+ * with the broker at work, it tries what it must not be able to do. Never installed;
  * tests/cases/privileges.sh runs it. A line for each attempt:
  *
  *	refused NAME (ERROR)      the kernel let it do nothing
  *	REACHED NAME (RESULT)     it did it, or would have with better arguments
  *
- * Arguments are such that an attempt which is not refused does no harm: with --no-sandbox all of them
- * are made with root's rights. VICTIM is a process of root's, PEER one of the unprivileged user.
+ * Arguments are such that an attempt which is not refused does no harm: with --no-sandbox all of
+ * them are made with root's rights. VICTIM is a process of root's, PEER one of the unprivileged
+ * user.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -209,7 +210,8 @@ static void try_rights(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {};
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *code, *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				 -1, 0);
 
 	TRY("become root", SYS_setuid, 0);
 	TRY("become another group", SYS_setgid, 0);
@@ -219,9 +221,10 @@ static void try_rights(void)
 	TRY("unshare a user namespace", SYS_unshare, -1);
 	TRY("replace the filter", SYS_seccomp, 1, 0, NULL);
 	TRY("make code", SYS_mprotect, page, 4096, PROT_READ | PROT_EXEC);
-	result("map code",
-	       mmap(NULL, 4096, PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 :
-											       0);
+	code = mmap(NULL, 4096, PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	result("map code", code == MAP_FAILED ? -1 : 0);
+	if (code != MAP_FAILED)
+		munmap(code, 4096);
 	if (page != MAP_FAILED)
 		munmap(page, 4096);
 }

@@ -188,7 +188,8 @@ static inline void add_line(struct facts *f, const char *line, struct scale *sca
 		fact = facts__add(f, "HOST", NULL, NULL, UINT32_MAX, UINT32_MAX, UINT32_MAX);
 		fact__text(f, fact, "name", name);
 		fact__text(f, fact, "value", value);
-		add_cell(f, fact, "number", value, scale, seconds);
+		/* What grows is a counter's. */
+		add_cell(f, fact, strstr(value, "/s") ? "count" : "number", value, scale, seconds);
 	} else {
 		assert_true(!strcmp(what, "vm") || !strcmp(what, "vcpu"));
 		assert_int_equal(sscanf(line, "%63s %n", table, &used), 1);

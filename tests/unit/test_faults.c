@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Allocations, opens and reads fail, one call site after the other, in what needs no kernel: a recording is
- * shown in all formats, processes are named. Nothing crashes and nothing leaks. tests/cases/faults.sh
- * does the same with the whole program.
+ * Allocations, opens and reads fail, one call site after the other, in what needs no kernel: a
+ * recording is shown in all formats, processes are named. Nothing crashes and nothing leaks.
+ * tests/cases/faults.sh does the same with the whole program.
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The corpora of the fuzzers, and what is near them: taken without a sanitizer's or an oracle's complaint. */
+/* The corpora of the fuzzers, and what is near them: no sanitizer and no oracle complains. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -633,7 +633,7 @@ static void test_churn(void **state)
 /* Rows as a run gives them: of a recording, which the sanitizers look over. */
 static void test_recording(void **state)
 {
-	static const char *const path = "tests/fuzz/corpus/samples.jsonl";
+	static const char *const path = "tests/fuzz/corpus/recording/samples.jsonl";
 	static const struct filter all;
 	const struct replay_options options = { .filter = &all,
 						.interval_ns = 3600ULL * NSEC_PER_SEC,
