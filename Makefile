@@ -34,14 +34,14 @@ CFLAGS ?= -O2 -g
 # Nothing of where or when it is built is in what is built: tests/cases/build.sh builds it twice.
 RELATIVE := -ffile-prefix-map=$(CURDIR)=.
 ALL_CFLAGS = $(CFLAGS) $(RELATIVE) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
-	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp libzstd)
+	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp libzstd zlib)
 # What a mistake with memory is to run into. FORTIFY wants optimisation, and 3 a compiler that knows sizes at run time.
 FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(or \
 	   $(shell echo __has_builtin\(__builtin_dynamic_object_size\) | sed 's/^/\#if /;a 3\n\#endif' | \
 		$(CC) -E -P - 2>/dev/null),2))
 HARDEN_CFLAGS := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
 HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
-LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd tinfo) -lm
+LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd zlib tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
@@ -49,7 +49,7 @@ BPF_CFLAGS = -g -O2 $(RELATIVE) -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFIN
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
 BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c monitors/*.bpf.c compat/*.bpf.c))
-SOURCES := $(sort $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c top/*.c)))
+SOURCES := $(sort $(filter-out %.bpf.c,$(wildcard cli/*.c core/*.c compat/*.c decode/*.c output/*.c monitors/*.c diagnose/*.c top/*.c serve/*.c)))
 SKELETONS := $(patsubst %.bpf.c,$(OUTPUT)/skel/%.skel.h,$(notdir $(BPF_SOURCES)))
 OBJECTS := $(SOURCES:%.c=$(OUTPUT)/%.o)
 
@@ -60,7 +60,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz soak completions manual uninstall dist deb rpm test-package compdb watch-test
+.PHONY: fuzz docs-samples soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -135,7 +135,7 @@ $(OUTPUT)/compat/picked_types.o $(OUTPUT)/san/compat/picked_types.o $(OUTPUT)/li
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd tinfo cmocka) -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo cmocka) -lelf -lz -lm
 
 # What completions and manual pages are made of: the tables of options.
 TABLES := $(OUTPUT)/tables.tsv
@@ -168,7 +168,7 @@ $(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs
 manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
 
 # What is fuzzed: tests/fuzz/NAME.c has fuzz_NAME(), tests/fuzz/corpus/NAME/ what it begins with. Unit tests replay that.
-FUZZ_TARGETS := recording options process decode events assertion text
+FUZZ_TARGETS := recording options process decode events assertion text request
 FUZZ_TIME ?= 600
 FUZZ_WRAP := -Wl,--wrap=vcpus__get_new -Wl,--wrap=vcpus__find_vm -Wl,--wrap=summary__write_vms
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -192,7 +192,7 @@ $(OUTPUT)/fuzz/output/html_page.o: $(PAGE)
 $(OUTPUT)/tests/fuzz_%: $(OUTPUT)/fuzz/tests/fuzz/main_%.o $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(FUZZ_SOURCES:%.c=$(OUTPUT)/fuzz/%.o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd tinfo) -lelf -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo) -lelf -lz -lm
 
 # What it finds is in build/fuzz/crash-*, and what it learns in build/fuzz/found/NAME.
 fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks something: each target for FUZZ_TIME seconds (600)
@@ -210,7 +210,7 @@ FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdo
 $(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd) -l:libbpf.a -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd zlib) -l:libbpf.a -lelf -lz -lm
 
 $(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
 $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
@@ -228,6 +228,12 @@ $(OUTPUT)/tests/recording: $(OUTPUT)/tests/bench/recording.o $(filter-out $(OUTP
 
 # What top takes with many VMs, and how long a key waits: see docs/cost.md.
 $(OUTPUT)/tests/top: $(OUTPUT)/tests/bench/top.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
+
+# What a scrape of kvm_watcher serve costs: see docs/cost.md.
+$(OUTPUT)/tests/metrics: $(OUTPUT)/tests/bench/metrics.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HARDEN_LDFLAGS) -o $@ $^ $(LDFLAGS) $(WRAP) $(LIBS)
@@ -304,7 +310,7 @@ $(OUTPUT)/tests/jq:
 
 TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/guest_writer $(OUTPUT)/tests/jq \
 	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual \
-	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults $(OUTPUT)/tests/terminal
+	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults $(OUTPUT)/tests/terminal $(OUTPUT)/tests/metrics
 
 # make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
@@ -332,6 +338,10 @@ bench: kvm_watcher $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/empty_programs $(OU
 machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KERNEL=6.12 CPU=vmx
 	@tests/machine/machine shell $(or $(KERNEL),6.1)-$(or $(CPU),svm)
 
+docs-samples: kvm_watcher $(OUTPUT)/tests/kvm_guest ## make the samples in the documents again: minutes, in test machines
+	@scripts/docs-samples.sh $(PAGES)
+	@scripts/screen-svg.sh
+
 demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh
 
@@ -342,6 +352,8 @@ MAN_DIR = $(SHARE_DIR)/man/man8
 BASH_COMPLETION = $(SHARE_DIR)/bash-completion/completions/kvm_watcher
 ZSH_COMPLETION = $(SHARE_DIR)/zsh/site-functions/_kvm_watcher
 FISH_COMPLETION = $(SHARE_DIR)/fish/vendor_completions.d/kvm_watcher.fish
+# Rules, boards and units for who runs it: contrib/.
+CONTRIB_DIR = $(SHARE_DIR)/kvm_watcher
 
 install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0755 kvm_watcher '$(BIN_DIR)/kvm_watcher'
@@ -350,10 +362,14 @@ install: kvm_watcher completions manual ## DESTDIR= PREFIX=/usr/local
 	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.bash '$(BASH_COMPLETION)'
 	install -D -m 0644 $(OUTPUT)/completions/_kvm_watcher '$(ZSH_COMPLETION)'
 	install -D -m 0644 $(OUTPUT)/completions/kvm_watcher.fish '$(FISH_COMPLETION)'
+	for file in $$(cd contrib && find . -type f); do \
+		install -D -m 0644 "contrib/$$file" '$(CONTRIB_DIR)'/"$$file" || exit; done
+	sed -i 's|/usr/local/sbin|$(PREFIX)/sbin|' '$(CONTRIB_DIR)/systemd/kvm_watcher.service'
 
 uninstall: ## remove what make install has installed, with the same DESTDIR= and PREFIX=
 	rm -f '$(BIN_DIR)/kvm_watcher' '$(MAN_DIR)/kvm_watcher.8' '$(MAN_DIR)'/kvm_watcher-*.8
 	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)'
+	rm -rf '$(CONTRIB_DIR)'
 
 # The program for hosts without a compiler: the same bytes from the same sources. tests/cases/build.sh makes it twice.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)

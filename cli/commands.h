@@ -13,6 +13,7 @@ extern const struct command replay_command;
 extern const struct command diff_command;
 extern const struct command diagnose_command;
 extern const struct command top_command;
+extern const struct command serve_command;
 
 /* Nothing but which VMs was asked for, on a terminal: that is top. */
 bool top__is_meant(int argc, char **argv);

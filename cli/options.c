@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ enum {
 	MIN_WIDTH = 40,
 	MAX_WIDTH = 1000,
 	MAX_TOP = 1000000,
+	MAX_METRICS_LIMIT = 10000000,
 	DEFAULT_INTERVAL = 2,	  /* seconds */
 	RECORD_INTERVAL = 10,	  /* of --record */
 	MAX_SECONDS = 1000000000, /* of a duration */
@@ -49,13 +51,18 @@ static const char *const headings[NR_GROUPS] = {
 	[GROUP_INSTEAD] = "Instead of watching:",
 };
 
+/* Where the option stands that is looked at, "FILE:LINE: "; "": the command line. */
+static char standing_at[PATH_MAX + 32];
+
 int usage_error(const char *fmt, ...)
 {
+	static char text[16384]; /* say() cuts it */
 	va_list ap;
 
 	va_start(ap, fmt);
-	say_args(fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	say("%s%s", standing_at, text);
 	return EXIT_USAGE;
 }
 
@@ -403,12 +410,50 @@ const struct option_row hooks_options[] = {
 };
 
 const struct option_row format_options[] = {
-	{ "format", 0, "table|json|csv|html|perfetto|folded",
-	  "table (default), JSON lines, CSV, a page with pictures, a Perfetto trace, stacks "
-	  "for flame graphs",
+	{ "format", 0, "table|json|csv|html|perfetto|folded|prometheus",
+	  "table (default), json, csv, html (a page), perfetto (a trace), folded (stacks) or "
+	  "prometheus (series)",
 	  GROUP_OUTPUT, parse_format },
 	{ "output", 0, "FILE|DIR/", "write to this file, or a file per table to DIR/", GROUP_OUTPUT,
 	  parse_output },
+	{},
+};
+
+static int parse_metrics_by(struct options *opts, const char *arg)
+{
+	static const char *const words[] = {
+		[METRICS_AUTO] = "auto",
+		[METRICS_BY_VM] = "vm",
+		[METRICS_BY_VCPU] = "vcpu",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(arg, words[i])) {
+			opts->serve.by = i;
+			return 0;
+		}
+	return usage_error("--metrics-by: \"%s\" is not what series can be of; choose auto, vm or "
+			   "vcpu",
+			   arg);
+}
+
+static int parse_metrics_limit(struct options *opts, const char *arg)
+{
+	if (parse_count(arg, MAX_METRICS_LIMIT, &opts->serve.limit) &&
+	    opts->serve.limit >= LEAST_METRICS_LIMIT)
+		return 0;
+	return usage_error("--metrics-limit: \"%s\" is not a number of series; give one from %d "
+			   "to %d",
+			   arg, LEAST_METRICS_LIMIT, MAX_METRICS_LIMIT);
+}
+
+const struct option_row metrics_options[] = {
+	{ "metrics-by", 0, "auto|vm|vcpu",
+	  "what series for Prometheus are of (default auto: vCPUs where that tells something)",
+	  GROUP_OUTPUT, parse_metrics_by, .rare = true },
+	{ "metrics-limit", 0, "N",
+	  "at most so many of them (default 50000); the rarest are folded into one", GROUP_OUTPUT,
+	  parse_metrics_limit, .rare = true },
 	{},
 };
 
@@ -486,6 +531,14 @@ static bool add(struct table *t, struct action action, struct argp_option argp)
 	return true;
 }
 
+/* argp breaks a line amid what is longer than this. */
+static const char *shown_arg(const struct option_row *row)
+{
+	enum { LONGEST_ARG = 40 };
+
+	return row->arg && strlen(row->arg) > LONGEST_ARG ? "WORD" : row->arg;
+}
+
 static bool add_rows(struct table *t, const struct option_row *row)
 {
 	bool fits = true;
@@ -494,7 +547,7 @@ static bool add_rows(struct table *t, const struct option_row *row)
 		fits &= add(t, (struct action){ .row = row },
 			    (struct argp_option){ .name = row->name,
 						  .key = row->key,
-						  .arg = row->arg,
+						  .arg = shown_arg(row),
 						  .flags = takes_all(row),
 						  .doc = row->help,
 						  .group = row->group });
@@ -557,12 +610,38 @@ static const struct argp_option *find_key(const struct table *t, int key)
 	return NULL;
 }
 
+/* What an ambiguous abbreviation may mean: "--vm_exit, --vm_pid or --vm_state". */
+static size_t list_meanings(const struct table *t, const char *name, size_t len, char *list,
+			    size_t size)
+{
+	size_t nr = 0, used = 0, seen = 0;
+
+	for (size_t i = 0; i < t->nr; i++)
+		nr += !strncmp(t->argp[i].name, name, len);
+	for (size_t i = 0; i < t->nr && used < size; i++) {
+		if (strncmp(t->argp[i].name, name, len))
+			continue;
+		seen++;
+		used += snprintf(list + used, size - used, "%s--%s",
+				 seen == 1  ? "" :
+				 seen == nr ? " or " :
+					      ", ",
+				 t->argp[i].name);
+	}
+	return nr;
+}
+
 static int unknown_option(const struct table *t, const char *word)
 {
+	char meanings[512];
 	const char *name = word + strspn(word, "-");
 	size_t len = strcspn(name, "=");
 	const struct argp_option *meant = len > 1 ? find_long(t, name, len, true) : NULL;
 
+	if (len && !strncmp(word, "--", 2) &&
+	    list_meanings(t, name, len, meanings, sizeof(meanings)) > 1)
+		return usage_error("--%.*s is short for several options: %s; give more letters",
+				   (int)len, name, meanings);
 	if (meant)
 		return usage_error("unknown option \"%s\"; did you mean --%s?", word, meant->name);
 	return usage_error("unknown option \"%s\"; %s --help lists the options", word, t->name);
@@ -782,6 +861,135 @@ static int parse_words(struct table *t, int argc, char **argv)
 	return code;
 }
 
+/* A file of options: lines "NAME", "NAME = VALUE" or "# ...". */
+
+enum { MAX_CONFIG = 1 << 16 };
+
+/* Options point into it as long as the program runs. */
+static char config_text[MAX_CONFIG];
+
+/* 0, or EXIT_USAGE after a message; *there: it was. */
+static int read_config(const char *path, bool given, bool *there)
+{
+	FILE *file = fopen(path, "re");
+	size_t len;
+
+	*there = file;
+	if (!file && errno == ENOENT && !given)
+		return 0;
+	if (!file)
+		return usage_error("--config: %s can't be read: %s", path, strerror(errno));
+	errno = 0;
+	len = fread(config_text, 1, sizeof(config_text), file);
+	if (ferror(file)) {
+		fclose(file);
+		return usage_error("--config: %s can't be read: %s", path, strerror(errno));
+	}
+	fclose(file);
+	if (len == sizeof(config_text))
+		return usage_error("--config: %s is too large for a file of options", path);
+	if (memchr(config_text, '\0', len))
+		return usage_error("--config: %s is no text", path);
+	config_text[len] = '\0';
+	return 0;
+}
+
+static char *trim(char *text)
+{
+	size_t len;
+
+	text += strspn(text, " \t\r");
+	len = strlen(text);
+	while (len && strchr(" \t\r", text[len - 1]))
+		text[--len] = '\0';
+	return text;
+}
+
+static int apply_line(struct table *t, char *line)
+{
+	char *value = strchr(line, '='), *name;
+	const struct argp_option *opt;
+	size_t i;
+
+	if (value)
+		*value++ = '\0';
+	name = trim(line);
+	opt = *name ? find_long(t, name, strlen(name), false) : NULL;
+	if (!opt || !strcmp(name, "config") || !strcmp(name, "help") || !strcmp(name, "usage") ||
+	    !strcmp(name, "version"))
+		return usage_error("\"%s\" is not an option that can stand here; they are those of "
+				   "%s --help without the dashes",
+				   name, t->name);
+	i = opt - t->argp;
+	if (!opt->arg && value)
+		return usage_error("%s takes no value; give a line with its name alone", name);
+	if (opt->arg && (!value || !*trim(value)))
+		return usage_error("%s needs a value: %s = %s", name, name, opt->arg);
+	return apply(t, i, value ? trim(value) : NULL);
+}
+
+static int apply_text(struct table *t, const char *path, char *text)
+{
+	unsigned int nr = 0;
+	int code = -1;
+	char *line;
+
+	while (code < 0 && (line = strsep(&text, "\n"))) {
+		snprintf(standing_at, sizeof(standing_at), "%s:%u: ", path, ++nr);
+		line = trim(line);
+		if (*line && *line != '#')
+			code = apply_line(t, line);
+	}
+	standing_at[0] = '\0';
+	return code;
+}
+
+/* What --config says, before the rest of the command line is looked at. */
+static const char *given_config(int argc, char **argv)
+{
+	static const char word[] = "--config";
+
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], word, strlen(word)) && argv[i][strlen(word)] == '=')
+			return argv[i] + strlen(word) + 1;
+		if (!strcmp(argv[i], word) && i + 1 < argc)
+			return argv[i + 1];
+	}
+	return NULL;
+}
+
+/* Monitors and addresses of the command line go in the place of the file's; the rest is the later one's. */
+static int parse_all(struct table *t, int argc, char **argv)
+{
+	struct options *opts = t->opts;
+	const char *given = t->command->config ? given_config(argc, argv) : NULL;
+	size_t nr_listen;
+	uint64_t monitors;
+	bool there = false;
+	int code = -1;
+
+	if (t->command->config) {
+		const char *path = given ? given : t->command->config;
+
+		if (read_config(path, given, &there))
+			return EXIT_USAGE;
+		if (there)
+			code = apply_text(t, path, config_text);
+	}
+	if (code >= 0)
+		return code;
+	monitors = opts->monitors;
+	nr_listen = opts->serve.nr_listen;
+	opts->monitors = 0;
+	opts->serve.nr_listen = 0;
+	code = parse_words(t, argc, argv);
+	if (!opts->monitors)
+		opts->monitors = monitors;
+	if (!opts->serve.nr_listen)
+		opts->serve.nr_listen = nr_listen;
+	return code;
+}
+
 /* A part of a monitor, without it. */
 static int check_parts(const struct table *t)
 {
@@ -817,10 +1025,14 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 	};
 	if (!fill(&t))
 		return usage_error("there are more options than the program has room for");
-	code = parse_words(&t, argc, argv);
+	code = parse_all(&t, argc, argv);
 	if (code >= 0)
 		return code;
 	code = check_parts(&t);
+	if (!code && opts->format == FORMAT_PROMETHEUS && command->name)
+		code = usage_error("--format=prometheus is of what is watched now; %s has other "
+				   "formats, see %s --help",
+				   command->name, t.name);
 	if (!code && command->check)
 		code = command->check(opts);
 	return code ? code : -1;
@@ -844,7 +1056,7 @@ static void put_option(struct buf *to, const struct table *t, size_t i)
 	put_field(to, t->command->name ?: "");
 	put_field(to, key);
 	put_field(to, option->name);
-	put_field(to, option->arg);
+	put_field(to, t->actions[i].row ? t->actions[i].row->arg : option->arg);
 	put_field(to, group);
 	put_field(to, is_rare(&t->actions[i]) ? "rare" : "common");
 	put_field(to, option->doc);

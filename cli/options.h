@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "../core/filter.h"
+#include "../core/metrics.h"
 #include "../core/monitor.h"
 #include "../core/select.h"
 #include "../output/output.h"
@@ -45,6 +46,7 @@ struct options {
 	struct selection selection; /* --by, --sort, --top, --where, --histogram */
 	uint64_t time_ns;	    /* -t; 0: until a signal */
 	uint64_t interval_ns;	    /* --interval */
+	bool has_interval;	    /* it was given */
 	enum format format;
 	uint32_t width;			    /* --width: of tables; 0: the terminal's */
 	const char *output;		    /* --output; NULL: stdout */
@@ -86,6 +88,12 @@ struct options {
 	struct {
 		bool once, no_config;
 	} top;
+	struct {
+		enum metrics_by by;		  /* --metrics-by */
+		uint32_t limit;			  /* --metrics-limit; 0: the default */
+		const char *listen[MAX_REPEATED]; /* --listen */
+		size_t nr_listen;
+	} serve;
 	const char *operands[MAX_OPERANDS]; /* words that are no options, such as files */
 	size_t nr_operands;
 };
@@ -116,6 +124,7 @@ extern const struct option_row table_options[];	    /* --table */
 extern const struct option_row width_options[];	    /* --width */
 extern const struct option_row watch_options[];	    /* -t, --events, --no-sandbox, ... */
 extern const struct option_row interval_options[];  /* --interval */
+extern const struct option_row metrics_options[];   /* --metrics-by, --metrics-limit */
 extern const struct option_row file_options[];	    /* --record-limit, --mask, --force */
 extern const struct option_row record_options[];    /* --record, --record-interval */
 
@@ -124,6 +133,7 @@ struct command {
 	const char *doc, *epilogue;
 	const char *operands; /* what it takes besides options, for --help; NULL: nothing */
 	size_t most_operands;
+	const char *config;   /* the file that has its options, if --config names none; or NULL */
 	bool reads_files;     /* recordings: what is shown may be of them, --by=file */
 	enum group_by by;     /* --by, if it is not given */
 	uint64_t interval_ns; /* --interval, if it is not given; 0: 2 seconds */

@@ -22,10 +22,11 @@
 #include "../core/vcpus.h"
 #include "../core/vm.h"
 #include "../monitors/monitors.h"
+#include "../serve/textfile.h"
 #include "commands.h"
 #include "presence.h"
 
-enum { MAX_RING_MIB = 1024, MAX_KEEP = 1000 };
+enum { MAX_RING_MIB = 1024, MAX_KEEP = 1000, PROMETHEUS_INTERVAL = 15 };
 
 static const char doc[] = "Shows in real time what every KVM virtual machine on this host does.\n"
 			  "Choose one or more monitors; the order of options never matters.";
@@ -45,6 +46,7 @@ static int parse_time(struct options *opts, const char *arg)
 
 static int parse_interval(struct options *opts, const char *arg)
 {
+	opts->has_interval = true;
 	return parse_duration("--interval", arg, 10ULL * NSEC_PER_MSEC, &opts->interval_ns);
 }
 
@@ -229,11 +231,40 @@ int watch__check(struct options *opts)
 	return 0;
 }
 
+/* --format=prometheus: all that is measured, in a file that is replaced. */
+static int check_prometheus(struct options *opts)
+{
+	const struct selection *sel = &opts->selection;
+
+	if (opts->format != FORMAT_PROMETHEUS)
+		return 0;
+	if (opts->check || opts->list)
+		return usage_error("--format=prometheus is of what is watched; --%s has other "
+				   "formats",
+				   opts->check ? "check" : "list");
+	if (!opts->output || is_directory(opts->output))
+		return usage_error("--format=prometheus needs the name of a file, which it "
+				   "replaces at each interval: --output=FILE.prom");
+	if (sel->by || sel->sort || sel->top || sel->nr_where || sel->histogram ||
+	    opts->table_names)
+		return usage_error("--format=prometheus has series of all rows: it goes without "
+				   "--by, --where, --sort, --top, --histogram and --table");
+	if (opts->events || opts->slower_ns)
+		return usage_error("--format=prometheus has no single events; leave --%s out",
+				   opts->events ? "events" : "slower-than");
+	opts->summary = true;
+	if (!opts->has_interval)
+		opts->interval_ns = (uint64_t)PROMETHEUS_INTERVAL * NSEC_PER_SEC;
+	return 0;
+}
+
 static int check_options(struct options *opts)
 {
 	struct chosen chosen[MAX_MONITORS];
-	int err = watch__check(opts);
+	int err = check_prometheus(opts);
 
+	if (!err)
+		err = watch__check(opts);
 	if (err || opts->check || opts->list)
 		return err;
 	if (!opts->record.path && (opts->record.limit || opts->record.mask || opts->record.force))
@@ -351,7 +382,7 @@ static int settle_in(const struct options *opts)
 
 /* Who is shown what: the user, and a file. 0, or -errno after a message. */
 static int open_sinks(const struct options *opts, struct attach_env *env,
-		      const struct watch_options *watched)
+		      const struct watch_options *watched, struct textfile *textfile)
 {
 	const struct record_options record = {
 		.path = opts->record.path,
@@ -366,7 +397,12 @@ static int open_sinks(const struct options *opts, struct attach_env *env,
 	struct sink *sink = env->sinks;
 	int err;
 
-	if (!record.alone) {
+	if (textfile) {
+		sink[0].interval_ns = sink[1].interval_ns = opts->interval_ns;
+		if (!textfile__open(textfile, sink))
+			return -ENOMEM;
+		sink += EXPORTER_SINKS;
+	} else if (!record.alone) {
 		*sink = (struct sink){
 			.selection = &opts->selection,
 			.interval_ns = opts->interval_ns,
@@ -401,6 +437,7 @@ int watch__measure_with(const struct options *opts, struct attach_env *env,
 		.chosen = watched->chosen,
 		.nr_chosen = watched->nr_chosen,
 		.max_vcpus = opts->max_vcpus,
+		.replaces = opts->format == FORMAT_PROMETHEUS ? opts->output : NULL,
 	};
 	int err = -EPERM;
 
@@ -428,9 +465,25 @@ void watch__close(struct attach_env *env)
 	broker__close(env->broker);
 }
 
+static struct textfile *open_textfile(const struct options *opts, const struct attach_env *env,
+				      const struct watch_options *watched)
+{
+	const struct exporter_options options = {
+		.version = program_version,
+		.by = opts->serve.by,
+		.limit = opts->serve.limit,
+		.chosen = watched->chosen,
+		.nr_chosen = watched->nr_chosen,
+		.env = env,
+		.self_cost = opts->self_cost,
+	};
+
+	return textfile__new(opts->output, &options);
+}
+
 static int watch(const struct options *opts)
 {
-	struct sink sinks[2] = {};
+	struct sink sinks[EXPORTER_SINKS + 1] = {};
 	struct attach_env env = {
 		.sinks = sinks,
 		.filter = &opts->filter,
@@ -445,24 +498,32 @@ static int watch(const struct options *opts)
 		.verbose = opts->verbose,
 	};
 	struct chosen chosen[MAX_MONITORS];
-	const struct watch_options watched = {
+	struct watch_options watched = {
 		.chosen = chosen,
 		.nr_chosen = options__chosen(opts, chosen),
 		.time_ns = opts->time_ns,
 		.self_cost = opts->self_cost,
 		.about = { program_version, opts->given },
 	};
+	struct textfile *textfile = NULL;
 	int err;
 
 	/* A recording has single events if it is asked to. */
 	env.alone = watched.nr_chosen == 1 && !opts->command->operands;
 	if (check_temp_dir(&env, &watched))
 		return EXIT_USAGE;
-	err = open_sinks(opts, &env, &watched);
+	if (opts->format == FORMAT_PROMETHEUS) {
+		textfile = open_textfile(opts, &env, &watched);
+		if (!textfile)
+			return EXIT_NOT_MEASURED;
+		watched.driver = textfile__driver(textfile);
+	}
+	err = open_sinks(opts, &env, &watched, textfile);
 	if (!err)
 		err = watch__measure(opts, &env, &watched);
 	env.nr_sinks = sizeof(sinks) / sizeof(*sinks);
 	watch__close(&env);
+	textfile__free(textfile);
 	return err || log__has_failed() ? EXIT_NOT_MEASURED : EXIT_MEASURED;
 }
 
@@ -500,18 +561,14 @@ int watch__run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options,	 grouping_options,
-	top_options,	 selection_options,
-	hooks_options,	 format_options,
-	width_options,	 table_options,
-	watch_options,	 interval_options,
-	record_options,	 file_options,
-	instead_options, NULL,
+	filter_options, grouping_options, top_options,	   selection_options, hooks_options,
+	format_options, width_options,	  table_options,   watch_options,     interval_options,
+	record_options, file_options,	  metrics_options, instead_options,   NULL,
 };
 
-static const struct command *const words[] = { &check_command,	&list_command, &record_command,
-					       &replay_command, &diff_command, &diagnose_command,
-					       &top_command,	NULL };
+static const struct command *const words[] = { &check_command,	&list_command,	&record_command,
+					       &replay_command, &diff_command,	&diagnose_command,
+					       &top_command,	&serve_command, NULL };
 
 const struct command watch_command = {
 	.doc = doc,

@@ -21,6 +21,7 @@
 #include "limits.h"
 #include "log.h"
 #include "monitor.h"
+#include "replace.h"
 #include "skeleton.h"
 #include "tempfile.h"
 #include "vcpus.h"
@@ -47,6 +48,8 @@ enum question {
 	ASK_FILE,
 	ASK_STATS,
 	ASK_SETTLE,
+	ASK_NEW_FILE,
+	ASK_REPLACE,
 };
 
 struct request {
@@ -311,6 +314,11 @@ static int answer(struct server *s, const struct request *r, struct handed *hand
 		return open_file(s, r->index, handed);
 	case ASK_STATS:
 		return hand_fd(handed, bpf_enable_stats(BPF_STATS_RUN_TIME));
+	case ASK_NEW_FILE:
+		return s->opts->replaces ? hand_fd(handed, replace__open(s->opts->replaces)) :
+					   -EINVAL;
+	case ASK_REPLACE:
+		return s->opts->replaces ? replace__done(s->opts->replaces) : -EINVAL;
 	default:
 		return -EINVAL;
 	}
@@ -549,6 +557,16 @@ int broker__open_file(struct broker *b, const struct chosen *c, struct tempfile 
 	fd = handed__take(&handed, FDS_OTHER);
 	handed__close(&handed);
 	return err ? err : tempfile__open(file, c->monitor->name, fd);
+}
+
+int broker__new_file(struct broker *b)
+{
+	return ask_fd(b, ASK_NEW_FILE);
+}
+
+int broker__replace_file(struct broker *b)
+{
+	return tell(b, ASK_REPLACE, 0);
 }
 
 int broker__settle(struct broker *b, uint64_t *cpu_ns)

@@ -53,6 +53,7 @@ struct broker_options {
 	const struct chosen *chosen;
 	size_t nr_chosen;
 	uint32_t max_vcpus;
+	const char *replaces; /* the file of broker__new_file(); or NULL */
 };
 
 /*
@@ -85,6 +86,9 @@ int broker__open_process(struct broker *b, pid_t pid, struct process_files *file
 int broker__open_file(struct broker *b, const struct chosen *c, struct tempfile *file);
 /* The kernel's statistics of programs are on while this descriptor is open; or -errno. */
 int broker__enable_stats(struct broker *b);
+/* A descriptor of a new file, and that it takes its place now (replace.h); 0 or -errno. */
+int broker__new_file(struct broker *b);
+int broker__replace_file(struct broker *b);
 /* Waits until no program runs any more (grace.h). *cpu_ns: what the broker has taken. */
 int broker__settle(struct broker *b, uint64_t *cpu_ns);
 

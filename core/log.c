@@ -3,12 +3,39 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <bpf/libbpf.h>
 
 #include "../output/text.h"
 
-static bool verbose_output, has_failed;
+static bool verbose_output, has_failed, in_journal;
+
+static const char *lead_of(bool failed)
+{
+	if (!in_journal)
+		return "kvm_watcher: ";
+	/* syslog's LOG_ERR, LOG_NOTICE */
+	return failed ? "<3>" : "<5>";
+}
+
+static void say_at(bool failed, const char *format, va_list args)
+{
+	/* Stdout's buffer ends with a line's end, what went out when it was full need not. */
+	fflush(stdout);
+	text__vprint(stderr, lead_of(failed), format, args);
+}
+
+void log__use_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	in_journal = stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+		     !fstat(STDERR_FILENO, &st) && st.st_dev == dev && st.st_ino == ino;
+}
 
 void say(const char *format, ...)
 {
@@ -25,7 +52,7 @@ void say_failed(const char *format, ...)
 
 	log__fail();
 	va_start(args, format);
-	say_args(format, args);
+	say_at(true, format, args);
 	va_end(args);
 }
 
@@ -41,9 +68,7 @@ bool log__has_failed(void)
 
 void say_args(const char *format, va_list args)
 {
-	/* Stdout's buffer ends with a line's end, what went out when it was full need not. */
-	fflush(stdout);
-	text__vprint(stderr, "kvm_watcher: ", format, args);
+	say_at(false, format, args);
 }
 
 /*

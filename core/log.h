@@ -14,6 +14,12 @@ void log__fail(void);
 bool log__has_failed(void);
 void say_args(const char *format, va_list args);
 
+/*
+ * Where stderr is the journal's, lines begin with their level, "<3>", and not with a name, which it
+ * knows.
+ */
+void log__use_journal(void);
+
 /* libbpf's own messages reach the user only with -v. */
 void log__init(bool verbose);
 

@@ -15,6 +15,7 @@
 struct attachment;
 struct hook;
 struct json_object;
+struct metric;
 struct record_kind;
 struct row_sum;
 struct sample;
@@ -49,6 +50,7 @@ struct monitor {
 	unsigned int archs; /* only there can it measure (enum host_arch); 0: everywhere */
 	const struct view *views;
 	const struct column *columns;
+	const struct metric *metrics; /* core/metric.h, up to one without a name; or NULL */
 	uint64_t look_ns;  /* it wants a look so often, if no sink does; 0: it does not care */
 	size_t row_size;   /* of its row struct, which begins with struct row */
 	size_t state_size; /* of what it keeps while it is attached: at->state, zero at first */

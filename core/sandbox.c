@@ -270,10 +270,20 @@ static int add_screen_rules(scmp_filter_ctx filter)
 	return err;
 }
 
+/* Something listens: what is accepted is read and written like any descriptor. */
+static bool is_server;
+
+void sandbox__accept_connections(void)
+{
+	is_server = true;
+}
+
 static int add_rules(scmp_filter_ctx filter)
 {
 	int err = 0;
 
+	if (is_server)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 0);
 	for (size_t i = 0; !err && i < sizeof(allowed) / sizeof(*allowed); i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; !err && i < sizeof(allowed_if) / sizeof(*allowed_if); i++) {

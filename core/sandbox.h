@@ -24,5 +24,7 @@ int sandbox__enter(char *text, size_t size);
  * itself the signals that stop it or end it after a crash.
  */
 void sandbox__allow_screen(void);
+/* Before that: connections to sockets that are open may be accepted, too. */
+void sandbox__accept_connections(void);
 
 #endif

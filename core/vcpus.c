@@ -774,6 +774,49 @@ static bool is_listed(const struct vm_ref *vm, const struct vcpu_entry *entries,
 	return false;
 }
 
+static bool has_vcpu(const struct vcpus *v, const struct vm_ref *vm)
+{
+	for (size_t slot = 1; vm->users && slot < v->nr_slots; slot++)
+		if (v->refs[slot].known && v->refs[slot].vm == vm && !v->refs[slot].ended)
+			return true;
+	return false;
+}
+
+/* What is known of one without vCPUs: the list of all descriptors, made once when it is needed. */
+struct alive {
+	struct vcpu_entry *entries;
+	size_t nr;
+	bool asked, knows;
+	struct ended_asked ended;
+};
+
+static bool is_alive(struct vcpus *v, const struct vm_ref *vm, struct alive *alive)
+{
+	if (has_vcpu(v, vm))
+		return true;
+	if (vcpus__process_ended(v, &alive->ended, vm->tgid))
+		return false;
+	if (!alive->asked) {
+		alive->asked = true;
+		alive->knows = host__initial_pid_namespace() && has_lister(v) &&
+			       !read_lister(v->lister, &alive->entries, &alive->nr);
+	}
+	return !alive->knows || is_listed(vm, alive->entries, alive->nr);
+}
+
+size_t vcpus__tell_alive(struct vcpus *v, void (*tell)(void *ctx, const struct vm_ref *vm),
+			 void *ctx)
+{
+	struct alive alive = {};
+
+	for (struct vm_ref *vm = v->vms; vm; vm = vm->next)
+		/* The process itself is no VM, and has the id of its first one. */
+		if (vm->chosen && vm->kvm && is_alive(v, vm, &alive))
+			tell(ctx, vm);
+	free(alive.entries);
+	return v->nr_known;
+}
+
 static size_t count_unused(const struct vcpus *v)
 {
 	size_t unused = 0;

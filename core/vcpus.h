@@ -141,6 +141,13 @@ bool vcpus__process_ended(const struct vcpus *vcpus, struct ended_asked *asked, 
 void vcpus__tell_new(const struct vcpus *vcpus, uint64_t *told,
 		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx);
 
+/*
+ * Calls tell() for each VM that -p and --vm choose and that has not ended: it has a vCPU, or, without
+ * any, is among those that processes hold. Returns how many vCPUs are known.
+ */
+size_t vcpus__tell_alive(struct vcpus *vcpus, void (*tell)(void *ctx, const struct vm_ref *vm),
+			 void *ctx);
+
 /* The first VM of a process, or the process itself. NULL: it is not known and has ended. */
 const struct vm_ref *vcpus__vm_of_process(struct vcpus *vcpus, uint32_t tgid);
 

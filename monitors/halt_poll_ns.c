@@ -6,6 +6,7 @@
 
 #include "../core/attach.h"
 #include "../core/events.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -206,12 +207,42 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
+#define OF_POLLS .views = 1 << VIEW_POLLS
+#define OF_PLE .views = 1 << VIEW_PLE
+#define POLL(_name, _at, _constant, _help) \
+	METRIC(struct poll_row, COUNTER, _name, _at, OF_POLLS, .constant = _constant, .help = _help)
+
+static const struct metric metrics[] = {
+	POLL("kvm_halt_polls", polls_ok, "result=\"success\"",
+	     "Polls before a halted vCPU sleeps: a wake-up ended them or not."),
+	POLL("kvm_halt_polls", polls_failed, "result=\"failure\"",
+	     "Polls before a halted vCPU sleeps: a wake-up ended them or not."),
+	POLL("kvm_halt_poll_seconds", poll_ok_ns, "result=\"success\"",
+	     "Time spent polling; that of failures is burnt."),
+	POLL("kvm_halt_poll_seconds", poll_failed_ns, "result=\"failure\"",
+	     "Time spent polling; that of failures is burnt."),
+	POLL("kvm_halt_poll_window_changes", grows, "direction=\"grow\"",
+	     "Changes of the polling window."),
+	POLL("kvm_halt_poll_window_changes", shrinks, "direction=\"shrink\"",
+	     "Changes of the polling window."),
+	METRIC(struct poll_row, GAUGE, "kvm_halt_poll_window_seconds", window_ns, OF_POLLS,
+	       .by_vcpu = true, .scale = SCALE_NSEC, .help = "The polling window now."),
+	METRIC(struct poll_row, COUNTER, "kvm_pause_loop_window_changes", ple_grows, OF_PLE,
+	       .constant = "direction=\"grow\"",
+	       .help = "Changes of the window of pause loops; it grows when a loop fills it."),
+	METRIC(struct poll_row, COUNTER, "kvm_pause_loop_window_changes", ple_shrinks, OF_PLE,
+	       .constant = "direction=\"shrink\"",
+	       .help = "Changes of the window of pause loops; it grows when a loop fills it."),
+	{},
+};
+
 const struct monitor halt_poll_ns_monitor = {
 	.name = "halt_poll_ns",
 	.key = 'n',
 	.help = "halt-polling time changes",
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct poll_row),
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,

@@ -11,6 +11,7 @@
 #include "../core/clock.h"
 #include "../core/events.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -261,6 +262,19 @@ static void event(struct attachment *at, const void *data, size_t size)
 	json_object_put(row.decoded);
 }
 
+#define OF_CALLS .views = 1 << VIEW_CALLS
+
+static const struct metric metrics[] = {
+	METRIC(struct call_row, COUNTER, "kvm_hypercalls", count, OF_CALLS,
+	       .labels = { LABEL(struct call_row, "abi", abi),
+			   LABEL(struct call_row, "name", name) },
+	       .help = "Hypercalls."),
+	METRIC(struct call_row, HISTOGRAM, "kvm_hypercall_duration_seconds", time, OF_CALLS,
+	       .labels = { LABEL(struct call_row, "abi", abi) },
+	       .help = "From hypercalls until the guest goes on."),
+	{},
+};
+
 const struct monitor hypercall_monitor = {
 	.name = "hypercall",
 	.key = 'h',
@@ -268,6 +282,7 @@ const struct monitor hypercall_monitor = {
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct call_row),
 	.state_size = sizeof(struct call_file),
 	.hooks = hooks,

@@ -7,6 +7,7 @@
 #include "../core/events.h"
 #include "../core/lapics.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -273,6 +274,27 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
+#define OF_VECTORS .views = 1 << VIEW_VECTORS
+#define IRQ(_name, _at, _help)                                  \
+	METRIC(struct irq_row, COUNTER, _name, _at, OF_VECTORS, \
+	       .labels = { LABEL(struct irq_row, "vector", vector) }, .help = _help)
+
+static const struct metric metrics[] = {
+	IRQ("kvm_irq_raised", raised, "Interrupts that local APICs accepted."),
+	IRQ("kvm_irq_merged", merged, "Interrupts that came while their vector was pending."),
+	IRQ("kvm_irq_posted", posted, "Interrupts for the CPU to deliver."),
+	IRQ("kvm_irq_injections", count, "Interrupts injected."),
+	IRQ("kvm_irq_reinjections", reinjections, "Interrupts injected again."),
+	IRQ("kvm_irq_soft_injections", soft, "Software interrupts injected."),
+	IRQ("kvm_irq_eois", eois, "Ends of interrupt that KVM saw."),
+	IRQ("kvm_irq_pv_eois", pv_eois, "Ends of interrupt without an exit."),
+	METRIC(struct irq_row, HISTOGRAM, "kvm_irq_injection_delay_seconds", inject, OF_VECTORS,
+	       .help = "From the local APIC's acceptance to the injection."),
+	METRIC(struct irq_row, HISTOGRAM, "kvm_irq_eoi_delay_seconds", eoi, OF_VECTORS,
+	       .help = "From the injection to the end of interrupt."),
+	{},
+};
+
 const struct monitor irq_inject_monitor = {
 	.name = "irq_inject",
 	.key = 'i',
@@ -280,6 +302,7 @@ const struct monitor irq_inject_monitor = {
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct irq_row),
 	.state_size = sizeof(struct lapics),
 	.hooks = hooks,

@@ -18,6 +18,7 @@
 #include "../core/events.h"
 #include "../core/filter.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -484,12 +485,30 @@ static void event(struct attachment *at, const void *data, size_t size)
 	json_object_put(row.decoded);
 }
 
+#define OF_CALLS .views = 1 << VIEW_CALLS
+#define CALL(_name, _at) LABEL(struct ioctl_row, _name, _at)
+
+static const struct metric metrics[] = {
+	METRIC(struct ioctl_row, COUNTER, "kvm_ioctls", count, OF_CALLS,
+	       .labels = { CALL("fd", fd_kind), CALL("name", name) },
+	       .help = "Calls of the VMM that returned."),
+	METRIC(struct ioctl_row, COUNTER, "kvm_ioctl_time_seconds", total_ns, OF_CALLS,
+	       .labels = { CALL("fd", fd_kind), CALL("name", name) },
+	       .help = "Time inside the calls; of those that last, up to now."),
+	METRIC(struct ioctl_row, HISTOGRAM, "kvm_ioctl_duration_seconds", time, OF_CALLS,
+	       .labels = { CALL("fd", fd_kind) }, .help = "How long calls took that returned."),
+	METRIC(struct ioctl_row, COUNTER, "kvm_ioctl_errors", errors, OF_CALLS, .key = "error",
+	       .labels = { CALL("name", name) }, .help = "Calls that failed, by errno."),
+	{},
+};
+
 const struct monitor kvm_ioctl_monitor = {
 	.name = "kvm_ioctl",
 	.key = 'l',
 	.help = "KVM ioctls",
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct ioctl_row),
 	.state_size = sizeof(struct ioctl_state),
 	.hooks = hooks,

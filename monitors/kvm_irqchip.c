@@ -11,6 +11,7 @@
 #include "../core/events.h"
 #include "../core/filter.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -390,6 +391,23 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
+#define OF_PINS .views = 1 << VIEW_COUNTS
+#define CHIP .labels = { LABEL(struct chip_row, "chip", chip) }
+
+static const struct metric metrics[] = {
+	METRIC(struct chip_row, COUNTER, "kvm_irqchip_interrupts", count, OF_PINS, CHIP,
+	       .help = "Interrupts of pins and messages, lowered lines included."),
+	METRIC(struct chip_row, COUNTER, "kvm_irqchip_coalesced", coalesced_count, OF_PINS, CHIP,
+	       .help = "Interrupts that were pending already."),
+	METRIC(struct chip_row, COUNTER, "kvm_irqchip_masked", masked_count, OF_PINS, CHIP,
+	       .help = "Interrupts of masked pins."),
+	METRIC(struct chip_row, COUNTER, "kvm_irqchip_lowered", lowered, OF_PINS, CHIP,
+	       .help = "Lines that were lowered."),
+	METRIC(struct chip_row, HISTOGRAM, "kvm_irqchip_delay_seconds", delay, OF_PINS, CHIP,
+	       .help = "Time of delivery, from the call to its return."),
+	{},
+};
+
 const struct monitor kvm_irqchip_monitor = {
 	.name = "kvm_irqchip",
 	.key = 'c',
@@ -397,6 +415,7 @@ const struct monitor kvm_irqchip_monitor = {
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct chip_row),
 	.state_size = sizeof(struct chip_state),
 	.hooks = hooks,

@@ -6,6 +6,7 @@
 #include "../core/attach.h"
 #include "../core/lapics.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -228,6 +229,27 @@ static const struct record_kind records = {
 	.sample = sample,
 };
 
+#define OF_TIMERS .views = 1 << VIEW_TIMERS
+#define TIMER(_name, _at, _help)                                  \
+	METRIC(struct timer_row, COUNTER, _name, _at, OF_TIMERS,  \
+	       .labels = { LABEL(struct timer_row, "mode", mode), \
+			   LABEL(struct timer_row, "hv", hv) },   \
+	       .help = _help)
+
+static const struct metric metrics[] = {
+	TIMER("kvm_timer_armed", count, "Timers armed."),
+	TIMER("kvm_timer_restarted", restarted, "Timers started anew while they ran."),
+	TIMER("kvm_timer_switched", switched,
+	      "Timers that changed between an hrtimer and the preemption timer."),
+	TIMER("kvm_timer_fired", fired, "Expiries."),
+	TIMER("kvm_timer_never_fired", never_fired,
+	      "Timers stopped or armed anew before they fired."),
+	METRIC(struct timer_row, HISTOGRAM, "kvm_timer_lateness_seconds", late, OF_TIMERS,
+	       .labels = { LABEL(struct timer_row, "mode", mode) },
+	       .help = "From deadlines to expiries."),
+	{},
+};
+
 const struct monitor kvm_timer_monitor = {
 	.name = "kvm_timer",
 	.key = 'T',
@@ -235,6 +257,7 @@ const struct monitor kvm_timer_monitor = {
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct timer_row),
 	.state_size = sizeof(struct lapics),
 	.hooks = hooks,

@@ -14,6 +14,7 @@
 #include "../core/attach.h"
 #include "../core/events.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/pages.h"
 #include "../core/records.h"
@@ -716,6 +717,35 @@ static void lists(struct attachment *at, const struct window *window)
 	output__end(window->out);
 }
 
+#define FAULT(_name, _at) LABEL(struct fault_row, _name, _at)
+#define OF_SLOT .views = IN(VIEW_SLOT)
+#define OF_MMIO .views = IN(VIEW_MMIO)
+
+static const struct metric metrics[] = {
+	METRIC(struct fault_row, COUNTER, "kvm_page_faults", count, OF_SLOT,
+	       .labels = { FAULT("kind", kind), FAULT("slot", slot) },
+	       .help = "Page faults of guest memory."),
+	METRIC(struct fault_row, COUNTER, "kvm_page_faults_fast", fast_faults, OF_SLOT,
+	       .labels = { FAULT("kind", kind), FAULT("slot", slot) },
+	       .help = "Page faults that needed no lock of the MMU."),
+	METRIC(struct fault_row, COUNTER, "kvm_page_fault_mappings", by_level, OF_SLOT,
+	       .key = "level", .help = "Page faults that mapped a page, by its size."),
+	METRIC(struct fault_row, COUNTER, "kvm_page_fault_types", by_error, OF_SLOT, .key = "type",
+	       .help = "Page faults by the hardware's error bits."),
+	METRIC(struct fault_row, HISTOGRAM, "kvm_page_fault_duration_seconds", time, OF_SLOT,
+	       .labels = { FAULT("kind", kind) },
+	       .help = "From page faults to the next entry of the guest."),
+	METRIC(struct fault_row, COUNTER, "kvm_mmio_accesses", reads, OF_MMIO,
+	       .constant = "direction=\"read\"", .labels = { FAULT("device", device) },
+	       .help = "Accesses to addresses that are no memory."),
+	METRIC(struct fault_row, COUNTER, "kvm_mmio_accesses", writes, OF_MMIO,
+	       .constant = "direction=\"write\"", .labels = { FAULT("device", device) },
+	       .help = "Accesses to addresses that are no memory."),
+	METRIC(struct fault_row, HISTOGRAM, "kvm_mmio_duration_seconds", time, OF_MMIO,
+	       .labels = { FAULT("device", device) }, .help = "How long these took."),
+	{},
+};
+
 const struct monitor kvmmmu_page_fault_monitor = {
 	.name = "kvmmmu_page_fault",
 	.key = 'f',
@@ -725,6 +755,7 @@ const struct monitor kvmmmu_page_fault_monitor = {
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct fault_row),
 	.state_size = sizeof(struct watched),
 	.hooks = hooks,

@@ -21,6 +21,7 @@
 #include "../core/filter.h"
 #include "../core/iter.h"
 #include "../core/log.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/sink.h"
@@ -857,6 +858,30 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
+#define MIGRATION(_name, _at, ...)                                               \
+	METRIC(struct dirty_row, GAUGE, _name, _at, .views = IN(VIEW_MIGRATION), \
+	       .of_window = true, __VA_ARGS__)
+
+static const struct metric metrics[] = {
+	METRIC(struct dirty_row, COUNTER, "kvm_dirty_marks", count, .views = IN(VIEW_SLOT),
+	       .labels = { LABEL(struct dirty_row, "slot", slot) },
+	       .help = "Pages marked dirty, also those that were already."),
+	METRIC(struct dirty_row, COUNTER, "kvm_dirtied_pages", dirtied, .views = IN(VIEW_SLOT),
+	       .labels = { LABEL(struct dirty_row, "slot", slot) },
+	       .help = "Pages marked dirty that were clean in the log."),
+	METRIC(struct dirty_row, GAUGE, "kvm_memslot_bytes", npages, .views = IN(VIEW_SLOT),
+	       .labels = { LABEL(struct dirty_row, "slot", slot) }, .scale = SCALE_PAGES,
+	       .help = "Memory of slots whose pages were marked dirty."),
+	MIGRATION("kvm_migration_converges", converges,
+		  .help = "A live migration would converge at --migration-bandwidth."),
+	MIGRATION("kvm_migration_estimated_seconds", migration_ns,
+		  .help = "How long it would take; absent where it does not converge."),
+	MIGRATION("kvm_migration_estimated_downtime_seconds", downtime_ns,
+		  .help = "How long the guest would stand still at its end."),
+	MIGRATION("kvm_migration_rounds", rounds, .help = "Its rounds while the guest runs."),
+	{},
+};
+
 const struct monitor mark_page_dirty_monitor = {
 	.name = "mark_page_dirty",
 	.key = 'd',
@@ -865,6 +890,7 @@ const struct monitor mark_page_dirty_monitor = {
 	.config_size = sizeof(struct dirty_config),
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct dirty_row),
 	.state_size = sizeof(struct dirty_state),
 	.hooks = hooks,

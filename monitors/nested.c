@@ -5,6 +5,7 @@
 #include "../compat/host.h"
 #include "../core/attach.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -206,12 +207,26 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 		row->by_l0 = row->count > row->reflected ? row->count - row->reflected : 0;
 }
 
+#define IN_EXITS .views = 1 << VIEW_EXIT
+#define REASON .labels = { LABEL(struct nested_row, "reason", reason) }
+
+static const struct metric metrics[] = {
+	METRIC(struct nested_row, COUNTER, "kvm_nested_entries", entries, .views = 1 << VIEW_ENTRY,
+	       .help = "Entries of guests to guests of their own."),
+	METRIC(struct nested_row, COUNTER, "kvm_nested_exits", count, IN_EXITS, REASON,
+	       .help = "Exits of guests of guests."),
+	METRIC(struct nested_row, COUNTER, "kvm_nested_exits_reflected", reflected, IN_EXITS,
+	       REASON, .help = "Exits of guests of guests that the guest was given."),
+	{},
+};
+
 const struct monitor nested_monitor = {
 	.name = "nested",
 	.help = "guests of guests: exits, and who handled them",
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct nested_row),
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,

@@ -10,6 +10,7 @@
 
 #include "../core/attach.h"
 #include "../core/filter.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -293,12 +294,26 @@ static const struct record_kind records = {
 	.forget = forget,
 };
 
+#define WHO .labels = { LABEL(struct unmap_row, "actor", actor) }
+#define OF_UNMAPS .views = 1 << VIEW_UNMAPS
+
+static const struct metric metrics[] = {
+	METRIC(struct unmap_row, COUNTER, "kvm_unmaps", count, OF_UNMAPS, WHO,
+	       .help = "Ranges of memory that the host took away from a VM, by who did it."),
+	METRIC(struct unmap_row, COUNTER, "kvm_unmapped_guest_bytes", pages, OF_UNMAPS, WHO,
+	       .scale = SCALE_PAGES, .help = "Guest memory in them, mapped or not."),
+	METRIC(struct unmap_row, HISTOGRAM, "kvm_unmap_duration_seconds", time, OF_UNMAPS, WHO,
+	       .help = "Time that KVM took to let go of a range."),
+	{},
+};
+
 const struct monitor unmaps_monitor = {
 	.name = "unmaps",
 	.help = "who takes mappings of guest memory away",
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct unmap_row),
 	.state_size = sizeof(struct unmaps_state),
 	.hooks = hooks,

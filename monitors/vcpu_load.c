@@ -15,6 +15,7 @@
 #include "../core/attach.h"
 #include "../core/clock.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/sink.h"
@@ -812,12 +813,39 @@ static bool write_thieves(struct attachment *at, unsigned int view, const struct
 	return true;
 }
 
+#define OF_LOAD .views = 1 << VIEW_LOAD
+#define STATE(_state, _at)                                                                       \
+	METRIC(struct load_row, COUNTER, "kvm_vcpu_time_seconds", _at, OF_LOAD, .by_vcpu = true, \
+	       .constant = "state=\"" _state "\"",                                               \
+	       .help = "Where the time of vCPUs went; all states together are the time watched.")
+
+static const struct metric metrics[] = {
+	STATE("guest", guest_ns),
+	STATE("kvm", kvm_ns),
+	STATE("vmm", vmm_ns),
+	STATE("poll", poll_ns),
+	STATE("halted", halted_ns),
+	STATE("steal", steal_ns),
+	STATE("blocked", blocked_ns),
+	STATE("unaccounted", unaccounted_ns),
+	METRIC(struct load_row, COUNTER, "kvm_vcpu_loads", count, OF_LOAD, .by_vcpu = true,
+	       .help = "Periods of vCPUs on a CPU that began."),
+	METRIC(struct load_row, COUNTER, "kvm_vcpu_migrations", migrations, OF_LOAD,
+	       .by_vcpu = true, .help = "Moves of vCPUs to another CPU."),
+	METRIC(struct load_row, COUNTER, "kvm_vcpu_node_migrations", node_migrations, OF_LOAD,
+	       .by_vcpu = true, .help = "Moves of vCPUs to another NUMA node."),
+	METRIC(struct load_row, HISTOGRAM, "kvm_vcpu_load_duration_seconds", load, OF_LOAD,
+	       .help = "How long vCPUs stayed on a CPU at a time."),
+	{},
+};
+
 const struct monitor vcpu_load_monitor = {
 	.name = "vcpu_load",
 	.key = 'o',
 	.help = "load of the vCPUs",
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.look_ns = 2UL * NSEC_PER_SEC,
 	.row_size = sizeof(struct load_row),
 	.state_size = sizeof(struct load_state),

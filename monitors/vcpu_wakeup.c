@@ -6,6 +6,7 @@
 #include "../core/attach.h"
 #include "../core/events.h"
 #include "../core/iter.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -224,12 +225,29 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
+#define OF_HALTS .views = 1 << VIEW_SUMMARY
+
+static const struct metric metrics[] = {
+	METRIC(struct wakeup_row, COUNTER, "kvm_halts", polled, OF_HALTS,
+	       .constant = "how=\"poll\"", .help = "Halts that ended: while polling, or asleep."),
+	METRIC(struct wakeup_row, COUNTER, "kvm_halts", waited, OF_HALTS,
+	       .constant = "how=\"wait\"", .help = "Halts that ended: while polling, or asleep."),
+	METRIC(struct wakeup_row, COUNTER, "kvm_halts_invalid", invalid, OF_HALTS,
+	       .help = "Halts whose wake-up KVM takes for one that polling cannot help."),
+	METRIC(struct wakeup_row, HISTOGRAM, "kvm_halt_duration_seconds", halt, OF_HALTS,
+	       .help = "How long halts took, polling included."),
+	METRIC(struct wakeup_row, HISTOGRAM, "kvm_wakeup_latency_seconds", wake, OF_HALTS,
+	       .help = "From the wake-up of a halted vCPU until it runs its guest."),
+	{},
+};
+
 const struct monitor vcpu_wakeup_monitor = {
 	.name = "vcpu_wakeup",
 	.key = 'w',
 	.help = "vCPU wake-ups",
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct wakeup_row),
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,

@@ -16,6 +16,7 @@
 #include "../core/events.h"
 #include "../core/filter.h"
 #include "../core/map.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/records.h"
 #include "../core/samples.h"
@@ -688,6 +689,22 @@ static void event(struct attachment *at, const void *data, size_t size)
 	events__row(at, &row.row);
 }
 
+/* Halts are apart: their time is the guest's own, and would drown the rest. */
+#define TO(_name, _at) LABEL(struct exit_row, _name, _at)
+#define EXIT_LABELS .labels = { TO("to", kind), TO("reason", reason), TO("halt", halt) }
+
+static const struct metric metrics[] = {
+	METRIC(struct exit_row, COUNTER, "kvm_exits", count, .views = OF_REASONS, EXIT_LABELS,
+	       .help = "Exits of guests, by who handled them and why."),
+	METRIC(struct exit_row, COUNTER, "kvm_exit_handling_seconds", total_ns, .views = OF_REASONS,
+	       EXIT_LABELS,
+	       .help = "Time from exits to entries, or in the VMM; of those that last, up to now."),
+	METRIC(struct exit_row, HISTOGRAM, "kvm_exit_duration_seconds", time, .views = OF_REASONS,
+	       .labels = { TO("to", kind), TO("halt", halt) },
+	       .help = "How long exits took that are over."),
+	{},
+};
+
 const struct monitor vm_exit_monitor = {
 	.name = "vm_exit",
 	.key = 'e',
@@ -697,6 +714,7 @@ const struct monitor vm_exit_monitor = {
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct exit_row),
 	.state_size = sizeof(struct exit_state_of),
 	.hooks = hooks,

@@ -14,6 +14,7 @@
 #include "../core/filter.h"
 #include "../core/iter.h"
 #include "../core/log.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/samples.h"
 #include "../core/vcpus.h"
@@ -288,11 +289,54 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	finish_vm(row);
 }
 
+#define STATE_OF_VM .views = 1 << VIEW_VM
+#define STATE_OF_VCPU .views = 1 << VIEW_VCPU
+#define PAGES(_size, _at)                                                        \
+	METRIC(struct state_row, GAUGE, "kvm_vm_mapped_pages", _at, STATE_OF_VM, \
+	       .constant = "size=\"" _size "\"",                                 \
+	       .help = "Pages that the page tables of a VM map, by their size.")
+
+static const struct metric metrics[] = {
+	METRIC(struct state_row, GAUGE, "kvm_vm_vcpus", vcpus, STATE_OF_VM,
+	       .help = "vCPUs that a VM was given."),
+	METRIC(struct state_row, GAUGE, "kvm_vm_memory_bytes", memory_pages, STATE_OF_VM,
+	       .scale = SCALE_PAGES, .help = "Memory of all slots of a VM."),
+	METRIC(struct state_row, GAUGE, "kvm_vm_logged_slots", logged_slots, STATE_OF_VM,
+	       .help = "Memory slots whose dirty pages are logged: a migration runs."),
+	PAGES("4k", pages_4k),
+	PAGES("2m", pages_2m),
+	PAGES("1g", pages_1g),
+	METRIC(struct state_row, COUNTER, "kvm_vm_remote_tlb_flushes", remote_tlb_flush,
+	       STATE_OF_VM, .help = "Times that all vCPUs had to flush their TLBs."),
+	METRIC(struct state_row, COUNTER, "kvm_vm_page_tables_zapped", mmu_shadow_zapped,
+	       STATE_OF_VM, .help = "Page tables of KVM's that were taken away."),
+	METRIC(struct state_row, COUNTER, "kvm_vcpu_exits", exits, STATE_OF_VCPU, .by_vcpu = true,
+	       .help = "All exits."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_io_exits", io_exits, STATE_OF_VCPU,
+	       .help = "Exits to the VMM for a port."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_mmio_exits", mmio_exits, STATE_OF_VCPU,
+	       .help = "Exits to the VMM for an address without memory."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_signal_exits", signal_exits, STATE_OF_VCPU,
+	       .help = "Exits to the VMM for a signal."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_halt_exits", halt_exits, STATE_OF_VCPU,
+	       .help = "Exits for HLT."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_emulated_instructions", insn_emulation,
+	       STATE_OF_VCPU, .help = "Instructions that KVM emulated."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_emulation_failures", insn_emulation_fail,
+	       STATE_OF_VCPU, .help = "Instructions that it could not."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_interrupts_injected", irq_injections,
+	       STATE_OF_VCPU, .help = "Interrupts injected."),
+	METRIC(struct state_row, COUNTER, "kvm_stat_nested_entries", nested_run, STATE_OF_VCPU,
+	       .help = "Entries to a guest of the guest."),
+	{},
+};
+
 const struct monitor vm_state_monitor = {
 	.name = "vm_state",
 	.help = "what KVM itself counts and keeps of VMs and vCPUs",
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct state_row),
 	.hooks = hooks,
 	.open_skeleton = open_skeleton,

@@ -12,6 +12,7 @@
 #include "../core/attach.h"
 #include "../core/filter.h"
 #include "../core/iter.h"
+#include "../core/metric.h"
 #include "../core/monitor.h"
 #include "../core/samples.h"
 #include "../core/vcpus.h"
@@ -380,11 +381,24 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	row->cpus = cpu_list__write(row->allowed, row->cpus_text);
 }
 
+#define ROLE .views = 1, .labels = { LABEL(struct thread_row, "role", role) }
+
+static const struct metric metrics[] = {
+	METRIC(struct thread_row, COUNTER, "kvm_vmm_cpu_seconds", cpu_ns, ROLE,
+	       .help = "Time of the VMM's threads on a CPU, by what they are for."),
+	METRIC(struct thread_row, COUNTER, "kvm_vmm_run_delay_seconds", delay_ns, ROLE,
+	       .help = "Time that the VMM's threads could run, and waited for a CPU."),
+	METRIC(struct thread_row, COUNTER, "kvm_vmm_major_faults", major_faults, ROLE,
+	       .help = "Page faults of the VMM that had to read from a disk."),
+	{},
+};
+
 const struct monitor vmm_threads_monitor = {
 	.name = "vmm_threads",
 	.help = "threads of the VMMs: CPU time, delays, CPUs",
 	.views = views,
 	.columns = columns,
+	.metrics = metrics,
 	.row_size = sizeof(struct thread_row),
 	.state_size = sizeof(struct threads_state),
 	.hooks = hooks,

@@ -71,6 +71,8 @@ struct lead {
 
 extern const struct output_ops table_ops, json_ops, csv_ops, html_ops;
 extern const struct output_ops perfetto_ops, folded_ops;
+/* core/metrics.c: it knows the buckets of times. metrics__output() makes one. */
+extern const struct output_ops prometheus_ops;
 
 /*
  * One stream, or several: a file per table, each an output of its own. That of

@@ -13,9 +13,13 @@
 #include "text.h"
 
 static const struct output_ops *const formats[] = {
-	[FORMAT_TABLE] = &table_ops,	   [FORMAT_JSON] = &json_ops,
-	[FORMAT_CSV] = &csv_ops,	   [FORMAT_HTML] = &html_ops,
-	[FORMAT_PERFETTO] = &perfetto_ops, [FORMAT_FOLDED] = &folded_ops,
+	[FORMAT_TABLE] = &table_ops,
+	[FORMAT_JSON] = &json_ops,
+	[FORMAT_CSV] = &csv_ops,
+	[FORMAT_HTML] = &html_ops,
+	[FORMAT_PERFETTO] = &perfetto_ops,
+	[FORMAT_FOLDED] = &folded_ops,
+	[FORMAT_PROMETHEUS] = &prometheus_ops,
 };
 
 enum { NR_FORMATS = sizeof(formats) / sizeof(*formats) };

@@ -32,6 +32,7 @@ enum format {
 	FORMAT_HTML,
 	FORMAT_PERFETTO,
 	FORMAT_FOLDED,
+	FORMAT_PROMETHEUS,
 };
 
 enum row_flags {

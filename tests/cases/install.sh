@@ -25,6 +25,7 @@ if quiet_make install DESTDIR="$TMP/a b" PREFIX=/opt; then
 	is "what is installed, and where" "./sbin/kvm_watcher
 ./share/bash-completion/completions/kvm_watcher
 ./share/fish/vendor_completions.d/kvm_watcher.fish
+$(cd "$top/contrib" && find . -type f | sed 's,^\.,./share/kvm_watcher,' | LC_ALL=C sort)
 $( (cd "$top/build/man" && ls -- *.8; echo kvm_stat.8) | sed 's,^,./share/man/man8/,' | LC_ALL=C sort)
 ./share/zsh/site-functions/_kvm_watcher" "$(files "$root")"
 	is "it runs" "$(kvm_watcher --version)" "$("$root/sbin/kvm_watcher" --version)"

@@ -17,6 +17,7 @@ int fuzz_decode(const uint8_t *data, size_t size);
 int fuzz_events(const uint8_t *data, size_t size);
 int fuzz_assertion(const uint8_t *data, size_t size);
 int fuzz_text(const uint8_t *data, size_t size);
+int fuzz_request(const uint8_t *data, size_t size);
 
 struct json_object;
 struct output;

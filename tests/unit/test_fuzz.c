@@ -24,7 +24,7 @@ static const struct target {
 	{ "recording", fuzz_recording, 100 }, { "options", fuzz_options, 100 },
 	{ "process", fuzz_process, 100 },     { "decode", fuzz_decode, 100 },
 	{ "events", fuzz_events, 100 },	      { "assertion", fuzz_assertion, 100 },
-	{ "text", fuzz_text, 100 },
+	{ "text", fuzz_text, 100 },	      { "request", fuzz_request, 300 },
 };
 
 static size_t read_file(const char *corpus, const char *name, uint8_t **data)

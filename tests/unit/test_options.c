@@ -428,7 +428,8 @@ static void test_wrong_names(void **state)
 	refuses("--foo", "unknown option \"--foo\"; kvm_watcher --help lists the options");
 	refuses("-e --foo=3", "unknown option \"--foo=3\"; kvm_watcher --help lists the options");
 	refuses("--=3", "unknown option \"--=3\"; kvm_watcher --help lists the options");
-	refuses("--vm_=3", "unknown option \"--vm_=3\"; did you mean --vm_exit?");
+	refuses("--vm_=3", "--vm_ is short for several options: --vm_exit or --vm_pid; give "
+			   "more letters");
 	refuses("--intervals=3", "unknown option \"--intervals=3\"; kvm_watcher --help lists the "
 				 "options");
 	refuses("-Z", "unknown option \"-Z\"; kvm_watcher --help lists the options");
@@ -446,6 +447,65 @@ static void test_abbreviations(void **state)
 	assert_string_equal(accepts("-e --vm=x")->filter.vm, "x");
 	refuses("-e --inter", "--interval needs a value: --interval=TIME");
 	refuses("--vm_ex=5", "--vm_exit takes no value; leave \"=5\" out");
+	refuses("-e --m=5", "--m is short for several options: --mmio, --monitoring_time, "
+			    "--max-vcpus or --mask; give "
+			    "more letters");
+}
+
+/* The long options, as --help lists them. */
+static size_t list_options(const char *help, char names[][32], size_t most)
+{
+	size_t nr = 0, len;
+
+	for (const char *line = help; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "  -", 3) && strncmp(line, "      --", 8))
+			continue;
+		line = strstr(line, "--") + 2;
+		len = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+		assert_true(len && len < 32 && nr < most);
+		snprintf(names[nr++], 32, "%.*s", (int)len, line);
+	}
+	return nr;
+}
+
+/* Each beginning of a name is that option, or is refused with all that begin so. */
+static void test_all_abbreviations(void **state)
+{
+	static char names[96][32];
+	size_t nr, ambiguous = 0, unique = 0, same;
+	char line[80];
+
+	(void)state;
+	nr = list_options(run("--help=all")->out, names, 96);
+	assert_true(nr > 30);
+	for (size_t i = 0; i < nr; i++)
+		for (size_t len = 1; len <= strlen(names[i]); len++) {
+			struct result *r;
+
+			same = 0;
+			for (size_t k = 0; k < nr; k++)
+				same += !strncmp(names[k], names[i], len);
+			if (!names[i][len])
+				same = 1;
+			snprintf(line, sizeof(line), "--%.*s=?", (int)len, names[i]);
+			r = run(line);
+			if (same == 1) {
+				unique++;
+				assert_null(strstr(r->err, "unknown option"));
+				assert_null(strstr(r->err, "short for several"));
+			} else if (!strstr(r->err, "short for several") ||
+				   !strstr(r->err, names[i])) {
+				/* One of them has just this name. */
+				snprintf(line, sizeof(line), "%.*s", (int)len, names[i]);
+				for (same = 0; same < nr && strcmp(names[same], line); same++)
+					;
+				assert_true(same < nr);
+			} else {
+				ambiguous++;
+			}
+		}
+	assert_true(unique > 100 && ambiguous > 20);
 }
 
 static void test_commands(void **state)
@@ -643,7 +703,7 @@ static void test_wrong_choices(void **state)
 		     "up to 65535, such as 0,2 or 0-3");
 	refuses_each("-e --format %s", formats,
 		     "--format: \"%s\" is not a format; "
-		     "choose table, json, csv, html, perfetto or folded");
+		     "choose table, json, csv, html, perfetto, folded or prometheus");
 	refuses_each("-e --hooks %s", kinds,
 		     "--hooks: \"%s\" is not a kind of hook; "
 		     "choose from raw_tp, tp_btf, fentry, kprobe, tracepoint, iter");
@@ -860,19 +920,33 @@ static void test_real_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_width),
-		cmocka_unit_test(test_values),		cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_has_vcpus),	cmocka_unit_test(test_wrong_monitors),
-		cmocka_unit_test(test_tables),		cmocka_unit_test(test_wrong_names),
-		cmocka_unit_test(test_abbreviations),	cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_monitor_options), cmocka_unit_test(test_help_fits),
-		cmocka_unit_test(test_wrong_words),	cmocka_unit_test(test_wrong_numbers),
-		cmocka_unit_test(test_durations),	cmocka_unit_test(test_many_vcpus),
-		cmocka_unit_test(test_wrong_choices),	cmocka_unit_test(test_memory_options),
-		cmocka_unit_test(test_sizes),		cmocka_unit_test(test_help),
-		cmocka_unit_test(test_version),		cmocka_unit_test(test_real_keys_are_unique),
-		cmocka_unit_test(test_real_choice),	cmocka_unit_test(test_real_bandwidth),
-		cmocka_unit_test(test_selection),	cmocka_unit_test(test_real_help),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_has_vcpus),
+		cmocka_unit_test(test_wrong_monitors),
+		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_wrong_names),
+		cmocka_unit_test(test_abbreviations),
+		cmocka_unit_test(test_all_abbreviations),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_monitor_options),
+		cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_wrong_words),
+		cmocka_unit_test(test_wrong_numbers),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_many_vcpus),
+		cmocka_unit_test(test_wrong_choices),
+		cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_real_keys_are_unique),
+		cmocka_unit_test(test_real_choice),
+		cmocka_unit_test(test_real_bandwidth),
+		cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_real_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

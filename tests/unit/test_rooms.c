@@ -17,10 +17,12 @@
 /* From the top to the ground: arrows go down only. */
 static const struct {
 	const char *room;
-	const char *knows[9];
+	const char *knows[10];
 } rooms[] = {
-	{ "cli", { "top", "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "cli",
+	  { "top", "serve", "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "top", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
+	{ "serve", { "diagnose", "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "diagnose", { "monitors", "core", "output", "decode", "bpf", "compat" } },
 	{ "monitors", { "core", "output", "decode", "bpf", "compat" } },
 	{ "core", { "output", "decode", "bpf", "compat" } },
