@@ -69,6 +69,7 @@ struct session {
 	struct top *top;
 	struct ui *ui; /* of the tables */
 	struct ui_options ui_opts;
+	char about[128];
 	bool once;
 
 	/* Of a run. */
@@ -273,7 +274,6 @@ static int show_recording(struct session *s)
 	struct sink sink = {};
 	uint64_t intervals;
 	size_t nr_chosen;
-	char about[128];
 	int err = -ENOMEM;
 
 	if (!r)
@@ -287,7 +287,7 @@ static int show_recording(struct session *s)
 		options.interval_ns =
 			(intervals + MOST_FRAMES - 1) / MOST_FRAMES * replay__interval_ns(r);
 	s->ui_opts.replays = true;
-	s->ui_opts.about = name_of(opts, about, sizeof(about));
+	s->ui_opts.about = name_of(opts, s->about, sizeof(s->about));
 	if (opts->interval_ns == NO_INTERVAL && !s->settings.interval_ns)
 		s->ui_opts.interval_ns = NSEC_PER_SEC;
 	sink.out = model__output(s->model);
