@@ -325,7 +325,7 @@ static void try_kernel(void)
 /* What the privileged process is asked: it does what it is there for, and not more. */
 static void try_questions(const struct attach_env *env, const struct watch_options *opts)
 {
-	const struct monitor *m = opts->chosen[0].monitor;
+	const struct chosen *c = opts->chosen;
 	struct handed handed;
 	struct process_files files;
 	int fd = find_fd("socket:"), err;
@@ -350,11 +350,11 @@ static void try_questions(const struct attach_env *env, const struct watch_optio
 	err = broker__open_process(env->broker, -1, &files);
 	errno = EPERM;
 	result("broker: a process that there is not", err ? -1 : 0);
-	err = broker__reattach(env->broker, m, UINT32_MAX, &handed);
+	err = broker__reattach(env->broker, c, UINT32_MAX, &handed);
 	handed__close(&handed);
 	errno = EPERM;
 	result("broker: hooks of a monitor that is not loaded", err ? -1 : 0);
-	err = broker__attach(env->broker, m, &handed);
+	err = broker__attach(env->broker, c, &handed);
 	handed__close(&handed);
 	errno = EPERM;
 	result("broker: attaching one that is not loaded", err ? -1 : 0);
