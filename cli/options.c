@@ -958,7 +958,10 @@ static const char *given_config(int argc, char **argv)
 	return NULL;
 }
 
-/* Monitors and addresses of the command line go in the place of the file's; the rest is the later one's. */
+/*
+ * Monitors and addresses of the command line go in the place of the file's; the rest is the later
+ * one's.
+ */
 static int parse_all(struct table *t, int argc, char **argv)
 {
 	struct options *opts = t->opts;

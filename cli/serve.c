@@ -22,7 +22,7 @@
 
 static const char default_address[] = "127.0.0.1:9909";
 
-/* What is measured if nothing is asked for: each exit, where vCPUs' time goes, halts, and counters of KVM's. */
+/* If nothing is asked for: each exit, where vCPUs' time goes, halts, and counters of KVM's. */
 static const char *const default_monitors[] = { "vm_exit", "vcpu_load", "vcpu_wakeup", "vm_state" };
 
 static int parse_listen(struct options *opts, const char *arg)

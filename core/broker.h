@@ -64,9 +64,9 @@ struct broker *broker__start(const struct broker_options *opts);
 void broker__close(struct broker *b);
 
 /*
- * The hooks of a monitor, attach.h, by its place in chosen[]; 0 or -errno. needs[] tell why. Loading: again keeps
- * what this host has refused before. Attaching: -EAGAIN, something was refused, load it
- * again. What is handed over is to be closed, errors or not.
+ * The hooks of a monitor, attach.h, by its place in chosen[]; 0 or -errno. needs[] tell why.
+ * Loading: again keeps what this host has refused before. Attaching: -EAGAIN, something was
+ * refused, load it again. What is handed over is to be closed, errors or not.
  */
 int broker__load(struct broker *b, const struct chosen *c, bool again, struct handed *handed);
 int broker__attach(struct broker *b, const struct chosen *c, struct handed *handed);

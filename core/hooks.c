@@ -149,7 +149,7 @@ static bool is_allowed(const struct attachment *at, const struct hook *hook)
  */
 static const struct hook *cheaper(const struct attachment *at, const struct hook *hook)
 {
-	/* Records of classic events have the guest's RIP, which KVM reads for them: rows show it. */
+	/* Classic events' records have the guest's RIP, which KVM reads for them: rows show it. */
 	if (hook->kind != HOOK_TRACEPOINT || at->env->slower_ns)
 		return hook;
 	for (const struct hook *h = hook + 1; h->need && !strcmp(h->need, hook->need); h++)

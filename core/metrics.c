@@ -590,7 +590,7 @@ static struct peer *peer_of(struct metrics *m, const struct row *row)
 	struct peer *peer;
 
 	if (!row->vm_id) {
-		/* A remainder has a name alone; what has none is the host's, or a VM's we do not know. */
+		/* A remainder has a name alone; without one it is the host's, or not known. */
 		if (row->vm)
 			return NULL;
 		if (!m->host)

@@ -142,8 +142,8 @@ void vcpus__tell_new(const struct vcpus *vcpus, uint64_t *told,
 		     void (*tell)(void *ctx, const struct vm_ref *vm), void *ctx);
 
 /*
- * Calls tell() for each VM that -p and --vm choose and that has not ended: it has a vCPU, or, without
- * any, is among those that processes hold. Returns how many vCPUs are known.
+ * Calls tell() for each VM that -p and --vm choose and that has not ended: it has a vCPU, or,
+ * without any, is among those that processes hold. Returns how many vCPUs are known.
  */
 size_t vcpus__tell_alive(struct vcpus *vcpus, void (*tell)(void *ctx, const struct vm_ref *vm),
 			 void *ctx);

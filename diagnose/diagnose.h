@@ -92,7 +92,7 @@ struct diagnosis {
 
 void diagnosis__make(struct diagnosis *d, const struct facts *facts,
 		     const struct diagnose_options *options);
-/* Takes over findings of an earlier part of the run that are none any more; both are to be freed. */
+/* Takes over an earlier part's findings that are none any more; both are to be freed. */
 void diagnosis__add_before(struct diagnosis *d, struct diagnosis *before);
 /* Marks what was found before, in a VM of that name, and is not costlier by more than a fifth. */
 void diagnosis__compare(struct diagnosis *d, const struct diagnosis *baseline);

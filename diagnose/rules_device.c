@@ -174,7 +174,7 @@ static enum opinion irq_by_ioctl(const struct look *l, struct finding *f)
 			    raised = look__sum(l, "IRQCHIP_PINS", "count", NULL) -
 				     look__sum(l, "IRQCHIP_PINS", "masked_count", NULL);
 
-	/* A line is raised and lowered: two calls for one interrupt, none for one that is masked. */
+	/* A line is raised and lowered: two calls for one interrupt, none if it is masked. */
 	raised = fmax(0, fmin(raised, calls / 2));
 	if (calls > 0)
 		ns += line_ns * 2 * raised / calls;

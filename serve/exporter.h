@@ -37,8 +37,8 @@ struct exporter *exporter__new(const struct exporter_options *options);
 void exporter__free(struct exporter *e);
 
 /*
- * The outputs of its sinks, which are two: findings first, then series, which tell of the findings of
- * the same interval. They are freed before it. False after a message.
+ * The outputs of its sinks, which are two: findings first, then series, which tell of the findings
+ * of the same interval. They are freed before it. False after a message.
  */
 enum { EXPORTER_SINKS = 2 };
 bool exporter__open(struct exporter *e, struct sink *sinks);

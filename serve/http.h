@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a scrape needs of HTTP/1.1 and 1.0: GET and HEAD without a body. It is parsed from a buffer that
- * has a bound; no memory is taken, and nothing is kept of what is not understood.
+ * What a scrape needs of HTTP/1.1 and 1.0: GET and HEAD without a body. It is parsed from a buffer
+ * that has a bound; no memory is taken, and nothing is kept of what is not understood.
  */
 #ifndef KVM_WATCHER_HTTP_H
 #define KVM_WATCHER_HTTP_H

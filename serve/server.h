@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The side of the network: a thread that accepts, reads, waits and writes, so that whoever is
- * slow or hostile there never keeps the thread that watches. It knows texts, not what is in them: it asks
- * for one, and shares what it is given among all who ask within a second.
+ * slow or hostile there never keeps the thread that watches. It knows texts, not what is in them:
+ * it asks for one, and shares what it is given among all who ask within a second.
  *
  * Everything has a bound: connections, bytes of a request, the time from its first byte to the
  * last one of its answer. What is refused is counted, and each refusal has a reason.

@@ -4,8 +4,8 @@
  * scrapes, made up as the kernel's records would tell it: ten reasons of exits, two of exits to
  * user space. All that a scrape does is timed but for reading those records: what has grown is
  * taken out of the store, chosen, put in order, added up, written as OpenMetrics, and compressed.
- * Prints JSON. With a directory the classic texts of all scrapes go there, for a Prometheus that is to
- * see what this host's kernel may not have.
+ * Prints JSON. With a directory the classic texts of all scrapes go there, for a Prometheus that
+ * is to see what this host's kernel may not have.
  *
  *	metrics MONITORS VMS VCPUS SCRAPES [LIMIT [DIR]]
  */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What top takes of a CPU, and how long a key waits: made-up samples of so many VMs, a tenth of which
- * are busy, go through the store, the selection, the monitors' own columns, the rules and the
- * history, as those of a run do; the screen is drawn after each interval, and after each key. Prints
- * JSON. What reading the kernel's maps takes is not in it.
+ * What top takes of a CPU, and how long a key waits: made-up samples of so many VMs, a tenth of
+ * which are busy, go through the store, the selection, the monitors' own columns, the rules and the
+ * history, as those of a run do; the screen is drawn after each interval, and after each key.
+ * Prints JSON. What reading the kernel's maps takes is not in it.
  *
  *	top [VMS [VCPUS [INTERVALS]]]
  */

@@ -2,8 +2,8 @@
 /*
  * All rules against recordings of VMs that were really made sick, or cured, by
  * tests/cases/diagnose.sh. tests/diagnose/record made them, and recordings/index.tsv: what each VM
- * was made to be, and what was found of it there; a neighbour's theft may be true, too. Run from the
- * project's root. UPDATE_GOLDEN=1 writes the table of docs/diagnose.md.
+ * was made to be, and what was found of it there; a neighbour's theft may be true, too. Run from
+ * the project's root. UPDATE_GOLDEN=1 writes the table of docs/diagnose.md.
  */
 #include <setjmp.h>
 #include <stdarg.h>

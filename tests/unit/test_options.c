@@ -448,7 +448,7 @@ static void test_abbreviations(void **state)
 	refuses("-e --inter", "--interval needs a value: --interval=TIME");
 	refuses("--vm_ex=5", "--vm_exit takes no value; leave \"=5\" out");
 	refuses("-e --m=5", "--m is short for several options: --mmio, --monitoring_time, "
-			    "--max-vcpus or --mask; give "
+			    "--max-vcpus, --mask, --metrics-by or --metrics-limit; give "
 			    "more letters");
 }
 

@@ -207,7 +207,7 @@ static void test_readme(void **state)
 	assert_int_equal(nr_wrong, 0);
 }
 
-/* Each user page has its translation; those for developers, and some that change fast, have none. */
+/* Each user page has its translation; those for developers, and some that change fast, don't. */
 static void check_translated(const char *path)
 {
 	static const char *const english[] = { "cost",	   "design",	    "diagnose",
