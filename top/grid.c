@@ -252,13 +252,8 @@ static void settle(struct grid *g, struct grid_state *s, bool counts, struct are
 		}
 	}
 	s->nr_ranks = nr;
-	for (size_t i = 0; i < g->nr_shown; i++) {
-		if (!stays[i]) {
-			order[i] = g->shown[i];
-			continue;
-		}
-		order[i] = NULL;
-	}
+	for (size_t i = 0; i < g->nr_shown; i++)
+		order[i] = g->shown[i];
 	/* In a frozen order new ones come last. */
 	if (s->frozen) {
 		size_t last = 0;
@@ -270,7 +265,7 @@ static void settle(struct grid *g, struct grid_state *s, bool counts, struct are
 				order[last++] = g->shown[i];
 	} else {
 		for (size_t i = 0; i < g->nr_shown; i++)
-			if (!order[i])
+			if (stays[i])
 				order[i] = g->shown[*place_of(&sorted, s->ranks[next++].key) - 1];
 	}
 	g->shown = order;
@@ -457,7 +452,7 @@ static void lay_out(const struct grid *g, struct grid_state *s, int cols)
 	size_t sorted = find_column(g, grid__sort(g, s));
 	bool shown[GRID_COLUMNS] = {};
 	static const int steps[] = { 36, 24, 16 };
-	int widths[GRID_COLUMNS], total = -1, x = 0;
+	int widths[GRID_COLUMNS] = {}, total = -1, x = 0;
 
 	measure(g, s, widths);
 	for (size_t i = 0; i < g->nr_columns; i++) {

@@ -243,7 +243,8 @@ size_t model__nr_frames(const struct model *m)
 
 struct frame *model__frame(const struct model *m, size_t at)
 {
-	return at < m->nr ? m->frames[(m->first + at) % m->room] : NULL;
+	/* There is room for those that are there: said for the analyzer. */
+	return at < m->nr && m->room ? m->frames[(m->first + at) % m->room] : NULL;
 }
 
 size_t model__place(const struct model *m, uint64_t nr)
@@ -527,7 +528,7 @@ struct head {
 	uint32_t vm, tid, vcpu, len;
 };
 
-enum { MOST_ROW = sizeof(struct head) + 64 + TABLE_COLUMNS * 10 + STAT_BUCKETS * 15 };
+enum { MOST_ROW = sizeof(struct head) + 64 + TABLE_COLUMNS * 10UL + STAT_BUCKETS * 15UL };
 
 /* The text of a cell that has one, for a moment; NULL: absent. */
 static const char *text_of(const struct column *col, const struct row *row, struct buf *scratch)

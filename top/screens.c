@@ -258,6 +258,7 @@ static void add_sparks(const struct scene *s, struct vm_line *lines, size_t nr)
 {
 	size_t last, first, frames;
 	char **texts = arena__get(s->arena, (nr + 1) * sizeof(*texts));
+	size_t *used = arena__get(s->arena, (nr + 1) * sizeof(*used));
 
 	for (size_t i = 0; i < nr; i++)
 		lines[i].spark = texts[i] = arena__get(s->arena, 4 * SPARKS + 1);
@@ -273,9 +274,11 @@ static void add_sparks(const struct scene *s, struct vm_line *lines, size_t nr)
 							    &f->vms[i] :
 							    frame__vm(f, lines[i].key);
 
-			strcat(texts[i],
-			       spark_of(s,
-					vm ? pain_of(vm->lost_ns, vm->work_ns, vm->wall_ns) : NAN));
+			const char *spark = spark_of(
+				s, vm ? pain_of(vm->lost_ns, vm->work_ns, vm->wall_ns) : NAN);
+
+			memcpy(texts[i] + used[i], spark, strlen(spark));
+			used[i] += strlen(spark);
 		}
 	}
 	model__unlock(s->model);
@@ -402,7 +405,7 @@ static void draw_spent(struct canvas *c, int y, const uint64_t ns[NR_SPENT])
 		int end;
 
 		sum += ns[i];
-		end = (double)width * sum / all + 0.5;
+		end = lround((double)width * sum / all);
 		while (x < end)
 			x += canvas__put(c, y, x, 1, spent_style(i, share), letter);
 	}
@@ -572,7 +575,7 @@ static size_t order_columns(const struct table *t, struct grid *grid, size_t *fr
 static void fill_table(const struct scene *s, const struct table *t, struct model_row *rows,
 		       size_t nr, const struct column *const *lead, struct grid *grid)
 {
-	size_t from[GRID_COLUMNS], nr_lead = 0;
+	size_t from[GRID_COLUMNS] = {}, nr_lead = 0;
 
 	while (lead[nr_lead]) {
 		grid->columns[nr_lead] = lead[nr_lead];
@@ -833,7 +836,7 @@ static void draw_series(const struct scene *s, struct canvas *c, int y, const ch
 
 static void draw_bar(const struct scene *s, struct canvas *c, int y, int x, int width, double share)
 {
-	int full = share * width + 0.5;
+	int full = (int)lround(share * width);
 
 	if (share > 0 && !full)
 		full = 1;
