@@ -703,7 +703,7 @@ static void label_text(const struct column *col, const struct row *row, char tex
 		return;
 	case COL_BOOL:
 		if (cell__bool(col, row, &flag))
-			strcpy(text, flag ? "true" : "false");
+			snprintf(text, 64, "%s", flag ? "true" : "false");
 		else
 			*value = NULL;
 		return;

@@ -36,9 +36,9 @@ struct exporter {
 	{                                                                                       \
 		.name = _name, .type = METRIC_##_type, .help = _help, .labels = { __VA_ARGS__ } \
 	}
-#define NAMED(_label)          \
-	{                      \
-		.name = _label \
+#define NAMED(_label)            \
+	{                        \
+		.name = (_label) \
 	}
 
 static const struct metric build_info =

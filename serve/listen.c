@@ -44,7 +44,7 @@ static const char *parse_unix(const char *path, union address *a, socklen_t *len
 	if (strlen(path) >= sizeof(a->local.sun_path))
 		return "the path of a Unix socket has 107 bytes at most";
 	a->local.sun_family = AF_UNIX;
-	strcpy(a->local.sun_path, path);
+	memcpy(a->local.sun_path, path, strlen(path) + 1);
 	*len = sizeof(a->local);
 	return NULL;
 }

@@ -456,7 +456,44 @@ static void check_time(struct server *s, struct connection *c, uint64_t now)
 	close_connection(s, c);
 }
 
-/* What the watching thread has given is the latest. */
+/* NULL: there was no memory. */
+static struct body *new_body(const struct given *given)
+{
+	struct body *body = calloc(1, sizeof(*body));
+
+	if (!body || !given->data) {
+		free(given->data);
+		free(body);
+		return NULL;
+	}
+	*body = (struct body){
+		.users = 1, .data = given->data, .len = given->len, .since_ns = given->since_ns
+	};
+	return body;
+}
+
+/* It is the latest one now, and all who wait for it get it. */
+static void take_text(struct server *s, unsigned int text, const struct given *given)
+{
+	struct body *body = new_body(given);
+
+	if (body) {
+		put_body(s->latest[text]);
+		s->latest[text] = body;
+	}
+	for (size_t i = 0; i < s->options.most_connections; i++) {
+		struct connection *c = &s->connections[i];
+
+		if (c->fd < 0 || c->state != WAITING || c->request.openmetrics != text)
+			continue;
+		if (body)
+			answer_body(s, c, text);
+		else
+			answer_line(c, 503, "there is too little memory\n");
+	}
+}
+
+/* What the watching thread has given. */
 static void take_given(struct server *s)
 {
 	struct given given[NR_TEXTS];
@@ -466,34 +503,9 @@ static void take_given(struct server *s)
 	memcpy(given, s->given, sizeof(given));
 	memset(s->given, 0, sizeof(s->given));
 	pthread_mutex_unlock(&s->lock);
-	for (unsigned int text = 0; text < NR_TEXTS; text++) {
-		struct body *body = given[text].data ? calloc(1, sizeof(*body)) : NULL;
-
-		if (!given[text].is_there)
-			continue;
-		if (body) {
-			*body = (struct body){
-				.users = 1,
-				.data = given[text].data,
-				.len = given[text].len,
-				.since_ns = given[text].since_ns,
-			};
-			put_body(s->latest[text]);
-			s->latest[text] = body;
-		} else {
-			free(given[text].data);
-		}
-		for (size_t i = 0; i < s->options.most_connections; i++) {
-			struct connection *c = &s->connections[i];
-
-			if (c->fd < 0 || c->state != WAITING || c->request.openmetrics != text)
-				continue;
-			if (body)
-				answer_body(s, c, text);
-			else
-				answer_line(c, 503, "there is too little memory\n");
-		}
-	}
+	for (unsigned int text = 0; text < NR_TEXTS; text++)
+		if (given[text].is_there)
+			take_text(s, text, &given[text]);
 }
 
 static void serve_connections(struct server *s, const struct pollfd *polled, uint64_t now)

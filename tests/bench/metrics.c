@@ -5,7 +5,7 @@
  * user space. All that a scrape does is timed but for reading those records: what has grown is
  * taken out of the store, chosen, put in order, added up, written as OpenMetrics, and compressed.
  * Prints JSON. With a directory the classic texts of all scrapes go there, for a Prometheus that
- * is to see what this host's kernel may not have.
+ * has to see what this host's kernel may not have.
  *
  *	metrics MONITORS VMS VCPUS SCRAPES [LIMIT [DIR]]
  */
@@ -112,6 +112,8 @@ static void open_table(struct table *t, const struct monitor *m, unsigned int vi
 	unsigned int vcpus = m->views[view].per_vcpu ? nr_vcpus : 1;
 
 	*t = (struct table){ .m = m, .view = view, .nr = (size_t)nr_vms * vcpus * each };
+	if (!t->nr)
+		exit(1);
 	t->samples = samples__new(m->columns, m->row_size, 2, KEEP_ENDED_VMS);
 	t->rows = calloc(t->nr, m->row_size);
 	t->sources = calloc(t->nr, sizeof(struct source *));
@@ -259,7 +261,7 @@ int main(int argc, char **argv)
 	nr_vcpus = atoi(argv[3]);
 	scrapes = atoi(argv[4]);
 	options.limit = argc > 5 ? atoi(argv[5]) : DEFAULT_METRICS_LIMIT;
-	if (nr_vms > sizeof(names) / sizeof(*names))
+	if (!nr_vms || !nr_vcpus || nr_vms > sizeof(names) / sizeof(*names))
 		return 2;
 	for (unsigned int i = 0; i < nr_vms; i++) {
 		snprintf(names[i][0], sizeof(names[i][0]), "instance-%05u", i);
@@ -280,7 +282,7 @@ int main(int argc, char **argv)
 	m = metrics__new(&options);
 	out = m ? metrics__output(m) : NULL;
 	if (!out || !rolling_out)
-		return 1;
+		exit(1);
 	for (unsigned int i = 0; i < scrapes; i++) {
 		double at[5];
 
@@ -295,7 +297,7 @@ int main(int argc, char **argv)
 		output__end_window(out);
 		at[2] = cpu_s();
 		if (!metrics__render(m, TEXT_OPENMETRICS, &buf))
-			return 1;
+			exit(1);
 		at[3] = cpu_s();
 		gzipped = compressed(&buf);
 		at[4] = cpu_s();

@@ -307,8 +307,8 @@ lost_before=$(value "$TMP/classic" kvm_watcher_lost_events_total)
 node "$tests/serve/http.js" slow $port 20 >"$TMP/slow" 2>&1 &
 slow=$!
 pids="$pids $slow"
-# Ten thousand took 20 s here; a second has one sample, so what grows would grow with the rest.
-nr_scrapes=${KVM_WATCHER_SCRAPES:-3000}
+# A second has one sample, so what grows would grow with these.
+nr_scrapes=${KVM_WATCHER_SCRAPES:-10000}
 node "$tests/serve/http.js" scrapes $port "$nr_scrapes" >"$TMP/scrapes" 2>&1 && pass "$nr_scrapes scrapes" ||
 	fail "$nr_scrapes scrapes" "$(cat "$TMP/scrapes")"
 refused=$(node "$tests/serve/http.js" crowd $port 200)

@@ -474,7 +474,7 @@ static void test_folding(void **state)
 	assert_true(others > 0);
 	assert_true(metrics__nr_series(t.m) <= LIMIT);
 	assert_true(metrics__nr_folded(t.m) > 0);
-	before = KINDS_OF * (KINDS_OF + 1) / 2;
+	before = KINDS_OF * (KINDS_OF + 1) / 2.0;
 	for (int round = 0; round < ROUNDS; round++) {
 		double sum = 0, now;
 		const char *at;
