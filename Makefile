@@ -210,7 +210,7 @@ FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdo
 $(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd zlib) -l:libbpf.a -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd zlib tinfo) -l:libbpf.a -lelf -lz -lm
 
 $(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
 $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)

@@ -36,6 +36,7 @@ static const char *kinds;
 static pid_t owner;
 static int log_fd = -1;
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier): the linker makes it */
 extern const char __executable_start;
 
 static void open_shared(void)
