@@ -414,6 +414,9 @@ LINT_CFLAGS = $(ALL_CFLAGS) -I$(OUTPUT)/bench -I$(OUTPUT)/tests/bpf
 # What it says of the unit tests is wrong: it does not know that an assertion of cmocka does not return.
 ANALYZER = $(if $(filter tests/unit/%,$<),,-fanalyzer -Wno-analyzer-malloc-leak)
 
+# It is compiled once for each target.
+$(OUTPUT)/lint/tests/fuzz/main.o: DEFINES += -DFUZZED=fuzz_text
+
 $(OUTPUT)/lint/%.o: %.c $(SKELETONS) $(OUTPUT)/bench/empty.skel.h $(BPF_TESTS) .clang-tidy tests/unit/.clang-tidy
 	$(call say,LINT,$<)
 	$(Q)mkdir -p $(@D)

@@ -341,7 +341,8 @@ static int end_interval(struct loop *loop, struct run *run)
 /* 0, RUN_END or -errno. */
 static int loop__step_driver(struct loop *loop, struct run *run)
 {
-	int err = drive(run, run->opts->driver->ready);
+	const struct driver *driver = run->opts->driver;
+	int err = driver ? drive(run, driver->ready) : 0;
 
 	/* Intervals may be other ones. */
 	loop__set_timer(loop, run);

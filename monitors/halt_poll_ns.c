@@ -209,8 +209,9 @@ static void event(struct attachment *at, const void *data, size_t size)
 
 #define OF_POLLS .views = 1 << VIEW_POLLS
 #define OF_PLE .views = 1 << VIEW_PLE
-#define POLL(_name, _at, _constant, _help) \
-	METRIC(struct poll_row, COUNTER, _name, _at, OF_POLLS, .constant = _constant, .help = _help)
+#define POLL(_name, _at, _constant, _help)                                              \
+	METRIC(struct poll_row, COUNTER, _name, _at, OF_POLLS, .constant = (_constant), \
+	       .help = (_help))
 
 static const struct metric metrics[] = {
 	POLL("kvm_halt_polls", polls_ok, "result=\"success\"",

@@ -277,7 +277,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 #define OF_VECTORS .views = 1 << VIEW_VECTORS
 #define IRQ(_name, _at, _help)                                  \
 	METRIC(struct irq_row, COUNTER, _name, _at, OF_VECTORS, \
-	       .labels = { LABEL(struct irq_row, "vector", vector) }, .help = _help)
+	       .labels = { LABEL(struct irq_row, "vector", vector) }, .help = (_help))
 
 static const struct metric metrics[] = {
 	IRQ("kvm_irq_raised", raised, "Interrupts that local APICs accepted."),

@@ -234,7 +234,7 @@ static const struct record_kind records = {
 	METRIC(struct timer_row, COUNTER, _name, _at, OF_TIMERS,  \
 	       .labels = { LABEL(struct timer_row, "mode", mode), \
 			   LABEL(struct timer_row, "hv", hv) },   \
-	       .help = _help)
+	       .help = (_help))
 
 static const struct metric metrics[] = {
 	TIMER("kvm_timer_armed", count, "Timers armed."),

@@ -719,6 +719,7 @@ static void put_row(struct model *m, const struct row *row)
 		put_varint(&p, row->ts_ns);
 	put_varint(&p, some);
 	put_varint(&p, none);
+	/* cppcheck-suppress uninitvar; put_cell() has filled what is copied. */
 	memcpy(p, values, v - values);
 	p += v - values;
 	put_buckets(t, row, &p);

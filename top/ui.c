@@ -817,12 +817,13 @@ static void add_line(struct lines *to, unsigned int style, int indent, const cha
 	for (bool first = true; first || *text; first = false) {
 		int room = cols - (first ? 0 : indent);
 		size_t len = text__prefix(text, room < 8 ? 8 : room), fit = len;
+		bool is_cut = text[len] != '\0';
 		int y = to->y++ - to->top;
 		char *part;
 
-		while (text[len] && fit > len / 2 && text[fit] != ' ')
+		while (is_cut && fit > len / 2 && text[fit] != ' ')
 			fit--;
-		if (text[len] && text[fit] == ' ')
+		if (is_cut && text[fit] == ' ')
 			len = fit;
 		if (!len && *text)
 			len = 1;

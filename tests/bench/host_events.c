@@ -54,6 +54,7 @@ int main(int argc, char **argv)
 
 	if (!ticks || pipe(there) || pipe(back)) {
 		fprintf(stderr, "usage: host_events syscall|ioctl|switch TURNS\n");
+		free(ticks);
 		return 2;
 	}
 	if (!fork()) {

@@ -76,14 +76,14 @@ static void time_some(const struct series *s, const char *name, unsigned int buc
 /* An interval of it; an idle vCPU halts, and nothing else. */
 static void live(struct series *s)
 {
-	const uint64_t second = NSEC_PER_SEC;
+	const uint64_t second = NSEC_PER_SEC, ms = NSEC_PER_MSEC;
 
 	if (!strcmp(s->m->views[s->view].name, "VCPU_LOAD")) {
 		grow(s, "wall_ns", INTERVAL_S * second);
 		grow(s, "halted_ns", s->busy ? second : INTERVAL_S * second);
 		if (s->busy) {
-			grow(s, "guest_ns", second / 2 + s->nr % 97 * 1000000);
-			grow(s, "kvm_ns", second / 4 - s->nr % 97 * 1000000);
+			grow(s, "guest_ns", second / 2 + s->nr % 97 * ms);
+			grow(s, "kvm_ns", second / 4 - s->nr % 97 * ms);
 			grow(s, "steal_ns", second / 4);
 			grow(s, "total_ns", second);
 			grow(s, "count", 100);
@@ -93,7 +93,7 @@ static void live(struct series *s)
 		grow(s, "count", 500 + s->nr % 1000);
 		time_some(s, "time", 40 + s->nr % 9, 490 + s->nr % 1000);
 		time_some(s, "time", 55, 10);
-		grow(s, "total_ns", 500 * 20000);
+		grow(s, "total_ns", 10 * ms);
 	} else {
 		grow(s, "count", 200);
 		time_some(s, "wake", 45 + s->nr % 5, 200);
@@ -107,6 +107,8 @@ static void add(struct attachment *at_, unsigned int view, const struct row *hea
 {
 	struct series *s = &all[nr_all];
 
+	if (!at_->monitor)
+		exit(1);
 	*s = (struct series){
 		.store = at_->samples,
 		.m = at_->monitor,
@@ -132,6 +134,8 @@ static unsigned int view_of(const struct monitor *m, const char *table)
 {
 	unsigned int view = 0;
 
+	if (!m)
+		exit(1);
 	while (m->views[view].title && strcmp(m->views[view].name, table) != 0)
 		view++;
 	return view;
@@ -150,6 +154,8 @@ int main(int argc, char **argv)
 	struct sink sink = { .out = model__output(model) };
 	struct attach_env env = { .sinks = &sink, .nr_sinks = 1, .filter = &filter };
 	struct attachment attachments[KINDS] = {};
+	struct monitor copies[KINDS];
+	struct monitor_config none = {};
 	struct attachments attached = {};
 	static const uint32_t keys[] = { KEY_ENTER, KEY_TAB, KEY_ENTER, KEY_ESC, KEY_ESC, '>',
 					 '<',	    'I',     'I',	'[',	 '}' };
@@ -170,13 +176,10 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < KINDS; i++)
 		for (size_t j = 0; j < nr_monitors; j++) {
 			const struct monitor *m = monitors[j];
-			struct monitor *copy;
+			struct monitor *copy = &copies[i];
 
 			if (!m->views[view_of(m, tables[i])].title)
 				continue;
-			copy = malloc(sizeof(*copy));
-			if (!copy)
-				return 1;
 			*copy = *m;
 			copy->shows = NULL;
 			attachments[i] = (struct attachment){
@@ -184,11 +187,12 @@ int main(int argc, char **argv)
 				.monitor = copy,
 				.replays = true,
 				.state = calloc(1, m->state_size + 1),
-				.config = calloc(1, sizeof(struct monitor_config)),
+				.config = &none,
 				.samples = samples__new(m->columns, m->row_size, 1, 1000),
 			};
 			rolling__add_monitor(rules, m->name, false);
 			attached.list[attached.nr++] = &attachments[i];
+			break;
 		}
 	for (unsigned int vm = 0; vm < vms; vm++)
 		for (unsigned int vcpu = 0; vcpu < vcpus; vcpu++) {
@@ -245,5 +249,9 @@ int main(int argc, char **argv)
 	       interval_ns / 1e6 / intervals, rolling__cost_ns(rules) / 1e6, key_ns / 1e6 / KEYS,
 	       worst_ns / 1e6, model__frame(model, 0)->size,
 	       (double)HISTORY_BYTES / model__frame(model, 0)->size * INTERVAL_S / 60);
+	for (size_t k = 0; k < KINDS; k++) {
+		samples__free(attachments[k].samples);
+		free(attachments[k].state);
+	}
 	return 0;
 }

@@ -299,6 +299,8 @@ static void answers(const char *text, double ms)
 	uint64_t begin;
 	char took[64];
 
+	if (!rest)
+		return;
 	while (listen(50))
 		;
 	begin = now_ms();
@@ -319,7 +321,9 @@ static void obey(char *line)
 	else
 		rest = line + strlen(line);
 	number = strtod(rest, &end);
-	if (end && *end == ' ')
+	if (!end)
+		end = rest;
+	if (*end == ' ')
 		end++;
 	if (!strcmp(line, "keys")) {
 		send_keys(rest, strlen(rest));

@@ -741,10 +741,10 @@ static void test_sorting(void **state)
 	assert_non_null(sort);
 	assert_string_equal(sort->column, "guest");
 	assert_true(sort->inverted);
-	h.settings.interval_ns = 1500 * NSEC_PER_MSEC;
+	h.settings.interval_ns = (uint64_t)1500 * NSEC_PER_MSEC;
 	settings__write(&h.settings, text, sizeof(text));
 	settings__parse(&again, text);
-	assert_int_equal(again.interval_ns, 1500 * NSEC_PER_MSEC);
+	assert_int_equal(again.interval_ns, (uint64_t)1500 * NSEC_PER_MSEC);
 	assert_string_equal(settings__sort(&again, "VMs")->column, "guest");
 	assert_true(settings__sort(&again, "VMs")->inverted);
 	assert_false(again.changed);
