@@ -357,47 +357,56 @@ static void take_array(struct facts *f, const char *table, const struct column *
 	}
 }
 
-static void take_cell(struct facts *f, struct fact *fact, const struct column *col,
-		      const struct row *row)
+bool fact_value__of(struct fact_value *value, const struct column *col, const struct row *row)
 {
-	const char *text;
 	uint64_t number;
 	int64_t is;
-	double real;
 	bool flag;
 
+	*value = (struct fact_value){ col->name, NULL, NAN };
 	switch (col->type) {
 	case COL_STRING:
-		text = cell__string(col, row);
-		if (text)
-			fact__text(f, fact, col->name, text);
-		break;
+		value->text = cell__string(col, row);
+		return value->text;
 	case COL_U32:
 	case COL_U64:
 	case COL_HEX:
 	case COL_NSEC:
-		if (cell__number(col, row, &number))
-			fact__number(f, fact, col->name, number);
-		break;
+		if (!cell__number(col, row, &number))
+			return false;
+		value->number = number;
+		return true;
 	case COL_S64:
-		if (cell__signed(col, row, &is))
-			fact__number(f, fact, col->name, is);
-		break;
+		if (!cell__signed(col, row, &is))
+			return false;
+		value->number = is;
+		return true;
 	case COL_PERCENT:
 	case COL_DOUBLE:
-		if (cell__real(col, row, &real))
-			fact__number(f, fact, col->name, real);
-		break;
+		return cell__real(col, row, &value->number);
 	case COL_BOOL:
-		if (cell__bool(col, row, &flag))
-			fact__number(f, fact, col->name, flag);
-		break;
-	case COL_OBJECT:
-		take_array(f, fact->table, col, row, cell__object(col, row));
-		break;
+		if (!cell__bool(col, row, &flag))
+			return false;
+		value->number = flag;
+		return true;
 	default:
-		break;
+		return false;
 	}
+}
+
+static void take_cell(struct facts *f, struct fact *fact, const struct column *col,
+		      const struct row *row)
+{
+	struct fact_value value;
+
+	if (col->type == COL_OBJECT)
+		take_array(f, fact->table, col, row, cell__object(col, row));
+	else if (!fact_value__of(&value, col, row))
+		return;
+	else if (value.text)
+		fact__text(f, fact, value.name, value.text);
+	else
+		fact__number(f, fact, value.name, value.number);
 }
 
 static void facts_row(struct output *out, const struct row *row, unsigned int flags)

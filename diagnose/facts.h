@@ -111,6 +111,9 @@ void facts__sort(struct facts *f);
 /* The facts' own copy of a string. */
 const char *facts__keep(struct facts *f, const char *text);
 
+/* What a cell is as a fact; a text is the row's. False: it is absent, or not one value. */
+bool fact_value__of(struct fact_value *value, const struct column *col, const struct row *row);
+
 /* NAN and NULL: there is none. */
 double fact__get(const struct fact *fact, const char *name);
 const char *fact__get_text(const struct fact *fact, const char *name);

@@ -417,41 +417,14 @@ static void put_number(struct fact *fact, const char *name, double number)
 static void put_cell(struct rolling *r, struct fact *fact, const struct column *col,
 		     const struct row *row)
 {
-	const char *text;
-	uint64_t number;
-	int64_t is;
-	double real;
-	bool flag;
+	struct fact_value value;
 
-	switch (col->type) {
-	case COL_STRING:
-		text = cell__string(col, row);
-		if (text)
-			put_text(r, fact, col->name, text);
-		break;
-	case COL_U32:
-	case COL_U64:
-	case COL_HEX:
-	case COL_NSEC:
-		if (cell__number(col, row, &number))
-			put_number(fact, col->name, number);
-		break;
-	case COL_S64:
-		if (cell__signed(col, row, &is))
-			put_number(fact, col->name, is);
-		break;
-	case COL_PERCENT:
-	case COL_DOUBLE:
-		if (cell__real(col, row, &real))
-			put_number(fact, col->name, real);
-		break;
-	case COL_BOOL:
-		if (cell__bool(col, row, &flag))
-			put_number(fact, col->name, flag);
-		break;
-	default:
-		break;
-	}
+	if (!fact_value__of(&value, col, row))
+		return;
+	if (value.text)
+		put_text(r, fact, value.name, value.text);
+	else
+		put_number(fact, value.name, value.number);
 }
 
 static struct fact *add_row(struct rolling *r, struct patient *p, const char *table,
