@@ -568,7 +568,7 @@ static void put_finding(struct buf *to, const struct result *r, size_t nr)
 			    r->windows_of);
 	if (r->before)
 		buf__puts(&words, " of the first pass; the second did not see it");
-	buf__puts(&words, r->rule->seen ? ")" : "; not yet seen on a machine)");
+	buf__puts(&words, r->rule->seen ? ")" : "; not yet seen on hardware)");
 	put_labelled(to, "more", words.data ?: "", false);
 	buf__free(&words);
 }

@@ -307,6 +307,7 @@ const struct rule feature_rules[] = {
 
 const struct rule host_rules[] = {
 	{ .id = "host-is-slow",
+	  .seen = true,
 	  .family = "host",
 	  .title = "Exits take far longer here than on hardware: this host is a VM, or emulated",
 	  .not_what = "steal: a median says what one exit takes",

@@ -115,16 +115,24 @@ static enum opinion log_left_on(const struct look *l, struct finding *f)
 		       OPINION_NO;
 }
 
+/* It is told of intervals alone: the last one says how it ends. */
+static double prediction(const struct look *l, const char *column)
+{
+	double value = look__max(l, "MIGRATION", column, NULL);
+
+	return isnan(value) && l->window == &l->facts->total ? look__last(l, "MIGRATION", column) :
+							       value;
+}
+
 static enum opinion diverges(const struct look *l, struct finding *f)
 {
-	double converges = look__max(l, "MIGRATION", "converges", NULL);
+	const struct look whole =
+		look__at(l->facts, &l->facts->total, l->vm_at, UINT32_MAX, l->rule);
+	bool is_read =
+		finding__least(f, "reads of the log", readers_of_log(&whole), UNIT_NUMBER, 1, NULL);
 
-	finding__show(f, "rounds", look__max(l, "MIGRATION", "rounds", NULL), UNIT_NUMBER);
-	return converges == 0 && finding__least(f, "rounds of it",
-						look__max(l, "MIGRATION", "rounds", NULL),
-						UNIT_NUMBER, 3, NULL) ?
-		       OPINION_LIKELY :
-		       OPINION_NO;
+	finding__show(f, "rounds until it gets nowhere", prediction(l, "rounds"), UNIT_NUMBER);
+	return is_read && prediction(l, "converges") == 0 ? OPINION_LIKELY : OPINION_NO;
 }
 
 static enum opinion memslots(const struct look *l, struct finding *f)
@@ -450,10 +458,10 @@ const struct rule memory_rules[] = {
 	{ .id = "migration-diverges",
 	  .family = "memory",
 	  .title = "The guest writes faster than the migration sends",
-	  .not_what = "a first round, which is always long",
+	  .not_what = "a log that nobody reads: it is read",
 	  .note = true,
 	  .per_vm = true,
-	  .needs = { "mark_page_dirty" },
+	  .needs = { "mark_page_dirty", "kvm_ioctl:ioctl_enter" },
 	  .judge = diverges,
 	  .may = is_logged,
 	  .may_needs = "vm_state:kvm_state",

@@ -12,7 +12,7 @@ case $level in build | test | ci) ;; *) echo "usage: deps.sh [build|test|ci]" >&
 
 # Debian and Ubuntu. bpftool is added below: Ubuntu's older releases have it under another name.
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libseccomp-dev libzstd-dev libncurses-dev linux-libc-dev"
-tests="libcmocka-dev gojq busybox-static cpio xz-utils qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
+tests="libcmocka-dev gojq busybox-static cpio xz-utils zstd qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps nodejs tmux ncurses-base"
 checks="git clang-format clang-tidy cppcheck shellcheck strace zsh fish bash-completion mandoc"
 checks="$checks debhelper lintian rpmlint apparmor prometheus curl systemd"
