@@ -292,5 +292,11 @@ def derived($rule; $id):
       .out += ($part[1:-1] | window($rule; $id; $ratio; $all; $all; true) | [$part[0]] + . + [$part[-1]])
     else .out += $part end) | .out[];
 
+# No column that the recording does not list; what a monitor keeps beside its columns is "more".
+def checked: . as $lines | (map(.monitors // empty)[0] | map(.tables) | add) as $tables |
+  $lines[] | .table as $table |
+  if $table then reduce (.rows[] | keys[]) as $key (.;
+    if $key == "more" or $tables[$table][$key] then . else error("\($table) has no \($key)") end) else . end;
+
 if $id == "" then rules | to_entries[] | [.key, .value.from, .value.beside // empty] | join(" ")
-else rules[$id] as $rule | derived($rule; $id) end
+else rules[$id] as $rule | [derived($rule; $id)] | checked end
