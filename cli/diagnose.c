@@ -98,6 +98,31 @@ static int parse_baseline(struct options *opts, const char *arg)
 	return 0;
 }
 
+/* What exits were for, and what a migration may send: options of the monitors that have them. */
+static const char detail[] = "detail", bandwidth[] = "migration-bandwidth";
+
+static const struct monitor_option *find_option(const struct monitor *m, const char *name)
+{
+	for (const struct monitor_option *o = m->options; o && o->name; o++)
+		if (!strcmp(o->name, name))
+			return o;
+	return NULL;
+}
+
+static int parse_bandwidth(struct options *opts, const char *arg)
+{
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const struct monitor_option *o = find_option(monitors[i], bandwidth);
+		struct monitor_config config = {};
+		const char *wrong = o ? o->set(&config, arg) : NULL;
+
+		if (wrong)
+			return usage_error("--%s: \"%s\" %s", bandwidth, arg, wrong);
+	}
+	opts->diagnose.bandwidth = arg;
+	return 0;
+}
+
 static int parse_undecided(struct options *opts, const char *arg)
 {
 	if (strcmp(arg, "pass") && strcmp(arg, "fail"))
@@ -128,6 +153,9 @@ static const struct option_row diagnose_options[] = {
 	{ "baseline", 0, "FILE",
 	  "what a recording has, too, and no cheaper by a fifth, does not fail the run",
 	  GROUP_OUTPUT, parse_baseline },
+	{ "migration-bandwidth", 0, "MiB/s",
+	  "what a migration may send, to tell whether it can end", GROUP_SELECTION,
+	  parse_bandwidth },
 	{ "ignore", 0, "ID[:VM]", "a finding that is known does not fail the run; several",
 	  GROUP_OUTPUT, parse_ignore },
 	{ "undecided", 0, "pass|fail",
@@ -194,29 +222,34 @@ static bool is_needed(const struct monitor *m, const struct assertion *assertion
 	return is_asserted(m, assertions, nr);
 }
 
-/* What exits were for. */
-static bool choose_detail(struct needed *to, size_t at)
+static void choose_option(struct needed *to, size_t at, const char *name, const char *arg)
 {
-	for (const struct monitor_option *o = to->chosen[at].monitor->options; o && o->name; o++) {
-		if (strcmp(o->name, "detail") != 0)
-			continue;
-		o->set(&to->configs[at], NULL);
-		to->given[at] = (struct given_option){ o, NULL };
-		to->chosen[at].given = &to->given[at];
-		to->chosen[at].nr_given = 1;
-		return true;
-	}
-	return false;
+	const struct monitor_option *o = find_option(to->chosen[at].monitor, name);
+
+	if (!o)
+		return;
+	o->set(&to->configs[at], arg);
+	to->given[at] = (struct given_option){ o, arg };
+	to->chosen[at].given = &to->given[at];
+	to->chosen[at].nr_given = 1;
 }
 
-static void choose(struct needed *to, const struct assertion *assertions, size_t nr)
+static bool has_option(const struct chosen *chosen, const char *name)
+{
+	return chosen->nr_given && !strcmp(chosen->given->option->name, name);
+}
+
+static void choose(struct needed *to, const struct options *opts,
+		   const struct assertion *assertions, size_t nr)
 {
 	for (size_t i = 0; i < nr_monitors; i++) {
 		if (!is_needed(monitors[i], assertions, nr))
 			continue;
 		to->chosen[to->nr] =
 			(struct chosen){ .monitor = monitors[i], .config = &to->configs[to->nr] };
-		choose_detail(to, to->nr);
+		choose_option(to, to->nr, detail, NULL);
+		if (opts->diagnose.bandwidth)
+			choose_option(to, to->nr, bandwidth, opts->diagnose.bandwidth);
 		to->nr++;
 	}
 }
@@ -255,7 +288,7 @@ static void choose_first(struct needed *to, const struct assertion *assertions, 
 
 		if (is_cheap(m->name) || is_asserted(m, assertions, nr)) {
 			to->first |= 1U << i;
-		} else if (to->chosen[i].nr_given && to->nr < MAX_MONITORS) {
+		} else if (has_option(&to->chosen[i], detail) && to->nr < MAX_MONITORS) {
 			to->plain = to->nr++;
 			to->chosen[to->plain] = (struct chosen){
 				.monitor = m,
@@ -464,7 +497,7 @@ static int measure_live(const struct options *opts, const struct diagnose_option
 	for (size_t i = 0; i < nr; i++)
 		if (assertions[i].for_ns > m->pass_ns)
 			m->pass_ns = assertions[i].for_ns;
-	choose(&needed, assertions, nr);
+	choose(&needed, opts, assertions, nr);
 	/* A recording has one set of tables. */
 	m->in_passes = !opts->all && !opts->record.path;
 	if (m->in_passes) {

@@ -80,9 +80,10 @@ struct options {
 		const char *asserted[MAX_REPEATED]; /* --assert */
 		const char *ignored[MAX_REPEATED];  /* --ignore */
 		size_t nr_asserted, nr_ignored;
-		const char *fail_on;  /* --fail-on; NULL: findings do not fail a run */
-		const char *baseline; /* --baseline: a recording whose findings are known */
-		uint64_t after_ns;    /* --after: how old a VM has to be */
+		const char *fail_on;   /* --fail-on; NULL: findings do not fail a run */
+		const char *bandwidth; /* --migration-bandwidth; NULL: not known */
+		const char *baseline;  /* --baseline: a recording whose findings are known */
+		uint64_t after_ns;     /* --after: how old a VM has to be */
 		bool undecided_passes;
 	} diagnose;
 	struct {

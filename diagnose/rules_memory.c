@@ -131,6 +131,9 @@ static enum opinion diverges(const struct look *l, struct finding *f)
 	bool is_read =
 		finding__least(f, "reads of the log", readers_of_log(&whole), UNIT_NUMBER, 1, NULL);
 
+	if (is_read && isnan(prediction(l, "converges")))
+		return finding__unknown(f, "what the migration may send is not known: give "
+					   "--migration-bandwidth");
 	finding__show(f, "rounds until it gets nowhere", prediction(l, "rounds"), UNIT_NUMBER);
 	return is_read && prediction(l, "converges") == 0 ? OPINION_LIKELY : OPINION_NO;
 }
