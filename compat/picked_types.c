@@ -289,9 +289,17 @@ static int write_types(const struct btf *btf)
 	return fd;
 }
 
+static bool are_picked;
+
+bool picked_types__are_picked(void)
+{
+	return are_picked;
+}
+
 /* Instead of a file that can't be made. */
 static const char *whole(void)
 {
+	are_picked = false;
 	return host__sees_module_types() ? NULL : "/sys/kernel/btf/vmlinux";
 }
 
@@ -316,5 +324,6 @@ const char *picked_types__path(void)
 	btf__free(btf);
 	picked_with = there;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return fd < 0 ? whole() : path;
+	are_picked = fd >= 0;
+	return are_picked ? path : whole();
 }

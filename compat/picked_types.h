@@ -7,6 +7,8 @@
 #ifndef KVM_WATCHER_PICKED_TYPES_H
 #define KVM_WATCHER_PICKED_TYPES_H
 
+#include <stdbool.h>
+
 /*
  * For .btf_custom_path, when an object is opened that is to be loaded: a file with these
  * types, of the kernel and of the kvm modules that are loaded now. It is made again when
@@ -16,5 +18,7 @@
  * object for one type that this kernel does not have.
  */
 const char *picked_types__path(void);
+/* What the last path has was picked: with it are the numbers of types that programs cast to. */
+bool picked_types__are_picked(void);
 
 #endif

@@ -231,7 +231,8 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	map__set_const(skel->obj, "no_events",
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
 	map__set_const64(skel->obj, "slower_than_ns", at->env->slower_ns);
-	map__set_const(skel->obj, "casts", host__can_cast());
+	/* The constant is the broker's, who loads. */
+	map__set_const(skel->obj, "casts", picked_types__are_picked() && host__can_cast());
 	if (!err && !at->env->broker)
 		err = share(at, skel->obj, at_entry);
 	if (!err)

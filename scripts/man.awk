@@ -3,14 +3,14 @@
 # @DESCRIPTION@, a description for want of a better one, @SYNOPSIS@, the options.
 BEGIN { FS = "\t" }
 
-# A sentence in lines of at most 78 characters, none of which is a request of roff.
+# Sentences, each on lines of its own of at most 78 characters, none of which is a request of roff.
 function sentence(text,    n, i, word, line) {
 	gsub(/\\/, "\\e", text)
 	text = toupper(substr(text, 1, 1)) substr(text, 2)
 	if (text !~ /[.]$/) text = text "."
 	n = split(text, word, " ")
 	for (i = 1; i <= n; i++) {
-		if (line != "" && length(line) + length(word[i]) > 77) {
+		if (line != "" && (length(line) + length(word[i]) > 77 || (word[i - 1] ~ /[.]$/ && word[i] ~ /^[A-Z]/))) {
 			print line
 			line = ""
 		}

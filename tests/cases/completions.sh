@@ -57,7 +57,7 @@ for shell in bash fish; do
 			"$(offers $shell "kvm_watcher $command --" | sed 's/=.*//' | grep '^--' | sort -u)"
 	done
 	before=$(test $shell = bash || echo --format=)
-	is "$shell: formats" "csv folded html json perfetto table" \
+	is "$shell: formats" "csv folded html json perfetto prometheus table" \
 		"$(offers $shell 'kvm_watcher -e --format=' | sed "s/^$before//" | xargs)"
 	before=$(test $shell = bash || echo --hooks=)
 	is "$shell: a list" "raw_tp,fentry" "$(offers $shell 'kvm_watcher --hooks=raw_tp,fe' | sed "s/^$before//")"
