@@ -438,6 +438,7 @@ int watch__measure_with(const struct options *opts, struct attach_env *env,
 		.nr_chosen = watched->nr_chosen,
 		.max_vcpus = opts->max_vcpus,
 		.replaces = opts->format == FORMAT_PROMETHEUS ? opts->output : NULL,
+		.records = watched->records,
 	};
 	int err = -EPERM;
 

@@ -144,10 +144,12 @@ void events__read(struct attachment *at)
 	/* Where they come faster than they are shown, reading would not end by itself. */
 	at->read_until_ns = clock__ns();
 	for (size_t i = 0; !at->keep && i < env->nr_sinks; i++)
-		begin_section(at, &env->sinks[i]);
+		if (env->sinks[i].out)
+			begin_section(at, &env->sinks[i]);
 	ring_buffer__consume(at->events);
 	for (size_t i = 0; !at->keep && i < env->nr_sinks; i++)
-		output__end(env->sinks[i].out);
+		if (env->sinks[i].out)
+			output__end(env->sinks[i].out);
 }
 
 static void show_to(const struct attachment *at, const struct row *row, const struct sink *sink)
@@ -178,6 +180,8 @@ void events__row(const struct attachment *at, const struct row *row)
 		return;
 	}
 	for (size_t i = 0; i < at->env->nr_sinks; i++) {
+		if (!at->env->sinks[i].out)
+			continue;
 		summary__write_vms(at->env, &at->env->sinks[i]);
 		show_to(at, row, &at->env->sinks[i]);
 	}

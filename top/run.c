@@ -213,7 +213,7 @@ static void send_requests(struct top *top)
 	now.wanted = top->wanted;
 	pthread_mutex_lock(&top->lock);
 	changed = now.reset || now.quits != top->requests.quits ||
-		  now.records != top->requests.records ||
+		  now.record_keys != top->requests.record_keys ||
 		  now.interval_ns != top->requests.interval_ns ||
 		  !same_wanted(&now.wanted, &top->requests.wanted);
 	now.reset |= top->requests.reset;

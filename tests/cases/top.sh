@@ -233,7 +233,66 @@ restored
 END
 on_screen "w records" kvm_watcher top --no-config "$ours" --record="$TMP/w" --record-interval=1 --interval=1 <"$TMP/keys"
 wait $busy
-is "what came after it" 112 "$(kvm_watcher replay "$TMP/w" --by=vm --format=json 2>/dev/null | jq -s '[.[] | select(.scope == "total" and .table == "KVM_USERSPACE_EXIT") | .count] | add')"
+# recorded SCOPE TABLE FILE: the exits of a table in it
+recorded()
+{
+	kvm_watcher replay "$3" --by=vm --format=json 2>/dev/null |
+		jq -s --arg scope "$1" --arg table "$2" '[.[] | select(.scope == $scope and .table == $table) | .count] | add // 0'
+}
+is "what came after it" 112 "$(recorded total KVM_USERSPACE_EXIT "$TMP/w")"
+is "in its intervals, too" 112 "$(recorded interval KVM_USERSPACE_EXIT "$TMP/w")"
+
+# w without a file: one of its own each time, where top was started.
+rm -f "$TMP/gate"*
+mkdir "$TMP/started"
+for gate in 1 2 3; do
+	vm --start-on="$TMP/gate$gate" --timeout=60 --vcpus=2 out=$((gate * 100 + 11)) &
+done
+cat >"$TMP/keys" <<END
+until 60 PAIN%
+keys w
+until 10 REC kvm_watcher-
+run : >"$TMP/gate1"
+until 20 top-test
+sleep 1500
+keys w
+until 10 the recording is in kvm_watcher-
+gone 5 REC
+run : >"$TMP/gate2"
+sleep 2000
+keys w
+until 10 REC kvm_watcher-
+gone 10 attaching
+run : >"$TMP/gate3"
+sleep 2500
+keys r
+sleep 1500
+keys q
+ends 20
+restored
+END
+(cd "$TMP/started" && terminal kvm_watcher top --no-config "$ours" --record-interval=1 --interval=1 <"$TMP/keys") >"$TMP/told" 2>&1
+is "w, w and w again" 0 $?
+grep -v '^ok' "$TMP/told"
+wait
+set -- "$TMP"/started/*
+is "two files" 2 $#
+holds "named by the time" sh -c "echo '${1##*/}' | grep -Eqx 'kvm_watcher-[0-9]{8}-[0-9]{6}\.zst'"
+is "for their user alone" 600 "$(stat -c %a "$1")"
+is "the first has what was done until the second w" 224 "$(recorded total KVM_USERSPACE_EXIT "$1")"
+is "in its intervals" 224 "$(recorded interval KVM_USERSPACE_EXIT "$1")"
+is "and ends with its summary" '"summary"' "$(kvm_watcher replay "$1" --format=json | tail -n 1 | jq .scope)"
+is "the other one has what came after the third w, r or not" 624 "$(recorded total KVM_USERSPACE_EXIT "$2")"
+is "in its intervals" 624 "$(recorded interval KVM_USERSPACE_EXIT "$2")"
+is "and ends with its summary" '"summary"' "$(kvm_watcher replay "$2" --format=json | tail -n 1 | jq .scope)"
+rm "$@"
+
+# Under sudo it is the caller's file, made with the caller's rights.
+printf 'until 60 PAIN%%\nkeys w\nuntil 10 nothing is recorded: kvm_watcher-\ngone 5 REC\nrun chown 65534:65534 .\nkeys w\nuntil 10 REC kvm_watcher-\nkeys q\nends 20\nrestored\n' >"$TMP/keys"
+(cd "$TMP/started" && SUDO_UID=65534 SUDO_GID=65534 terminal kvm_watcher top --no-config "$ours" --interval=1 <"$TMP/keys") >"$TMP/told" 2>&1
+is "a directory that the caller can't write" 0 $?
+grep -v '^ok' "$TMP/told"
+is "the file is the caller's" "65534:65534 600" "$(stat -c '%u:%g %a' "$TMP"/started/*)"
 part_ends
 fi
 
