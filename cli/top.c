@@ -35,6 +35,7 @@ enum {
 	MOST_FRAMES = 2000, /* of a recording: longer ones are shown in longer intervals */
 	MOST_MISSING = 64,
 	PIPE_COLS = 100,
+	SLOWER_NS = NSEC_PER_MSEC,
 	BPF_EVERY = 30, /* seconds between two samples of what the programs take */
 	SINK_SCREEN = 0,
 	SINK_RECORD,
@@ -43,6 +44,9 @@ enum {
 
 static const struct option_row top_own_options[] = {
 	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
+	{ "slower-than", 0, "TIME",
+	  "on a vCPU's screen: single events that took longer (default 1ms)", GROUP_OUTPUT,
+	  parse_slower },
 	{ "once", 0, NULL, "print the first screen as text, and end", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, top.once) },
 	{ "no-config", 0, NULL, "neither read nor write ${XDG_CONFIG_HOME}/kvm_watcher/toprc",
@@ -59,6 +63,7 @@ struct measured {
 	struct given_option given[MAX_MONITORS];
 	size_t nr;
 	size_t exits, detailed; /* places of both; nr: there is none */
+	size_t slow[MAX_MONITORS]; /* by monitor: with slow events too; 0: it has none */
 };
 
 struct session {
@@ -352,14 +357,29 @@ static void choose(struct measured *to)
 		}
 }
 
+/* Once more those that have slow events, exits with their details. */
+static void choose_slow(struct measured *to, uint64_t slower_ns)
+{
+	for (size_t i = 0; i < nr_monitors && to->nr < MAX_MONITORS; i++) {
+		if (!monitors[i]->event || !monitors[i]->event_ns_at)
+			continue;
+		to->chosen[to->nr] = to->chosen[i == to->exits ? to->detailed : i];
+		to->chosen[to->nr].slower_ns = slower_ns;
+		to->slow[i] = to->nr++;
+	}
+}
+
 static uint32_t mask_of(const struct session *s, const struct wanted *wanted)
 {
 	uint32_t mask = 0;
 
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!(wanted->monitors >> i & 1))
-			continue;
-		mask |= 1U << (i == s->measured.exits && wanted->detail ? s->measured.detailed : i);
+		const struct measured *m = &s->measured;
+
+		if (wanted->monitors >> i & 1)
+			mask |= 1U << (wanted->slow && m->slow[i]	 ? m->slow[i] :
+				       wanted->detail && i == m->exits ? m->detailed :
+									 i);
 	}
 	return mask;
 }
@@ -724,6 +744,7 @@ static int show_run(struct session *s)
 		.ready = on_ready,
 	};
 	choose(&s->measured);
+	choose_slow(&s->measured, opts->slower_ns ?: SLOWER_NS);
 	watched.nr_chosen = s->measured.nr;
 	/* What the first screen shows. */
 	ui = s->ui ?: ui__new(&s->ui_opts);

@@ -714,7 +714,7 @@ static struct json_object *monitor_object(const struct recorder *r, const struct
 	json_object_object_add(obj, "name", json_object_new_string(m->name));
 	json_object_object_add(obj, "options", options_array(chosen));
 	json_object_object_add(obj, "events",
-			       json_object_new_boolean(events__are_shown(r->options.env, m)));
+			       json_object_new_boolean(events__are_shown(r->options.env, chosen)));
 	for (unsigned int view = 0; m->views[view].title; view++)
 		json_object_object_add(tables, m->views[view].name, columns_object(m, view));
 	json_object_object_add(obj, "tables", tables);

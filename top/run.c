@@ -192,7 +192,7 @@ static void signal_fd(int fd)
 
 static bool same_wanted(const struct wanted *a, const struct wanted *b)
 {
-	return a->monitors == b->monitors && a->detail == b->detail;
+	return a->monitors == b->monitors && a->detail == b->detail && a->slow == b->slow;
 }
 
 /* What is looked at in passing is not attached. */
