@@ -770,6 +770,9 @@ static void draw_status(struct ui *ui, int y)
 	x += canvas__put(c, y, x, c->cols - x, missing ? STYLE_WARNING : STYLE_NORMAL,
 			 missing ? arena__printf(ui->arena, "  can't show %zu (m: why)", missing) :
 				   "  all can be shown");
+	/* Before what may be cut. */
+	if (ui->status.loading)
+		x += canvas__put(c, y, x, c->cols - x, STYLE_STRONG, "  attaching ...");
 	if (*ui->status.recording)
 		x += canvas__put(c, y, x, c->cols - x, STYLE_STRONG,
 				 arena__printf(ui->arena, "  REC %s", ui->status.recording));
@@ -784,8 +787,6 @@ static void draw_status(struct ui *ui, int y)
 		x += canvas__put(
 			c, y, x, c->cols - x, STYLE_NORMAL,
 			arena__printf(ui->arena, "  since %s, %zu KiB", from, bytes >> 10));
-	if (ui->status.loading)
-		canvas__put(c, y, x, c->cols - x, STYLE_STRONG, "  attaching ...");
 }
 
 static void fill(struct ui *ui)
