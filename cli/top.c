@@ -62,7 +62,7 @@ struct measured {
 	struct monitor_config configs[MAX_MONITORS];
 	struct given_option given[MAX_MONITORS];
 	size_t nr;
-	size_t exits, detailed; /* places of both; nr: there is none */
+	size_t exits, detailed;	   /* places of both; nr: there is none */
 	size_t slow[MAX_MONITORS]; /* by monitor: with slow events too; 0: it has none */
 };
 
@@ -377,7 +377,7 @@ static uint32_t mask_of(const struct session *s, const struct wanted *wanted)
 		const struct measured *m = &s->measured;
 
 		if (wanted->monitors >> i & 1)
-			mask |= 1U << (wanted->slow && m->slow[i]	 ? m->slow[i] :
+			mask |= 1U << (wanted->slow && m->slow[i]      ? m->slow[i] :
 				       wanted->detail && i == m->exits ? m->detailed :
 									 i);
 	}

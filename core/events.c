@@ -169,7 +169,8 @@ static void show_to(const struct attachment *at, const struct row *row, const st
 {
 	const struct monitor *m = at->monitor;
 
-	if (selection__has(sink__selection(sink), m->columns, 1U << events__view(at->env, at->chosen), row))
+	if (selection__has(sink__selection(sink), m->columns,
+			   1U << events__view(at->env, at->chosen), row))
 		output__row(sink->out, row, 0);
 }
 

@@ -24,10 +24,10 @@ enum { RECORDING_VERSION = 1, RECORDING_SEGMENTS = 4 };
 struct record_options {
 	const char *path; /* stays */
 	const int *fds;	  /* these are written to, instead of what is opened by the path; or NULL */
-	uint64_t limit; /* bytes of all segments; 0: one file without an end */
-	bool mask;	/* names of VMs and processes become numbers */
-	bool force;	/* a file that is there is overwritten */
-	bool alone;	/* nobody else is shown anything: when it fails, the run is over */
+	uint64_t limit;	  /* bytes of all segments; 0: one file without an end */
+	bool mask;	  /* names of VMs and processes become numbers */
+	bool force;	  /* a file that is there is overwritten */
+	bool alone;	  /* nobody else is shown anything: when it fails, the run is over */
 	const struct chosen *chosen;
 	size_t nr_chosen;
 	const struct attach_env *env;

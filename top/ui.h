@@ -15,7 +15,7 @@ struct ui;
 struct ui_options {
 	struct model *model;
 	struct settings *settings;
-	bool replays;	 /* of recordings */
+	bool replays; /* of recordings */
 	bool ascii, blocks;
 	const char *about; /* of what: recordings' names; or "" */
 	uint64_t interval_ns;
@@ -34,8 +34,8 @@ enum { RECORDING_LEN = 64 };
 
 /* What it is told. */
 struct ui_status {
-	double user_cpu, bpf_cpu; /* shares of a CPU; NAN: not known */
-	bool loading;		  /* monitors are being attached */
+	double user_cpu, bpf_cpu;      /* shares of a CPU; NAN: not known */
+	bool loading;		       /* monitors are being attached */
 	char recording[RECORDING_LEN]; /* into this file; "": there is none */
 };
 

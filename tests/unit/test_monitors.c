@@ -348,7 +348,8 @@ static void test_events(void **state)
 		const struct monitor *m = monitors[i];
 		const struct attach_env slow = { .slower_ns = 1, .alone = true };
 		const struct attach_env none = { .summary = true };
-		const struct chosen c = { .monitor = m }, slow_one = { .monitor = m, .slower_ns = 1 };
+		const struct chosen c = { .monitor = m },
+				    slow_one = { .monitor = m, .slower_ns = 1 };
 		bool has = m->event && !m->only_slow;
 
 		assert_int_equal(m->events_alone, m->key && strchr("cdfinw", m->key));
