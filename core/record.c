@@ -908,7 +908,7 @@ int record__create(int segment, char *name, size_t size)
 int record__open(const struct record_options *options, struct sink *sink)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
-	/* It writes by its descriptors. In the sandbox (sandbox.h) nothing is opened for writing. */
+	/* It writes by its descriptors. In the sandbox nothing is opened for writing. */
 	FILE *none = fopen("/dev/null", "re");
 	int err = 0;
 
