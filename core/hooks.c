@@ -206,7 +206,7 @@ static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
 		return err;
 	if (!env->entry)
 		env->entry = entry__open();
-	return env->entry ? entry__share(env->entry, obj, &at->entry_place) : -errno;
+	return env->entry ? entry__share(env->entry, obj, at->monitor, &at->entry_place) : -errno;
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */

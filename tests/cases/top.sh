@@ -124,6 +124,13 @@ links="ls -l /proc/\$CHILD/fd | grep -c bpf_link >$TMP/links"
 	sleep 2500
 	gone 30 attaching
 	run $links.again
+	keys r
+	sleep 1500
+	gone 30 attaching
+	keys r
+	sleep 1500
+	gone 30 attaching
+	run $links.reset
 	answers 50 h F1
 	keys \e
 	answers 50 > VM
@@ -136,6 +143,7 @@ on_screen "monitors come and go with the screens" kvm_watcher top "$ours" --inte
 wait $guests
 holds "a vCPU's screen takes more hooks" test "$(cat "$TMP/links.vcpu")" -gt "$(cat "$TMP/links.first")"
 is "and they are gone with it" "$(cat "$TMP/links.first")" "$(cat "$TMP/links.again")"
+is "all are there again after they were detached many times" "$(cat "$TMP/links.first")" "$(cat "$TMP/links.reset")"
 if test -z "$no_exits"; then
 	is "the slow exits of a vCPU, and no others" 2 "$(grep -Ec '^[0-9:.]+ .* io ' "$TMP/slow")"
 	is "are all of the table" 2 "$(grep -Ec '^[0-9]+:[0-9]' "$TMP/slow")"
