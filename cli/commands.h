@@ -42,6 +42,7 @@ void watch__close(struct attach_env *env);
 
 /* --max-vcpus */
 int parse_max_vcpus(struct options *opts, const char *arg);
+int parse_slower(struct options *opts, const char *arg);
 
 /* Rows of that view are single events. */
 bool is_of_events(const struct monitor *m, unsigned int view);

@@ -2,6 +2,7 @@
 /* top: a live screen of the VMs, or of recordings. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ enum {
 	MOST_FRAMES = 2000, /* of a recording: longer ones are shown in longer intervals */
 	MOST_MISSING = 64,
 	PIPE_COLS = 100,
+	SLOWER_NS = NSEC_PER_MSEC,
 	BPF_EVERY = 30, /* seconds between two samples of what the programs take */
 	SINK_SCREEN = 0,
 	SINK_RECORD,
@@ -42,6 +44,9 @@ enum {
 
 static const struct option_row top_own_options[] = {
 	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
+	{ "slower-than", 0, "TIME",
+	  "on a vCPU's screen: single events that took longer (default 1ms)", GROUP_OUTPUT,
+	  parse_slower },
 	{ "once", 0, NULL, "print the first screen as text, and end", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, top.once) },
 	{ "no-config", 0, NULL, "neither read nor write ${XDG_CONFIG_HOME}/kvm_watcher/toprc",
@@ -57,7 +62,8 @@ struct measured {
 	struct monitor_config configs[MAX_MONITORS];
 	struct given_option given[MAX_MONITORS];
 	size_t nr;
-	size_t exits, detailed; /* places of both; nr: there is none */
+	size_t exits, detailed;	   /* places of both; nr: there is none */
+	size_t slow[MAX_MONITORS]; /* by monitor: with slow events too; 0: it has none */
 };
 
 struct session {
@@ -83,7 +89,9 @@ struct session {
 	int timer;		/* ends a sample of the programs' time */
 	int stats;		/* the kernel's statistics are on; -1: off */
 	uint64_t stats_ns, stats_began, stats_last;
-	bool records;
+	unsigned int record_keys; /* that were answered */
+	bool has_given;		  /* the file of --record waits for the first */
+	char recording[PATH_MAX]; /* the file that is recorded into, or was last */
 	struct rolling *rules;
 	struct output *rules_out;
 };
@@ -349,14 +357,29 @@ static void choose(struct measured *to)
 		}
 }
 
+/* Once more those that have slow events, exits with their details. */
+static void choose_slow(struct measured *to, uint64_t slower_ns)
+{
+	for (size_t i = 0; i < nr_monitors && to->nr < MAX_MONITORS; i++) {
+		if (!monitors[i]->event || !monitors[i]->event_ns_at)
+			continue;
+		to->chosen[to->nr] = to->chosen[i == to->exits ? to->detailed : i];
+		to->chosen[to->nr].slower_ns = slower_ns;
+		to->slow[i] = to->nr++;
+	}
+}
+
 static uint32_t mask_of(const struct session *s, const struct wanted *wanted)
 {
 	uint32_t mask = 0;
 
 	for (size_t i = 0; i < nr_monitors; i++) {
-		if (!(wanted->monitors >> i & 1))
-			continue;
-		mask |= 1U << (i == s->measured.exits && wanted->detail ? s->measured.detailed : i);
+		const struct measured *m = &s->measured;
+
+		if (wanted->monitors >> i & 1)
+			mask |= 1U << (wanted->slow && m->slow[i]      ? m->slow[i] :
+				       wanted->detail && i == m->exits ? m->detailed :
+									 i);
 	}
 	return mask;
 }
@@ -491,7 +514,6 @@ static void note_cpu(struct session *s)
 static void tell(struct session *s, struct run *run)
 {
 	note_missing(s, run);
-	s->status.records = s->records;
 	if (s->top)
 		top__set_status(s->top, &s->status);
 }
@@ -536,6 +558,97 @@ static int measure(struct session *s, struct run *run, uint32_t mask, bool reset
 	return err;
 }
 
+/* Recordings */
+
+static struct record_options recording_of(const struct session *s, const int *fds)
+{
+	return (struct record_options){
+		.path = s->recording,
+		.fds = fds,
+		.limit = s->opts->record.limit,
+		.mask = s->opts->record.mask,
+		.force = s->opts->record.force,
+		.chosen = s->measured.chosen,
+		.nr_chosen = s->measured.nr,
+		.env = &s->env,
+	};
+}
+
+/* False, after a message: nothing has changed. */
+static bool make_recording(struct session *s)
+{
+	size_t nr = record__nr_files(s->opts->record.limit), made = 0;
+	int fds[RECORDING_SEGMENTS], err = 0;
+	char name[sizeof(s->recording)];
+
+	for (; made < nr; made++) {
+		fds[made] = broker__new_recording(s->env.broker, (int)made, name, sizeof(name));
+		if (fds[made] < 0) {
+			err = fds[made];
+			break;
+		}
+	}
+	if (err) {
+		say("nothing is recorded: %s can't be made where top was started: %s", name,
+		    limits__reason(err));
+	} else {
+		const struct record_options options = recording_of(s, fds);
+
+		snprintf(s->recording, sizeof(s->recording), "%s", name);
+		err = record__open(&options, &s->sinks[SINK_RECORD]);
+	}
+	for (size_t i = 0; err && i < made; i++)
+		close(fds[i]);
+	return !err;
+}
+
+/* All counts from now on, of the screen and of the file. */
+static int begin_recording(struct session *s, struct run *run, uint32_t mask)
+{
+	struct sink *sink = &s->sinks[SINK_RECORD];
+	struct output *out;
+	const char *slash;
+	int err;
+
+	if (!s->has_given && !make_recording(s))
+		return 0;
+	/* Nobody is to be told of what was before. */
+	out = sink->out;
+	sink->out = NULL;
+	err = measure(s, run, mask, true);
+	sink->out = out;
+	if (err)
+		return err;
+	sink->interval_ns = s->opts->record.interval_ns;
+	if (s->has_given)
+		sink->due_ns = run__start_ns(run) + sink->interval_ns;
+	else
+		run__begin_sink(run, SINK_RECORD);
+	s->has_given = false;
+	slash = strrchr(s->recording, '/');
+	snprintf(s->status.recording, sizeof(s->status.recording), "%.*s", RECORDING_LEN - 1,
+		 slash ? slash + 1 : s->recording);
+	say("recording into %s; w ends it", s->recording);
+	return 0;
+}
+
+static int end_recording(struct session *s, struct run *run)
+{
+	int err = run__end_sink(run, SINK_RECORD);
+
+	*s->status.recording = '\0';
+	say("the recording is in %s", s->recording);
+	return err;
+}
+
+/* What a recording has is not to be forgotten: what is on the screen alone. */
+static void forget_screen(struct session *s, struct run *run)
+{
+	run__look(run);
+	run__report(run, 1ULL << SINK_SCREEN, SCOPE_INTERVAL);
+	model__clear(s->model);
+}
+
 static int on_ready(void *ctx, struct run *run)
 {
 	struct session *s = ctx;
@@ -552,13 +665,14 @@ static int on_ready(void *ctx, struct run *run)
 		return RUN_END;
 	mask = mask_of(s, &wants.wanted);
 	s->sinks[SINK_SCREEN].interval_ns = wants.interval_ns;
-	if (wants.records && !s->records) {
-		s->records = true;
-		s->sinks[SINK_RECORD].interval_ns = s->opts->record.interval_ns;
-		err = measure(s, run, mask, true);
-	} else if (wants.reset || mask != s->mask) {
-		err = measure(s, run, mask, wants.reset);
+	for (; !err && s->record_keys != wants.record_keys; s->record_keys++)
+		err = *s->status.recording ? end_recording(s, run) : begin_recording(s, run, mask);
+	if (wants.reset && *s->status.recording) {
+		forget_screen(s, run);
+		wants.reset = false;
 	}
+	if (!err && (wants.reset || mask != s->mask))
+		err = measure(s, run, mask, wants.reset);
 	tell(s, run);
 	return err;
 }
@@ -583,16 +697,7 @@ static int settled(void *ctx)
 
 static int open_sinks(struct session *s)
 {
-	const struct options *opts = s->opts;
-	const struct record_options record = {
-		.path = opts->record.path,
-		.limit = opts->record.limit,
-		.mask = opts->record.mask,
-		.force = opts->record.force,
-		.chosen = s->measured.chosen,
-		.nr_chosen = s->measured.nr,
-		.env = &s->env,
-	};
+	struct record_options record;
 
 	s->sinks[SINK_SCREEN].interval_ns = s->ui_opts.interval_ns;
 	s->sinks[SINK_SCREEN].out = model__output(s->model);
@@ -600,11 +705,13 @@ static int open_sinks(struct session *s)
 		memory__is_short();
 		return -ENOMEM;
 	}
-	s->env.nr_sinks = 1;
-	if (!record.path)
+	/* The place of a recording, which w may begin at any time. */
+	s->env.nr_sinks = s->term || s->opts->record.path ? NR_SINKS : 1;
+	if (!s->opts->record.path)
 		return 0;
-	s->env.nr_sinks = NR_SINKS;
-	s->ui_opts.can_record = true;
+	snprintf(s->recording, sizeof(s->recording), "%s", s->opts->record.path);
+	record = recording_of(s, NULL);
+	s->has_given = true;
 	return record__open(&record, &s->sinks[SINK_RECORD]);
 }
 
@@ -616,6 +723,7 @@ static int show_run(struct session *s)
 		.chosen = s->measured.chosen,
 		.about = { program_version, opts->given },
 		.driver = &s->driver,
+		.records = s->term,
 		.quiet = true,
 	};
 	struct ui *ui;
@@ -636,6 +744,7 @@ static int show_run(struct session *s)
 		.ready = on_ready,
 	};
 	choose(&s->measured);
+	choose_slow(&s->measured, opts->slower_ns ?: SLOWER_NS);
 	watched.nr_chosen = s->measured.nr;
 	/* What the first screen shows. */
 	ui = s->ui ?: ui__new(&s->ui_opts);
@@ -683,11 +792,8 @@ static int check_options(struct options *opts)
 		return usage_error("top needs a terminal; --once prints its first screen as text");
 	if (opts->nr_operands && opts->record.path)
 		return usage_error("--record records what is measured now; a recording is there");
-	if (!opts->record.path && (opts->record.limit || opts->record.mask || opts->record.force))
-		return usage_error("--%s is of a recording; give --record=FILE, too",
-				   opts->record.limit ? "record-limit" :
-				   opts->record.mask  ? "mask" :
-							"force");
+	if (!opts->record.path && opts->record.force)
+		return usage_error("--force is of a file that has a name; give --record=FILE, too");
 	return 0;
 }
 

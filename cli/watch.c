@@ -50,7 +50,7 @@ static int parse_interval(struct options *opts, const char *arg)
 	return parse_duration("--interval", arg, 10ULL * NSEC_PER_MSEC, &opts->interval_ns);
 }
 
-static int parse_slower(struct options *opts, const char *arg)
+int parse_slower(struct options *opts, const char *arg)
 {
 	return parse_duration("--slower-than", arg, NSEC_PER_USEC, &opts->slower_ns);
 }
@@ -165,14 +165,16 @@ bool is_of_events(const struct monitor *m, unsigned int view)
 }
 
 /* Single events go to the output; else, why not. */
-static const char *without_events(const struct attach_env *env, const struct monitor *m,
+static const char *without_events(const struct attach_env *env, const struct chosen *c,
 				  unsigned int view)
 {
+	const struct monitor *m = c->monitor;
+
 	if (view && view == m->slow_view && !env->slower_ns)
 		return "is of what took long; add --slower-than=TIME to have it";
-	if (env->slower_ns && view != events__view(env, m))
+	if (env->slower_ns && view != events__view(env, c))
 		return "is of all single events, and --slower-than has a table of its own";
-	if (events__are_shown(env, m))
+	if (events__are_shown(env, c))
 		return NULL;
 	if (env->slower_ns)
 		return "is of events without a time of their own, and --slower-than asks for it";
@@ -199,7 +201,8 @@ static int choose_tables(struct options *opts)
 		nr = tables__add(refs, nr, m->views, m->columns);
 		for (size_t j = first; j < nr; j++) {
 			if (is_of_events(m, refs[j].view - m->views))
-				refs[j].without = without_events(&env, m, refs[j].view - m->views);
+				refs[j].without =
+					without_events(&env, &chosen[i], refs[j].view - m->views);
 			else if (m->without)
 				refs[j].without =
 					m->without(chosen[i].config, refs[j].view - m->views);
@@ -294,7 +297,7 @@ static void check_events(const struct options *opts, const struct attach_env *en
 	char names[512];
 
 	for (size_t i = 0; i < watched->nr_chosen; i++)
-		if (events__are_there(env, watched->chosen[i].monitor))
+		if (events__are_there(env, &watched->chosen[i]))
 			return;
 	if (!opts->events && !opts->summary && !opts->slower_ns)
 		return;
@@ -438,6 +441,7 @@ int watch__measure_with(const struct options *opts, struct attach_env *env,
 		.nr_chosen = watched->nr_chosen,
 		.max_vcpus = opts->max_vcpus,
 		.replaces = opts->format == FORMAT_PROMETHEUS ? opts->output : NULL,
+		.records = watched->records,
 	};
 	int err = -EPERM;
 

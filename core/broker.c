@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@
 #include "limits.h"
 #include "log.h"
 #include "monitor.h"
+#include "record.h"
 #include "replace.h"
 #include "skeleton.h"
 #include "tempfile.h"
@@ -50,12 +52,13 @@ enum question {
 	ASK_SETTLE,
 	ASK_NEW_FILE,
 	ASK_REPLACE,
+	ASK_RECORDING,
 };
 
 struct request {
 	uint32_t question;
 	uint32_t index; /* of the monitor in chosen[] */
-	int32_t number; /* a pid, or a mask of modules */
+	int32_t number; /* a pid, a mask of modules, a segment */
 };
 
 /* In the broker. */
@@ -65,6 +68,7 @@ struct server {
 	const struct broker_options *opts;
 	struct attach_env env;
 	struct attachment attachments[MAX_MONITORS];
+	char recording[64]; /* the name of the last one */
 };
 
 /* Messages: a struct, and the descriptors that go with it. */
@@ -260,6 +264,18 @@ static int open_file(const struct server *s, size_t index, struct handed *handed
 	return fd < 0 ? fd : 0;
 }
 
+/* Its segments have its name, too. */
+static int open_recording(struct server *s, int segment, struct handed *handed)
+{
+	int fd = -EINVAL;
+
+	if (s->opts->records)
+		fd = record__create(segment, s->recording, sizeof(s->recording));
+	snprintf(handed->text, sizeof(handed->text), "%s", s->recording);
+	handed->fds[FDS_OTHER] = fd < 0 ? -1 : fd;
+	return fd < 0 ? fd : 0;
+}
+
 static int hand_fd(struct handed *handed, int fd)
 {
 	handed->fds[FDS_OTHER] = fd < 0 ? -1 : fd;
@@ -319,6 +335,8 @@ static int answer(struct server *s, const struct request *r, struct handed *hand
 					   -EINVAL;
 	case ASK_REPLACE:
 		return s->opts->replaces ? replace__done(s->opts->replaces) : -EINVAL;
+	case ASK_RECORDING:
+		return open_recording(s, r->number, handed);
 	default:
 		return -EINVAL;
 	}
@@ -567,6 +585,18 @@ int broker__new_file(struct broker *b)
 int broker__replace_file(struct broker *b)
 {
 	return tell(b, ASK_REPLACE, 0);
+}
+
+int broker__new_recording(struct broker *b, int segment, char *name, size_t size)
+{
+	struct handed handed;
+	int err = ask(b, ASK_RECORDING, 0, segment, &handed), fd;
+
+	handed.text[sizeof(handed.text) - 1] = '\0';
+	snprintf(name, size, "%s", handed.text);
+	fd = handed__take(&handed, FDS_OTHER);
+	handed__close(&handed);
+	return err ? err : fd;
 }
 
 int broker__settle(struct broker *b, uint64_t *cpu_ns)

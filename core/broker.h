@@ -54,6 +54,7 @@ struct broker_options {
 	size_t nr_chosen;
 	uint32_t max_vcpus;
 	const char *replaces; /* the file of broker__new_file(); or NULL */
+	bool records;	      /* broker__new_recording() may make files */
 };
 
 /*
@@ -89,6 +90,12 @@ int broker__enable_stats(struct broker *b);
 /* A descriptor of a new file, and that it takes its place now (replace.h); 0 or -errno. */
 int broker__new_file(struct broker *b);
 int broker__replace_file(struct broker *b);
+/*
+ * A descriptor of a new file where the program was started: segment 0 of a recording, which gets a
+ * name of its own, or another one of the last that was made (record.h). Or -errno; name in both
+ * cases.
+ */
+int broker__new_recording(struct broker *b, int segment, char *name, size_t size);
 /* Waits until no program runs any more (grace.h). *cpu_ns: what the broker has taken. */
 int broker__settle(struct broker *b, uint64_t *cpu_ns);
 

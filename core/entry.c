@@ -16,7 +16,8 @@
 struct entry {
 	struct entry_bpf *skel;
 	struct bpf_link *link;
-	unsigned int nr_places; /* given out, and never again */
+	const void *owners[MAX_AT_ENTRY]; /* of the places that are given out */
+	unsigned int nr_places;
 };
 
 struct entry *entry__open(void)
@@ -45,16 +46,31 @@ void entry__close(struct entry *e)
 	free(e);
 }
 
-int entry__share(struct entry *e, struct bpf_object *obj, unsigned int *place)
+/*
+ * A place stays its owner's, for its programs know a vCPU that waits for none of them any more. So
+ * one that is loaded again has the same. 0: there is none left.
+ */
+static unsigned int find_place(struct entry *e, const void *owner)
+{
+	for (unsigned int i = 0; i < e->nr_places; i++)
+		if (e->owners[i] == owner && !(e->skel->bss->called & 1 << i))
+			return i + 1;
+	if (e->nr_places == MAX_AT_ENTRY)
+		return 0;
+	e->owners[e->nr_places] = owner;
+	return ++e->nr_places;
+}
+
+int entry__share(struct entry *e, struct bpf_object *obj, const void *owner, unsigned int *place)
 {
 	struct bpf_map *programs = bpf_object__find_map_by_name(obj, "entry_programs");
 	struct bpf_map *waited = bpf_object__find_map_by_name(obj, "waited_vcpus");
 	int err;
 
-	if (!*place && e->nr_places == MAX_AT_ENTRY)
-		return -ENOSPC;
 	if (!*place)
-		*place = ++e->nr_places;
+		*place = find_place(e, owner);
+	if (!*place)
+		return -ENOSPC;
 	err = bpf_map__reuse_fd(programs, bpf_map__fd(e->skel->maps.entry_programs));
 	if (!err)
 		err = bpf_map__reuse_fd(waited, bpf_map__fd(e->skel->maps.bss));

@@ -19,9 +19,10 @@ void entry__close(struct entry *e);
 
 /*
  * Before obj is loaded: makes it share the maps. *place is that of its program
- * among the others, 0 if it has none yet. 0 or -errno.
+ * among the others, 0 if it has none yet: then it gets the one of its owner, of whom one program
+ * is attached at a time. 0 or -errno.
  */
-int entry__share(struct entry *e, struct bpf_object *obj, unsigned int *place);
+int entry__share(struct entry *e, struct bpf_object *obj, const void *owner, unsigned int *place);
 
 /* prog is called at entries from now on; with the first one the hook is attached. 0 or -errno. */
 int entry__attach(struct entry *e, const struct bpf_program *prog, unsigned int place);

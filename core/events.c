@@ -34,20 +34,33 @@ uint32_t events__ring_mib(uint32_t asked_mib)
 	return mib;
 }
 
-bool events__are_there(const struct attach_env *env, const struct monitor *m)
+static uint64_t slower_ns(const struct attach_env *env, const struct chosen *c)
 {
-	return m->event && (env->slower_ns ? m->event_ns_at > 0 : !m->only_slow);
+	return c->slower_ns ?: env->slower_ns;
 }
 
-unsigned int events__view(const struct attach_env *env, const struct monitor *m)
+bool events__are_there(const struct attach_env *env, const struct chosen *c)
 {
-	return env->slower_ns && m->slow_view ? m->slow_view : m->event_view;
+	const struct monitor *m = c->monitor;
+
+	return m->event && (slower_ns(env, c) ? m->event_ns_at > 0 : !m->only_slow);
 }
 
-bool events__are_shown(const struct attach_env *env, const struct monitor *m)
+unsigned int events__view(const struct attach_env *env, const struct chosen *c)
 {
-	return events__are_there(env, m) && !env->summary &&
-	       (env->slower_ns || env->events || (env->alone && m->events_alone));
+	const struct monitor *m = c->monitor;
+
+	return slower_ns(env, c) && m->slow_view ? m->slow_view : m->event_view;
+}
+
+bool events__are_shown(const struct attach_env *env, const struct chosen *c)
+{
+	if (!events__are_there(env, c))
+		return false;
+	if (c->slower_ns)
+		return true;
+	return !env->summary &&
+	       (env->slower_ns || env->events || (env->alone && c->monitor->events_alone));
 }
 
 bool events__are_kept(const struct attach_env *env, const struct monitor *m)
@@ -64,7 +77,7 @@ int events__prepare(const struct attachment *at, struct bpf_object *obj)
 	uint32_t size = events__ring_mib(at->env->ring_mib) << 20;
 
 	/* Notes to the monitor go through it, too, but not of one that has slow events alone. */
-	if (at->monitor->only_slow && !at->env->slower_ns)
+	if (at->monitor->only_slow && !at->slower_ns)
 		size = sysconf(_SC_PAGESIZE);
 	else if (!at->shows_events && !events__are_kept(at->env, at->monitor))
 		size = RING_OF_NOTES;
@@ -80,7 +93,7 @@ static void begin_section(const struct attachment *at, const struct sink *sink)
 	};
 
 	output__set_clock(none.out, clock__real_offset_ns());
-	window__begin(&none, at->monitor, events__view(at->env, at->monitor));
+	window__begin(&none, at->monitor, events__view(at->env, at->chosen));
 }
 
 enum { ALWAYS_AT_END = 1000 };
@@ -123,7 +136,7 @@ int events__open(struct attachment *at)
 		return -errno;
 	if (!at->env->keep || !at->shows_events)
 		return 0;
-	at->keep = keep__new(at->monitor, events__view(at->env, at->monitor), at->env->keep);
+	at->keep = keep__new(at->monitor, events__view(at->env, at->chosen), at->env->keep);
 	return at->keep ? 0 : -ENOMEM;
 }
 
@@ -144,17 +157,20 @@ void events__read(struct attachment *at)
 	/* Where they come faster than they are shown, reading would not end by itself. */
 	at->read_until_ns = clock__ns();
 	for (size_t i = 0; !at->keep && i < env->nr_sinks; i++)
-		begin_section(at, &env->sinks[i]);
+		if (env->sinks[i].out)
+			begin_section(at, &env->sinks[i]);
 	ring_buffer__consume(at->events);
 	for (size_t i = 0; !at->keep && i < env->nr_sinks; i++)
-		output__end(env->sinks[i].out);
+		if (env->sinks[i].out)
+			output__end(env->sinks[i].out);
 }
 
 static void show_to(const struct attachment *at, const struct row *row, const struct sink *sink)
 {
 	const struct monitor *m = at->monitor;
 
-	if (selection__has(sink__selection(sink), m->columns, 1U << events__view(at->env, m), row))
+	if (selection__has(sink__selection(sink), m->columns,
+			   1U << events__view(at->env, at->chosen), row))
 		output__row(sink->out, row, 0);
 }
 
@@ -163,10 +179,10 @@ static bool is_slow(const struct attachment *at, const struct row *row)
 {
 	uint64_t ns;
 
-	if (!at->env->slower_ns)
+	if (!at->slower_ns)
 		return true;
 	memcpy(&ns, (const char *)row + at->monitor->event_ns_at, sizeof(ns));
-	return ns != UINT64_MAX && ns > at->env->slower_ns;
+	return ns != UINT64_MAX && ns > at->slower_ns;
 }
 
 void events__row(const struct attachment *at, const struct row *row)
@@ -178,6 +194,8 @@ void events__row(const struct attachment *at, const struct row *row)
 		return;
 	}
 	for (size_t i = 0; i < at->env->nr_sinks; i++) {
+		if (!at->env->sinks[i].out)
+			continue;
 		summary__write_vms(at->env, &at->env->sinks[i]);
 		show_to(at, row, &at->env->sinks[i]);
 	}

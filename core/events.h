@@ -12,19 +12,20 @@ struct attachment;
 struct bpf_object;
 struct monitor;
 struct row;
+struct chosen;
 struct sink;
 
 /* A monitor has some, of the kind that is asked for. */
-bool events__are_there(const struct attach_env *env, const struct monitor *m);
+bool events__are_there(const struct attach_env *env, const struct chosen *c);
 
 /*
  * The user sees them: of the only monitor where they are its rule, as --events asks, or those
  * that are slow.
  */
-bool events__are_shown(const struct attach_env *env, const struct monitor *m);
+bool events__are_shown(const struct attach_env *env, const struct chosen *c);
 
 /* The view that they are rows of. */
-unsigned int events__view(const struct attach_env *env, const struct monitor *m);
+unsigned int events__view(const struct attach_env *env, const struct chosen *c);
 
 /* They go into a file of the monitor's instead. */
 bool events__are_kept(const struct attach_env *env, const struct monitor *m);

@@ -150,7 +150,7 @@ static bool is_allowed(const struct attachment *at, const struct hook *hook)
 static const struct hook *cheaper(const struct attachment *at, const struct hook *hook)
 {
 	/* Classic events' records have the guest's RIP, which KVM reads for them: rows show it. */
-	if (hook->kind != HOOK_TRACEPOINT || at->env->slower_ns)
+	if (hook->kind != HOOK_TRACEPOINT || at->slower_ns)
 		return hook;
 	for (const struct hook *h = hook + 1; h->need && !strcmp(h->need, hook->need); h++)
 		if (h->kind == HOOK_RAW_TP && !strcmp(h->target, hook->target) &&
@@ -206,7 +206,7 @@ static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
 		return err;
 	if (!env->entry)
 		env->entry = entry__open();
-	return env->entry ? entry__share(env->entry, obj, &at->entry_place) : -errno;
+	return env->entry ? entry__share(env->entry, obj, at->monitor, &at->entry_place) : -errno;
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */
@@ -230,7 +230,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	}
 	map__set_const(skel->obj, "no_events",
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
-	map__set_const64(skel->obj, "slower_than_ns", at->env->slower_ns);
+	map__set_const64(skel->obj, "slower_than_ns", at->slower_ns);
 	/* The constant is the broker's, who loads. */
 	map__set_const(skel->obj, "casts", picked_types__are_picked() && host__can_cast());
 	if (!err && !at->env->broker)
@@ -420,7 +420,8 @@ void hooks__init(struct attachment *at, struct attach_env *env, const struct cho
 	at->chosen = chosen;
 	at->monitor = chosen->monitor;
 	at->config = chosen->config;
-	at->shows_events = events__are_shown(env, at->monitor);
+	at->shows_events = events__are_shown(env, chosen);
+	at->slower_ns = chosen->slower_ns ?: env->slower_ns;
 	at->since_ns = UINT64_MAX;
 	for (size_t i = 0; i < MAX_NEEDS; i++)
 		at->progs[i] = at->link_fds[i] = -1;

@@ -107,6 +107,7 @@ struct attachment {
 	bool refused[MAX_HOOKS];  /* by index in the monitor's table: what this host refused */
 	bool probed[NR_HOOK_KINDS];
 	bool shows_events;	     /* the user sees its single events */
+	uint64_t slower_ns;	     /* of these only what took longer; 0: all */
 	struct keep *keep;	     /* the slowest of them, where they are shown at the end */
 	struct ring_buffer *events;  /* of an object that has a map "events" */
 	uint64_t nr_at_end;	     /* events that were shown since the end was due, up to some */

@@ -262,7 +262,7 @@ static int flush(const struct attach_env *env)
 	int err = 0;
 
 	for (size_t i = 0; i < env->nr_sinks; i++) {
-		int failed = output__flush(env->sinks[i].out);
+		int failed = env->sinks[i].out ? output__flush(env->sinks[i].out) : 0;
 
 		err = err ? err : failed;
 	}
@@ -274,7 +274,7 @@ static int finish(const struct attach_env *env)
 	int err = 0;
 
 	for (size_t i = 0; i < env->nr_sinks; i++) {
-		int failed = output__finish(env->sinks[i].out);
+		int failed = env->sinks[i].out ? output__finish(env->sinks[i].out) : 0;
 
 		err = err ? err : failed;
 	}
@@ -570,6 +570,8 @@ int run__measure(struct run *run, uint32_t chosen)
 		run__look(run);
 		run__report(run, sinks_by_time(run->env), SCOPE_INTERVAL);
 	}
+	for (size_t i = 0; i < run->env->nr_sinks; i++)
+		run->env->sinks[i].no_total = true;
 	detach_others(run, chosen);
 	err = attach_chosen(run, chosen & ~is, &added);
 	if (!err)
@@ -591,6 +593,7 @@ int run__restart(struct run *run, uint32_t chosen)
 	/* To attach takes its time, which is nobody's. */
 	run->summary.start_ns = run->added_ns;
 	for (size_t i = 0; i < run->env->nr_sinks; i++) {
+		run->env->sinks[i].no_total = false;
 		run->env->sinks[i].since_ns = run->added_ns;
 		run->env->sinks[i].due_ns = run->added_ns + run->env->sinks[i].interval_ns;
 	}
@@ -609,6 +612,33 @@ void run__report(struct run *run, uint64_t sinks, enum scope scope)
 		report__totals(run->env, &run->attached, sinks, run->summary.start_ns, run->now_ns);
 	else
 		report__intervals(run->env, &run->attached, sinks, run->now_ns, 0);
+}
+
+void run__begin_sink(struct run *run, size_t sink)
+{
+	struct sink *to = &run->env->sinks[sink];
+
+	to->told_vms = 0;
+	to->no_total = false;
+	to->since_ns = run->summary.start_ns;
+	to->due_ns = run->summary.start_ns + to->interval_ns;
+	summary__write_start(&run->summary, &run->opts->about, 1ULL << sink);
+}
+
+int run__end_sink(struct run *run, size_t sink)
+{
+	struct sink *to = &run->env->sinks[sink];
+	int err;
+
+	run__look(run);
+	report__intervals(run->env, &run->attached, 1ULL << sink, run->now_ns, 0);
+	run__report(run, 1ULL << sink, SCOPE_TOTAL);
+	summary__write_so_far(&run->summary, run->now_ns, 1ULL << sink);
+	err = -output__finish(to->out);
+	output__free(to->out);
+	to->out = NULL;
+	to->interval_ns = 0;
+	return err;
 }
 
 const struct attachment *run__attachment(const struct run *run, size_t i)
@@ -680,7 +710,7 @@ static int measure(struct run *run)
 		say("can't wait for events: %s", limits__reason(err));
 		goto cleanup;
 	}
-	summary__write_start(&run->summary, &run->opts->about);
+	summary__write_start(&run->summary, &run->opts->about, UINT64_MAX);
 	err = -flush(run->env);
 	if (!err) {
 		if (!run->opts->quiet)

@@ -40,6 +40,7 @@ struct watch_options {
 	struct about about;
 	const struct driver *driver; /* or NULL */
 	uint32_t measured;	     /* which of chosen[] at first, 1 << index; 0: all */
+	bool records;		     /* the driver may begin recordings (broker__new_recording()) */
 	bool quiet; /* not a word of what is watched, missing or lost: the driver says it */
 };
 
@@ -66,6 +67,13 @@ int run__restart(struct run *run, uint32_t chosen);
 uint64_t run__look(struct run *run);
 /* Gives these sinks (1 << index) their interval or the total until that sample. */
 void run__report(struct run *run, uint64_t sinks, enum scope scope);
+
+/*
+ * A sink whose place was kept has an output from now on: its first object, and intervals since the
+ * run began (run__restart()); and it has none any more, when it has got the rest. 0 or -errno.
+ */
+void run__begin_sink(struct run *run, size_t sink);
+int run__end_sink(struct run *run, size_t sink);
 
 /* Of chosen[i], attached or not: its needs say what this host has. */
 const struct attachment *run__attachment(const struct run *run, size_t i);

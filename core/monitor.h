@@ -137,6 +137,7 @@ struct chosen {
 		const char *arg; /* or NULL */
 	} * given;
 	size_t nr_given;
+	uint64_t slower_ns; /* its single events that took longer are shown; 0: as of all */
 };
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -15,6 +16,7 @@
 
 #include "../output/format.h"
 #include "attach.h"
+#include "caller.h"
 #include "clock.h"
 #include "events.h"
 #include "limits.h"
@@ -712,7 +714,7 @@ static struct json_object *monitor_object(const struct recorder *r, const struct
 	json_object_object_add(obj, "name", json_object_new_string(m->name));
 	json_object_object_add(obj, "options", options_array(chosen));
 	json_object_object_add(obj, "events",
-			       json_object_new_boolean(events__are_shown(r->options.env, m)));
+			       json_object_new_boolean(events__are_shown(r->options.env, chosen)));
 	for (unsigned int view = 0; m->views[view].title; view++)
 		json_object_object_add(tables, m->views[view].name, columns_object(m, view));
 	json_object_object_add(obj, "tables", tables);
@@ -843,15 +845,20 @@ static int say_why(const char *path, int err)
 	return err;
 }
 
+size_t record__nr_files(uint64_t limit)
+{
+	return limit ? RECORDING_SEGMENTS : 1;
+}
+
 static int open_files(struct recorder *r)
 {
-	size_t nr = r->options.limit ? RECORDING_SEGMENTS : 1;
+	size_t nr = record__nr_files(r->options.limit);
 	char path[4096];
 	int fd;
 
 	for (size_t i = 0; i < nr; i++) {
 		snprintf(path, sizeof(path), i ? "%s.%zu" : "%s", r->options.path, i);
-		fd = open_file(path, r->options.force);
+		fd = r->options.fds ? r->options.fds[i] : open_file(path, r->options.force);
 		if (fd < 0)
 			return say_why(path, fd);
 		r->fds[r->nr_fds++] = fd;
@@ -859,11 +866,50 @@ static int open_files(struct recorder *r)
 	return 0;
 }
 
+/* Of a name that nothing has: O_EXCL refuses files and links alike. */
+static int create_file(void *name)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A second has one name, and others where that is taken. */
+static int create_named(char *name, size_t size)
+{
+	enum { MAX_TRIES = 100 };
+	time_t now = time(NULL);
+	char stamp[32], nth[8];
+	int fd = -EEXIST;
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
+	for (int i = 1; fd == -EEXIST && i <= MAX_TRIES; i++) {
+		snprintf(nth, sizeof(nth), i > 1 ? "-%d" : "", i);
+		snprintf(name, size, "kvm_watcher-%s%s.%s", stamp, nth, record_ops.suffix);
+		fd = caller__open(create_file, name);
+	}
+	return fd;
+}
+
+int record__create(int segment, char *name, size_t size)
+{
+	char path[128];
+
+	if (segment < 0 || segment >= RECORDING_SEGMENTS || (segment && !*name))
+		return -EINVAL;
+	if (!segment)
+		return create_named(name, size);
+	snprintf(path, sizeof(path), "%s.%d", name, segment);
+	return caller__open(create_file, path);
+}
+
 int record__open(const struct record_options *options, struct sink *sink)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
-	/* It writes by its descriptors; the stream is where errors of others would be. */
-	FILE *none = fopen("/dev/null", "we");
+	/* It writes by its descriptors. In the sandbox nothing is opened for writing. */
+	FILE *none = fopen("/dev/null", "re");
 	int err = 0;
 
 	if (r) {

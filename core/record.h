@@ -22,11 +22,12 @@ struct sink;
 enum { RECORDING_VERSION = 1, RECORDING_SEGMENTS = 4 };
 
 struct record_options {
-	const char *path;
-	uint64_t limit; /* bytes of all segments; 0: one file without an end */
-	bool mask;	/* names of VMs and processes become numbers */
-	bool force;	/* a file that is there is overwritten */
-	bool alone;	/* nobody else is shown anything: when it fails, the run is over */
+	const char *path; /* stays */
+	const int *fds;	  /* these are written to, instead of what is opened by the path; or NULL */
+	uint64_t limit;	  /* bytes of all segments; 0: one file without an end */
+	bool mask;	  /* names of VMs and processes become numbers */
+	bool force;	  /* a file that is there is overwritten */
+	bool alone;	  /* nobody else is shown anything: when it fails, the run is over */
 	const struct chosen *chosen;
 	size_t nr_chosen;
 	const struct attach_env *env;
@@ -41,5 +42,14 @@ enum { LEAST_RECORD_LIMIT = 1 << 20 };
  * says so, and the program's exit code will be 1.
  */
 int record__open(const struct record_options *options, struct sink *sink);
+/* Files that options have: 1, or RECORDING_SEGMENTS. */
+size_t record__nr_files(uint64_t limit);
+
+/*
+ * Makes a file of a recording that has no name yet, in the directory that the program was started
+ * in, with the rights of the user who started it: segment 0 is given a name by the time, others
+ * have it in name. A descriptor, or -errno.
+ */
+int record__create(int segment, char *name, size_t size);
 
 #endif

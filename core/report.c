@@ -319,7 +319,7 @@ void report__intervals(struct attach_env *env, const struct attachments *attache
 		const struct window window =
 			window_of(to, SCOPE_INTERVAL, to->since_ns, now_ns, total_follows >> i & 1);
 
-		if (!(sinks >> i & 1))
+		if (!to->out || !(sinks >> i & 1))
 			continue;
 		report__open(&reports[nr++], env, attached, i, &window);
 		to->since_ns = now_ns;
@@ -334,10 +334,10 @@ void report__totals(struct attach_env *env, const struct attachments *attached, 
 	size_t nr = 0;
 
 	for (size_t i = 0; i < env->nr_sinks; i++) {
-		const struct window window =
-			window_of(&env->sinks[i], SCOPE_TOTAL, start_ns, now_ns, false);
+		const struct sink *to = &env->sinks[i];
+		const struct window window = window_of(to, SCOPE_TOTAL, start_ns, now_ns, false);
 
-		if (sinks >> i & 1)
+		if (to->out && !to->no_total && (sinks >> i & 1))
 			report__open(&reports[nr++], env, attached, i, &window);
 	}
 	write_together(attached, reports, nr);

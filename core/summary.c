@@ -124,7 +124,7 @@ struct json_object *summary__head(const struct about *about)
 	return obj;
 }
 
-void summary__write_start(const struct summary *s, const struct about *about)
+void summary__write_start(const struct summary *s, const struct about *about, uint64_t sinks)
 {
 	struct json_object *obj = summary__head(about);
 
@@ -134,6 +134,8 @@ void summary__write_start(const struct summary *s, const struct about *about)
 	for (size_t i = 0; i < s->env->nr_sinks; i++) {
 		uint64_t interval_ns = s->env->sinks[i].interval_ns;
 
+		if (!s->env->sinks[i].out || !(sinks >> i & 1))
+			continue;
 		json_object_object_add(obj, "interval_ns",
 				       interval_ns ? json_object_new_uint64(interval_ns) : NULL);
 		output__object(s->env->sinks[i].out, json_object_get(obj));
@@ -524,7 +526,7 @@ void summary__count_left_out(struct summary *s)
 		s->attached->list[i]->losses.lost[LOST_EVENTS] += s->attached->list[i]->nr_left_out;
 }
 
-void summary__write(const struct summary *s, uint64_t now_ns)
+static void write_summary(const struct summary *s, uint64_t now_ns, uint64_t sinks, bool says)
 {
 	uint64_t cpu_ns = self_cpu_ns() - s->start_cpu_ns;
 	struct json_object *obj = json_object_new_object(), *lost = json_object_new_object();
@@ -554,13 +556,26 @@ void summary__write(const struct summary *s, uint64_t now_ns)
 			       json_object_new_uint64(self_cpu_ns() + s->broker_cpu_ns));
 	json_object_object_add(obj, "watching_cpu_ns", json_object_new_uint64(cpu_ns));
 	for (size_t i = 0; i < s->env->nr_sinks; i++)
-		output__object(s->env->sinks[i].out, json_object_get(obj));
+		if (s->env->sinks[i].out && (sinks >> i & 1))
+			output__object(s->env->sinks[i].out, json_object_get(obj));
 	json_object_put(obj);
-	if (!s->quiet)
+	if (says && !s->quiet)
 		say_losses(s, parts, nr_parts);
 	free(parts);
-	if (s->self_cost)
+	if (says && s->self_cost)
 		say_self_cost(s, now_ns - s->start_ns, cpu_ns);
+}
+
+void summary__write(const struct summary *s, uint64_t now_ns)
+{
+	write_summary(s, now_ns, UINT64_MAX, true);
+}
+
+void summary__write_so_far(struct summary *s, uint64_t now_ns, uint64_t sinks)
+{
+	for (size_t i = 0; i < s->attached->nr; i++)
+		read_losses(s->attached->list[i], s->attached->list[i]->losses.lost);
+	write_summary(s, now_ns, sinks, false);
 }
 
 /* One need of a monitor that is missing; those with one cause are said together. */

@@ -48,8 +48,8 @@ void summary__remove(struct summary *s, const struct attachment *at);
 /* What got lost in the window so far. */
 void summary__losses(const struct summary *s, uint64_t lost[NR_LOST]);
 
-/* The first object of the output. */
-void summary__write_start(const struct summary *s, const struct about *about);
+/* The first object of the outputs of these sinks (1 << index). */
+void summary__write_start(const struct summary *s, const struct about *about, uint64_t sinks);
 
 /* One object for each VM that the sink has not been told of: before rows of it. */
 void summary__write_vms(const struct attach_env *env, struct sink *sink);
@@ -65,6 +65,9 @@ void summary__count_left_out(struct summary *s);
 
 /* The last object of the output, and its sentences on stderr. */
 void summary__write(const struct summary *s, uint64_t now_ns);
+
+/* The last object for these sinks (1 << index), while the run goes on. */
+void summary__write_so_far(struct summary *s, uint64_t now_ns, uint64_t sinks);
 
 /* Also without one of the above but the first. */
 void summary__end(struct summary *s);

@@ -253,7 +253,7 @@ static bool with_detail(const struct attachment *at)
 
 static bool with_slow(const struct attachment *at)
 {
-	return at->env->slower_ns;
+	return at->slower_ns;
 }
 
 /* SVM's reasons say which register or exception it was for. */

@@ -35,7 +35,7 @@ const struct binding bindings[] = {
 	{ ACT_BASELINE, { 'd' }, "d", "differences to what is shown now; again: no more" },
 	{ ACT_RESET, { 'r' }, "r", "forget all that was measured" },
 	{ ACT_INTERVAL, { 's' }, "s", "interval, in seconds" },
-	{ ACT_RECORD, { 'w' }, "w", "record from now on, into --record=FILE; again: stop" },
+	{ ACT_RECORD, { 'w' }, "w", "record from now on into a file; again: end it" },
 	{ ACT_MISSING, { 'm' }, "m", "what this host cannot show, and why; messages" },
 	{ ACT_REDRAW, { KEY_CTRL_L }, "^L", "draw the screen anew" },
 	{},

@@ -192,7 +192,7 @@ static void signal_fd(int fd)
 
 static bool same_wanted(const struct wanted *a, const struct wanted *b)
 {
-	return a->monitors == b->monitors && a->detail == b->detail;
+	return a->monitors == b->monitors && a->detail == b->detail && a->slow == b->slow;
 }
 
 /* What is looked at in passing is not attached. */
@@ -213,7 +213,7 @@ static void send_requests(struct top *top)
 	now.wanted = top->wanted;
 	pthread_mutex_lock(&top->lock);
 	changed = now.reset || now.quits != top->requests.quits ||
-		  now.records != top->requests.records ||
+		  now.record_keys != top->requests.record_keys ||
 		  now.interval_ns != top->requests.interval_ns ||
 		  !same_wanted(&now.wanted, &top->requests.wanted);
 	now.reset |= top->requests.reset;

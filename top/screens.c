@@ -924,7 +924,12 @@ static bool is_tab(const struct scene *s, const struct spot *spot, const struct 
 		return false;
 	if (s->replays)
 		return model__has_had(s->model, t) && (t->view->samples || t->of_events);
-	if (!t->view->samples || t->of_events)
+	/* Slow ones alone: all of them would be too many. */
+	if (t->of_events)
+		return spot->screen == SCREEN_VCPU && t->monitor->event_ns_at &&
+		       (!t->monitor->slow_view ||
+			t->view == &t->monitor->views[t->monitor->slow_view]);
+	if (!t->view->samples)
 		return false;
 	/* Those that an option adds to a monitor would be empty; exits get their details. */
 	return !t->monitor->without || !strcmp(t->view->name, "KVM_EXIT_DETAIL") ||
@@ -1120,6 +1125,7 @@ struct wanted screen__wants(const struct scene *s, const struct spot *spot)
 
 	/* Each screen has pain, or where the time went, at its head. */
 	want(s, &w, "VCPU_LOAD");
+	w.slow = spot->screen == SCREEN_VCPU;
 	switch (spot->screen) {
 	case SCREEN_VM:
 	case SCREEN_VCPU:

@@ -49,6 +49,7 @@ bool screen__enter(const struct scene *s, const struct spot *from, const struct 
 struct wanted {
 	uint64_t monitors;
 	bool detail;
+	bool slow; /* single events that took long */
 };
 struct wanted screen__wants(const struct scene *s, const struct spot *spot);
 

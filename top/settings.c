@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../core/caller.h"
 #include "../core/clock.h"
-#include "../core/log.h"
 
 static const char head[] = "# kvm_watcher top: written when it ends; --no-config leaves it alone\n";
 
@@ -105,29 +104,15 @@ size_t settings__write(const struct settings *s, char *text, size_t size)
 
 /* The file */
 
-/* Who called sudo; else nobody else. */
-static bool find_caller(uid_t *uid, gid_t *gid)
-{
-	const char *user = getenv("SUDO_UID"), *group = getenv("SUDO_GID");
-	char *end;
-
-	if (geteuid() || !user || !group)
-		return false;
-	*uid = strtoul(user, &end, 10);
-	if (!*user || *end)
-		return false;
-	*gid = strtoul(group, &end, 10);
-	return *group && !*end && *uid;
-}
-
 /* Each part of the path with the user's rights, so a link leads only where the user may go. */
-static int open_file(void)
+static int open_file(void *ctx)
 {
 	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
 	char path[PATH_MAX];
 	struct stat is;
 	int len, fd;
 
+	(void)ctx;
 	if (config && *config == '/')
 		len = snprintf(path, sizeof(path), "%s", config);
 	else if (home && *home == '/')
@@ -152,21 +137,10 @@ static int open_file(void)
 
 int settings__load(struct settings *s)
 {
-	uid_t uid = 0;
-	gid_t gid = 0, old_gid = getegid();
-	bool is_caller = find_caller(&uid, &gid);
+	int fd = caller__open(open_file, NULL);
 	char text[SETTINGS_LEN];
-	gid_t groups[NGROUPS_MAX];
-	int fd = -1, nr_groups = is_caller ? getgroups(NGROUPS_MAX, groups) : 0;
 	ssize_t len;
 
-	if (!is_caller || (nr_groups >= 0 && !setgroups(1, &gid) && !setegid(gid) && !seteuid(uid)))
-		fd = open_file();
-	if (is_caller && (seteuid(0) || setegid(old_gid) || setgroups(nr_groups, groups))) {
-		/* Without its rights it would fail later, with worse sentences. */
-		say("rights are not given back: %s", strerror(errno));
-		exit(1);
-	}
 	if (fd < 0)
 		return -1;
 	len = read(fd, text, sizeof(text) - 1);

@@ -477,10 +477,8 @@ static void record(struct ui *ui)
 {
 	if (ui->opts.replays)
 		ui__say(ui, "this is a recording");
-	else if (!ui->opts.can_record)
-		ui__say(ui, "w records into the file of --record=FILE, which was not given");
 	else
-		ui->requests.records = !ui->requests.records;
+		ui->requests.record_keys++;
 }
 
 static void sort_key(struct ui *ui, enum action action)
@@ -664,7 +662,7 @@ static void draw_title(struct ui *ui)
 	if (f)
 		right = arena__printf(
 			ui->arena, "%s%s%s%s%s %gs", state->frozen ? "FROZEN " : "",
-			ui->status.records ? "REC " : "",
+			*ui->status.recording ? "REC " : "",
 			ui->base ? arena__printf(ui->arena, "SINCE %s ",
 						 clock_text(ui, real_ns(ui->base), false)) :
 				   "",
@@ -772,6 +770,12 @@ static void draw_status(struct ui *ui, int y)
 	x += canvas__put(c, y, x, c->cols - x, missing ? STYLE_WARNING : STYLE_NORMAL,
 			 missing ? arena__printf(ui->arena, "  can't show %zu (m: why)", missing) :
 				   "  all can be shown");
+	/* Before what may be cut. */
+	if (ui->status.loading)
+		x += canvas__put(c, y, x, c->cols - x, STYLE_STRONG, "  attaching ...");
+	if (*ui->status.recording)
+		x += canvas__put(c, y, x, c->cols - x, STYLE_STRONG,
+				 arena__printf(ui->arena, "  REC %s", ui->status.recording));
 	if (!isnan(ui->status.user_cpu))
 		x += canvas__put(
 			c, y, x, c->cols - x, STYLE_NORMAL,
@@ -783,8 +787,6 @@ static void draw_status(struct ui *ui, int y)
 		x += canvas__put(
 			c, y, x, c->cols - x, STYLE_NORMAL,
 			arena__printf(ui->arena, "  since %s, %zu KiB", from, bytes >> 10));
-	if (ui->status.loading)
-		canvas__put(c, y, x, c->cols - x, STYLE_STRONG, "  attaching ...");
 }
 
 static void fill(struct ui *ui)

@@ -15,8 +15,7 @@ struct ui;
 struct ui_options {
 	struct model *model;
 	struct settings *settings;
-	bool replays;	 /* of recordings */
-	bool can_record; /* --record was given */
+	bool replays; /* of recordings */
 	bool ascii, blocks;
 	const char *about; /* of what: recordings' names; or "" */
 	uint64_t interval_ns;
@@ -26,16 +25,18 @@ struct ui_options {
 struct ui_requests {
 	struct wanted wanted;
 	bool reset;
-	bool records;
+	unsigned int record_keys; /* so often w was pressed */
 	uint64_t interval_ns;
 	bool quits;
 };
 
+enum { RECORDING_LEN = 64 };
+
 /* What it is told. */
 struct ui_status {
-	double user_cpu, bpf_cpu; /* shares of a CPU; NAN: not known */
-	bool loading;		  /* monitors are being attached */
-	bool records;
+	double user_cpu, bpf_cpu;      /* shares of a CPU; NAN: not known */
+	bool loading;		       /* monitors are being attached */
+	char recording[RECORDING_LEN]; /* into this file; "": there is none */
 };
 
 struct ui *ui__new(const struct ui_options *opts);

@@ -29,43 +29,12 @@ vm()
 ours="--vm=top-test*"
 
 # What a VM does, counted: all of it is in one interval, which stays on the screen. Each vCPU ends with one OUT more.
+no_exits=$(missing vm_exit kvm_exit)
 rm -f "$TMP/gate"
-vm --start-on="$TMP/gate" --vcpus=2 out=321 &
+vm --start-on="$TMP/gate" --vcpus=2 cpuid=1234 out=321 &
 guests=$!
-cat >"$TMP/keys" <<END
-until 60 PAIN%
-run : >"$TMP/gate"
-until 20 top-test
-keys \x20
-until 5 PAUSED
-keys \r
-until 5 [vCPUs]
-keys \t
-until 5 [KVM_EXIT]
-keys \t
-until 5 [KVM_USERSPACE_EXIT]
-until 5 644
-screen $TMP/screen
-keys \r
-until 5 of top-test
-until 5 rate/s
-keys \e
-until 5 [KVM_USERSPACE_EXIT]
-keys v
-until 5 322
-keys q
-ends 20
-restored
-END
-on_screen "all exits of a VM are on its screen" kvm_watcher top "$ours" --interval=4 <"$TMP/keys"
-wait $guests
-holds "the reason is named as the kernel does" grep -Eq '^(KVM_EXIT_)?IO .* 644 ' "$TMP/screen"
-
-if ! missing vm_exit kvm_exit >/dev/null; then
-	rm -f "$TMP/gate"
-	vm --start-on="$TMP/gate" --vcpus=2 cpuid=1234 &
-	guests=$!
-	cat >"$TMP/keys" <<-END
+{
+	cat <<-END
 	until 60 PAIN%
 	run : >"$TMP/gate"
 	until 20 top-test
@@ -75,57 +44,114 @@ if ! missing vm_exit kvm_exit >/dev/null; then
 	until 5 [vCPUs]
 	keys \t
 	until 5 [KVM_EXIT]
+	END
+	test -n "$no_exits" || cat <<-END
 	keys v
 	until 5 VCPU
 	until 5 1234
+	screen $TMP/exits
+	keys v
+	END
+	cat <<-END
+	keys \t
+	until 5 [KVM_USERSPACE_EXIT]
+	until 5 644
 	screen $TMP/screen
+	keys \r
+	until 5 of top-test
+	until 5 rate/s
+	keys \e
+	until 5 [KVM_USERSPACE_EXIT]
+	keys v
+	until 5 322
 	keys q
 	ends 20
+	restored
 	END
-	on_screen "exits to KVM by vCPU" kvm_watcher top "$ours" --interval=4 <"$TMP/keys"
-	wait $guests
-	is "each vCPU has its own" 2 "$(grep -ci 'cpuid .* 1234 ' "$TMP/screen")"
+} >"$TMP/keys"
+on_screen "all exits of a VM are on its screen" kvm_watcher top "$ours" --interval=4 <"$TMP/keys"
+wait $guests
+holds "the reason is named as the kernel does" grep -Eq '^(KVM_EXIT_)?IO .* 644 ' "$TMP/screen"
+if test -z "$no_exits"; then
+	is "exits to KVM: each vCPU has its own" 2 "$(grep -ci 'cpuid .* 1234 ' "$TMP/exits")"
 else
-	skip "exits to KVM by vCPU" "$(missing vm_exit kvm_exit)"
+	skip "exits to KVM: each vCPU has its own" "$no_exits"
 fi
 
-# What is measured is what is shown: links to hooks that the process holds.
-vm --timeout=300 --vcpus=2 cpuid=4000000000 &
-busy=$!
+# What is measured is what is shown: links to hooks that the process holds. On a vCPU's screen these are slow events,
+# too: of the VM's sleeps two. One began before and lasts until the screen is there, the last one is short.
+rm -f "$TMP/gate"
+vm --start-on="$TMP/gate" --go-on="$TMP/go" --timeout=300 cpuid=1000 sleep=90000 sleep=250 cpuid=3 sleep=300 sleep=5 \
+	hlt=2:300000 &
+guests=$!
 links="ls -l /proc/\$CHILD/fd | grep -c bpf_link >$TMP/links"
-cat >"$TMP/keys" <<END
-until 60 PAIN%
-until 20 top-test
-run $links.first
-keys \r
-until 5 [vCPUs]
-until 10 TOP_REASON
-keys \r
-until 5 [all rows]
-gone 20 attaching
-sleep 3000
-run $links.vcpu
-keys \e
-until 5 [vCPUs]
-keys \e
-gone 5 [vCPUs]
-sleep 3000
-run $links.again
-answers 50 h F1
-keys \e
-answers 50 > VM
-keys q
-ends 20
-restored
-END
-on_screen "monitors come and go with the screens" kvm_watcher top -p "$busy" --interval=1 <"$TMP/keys"
+{
+	cat <<-END
+	until 60 PAIN%
+	run : >"$TMP/gate"
+	until 20 top-test
+	run $links.first
+	keys \r
+	until 5 [vCPUs]
+	until 10 TOP_REASON
+	keys \r
+	until 5 [all rows]
+	sleep 1500
+	gone 60 attaching
+	run $links.vcpu
+	END
+	test -n "$no_exits" || cat <<-END
+	keys \t
+	keys \t
+	keys \t
+	keys \t
+	until 5 [SLOW KVM_EXIT]
+	sleep 1500
+	gone 30 attaching
+	run : >"$TMP/go"
+	until 20 io
+	keys \x20
+	until 5 PAUSED
+	screen $TMP/slow
+	keys \x20
+	END
+	cat <<-END
+	run : >"$TMP/go"
+	keys \e
+	until 5 [vCPUs]
+	keys \e
+	gone 5 [vCPUs]
+	sleep 2500
+	gone 30 attaching
+	run $links.again
+	keys r
+	sleep 1500
+	gone 30 attaching
+	keys r
+	sleep 1500
+	gone 30 attaching
+	run $links.reset
+	answers 50 h F1
+	keys \e
+	answers 50 > VM
+	keys q
+	ends 20
+	restored
+	END
+} >"$TMP/keys"
+on_screen "monitors come and go with the screens" kvm_watcher top "$ours" --interval=3 --slower-than=200ms <"$TMP/keys"
+wait $guests
 holds "a vCPU's screen takes more hooks" test "$(cat "$TMP/links.vcpu")" -gt "$(cat "$TMP/links.first")"
 is "and they are gone with it" "$(cat "$TMP/links.first")" "$(cat "$TMP/links.again")"
+is "all are there again after they were detached many times" "$(cat "$TMP/links.first")" "$(cat "$TMP/links.reset")"
+if test -z "$no_exits"; then
+	is "the slow exits of a vCPU, and no others" 2 "$(grep -Ec '^[0-9:.]+ .* io ' "$TMP/slow")"
+	is "are all of the table" 2 "$(grep -Ec '^[0-9]+:[0-9]' "$TMP/slow")"
+else
+	skip "the slow exits of a vCPU, and no others" "$no_exits"
+fi
 holds "what was chosen is kept" grep -q '^sort VMs=' "$XDG_CONFIG_HOME/kvm_watcher/toprc"
 is "for its user alone" 600 "$(stat -c %a "$XDG_CONFIG_HOME/kvm_watcher/toprc")"
-
-kill $busy 2>/dev/null
-wait $busy
 
 if planned ends; then
 # However it ends.
@@ -233,7 +259,66 @@ restored
 END
 on_screen "w records" kvm_watcher top --no-config "$ours" --record="$TMP/w" --record-interval=1 --interval=1 <"$TMP/keys"
 wait $busy
-is "what came after it" 112 "$(kvm_watcher replay "$TMP/w" --by=vm --format=json 2>/dev/null | jq -s '[.[] | select(.scope == "total" and .table == "KVM_USERSPACE_EXIT") | .count] | add')"
+# recorded SCOPE TABLE FILE: the exits of a table in it
+recorded()
+{
+	kvm_watcher replay "$3" --by=vm --format=json 2>/dev/null |
+		jq -s --arg scope "$1" --arg table "$2" '[.[] | select(.scope == $scope and .table == $table) | .count] | add // 0'
+}
+is "what came after it" 112 "$(recorded total KVM_USERSPACE_EXIT "$TMP/w")"
+is "in its intervals, too" 112 "$(recorded interval KVM_USERSPACE_EXIT "$TMP/w")"
+
+# w without a file: one of its own each time, where top was started.
+rm -f "$TMP/gate"*
+mkdir "$TMP/started"
+for gate in 1 2 3; do
+	vm --start-on="$TMP/gate$gate" --timeout=60 --vcpus=2 out=$((gate * 100 + 11)) &
+done
+cat >"$TMP/keys" <<END
+until 60 PAIN%
+keys w
+until 10 REC kvm_watcher-
+run : >"$TMP/gate1"
+until 20 top-test
+sleep 1500
+keys w
+until 10 the recording is in kvm_watcher-
+gone 5 REC
+run : >"$TMP/gate2"
+sleep 2000
+keys w
+until 10 REC kvm_watcher-
+gone 10 attaching
+run : >"$TMP/gate3"
+sleep 2500
+keys r
+sleep 1500
+keys q
+ends 20
+restored
+END
+(cd "$TMP/started" && terminal kvm_watcher top --no-config "$ours" --record-interval=1 --interval=1 <"$TMP/keys") >"$TMP/told" 2>&1
+is "w, w and w again" 0 $?
+grep -v '^ok' "$TMP/told"
+wait
+set -- "$TMP"/started/*
+is "two files" 2 $#
+holds "named by the time" sh -c "echo '${1##*/}' | grep -Eqx 'kvm_watcher-[0-9]{8}-[0-9]{6}\.zst'"
+is "for their user alone" 600 "$(stat -c %a "$1")"
+is "the first has what was done until the second w" 224 "$(recorded total KVM_USERSPACE_EXIT "$1")"
+is "in its intervals" 224 "$(recorded interval KVM_USERSPACE_EXIT "$1")"
+is "and ends with its summary" '"summary"' "$(kvm_watcher replay "$1" --format=json | tail -n 1 | jq .scope)"
+is "the other one has what came after the third w, r or not" 624 "$(recorded total KVM_USERSPACE_EXIT "$2")"
+is "in its intervals" 624 "$(recorded interval KVM_USERSPACE_EXIT "$2")"
+is "and ends with its summary" '"summary"' "$(kvm_watcher replay "$2" --format=json | tail -n 1 | jq .scope)"
+rm "$@"
+
+# Under sudo it is the caller's file, made with the caller's rights.
+printf 'until 60 PAIN%%\nkeys w\nuntil 10 nothing is recorded: kvm_watcher-\ngone 5 REC\nrun chown 65534:65534 .\nkeys w\nuntil 10 REC kvm_watcher-\nkeys q\nends 20\nrestored\n' >"$TMP/keys"
+(cd "$TMP/started" && SUDO_UID=65534 SUDO_GID=65534 terminal kvm_watcher top --no-config "$ours" --interval=1 <"$TMP/keys") >"$TMP/told" 2>&1
+is "a directory that the caller can't write" 0 $?
+grep -v '^ok' "$TMP/told"
+is "the file is the caller's" "65534:65534 600" "$(stat -c '%u:%g %a' "$TMP"/started/*)"
 part_ends
 fi
 

@@ -215,6 +215,7 @@ struct plan {
 	bool ksm;   /* pages of the slot that is taken away are all the same, and may be merged */
 	const char *start_on;	 /* a file: vCPUs start when it is there; NULL: at once */
 	const char *collapse_on; /* a file: khugepaged may have pages of touch when it is there */
+	const char *go_on;	 /* a file: long sleeps end when it is there; NULL: by themselves */
 	const char *end_on;	 /* a file: VMs end when it is there; NULL: when they are done */
 	bool probe;
 	bool time;    /* the guest takes the time of every turn of its loops */

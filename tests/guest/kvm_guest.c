@@ -20,6 +20,7 @@ enum {
 	OPT_SAME_THREAD,
 	OPT_START_ON,
 	OPT_END_ON,
+	OPT_GO_ON,
 	OPT_REPEAT,
 	OPT_PAUSE,
 	OPT_TIMEOUT,
@@ -55,6 +56,7 @@ static const struct option options[] = {
 	{ "same-thread", no_argument, NULL, OPT_SAME_THREAD },
 	{ "start-on", required_argument, NULL, OPT_START_ON },
 	{ "end-on", required_argument, NULL, OPT_END_ON },
+	{ "go-on", required_argument, NULL, OPT_GO_ON },
 	{ "repeat", required_argument, NULL, OPT_REPEAT },
 	{ "pause-ms", required_argument, NULL, OPT_PAUSE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -102,6 +104,7 @@ static const char help_head[] =
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
 	"  --start-on=FILE start the guests when FILE is there\n"
 	"  --end-on=FILE   when all is told, keep the VMs until FILE is there (a minute at most)\n"
+	"  --go-on=FILE    sleeps of a minute or more end when FILE is there\n"
 	"  --repeat=N      do it all N times, with new VMs (1)\n"
 	"  --pause-ms=MS   sleep before each guest starts, when everything is open (0)\n"
 	"  --timeout=SEC   stop guests that run longer (60)\n"
@@ -301,6 +304,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_END_ON:
 		plan->end_on = optarg;
+		break;
+	case OPT_GO_ON:
+		plan->go_on = optarg;
 		break;
 	case OPT_REPEAT:
 		plan->repeat = option_number("repeat", 1, 1000000);

@@ -32,11 +32,19 @@ void sleep_us(uint64_t us)
 		;
 }
 
+enum { LONG_MS = 60000 }; /* sleeps that --go-on ends */
+
 /* A sleep of a vCPU's thread, which the watchdog can end. */
 static void vcpu_sleep(struct vcpu *vcpu, uint64_t msec)
 {
 	struct timespec ts = { .tv_sec = msec / 1000, .tv_nsec = msec % 1000 * 1000000 };
+	const char *go_on = vcpu->vm->plan->go_on;
 
+	for (; go_on && msec >= LONG_MS && !atomic_load(&vcpu->vm->stop); msec -= 10) {
+		if (!access(go_on, F_OK))
+			return;
+		sleep_us(10000);
+	}
 	while (nanosleep(&ts, &ts) < 0 && errno == EINTR && !atomic_load(&vcpu->vm->stop))
 		;
 }

@@ -347,6 +347,9 @@ static void try_questions(const struct attach_env *env, const struct watch_optio
 	}
 	errno = EPERM;
 	result("broker: a monitor that there is not", request.question == 10 ? -1 : 0);
+	err = broker__new_recording(env->broker, 0, files.exe, sizeof(files.exe));
+	errno = EPERM;
+	result("broker: a recording that nobody may begin", err < 0 ? -1 : 0);
 	err = broker__open_process(env->broker, -1, &files);
 	errno = EPERM;
 	result("broker: a process that there is not", err ? -1 : 0);

@@ -337,7 +337,7 @@ static bool shows_events(const struct monitor *m, bool alone, bool events, bool 
 {
 	const struct attach_env env = { .alone = alone, .events = events, .summary = summary };
 
-	return events__are_shown(&env, m);
+	return events__are_shown(&env, &(struct chosen){ .monitor = m });
 }
 
 /* The rule of the originals, which are -c, -d, -f, -i, -n and -w. */
@@ -347,6 +347,9 @@ static void test_events(void **state)
 	for (size_t i = 0; i < nr_monitors; i++) {
 		const struct monitor *m = monitors[i];
 		const struct attach_env slow = { .slower_ns = 1, .alone = true };
+		const struct attach_env none = { .summary = true };
+		const struct chosen c = { .monitor = m },
+				    slow_one = { .monitor = m, .slower_ns = 1 };
 		bool has = m->event && !m->only_slow;
 
 		assert_int_equal(m->events_alone, m->key && strchr("cdfinw", m->key));
@@ -357,9 +360,12 @@ static void test_events(void **state)
 		assert_int_equal(shows_events(m, false, true, false), has);
 		assert_false(shows_events(m, true, false, true));
 		/* Those that have a time, whatever else is asked for. */
-		assert_int_equal(events__are_shown(&slow, m), m->event_ns_at > 0);
+		assert_int_equal(events__are_shown(&slow, &c), m->event_ns_at > 0);
+		/* Of one alone, whatever the others do. */
+		assert_int_equal(events__are_shown(&none, &slow_one), m->event_ns_at > 0);
+		assert_int_equal(events__view(&none, &slow_one), m->slow_view ?: m->event_view);
 		assert_true(!m->slow_view || m->event_ns_at);
-		assert_int_equal(events__view(&slow, m), m->slow_view ?: m->event_view);
+		assert_int_equal(events__view(&slow, &c), m->slow_view ?: m->event_view);
 	}
 }
 

@@ -694,6 +694,39 @@ static void test_what_is_missing(void **state)
 	close_host(&h);
 }
 
+/* Each press is one; what comes of it is told by who records. Slow events are a vCPU's alone. */
+static void test_recording_keys(void **state)
+{
+	struct ui_status status = { .loading = true, .recording = "kvm_watcher-1.zst" };
+	struct host h;
+
+	(void)state;
+	open_host(&h, HISTORY_BYTES);
+	open_ui(&h, false);
+	ui__resize(h.ui, 24, 80);
+	measure(&h);
+	assert_int_equal(ui__requests(h.ui).record_keys, 0);
+	press(&h, 'w');
+	assert_false(is_on(ui__draw(h.ui), "REC"));
+	press(&h, 'w');
+	assert_int_equal(ui__requests(h.ui).record_keys, 2);
+	ui__set_status(h.ui, &status);
+	assert_true(is_on(ui__draw(h.ui), "attaching ...  REC kvm_watcher-1.zst"));
+	assert_true(is_on(ui__draw(h.ui), " REC "));
+	status = (struct ui_status){};
+	ui__set_status(h.ui, &status);
+	assert_false(is_on(ui__draw(h.ui), "REC"));
+	press(&h, KEY_ENTER);
+	assert_false(ui__requests(h.ui).wanted.slow);
+	press(&h, KEY_ENTER);
+	assert_true(ui__requests(h.ui).wanted.slow);
+	for (int i = 0; i < 8 && !is_on(ui__draw(h.ui), "[SLOW KVM_EXIT]"); i++)
+		press(&h, KEY_TAB);
+	assert_true(is_on(ui__draw(h.ui), "[SLOW KVM_EXIT]"));
+	assert_true(ui__requests(h.ui).wanted.slow);
+	close_host(&h);
+}
+
 static unsigned int find_finding(void *ctx, uint32_t pid, const char *id, char *text, size_t size)
 {
 	(void)ctx;
@@ -904,6 +937,7 @@ int main(void)
 		cmocka_unit_test(test_findings),
 		cmocka_unit_test(test_sorting),
 		cmocka_unit_test(test_broken_settings),
+		cmocka_unit_test(test_recording_keys),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_each_key_has_one_meaning),
 		cmocka_unit_test(test_any_keys),
