@@ -96,7 +96,11 @@ struct peer {
 	bool is_told;	 /* it was there when this window began */
 	bool has_ended;	 /* and is shown for the last time */
 	bool waits;	 /* one that has ended is shown by that name for the last time */
+	bool is_old;	 /* it was in a sample before */
+	bool is_folded;	 /* all that it does is the rest's */
+	bool is_rest;	 /* what has no room, of all VMs */
 	uint64_t closed; /* groups of which what is new is folded */
+	uint64_t apart;	 /* groups of which what is new is the rest's */
 	uint64_t *folded;
 	size_t nr_folded;
 	struct node *nodes;
@@ -118,7 +122,8 @@ struct metrics {
 	size_t nr_groups;
 	struct node **buckets;
 	size_t nr_buckets, nr_nodes, lines;
-	struct peer *peers, **last_peer, *host;
+	size_t lines_of_vm; /* that has each family once */
+	struct peer *peers, **last_peer, *host, *rest;
 	struct peer *by_id[PEER_BUCKETS];
 	uint64_t latest, latest_before; /* numbers of VMs that are known */
 	size_t nr_vcpus;
@@ -349,6 +354,8 @@ static bool set_levels(struct metrics *m)
 			if (!add_metric(m, monitor, metric))
 				return false;
 	}
+	for (size_t i = 0; i < m->nr_groups; i++)
+		m->lines_of_vm += m->groups[i]->lines;
 	m->level_is_set = true;
 	return true;
 }
@@ -562,7 +569,7 @@ void metrics__begin(struct metrics *m, size_t nr_vcpus)
 	while (*at) {
 		struct peer *peer = *at;
 
-		peer->is_told = !peer->id;
+		peer->is_told = !peer->id || peer->is_rest;
 		if (!peer->has_ended) {
 			at = &peer->next;
 			continue;
@@ -802,16 +809,23 @@ static void note_folded(struct peer *vm, uint64_t hash)
 static struct node *get_node(struct metrics *m, struct group *group, struct peer *vm,
 			     const struct row *row, const char *key)
 {
-	const char *labels = make_labels(m, group, row, key);
+	const char *labels;
 	struct node *node;
 	uint64_t hash;
 
+	if (vm->is_folded)
+		return other_of(m, group, m->rest);
+	labels = make_labels(m, group, row, key);
 	if (!labels)
 		return NULL;
 	hash = hash_of(group, vm, labels);
 	node = find_node(m, group, vm, labels, hash);
 	if (node)
 		return node;
+	if (vm->apart >> group->number & 1) {
+		note_folded(vm, hash);
+		return other_of(m, group, m->rest);
+	}
 	if (vm->closed >> group->number & 1) {
 		note_folded(vm, hash);
 		return other_of(m, group, vm);
@@ -888,7 +902,7 @@ static void take_value(struct node *node, size_t i, const struct row *row)
 		add_times(value->times, cell__at(col, row));
 		break;
 	case METRIC_GAUGE:
-		if (!real_of(col, row, &real)) {
+		if (node->vm->is_rest || !real_of(col, row, &real)) {
 			value->is_there = false;
 			return;
 		}
@@ -947,11 +961,12 @@ static void take_row(struct metrics *m, struct group *group, struct peer *vm, co
 
 /* Folding */
 
-static void fold_node(struct metrics *m, struct node *node)
+/* Into what else there is of that family: of its VM, or of the rest. */
+static void fold_node(struct metrics *m, struct node *node, struct peer *into)
 {
 	struct group *group = node->group;
 	struct peer *vm = node->vm;
-	struct node *to = other_of(m, group, vm), **at = &vm->nodes;
+	struct node *to = other_of(m, group, into), **at = &vm->nodes;
 
 	if (!to) {
 		m->failed = true;
@@ -972,7 +987,8 @@ static void fold_node(struct metrics *m, struct node *node)
 			a->number += b->number;
 		}
 	}
-	vm->closed |= 1ULL << group->number;
+	to->weight += node->weight;
+	*(into == vm ? &vm->closed : &vm->apart) |= 1ULL << group->number;
 	note_folded(vm, node->hash);
 	while (*at != node)
 		at = &(*at)->sibling;
@@ -990,25 +1006,136 @@ static int by_weight(const void *a, const void *b)
 	return x->weight < y->weight ? -1 : x->weight > y->weight;
 }
 
-/* Of what is new that for which there is no room. */
+/* What is new of each VM that can be folded; NULL: nothing is, or there is no memory. */
+static struct node **list_new(struct metrics *m, bool others, size_t *nr)
+{
+	struct node **list = malloc(m->nr_nodes * sizeof(struct node *) + 1);
+
+	*nr = 0;
+	for (size_t i = 0; list && i < m->nr_groups; i++)
+		for (struct node *node = m->groups[i]->first; node; node = node->behind)
+			if (node->is_new && !node->vm->is_rest &&
+			    (others ? node->vm->id != NULL :
+				      !node->is_other && has_labels(node->group)))
+				list[(*nr)++] = node;
+	if (*nr)
+		qsort(list, *nr, sizeof(struct node *), by_weight);
+	return list;
+}
+
+/* VMs that have series of their own: each has one that says who it is. */
+static size_t nr_shown(const struct metrics *m)
+{
+	size_t nr = 0;
+
+	for (const struct peer *peer = m->peers; peer; peer = peer->next)
+		nr += peer->id && !peer->is_rest && !peer->is_folded;
+	return nr;
+}
+
+/* Less what the rest, and what is of no VM, may still get without being asked. */
+static size_t limit_now(const struct metrics *m)
+{
+	const struct peer *const sure[] = { m->rest, m->host };
+	size_t lacks = 0;
+
+	for (int i = 0; i < 2; i++) {
+		size_t has = 0;
+
+		for (const struct node *node = sure[i] ? sure[i]->nodes : NULL; node;
+		     node = node->sibling)
+			has += node->group->lines;
+		lacks += has < m->lines_of_vm ? m->lines_of_vm - has : 0;
+	}
+	return m->options.limit > lacks ? m->options.limit - lacks : 0;
+}
+
+static void fold_vm(struct metrics *m, struct peer *vm)
+{
+	while (vm->nodes)
+		fold_node(m, vm->nodes, m->rest);
+	vm->is_folded = true;
+}
+
+static uint64_t weight_of(const struct peer *vm)
+{
+	uint64_t weight = 0;
+
+	for (const struct node *node = vm->nodes; node; node = node->sibling)
+		weight += node->weight;
+	return weight;
+}
+
+/* The least first; of those that are alike, who came last. */
+static int by_activity(const void *a, const void *b)
+{
+	const struct peer *x = *(struct peer *const *)a, *y = *(struct peer *const *)b;
+	uint64_t of_x = weight_of(x), of_y = weight_of(y);
+
+	if (of_x != of_y)
+		return of_x < of_y ? -1 : 1;
+	return x->nr > y->nr ? -1 : x->nr < y->nr;
+}
+
+static bool has_rest(struct metrics *m)
+{
+	if (m->rest)
+		return true;
+	m->rest = add_peer(m, other, other, 0, 0);
+	if (!m->rest)
+		return false;
+	m->rest->is_rest = true;
+	m->rest->is_told = true;
+	return true;
+}
+
+/* VMs that were in no sample before; then what others begin with. */
+static void fold_vms(struct metrics *m)
+{
+	struct peer **vms;
+	struct node **list;
+	size_t nr = 0, room = 1, shown = nr_shown(m);
+
+	for (struct peer *peer = m->peers; peer; peer = peer->next)
+		room++;
+	vms = has_rest(m) ? calloc(room, sizeof(struct peer *)) : NULL;
+	for (struct peer *peer = m->peers; vms && peer; peer = peer->next)
+		if (peer->id && !peer->is_old && !peer->is_rest)
+			vms[nr++] = peer;
+	if (nr)
+		qsort(vms, nr, sizeof(struct peer *), by_activity);
+	for (size_t i = 0; i < nr && m->lines + shown > limit_now(m); i++, shown--)
+		fold_vm(m, vms[i]);
+	free(vms);
+	list = m->rest ? list_new(m, true, &nr) : NULL;
+	for (size_t i = 0; list && i < nr && m->lines + shown > limit_now(m); i++)
+		fold_node(m, list[i], m->rest);
+	free(list);
+}
+
+/*
+ * Of what is new that for which there is no room. An eighth of it is for VMs that come: guests
+ * that choose many labels can't have it.
+ */
 static void fold_new(struct metrics *m)
 {
+	const size_t limit = limit_now(m), for_vms = m->options.limit / 8, shown = nr_shown(m);
+	const size_t room = limit > for_vms ? limit - for_vms : 0;
 	struct node **list = NULL;
 	size_t nr = 0;
 
-	if (m->lines > m->options.limit)
-		list = malloc(m->nr_nodes * sizeof(struct node *) + 1);
-	for (size_t i = 0; i < m->nr_groups; i++)
-		for (struct node *node = m->groups[i]->first; node; node = node->behind) {
-			if (list && node->is_new && !node->is_other && has_labels(node->group))
-				list[nr++] = node;
-			node->is_new = false;
-		}
-	if (list && nr)
-		qsort(list, nr, sizeof(struct node *), by_weight);
-	for (size_t i = 0; i < nr && m->lines > m->options.limit; i++)
-		fold_node(m, list[i]);
+	if (m->lines + shown > room)
+		list = list_new(m, false, &nr);
+	for (size_t i = 0; i < nr && m->lines + shown > room; i++)
+		fold_node(m, list[i], list[i]->vm);
 	free(list);
+	if (m->lines + shown > limit_now(m))
+		fold_vms(m);
+	for (size_t i = 0; i < m->nr_groups; i++)
+		for (struct node *node = m->groups[i]->first; node; node = node->behind)
+			node->is_new = false;
+	for (struct peer *peer = m->peers; peer; peer = peer->next)
+		peer->is_old = true;
 }
 
 /* The sink */
@@ -1379,7 +1506,7 @@ static void set_infos(struct metrics *m)
 		const char *copy[4];
 		char pid[16];
 
-		if (!peer->id || !is_shown(peer))
+		if (!peer->id || !is_shown(peer) || peer->is_folded || peer->is_rest)
 			continue;
 		memcpy(copy, values, sizeof(copy));
 		snprintf(pid, sizeof(pid), "%" PRIu32, peer->pid);
@@ -1419,6 +1546,15 @@ size_t metrics__nr_folded(const struct metrics *m)
 
 	for (const struct peer *peer = m->peers; peer; peer = peer->next)
 		nr += peer->nr_folded;
+	return nr;
+}
+
+size_t metrics__nr_folded_vms(const struct metrics *m)
+{
+	size_t nr = 0;
+
+	for (const struct peer *peer = m->peers; peer; peer = peer->next)
+		nr += peer->is_folded;
 	return nr;
 }
 

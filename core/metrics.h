@@ -3,12 +3,14 @@
  * Series for Prometheus: a sink that adds up what it is shown, by VM, and writes it as text.
  *
  * What it shows only grows: it adds intervals, each once, and never takes anything away. A
- * VM is shown until it has ended, and once more with all that it had. No remainder of ended VMs
- * is ever shown: a rate over it would jump by the life of a VM.
+ * VM is shown until it has ended, and once more with all that it had. What it had is never
+ * added to a remainder when it ends: a rate over that would jump by the life of a VM.
  *
  * There are so many series and no more: --metrics-limit. Beyond it, the rarest of what is new
- * are folded into one series of the same VM and the same family, whose labels say "(other)".
- * Folding is final: what was folded stays so as long as its VM lives.
+ * are folded into one series of the same VM and the same family, whose labels say "(other)". Where
+ * that is not enough, new VMs are folded whole into one that is called "(other)", which
+ * gets what they do from their first sample on and so only grows. Folding is final: what was
+ * folded stays so as long as its VM lives.
  */
 #ifndef KVM_WATCHER_METRICS_H
 #define KVM_WATCHER_METRICS_H
@@ -81,6 +83,8 @@ bool metrics__render(struct metrics *m, enum metrics_text text, struct buf *buf)
 /* Series as they were rendered last or will be next; those that were folded. */
 size_t metrics__nr_series(const struct metrics *m);
 size_t metrics__nr_folded(const struct metrics *m);
+/* VMs that are there and have no series of their own. */
+size_t metrics__nr_folded_vms(const struct metrics *m);
 bool metrics__has_failed(const struct metrics *m);
 
 /* The name of a family of that type: "kvm_exits_total". */

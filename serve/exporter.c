@@ -61,6 +61,9 @@ static const struct metric series =
 static const struct metric folded =
 	OWN(GAUGE, "kvm_watcher_folded_series",
 	    "Sets of labels that are exported as (other), because there are too many.");
+static const struct metric folded_vms =
+	OWN(GAUGE, "kvm_watcher_folded_vms",
+	    "VMs whose series are exported as those of (other), because there are too many.");
 static const struct metric refresh =
 	OWN(GAUGE, "kvm_watcher_refresh_duration_seconds", "How long the last sample took.");
 static const struct metric cpu =
@@ -193,6 +196,7 @@ static void taken(void *ctx, struct metrics *m)
 	}
 	metrics__set(m, &series, NULL, NULL, metrics__nr_series(m));
 	metrics__set(m, &folded, NULL, NULL, metrics__nr_folded(m));
+	metrics__set(m, &folded_vms, NULL, NULL, metrics__nr_folded_vms(m));
 	set_process(e, m);
 	if (e->options.more)
 		e->options.more(e->options.ctx, m);

@@ -453,7 +453,7 @@ static double value_of(const char *text, const char *name)
 /* The rarest of what is new give way; who is there stays, and nothing ever falls. */
 static void test_folding(void **state)
 {
-	enum { LIMIT = 100, KINDS_OF = 60, ROUNDS = 6 };
+	enum { LIMIT = 200, KINDS_OF = 160, ROUNDS = 6 };
 	double before = 0, others = 0;
 	struct test t;
 	const char *text;
@@ -468,7 +468,7 @@ static void test_folding(void **state)
 		count(&t, &t.vms[0], kind, 1 + i);
 	}
 	text = end(&t, TEXT_CLASSIC);
-	has(text, "kvm_things_total{vm=\"web\",kind=\"kind59\",halt=\"false\"} 60");
+	has(text, "kvm_things_total{vm=\"web\",kind=\"kind159\",halt=\"false\"} 160");
 	lacks(text, "kind=\"kind0\"");
 	others = value_of(text, "kvm_things_total{vm=\"web\",kind=\"(other)\",halt=\"(other)\"} ");
 	assert_true(others > 0);
@@ -482,7 +482,7 @@ static void test_folding(void **state)
 		/* Also what was the rarest: folding is final. */
 		begin(&t);
 		count(&t, &t.vms[0], "kind0", 1000);
-		count(&t, &t.vms[0], "kind59", 1);
+		count(&t, &t.vms[0], "kind159", 1);
 		snprintf(kind, sizeof(kind), "new%d", round);
 		count(&t, &t.vms[0], kind, 1000000);
 		text = end(&t, TEXT_CLASSIC);
@@ -518,6 +518,145 @@ static void test_folding(void **state)
 		value_of(text, "kvm_things_total{vm=\"db\",kind=\"(other)\",halt=\"(other)\"} ") ==
 		11);
 	lacks(text, "kind=\"io\"");
+	close_test(&t);
+}
+
+/* The number of series of VMs: what is not of the program. */
+static size_t lines_of(const char *text)
+{
+	size_t nr = 0;
+
+	for (; *text; text = strchr(text, '\n') + 1)
+		nr += *text != '#';
+	return nr;
+}
+
+static double sum_of(const char *text, const char *family, const char *vm)
+{
+	char name[64];
+	double sum = 0;
+
+	snprintf(name, sizeof(name), "\n%s{vm=\"%s", family, vm);
+	for (const char *at = text; (at = strstr(at, name)); at++)
+		sum += strtod(strstr(at, "} ") + 2, NULL);
+	return sum;
+}
+
+static double things_of(const char *text, const char *vm)
+{
+	return sum_of(text, "kvm_things_total", vm);
+}
+
+/* More VMs than there is room for: the limit holds, and no sum loses or gains anything. */
+static void test_many_vms(void **state)
+{
+	enum { LIMIT = 200, VMS = 8, ROUNDS = 12 };
+	double done = 0, rest = 0, own[VMS] = {};
+	static char names[VMS][16];
+	struct test t;
+	const char *text = "";
+	size_t nr_folded;
+
+	(void)state;
+	open_test(&t, METRICS_AUTO, LIMIT);
+	for (unsigned int i = 0; i < VMS; i++) {
+		snprintf(names[i], sizeof(names[i]), "vm%02u", i);
+		add_vm(&t, 1 + i, names[i]);
+	}
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		double sum = 0, now;
+		char kind[16];
+
+		begin(&t);
+		for (size_t i = 0; i < t.nr_vms; i++) {
+			unsigned int nr = t.vms[i].nr - 1, busy = nr == 5 ? 100 : 1;
+
+			snprintf(kind, sizeof(kind), "kind%u", round % 5);
+			count(&t, &t.vms[i], kind, busy);
+			done += busy;
+		}
+		text = end(&t, TEXT_CLASSIC);
+		assert_true(lines_of(text) <= LIMIT);
+		assert_true(metrics__nr_folded_vms(t.m) > 0);
+		/* The busiest one is shown by its name. */
+		has(text, "kvm_vm_info{vm=\"vm05\",pid=\"106\"} 1");
+		now = things_of(text, "(other)");
+		assert_true(now > rest);
+		rest = now;
+		lacks(text, "kvm_memory_bytes{vm=\"(other)\"");
+		lacks(text, "kvm_vm_info{vm=\"(other)\"");
+		for (unsigned int nr = 0; nr < VMS; nr++) {
+			double had = own[nr];
+
+			own[nr] = things_of(text, names[nr]);
+			assert_true(own[nr] >= had);
+			sum += own[nr];
+		}
+		/* All VMs still live. */
+		assert_true(sum + rest == done);
+	}
+	/* One that is folded ends: what it did stays, and nothing jumps. */
+	nr_folded = metrics__nr_folded_vms(t.m);
+	for (size_t i = 0; i < t.nr_vms; i++)
+		if (own[t.vms[i].nr - 1] == 0) {
+			t.vms[i] = t.vms[--t.nr_vms];
+			break;
+		}
+	begin(&t);
+	text = end(&t, TEXT_CLASSIC);
+	assert_true(things_of(text, "(other)") == rest);
+	begin(&t);
+	text = end(&t, TEXT_CLASSIC);
+	assert_true(things_of(text, "(other)") == rest);
+	assert_int_equal(metrics__nr_folded_vms(t.m), nr_folded - 1);
+	/* There is room: one that comes is shown, and one that was folded is not. */
+	for (size_t i = 0; i < t.nr_vms; i++)
+		if (own[t.vms[i].nr - 1] == 0)
+			t.vms[0] = t.vms[i];
+	t.nr_vms = 1;
+	for (int i = 0; i < 2; i++) {
+		begin(&t);
+		end(&t, TEXT_CLASSIC);
+	}
+	add_vm(&t, 20, "late");
+	begin(&t);
+	count(&t, &t.vms[0], "io", 1);
+	count(&t, &t.vms[1], "io", 1);
+	text = end(&t, TEXT_CLASSIC);
+	has(text, "kvm_things_total{vm=\"late\",kind=\"io\",halt=\"false\"} 1");
+	assert_true(things_of(text, "(other)") == rest + 1);
+	close_test(&t);
+}
+
+/* A VM that is shown does what it never did, and there is no room: that is the rest's. */
+static void test_late_families(void **state)
+{
+	enum { LIMIT = 110, VMS = 8 };
+	char names[VMS][16];
+	struct test t;
+	const char *text;
+
+	(void)state;
+	open_test(&t, METRICS_BY_VM, LIMIT);
+	for (unsigned int i = 0; i < VMS; i++) {
+		snprintf(names[i], sizeof(names[i]), "vm%u", i);
+		add_vm(&t, 1 + i, names[i]);
+	}
+	for (int round = 0; round < 3; round++) {
+		begin(&t);
+		for (unsigned int i = 0; round && i < VMS; i++) {
+			struct thing_row row = row_of(&t.vms[i], 0, "io", 1);
+
+			row.time.hist[20] = row.time.count = 1;
+			put(&t, VIEW_VCPU, &row);
+		}
+		text = end(&t, TEXT_CLASSIC);
+		assert_true(lines_of(text) <= LIMIT);
+		assert_true(things_of(text, "") == round * VMS);
+		assert_true(sum_of(text, "kvm_thing_duration_seconds_count", "") == round * VMS);
+	}
+	assert_true(sum_of(text, "kvm_thing_duration_seconds_count", "(other)") > 0);
+	assert_int_equal(metrics__nr_folded_vms(t.m), 0);
 	close_test(&t);
 }
 
@@ -804,7 +943,9 @@ int main(void)
 		cmocka_unit_test(test_vms_end),	      cmocka_unit_test(test_short_lives),
 		cmocka_unit_test(test_remainders),    cmocka_unit_test(test_same_names),
 		cmocka_unit_test(test_restart),	      cmocka_unit_test(test_renamed),
-		cmocka_unit_test(test_folding),	      cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_folding),
+		cmocka_unit_test(test_many_vms),
+		cmocka_unit_test(test_late_families),	      cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_own),
 		cmocka_unit_test(test_golden),	      cmocka_unit_test(test_monitors),
 		cmocka_unit_test(test_all_monitors),
