@@ -820,7 +820,8 @@ static void write_pages(struct attachment *at, const struct window *window)
 		return;
 	state->written = true;
 	dirty_pages__finish(&state->pages, state->by_record);
-	if (state->pages.nr)
+	/* Series have no pages. */
+	if (state->pages.nr && at->env->format != FORMAT_PROMETHEUS)
 		dirty_pages__write(&state->pages, at, &section, window->now_ns);
 }
 

@@ -67,9 +67,16 @@ has_data()
 	ask_prometheus "$1" | jq '.status == "success" and (.data.result | length > 0)' | grep true
 }
 
+# fires ALERT [JOB]
 fires()
 {
-	has_data "ALERTS{alertname=\"$1\", alertstate=\"firing\"}"
+	has_data "ALERTS{alertname=\"$1\", alertstate=\"firing\"${2:+, job=\"$2\"}}"
+}
+
+# fired ALERT JOB: now or before
+fired()
+{
+	has_data "count_over_time(ALERTS{alertname=\"$1\", alertstate=\"firing\", job=\"$2\"}[5m])"
 }
 
 # same_totals LABEL GUEST TEXT JSON TABLES: series of the generator's VMs are what it did, and what a recording has
@@ -98,24 +105,24 @@ same_totals()
 
 # --- a file for node_exporter
 
-kvm_watcher -e -w --vm_state --format=prometheus --output="$TMP/kvm.prom" --interval=0.3 \
+kvm_watcher -e -w --vm_state --format=prometheus --output="$TMP/kvm_watcher.prom" --interval=0.3 \
 	--record="$TMP/file.zst" --record-interval=0.3 2>"$TMP/file.err" &
 file_pid=$!
 pids="$pids $file_pid"
 wait_for 20 grep -qs "watching .* until" "$TMP/file.err" || fail "file: it watches" "$(cat "$TMP/file.err")"
-wait_for 5 test -s "$TMP/kvm.prom" && pass "file: it is there" || fail "file: it is there"
-first=$(stat -c %y "$TMP/kvm.prom" 2>/dev/null)
+wait_for 5 test -s "$TMP/kvm_watcher.prom" && pass "file: it is there" || fail "file: it is there"
+first=$(stat -c %y "$TMP/kvm_watcher.prom" 2>/dev/null)
 kvm_guest --vms=2 --vcpus=2 --separate cpuid=30 out=50 hlt=10:1000 --end-on="$TMP/file.end" >"$TMP/file.guest" 2>&1 &
 guest_pid=$!
 wait_for 50 sh -c "test \"\$(grep -c 'what\":\"vm\"' '$TMP/file.guest')\" -ge 2"
 sleep 1
-cp "$TMP/kvm.prom" "$TMP/kvm.copy"
-test "$first" != "$(stat -c %y "$TMP/kvm.prom")" && pass "file: it is replaced" || fail "file: it is replaced"
-is "file: its mode" 644 "$(stat -c %a "$TMP/kvm.prom")"
+cp "$TMP/kvm_watcher.prom" "$TMP/kvm.copy"
+test "$first" != "$(stat -c %y "$TMP/kvm_watcher.prom")" && pass "file: it is replaced" || fail "file: it is replaced"
+is "file: its mode" 644 "$(stat -c %a "$TMP/kvm_watcher.prom")"
 touch "$TMP/file.end"
 wait $guest_pid
 kill -INT $file_pid
-wait $file_pid && test ! -e "$TMP/.kvm.prom.new" && pass "file: exit status 0" || fail "file: exit status 0" "$(tail -3 "$TMP/file.err")"
+wait $file_pid && test ! -e "$TMP/.kvm_watcher.prom.new" && pass "file: exit status 0" || fail "file: exit status 0" "$(tail -3 "$TMP/file.err")"
 kvm_watcher replay "$TMP/file.zst" --format=json >"$TMP/file.json" 2>/dev/null
 same_totals "file" "$TMP/file.guest" "$TMP/kvm.copy" "$TMP/file.json" "KVM_USERSPACE_EXIT HALTS VCPU_STATE"
 if has_tool "file: promtool takes it" promtool; then
@@ -183,19 +190,24 @@ test "$(id -u)" != 0 || { test "$uid" != 0 && pass "serve: the process that serv
 is "serve: it works" ok "$(curl -s http://127.0.0.1:$port/healthz)"
 is "serve: at a Unix socket as well" ok "$(curl -s --unix-socket "$TMP/socket" http://x/healthz)"
 
-# What this host's kernel lacks is served by somebody else, made up.
+# What this host's kernel lacks is served by somebody else, as a machine's kvm_watcher served it (tests/serve/keep-texts.sh). A
+# node_exporter's word on the file above, which is no longer replaced, is there as well.
 mkdir "$TMP/texts"
-"$tests/../build/tests/metrics" cdefhilnoTws 3 2 40 100000 "$TMP/texts" >"$TMP/texts.json" 2>&1 ||
-	fail "texts of a host that has everything" "$(cat "$TMP/texts.json")"
+for text in "$tests"/serve/texts/*.gz; do
+	gunzip -c "$text" >"$TMP/texts/$(basename "$text" .gz)"
+	printf 'node_textfile_mtime_seconds{file="%s"} %s\n' "$TMP/kvm_watcher.prom" \
+		"$(stat -c %Y "$TMP/kvm_watcher.prom")" >>"$TMP/texts/$(basename "$text" .gz)"
+done
+last_text=$(find "$TMP/texts" -type f | sort -V | tail -1)
 node "$tests/serve/http.js" texts $texts_port "$TMP/texts" >"$TMP/texts.out" 2>&1 &
 pids="$pids $!"
 
-# Sick: fewer places than vCPUs, and hooks that no kernel has for all needs.
+# Sick: fewer places than vCPUs, hooks that no kernel has for all needs, and no room for series.
 sick_port=$((port + 1))
-start_watcher sick -e -o --hooks=raw_tp,iter --max-vcpus=1 --listen=127.0.0.1:$sick_port
+start_watcher sick -e -o --hooks=raw_tp,iter --max-vcpus=1 --metrics-limit=100 --listen=127.0.0.1:$sick_port
 
 # A minute is a second here.
-sed -e 's/\[5m\]/[10s]/; s/\[10m\]/[15s]/; s/for: [0-9]*[mh]/for: 1s/' "$contrib/prometheus/alerts.yml" >"$TMP/alerts.yml"
+sed -e 's/\[5m\]/[10s]/; s/\[10m\]/[15s]/; s/for: [0-9]*[mh]/for: 1s/; s/> 120$/> 2/' "$contrib/prometheus/alerts.yml" >"$TMP/alerts.yml"
 sed -e 's/\[5m\]/[10s]/g; s/interval: 1m/interval: 1s/' "$contrib/prometheus/recording.yml" >"$TMP/recording.yml"
 cat >"$TMP/prometheus.yml" <<END
 global: { scrape_interval: 2s, evaluation_interval: 1s }
@@ -242,13 +254,27 @@ done
 kvm_guest --vms=2 --separate --cpu=0 --timeout=40 spin=25000 >"$TMP/steal" 2>&1 &
 kvm_guest --vms=1 --repeat=600 --pause-ms=5 ioctls=20 >"$TMP/ioctls" 2>&1 &
 ioctls=$!
+# One whose exits all go to the VMM, which others must not keep from a CPU.
+nice -n -10 kvm_guest out=100000000 --timeout=60 >"$TMP/vmm" 2>&1 &
+vmm=$!
+pids="$pids $vmm"
 wait_for 30 fires KvmVcpuSteal && pass "live: KvmVcpuSteal fires" || fail "live: KvmVcpuSteal fires"
 wait_for 30 fires KvmIoctlErrors && pass "live: KvmIoctlErrors fires" ||
 	fail "live: KvmIoctlErrors fires" "$(scrape | grep -m 5 ioctl_errors)"
 wait_for 30 fires KvmWatcherLosesEvents && pass "live: KvmWatcherLosesEvents fires" ||
 	fail "live: KvmWatcherLosesEvents fires" "$(curl -s http://127.0.0.1:$sick_port/metrics | grep lost_events)"
 wait_for 30 fires KvmWatcherHookMissing && pass "live: KvmWatcherHookMissing fires" || fail "live: KvmWatcherHookMissing fires"
-kill $ioctls 2>/dev/null
+for alert in KvmVmmBusy KvmFinding; do
+	wait_for 30 fires $alert kvm_watcher && pass "live: $alert fires" || fail "live: $alert fires"
+done
+wait_for 30 fires KvmWatcherFolds && pass "live: KvmWatcherFolds fires" ||
+	fail "live: KvmWatcherFolds fires" "$(curl -s http://127.0.0.1:$sick_port/metrics | grep folded)"
+wait_for 30 fires KvmWatcherTextfileOld && pass "live: KvmWatcherTextfileOld fires" || fail "live: KvmWatcherTextfileOld fires"
+kill $ioctls $vmm 2>/dev/null
+# The texts are served once each, from the beginning.
+for alert in KvmExitsSlow KvmWakeupsSlow KvmMigrationDiverges; do
+	wait_for 20 fired $alert kvm_watcher_texts && pass "of a machine: $alert fires" || fail "of a machine: $alert fires"
+done
 
 # Texts, and what Prometheus makes of them.
 scrape >"$TMP/classic"
@@ -259,7 +285,7 @@ is "OpenMetrics: it ends" "# EOF" "$(tail -1 "$TMP/open")"
 sed 's/^\([^#].*\)$/\1 1700000000/' "$TMP/open" >"$TMP/open.at"
 holds "OpenMetrics: Prometheus' parser takes it" promtool tsdb create-blocks-from openmetrics "$TMP/open.at" "$TMP/blocks"
 curl -s "http://127.0.0.1:$prometheus_port/api/v1/metadata" >"$TMP/metadata.json"
-sed -n 's/^# TYPE \([^ ]*\) \([^ ]*\)$/\1 \2/p' "$TMP/classic" "$TMP/texts/39" | sort -u >"$TMP/families"
+sed -n 's/^# TYPE \([^ ]*\) \([^ ]*\)$/\1 \2/p' "$TMP/classic" "$last_text" | sort -u >"$TMP/families"
 wrong=$(while read -r family type; do
 	# Prometheus knows what it scraped as OpenMetrics by the name that this has.
 	jq -r --arg f "$family" --arg t "$type" '(.data[$f] // .data[$f | sub("_total$"; "")] // .data[$f | sub("_info$"; "")] // [])
