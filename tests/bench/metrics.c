@@ -309,13 +309,14 @@ int main(int argc, char **argv)
 			keep_text(m, &buf, argv[6], i);
 	}
 	printf("{\"monitors\":\"%s\",\"vms\":%u,\"vcpus\":%u,\"series\":%zu,\"folded\":%zu,"
-	       "\"folded_vms\":%zu,\"bytes\":%zu,\"gzipped\":%zu,\"judging_ms\":%.1f,\"taking_ms\":%.1f,\"rendering_"
+	       "\"folded_vms\":%zu,\"bytes\":%zu,\"gzipped\":%zu,\"judging_ms\":%.1f,\"taking_ms\":"
+	       "%.1f,\"rendering_"
 	       "ms\":%.1f,"
 	       "\"gzipping_ms\":%.1f,\"scrape_ms\":%.1f}\n",
 	       argv[1], nr_vms, nr_vcpus, metrics__nr_series(m), metrics__nr_folded(m),
-	       metrics__nr_folded_vms(m), buf.len,
-	       gzipped, judging * 1e3 / scrapes, taking * 1e3 / scrapes, rendering * 1e3 / scrapes,
-	       gzipping * 1e3 / scrapes, (judging + taking + rendering + gzipping) * 1e3 / scrapes);
+	       metrics__nr_folded_vms(m), buf.len, gzipped, judging * 1e3 / scrapes,
+	       taking * 1e3 / scrapes, rendering * 1e3 / scrapes, gzipping * 1e3 / scrapes,
+	       (judging + taking + rendering + gzipping) * 1e3 / scrapes);
 	output__free(rolling_out);
 	rolling__free(rolling);
 	output__free(out);

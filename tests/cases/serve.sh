@@ -264,10 +264,16 @@ wait_for 30 fires KvmWatcherHookMissing && pass "live: KvmWatcherHookMissing fir
 nice -n -10 kvm_guest out=100000000 --timeout=100 >"$TMP/vmm" 2>&1 &
 vmm=$!
 pids="$pids $vmm"
-for alert in KvmVmmBusy KvmFinding; do
-	wait_for 30 fires $alert kvm_watcher && pass "live: $alert fires" || fail "live: $alert fires" "$(ask_prometheus \
+if wait_for 30 fires KvmVmmBusy kvm_watcher; then
+	pass "live: KvmVmmBusy fires"
+elif has_data "sum by (vm) (rate(kvm_vcpu_time_seconds_total{job=\"kvm_watcher\", state=\"steal\"}[20s])) > 0.4
+	and on (vm) kvm_vm_info{job=\"kvm_watcher\", pid=\"$vmm\"}" >/dev/null; then
+	skip "live: KvmVmmBusy fires" "others have this host's CPUs: the VM waits for them most of its time"
+else
+	fail "live: KvmVmmBusy fires" "$(ask_prometheus \
 		'sum by (vm, state) (rate(kvm_vcpu_time_seconds_total{job="kvm_watcher"}[10s])) > 0.02' | jq -c '.data.result[] | [.metric, .value[1]]')"
-done
+fi
+wait_for 30 fires KvmFinding kvm_watcher && pass "live: KvmFinding fires" || fail "live: KvmFinding fires" "$(scrape | grep ^kvm_finding)"
 wait_for 30 fires KvmWatcherFolds && pass "live: KvmWatcherFolds fires" ||
 	fail "live: KvmWatcherFolds fires" "$(curl -s http://127.0.0.1:$sick_port/metrics | grep folded)"
 wait_for 30 fires KvmWatcherTextfileOld && pass "live: KvmWatcherTextfileOld fires" || fail "live: KvmWatcherTextfileOld fires"
