@@ -487,9 +487,12 @@ static void name_peer(struct metrics *m, struct peer *peer)
 	struct peer *holder;
 
 	peer->waits = false;
-	if (try_label(m, peer, peer->name, &holder))
-		return;
-	peer->waits = holder->has_ended || !holder->is_told;
+	/* An empty label is none to Prometheus: those without a name would be one. */
+	if (*peer->name) {
+		if (try_label(m, peer, peer->name, &holder))
+			return;
+		peer->waits = holder->has_ended || !holder->is_told;
+	}
 	if (peer->waits) {
 		free(peer->label);
 		peer->label = NULL;
