@@ -579,7 +579,7 @@ static bool make_recording(struct session *s)
 {
 	size_t nr = record__nr_files(s->opts->record.limit), made = 0;
 	int fds[RECORDING_SEGMENTS], err = 0;
-	char name[sizeof(s->recording)];
+	char name[sizeof(s->recording)] = "";
 
 	for (; made < nr; made++) {
 		fds[made] = broker__new_recording(s->env.broker, (int)made, name, sizeof(name));

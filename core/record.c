@@ -854,14 +854,15 @@ static int open_files(struct recorder *r)
 {
 	size_t nr = record__nr_files(r->options.limit);
 	char path[4096];
-	int fd;
 
 	for (size_t i = 0; i < nr; i++) {
+		int *fd = &r->fds[i];
+
 		snprintf(path, sizeof(path), i ? "%s.%zu" : "%s", r->options.path, i);
-		fd = r->options.fds ? r->options.fds[i] : open_file(path, r->options.force);
-		if (fd < 0)
-			return say_why(path, fd);
-		r->fds[r->nr_fds++] = fd;
+		*fd = r->options.fds ? r->options.fds[i] : open_file(path, r->options.force);
+		if (*fd < 0)
+			return say_why(path, *fd);
+		r->nr_fds++;
 	}
 	return 0;
 }
@@ -871,7 +872,9 @@ static int create_file(void *name)
 {
 	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 /* A second has one name, and others where that is taken. */

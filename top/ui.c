@@ -784,9 +784,8 @@ static void draw_status(struct ui *ui, int y)
 		x += canvas__put(c, y, x, c->cols - x, STYLE_NORMAL,
 				 arena__printf(ui->arena, " BPF %.2f%%", 100 * ui->status.bpf_cpu));
 	if (nr)
-		x += canvas__put(
-			c, y, x, c->cols - x, STYLE_NORMAL,
-			arena__printf(ui->arena, "  since %s, %zu KiB", from, bytes >> 10));
+		canvas__put(c, y, x, c->cols - x, STYLE_NORMAL,
+			    arena__printf(ui->arena, "  since %s, %zu KiB", from, bytes >> 10));
 }
 
 static void fill(struct ui *ui)

@@ -316,7 +316,7 @@ for board in fleet host vm; do
 	is "dashboard $board: each panel has data" none "${empty:-none}"
 done
 sed -n 's/.*- record: //p' "$contrib/prometheus/recording.yml" | grep -v findings | while read -r record; do
-	has_data "last_over_time($record[3m])" >/dev/null || echo "$record"
+	has_data "last_over_time(${record}[3m])" >/dev/null || echo "$record"
 done >"$TMP/unrecorded"
 is "each recording rule records" none "$(paste -sd' ' "$TMP/unrecorded" | sed 's/^$/none/')"
 

@@ -65,8 +65,10 @@ static void hand_all(const struct monitor *m, struct written *w, const uint8_t *
 	static const struct filter all;
 	struct sink sink = { .out = w->out };
 	struct attach_env env = { .sinks = &sink, .nr_sinks = 1, .filter = &all, .events = true };
+	const struct chosen chosen = { .monitor = m };
 	struct attachment at = {
 		.env = &env,
+		.chosen = &chosen,
 		.monitor = m,
 		.config = calloc(1, m->config_size + 1),
 		.state = calloc(1, m->state_size + 1),
@@ -79,7 +81,7 @@ static void hand_all(const struct monitor *m, struct written *w, const uint8_t *
 				     .scope = SCOPE_EVENT };
 
 	output__set_clock(w->out, 0);
-	window__begin(&none, m, events__view(&env, m));
+	window__begin(&none, m, events__view(&env, &chosen));
 	while (at.state && at.config && size) {
 		size_t len = data[0] < size - 1 ? data[0] : size - 1;
 
