@@ -656,11 +656,6 @@ uint64_t run__start_ns(const struct run *run)
 	return run->summary.start_ns;
 }
 
-struct attach_env *run__env(const struct run *run)
-{
-	return run->env;
-}
-
 static void say_ready(const struct run *run)
 {
 	char names[256] = "", until[64];

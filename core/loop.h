@@ -80,6 +80,5 @@ const struct attachment *run__attachment(const struct run *run, size_t i);
 /* Since the run began, also by what is detached. */
 void run__losses(const struct run *run, uint64_t lost[NR_LOST]);
 uint64_t run__start_ns(const struct run *run);
-struct attach_env *run__env(const struct run *run);
 
 #endif

@@ -911,8 +911,6 @@ int record__create(int segment, char *name, size_t size)
 int record__open(const struct record_options *options, struct sink *sink)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
-	/* It writes by its descriptors. In the sandbox nothing is opened for writing. */
-	FILE *none = fopen("/dev/null", "re");
 	int err = 0;
 
 	if (r) {
@@ -920,13 +918,12 @@ int record__open(const struct record_options *options, struct sink *sink)
 		r->sink = sink;
 		r->packer = ZSTD_createCCtx();
 	}
-	/* An output has a recorder, or there is none of both. */
-	sink->out = r && r->packer && none ? output__new_as(&record_ops, none, 0) : NULL;
+	/* It writes by its descriptors. An output has a recorder, or there is none of both. */
+	sink->out = r && r->packer ? output__new_nowhere(&record_ops) : NULL;
 	if (!sink->out) {
 		say("record: can't be started: %s", limits__reason(-ENOMEM));
 		err = -ENOMEM;
 	} else {
-		sink->out->owns_stream = true;
 		*(struct recorder **)sink->out->state = r;
 		ZSTD_CCtx_setParameter(r->packer, ZSTD_c_compressionLevel, LEVEL);
 		ZSTD_CCtx_setParameter(r->packer, ZSTD_c_checksumFlag, 1);
@@ -940,7 +937,5 @@ int record__open(const struct record_options *options, struct sink *sink)
 	if (r)
 		ZSTD_freeCCtx(r->packer);
 	free(r);
-	if (none)
-		fclose(none);
 	return err;
 }

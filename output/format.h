@@ -104,6 +104,8 @@ struct output {
 
 /* One stream, which ops write to. NULL and errno when out of memory. */
 struct output *output__new_as(const struct output_ops *ops, FILE *stream, int width);
+/* One that writes to no stream: its ops hand on what they are given. NULL: out of memory. */
+struct output *output__new_nowhere(const struct output_ops *ops);
 
 /* Columns of the terminal on stdout; 0 when it is none. */
 int terminal__width(void);
