@@ -82,14 +82,15 @@ static __always_inline u64 waits_since(const struct load_record *r)
 
 /*
  * An event in the thread itself: it is on a CPU. If it was on none, a switch
- * was not traced: what of the time since it was woken it ran nobody knows.
+ * was not traced. It slept until it was woken, until now when that was not traced
+ * either; what of the time since it was woken it ran nobody knows.
  */
 static __noinline int credit_gap(struct load_record *r, u64 now)
 {
 	if (!r)
 		return 0;
-	if (r->off != IN_STEAL && waits_since(r))
-		credit(r, r->woken_ns, r->off);
+	if (r->off != IN_STEAL)
+		credit(r, waits_since(r) ?: now, r->off);
 	credit(r, now, IN_UNKNOWN);
 	r->off = 0;
 	return 0;

@@ -14,8 +14,10 @@
 #include "../../bpf/records.h"
 #include "../../compat/confidential.h"
 #include "../../monitors/kvm_ioctl.h"
+#include "../../monitors/vcpu_load.h"
 #include "confidential.skel.h"
 #include "ioctl_errors.skel.h"
+#include "load_gap.skel.h"
 #include "vcpu_slots.skel.h"
 
 enum { NR_SLOTS = 8 }; /* slot 0 included */
@@ -179,12 +181,50 @@ static int confidential(void)
 	return err;
 }
 
+/* Whose the 2000 ns are that a vCPU was off its CPU, when the switch back was not traced. */
+static int gap(uint32_t off, uint64_t woken_ns, uint64_t *off_ns, uint64_t *unknown_ns)
+{
+	struct load_gap_bpf *skel = load_gap_bpf__open();
+	int err = skel ? load_gap_bpf__load(skel) : -1;
+
+	if (!err)
+		err = run(skel->progs.seen_again, off, woken_ns);
+	if (!err) {
+		*off_ns = skel->bss->record.ns[off];
+		*unknown_ns = skel->bss->record.ns[IN_UNKNOWN];
+	}
+	load_gap_bpf__destroy(skel);
+	return err;
+}
+
+static int gaps(void)
+{
+	uint64_t off = 0, unknown = 0;
+	int err = gap(IN_VMM, 2500, &off, &unknown);
+
+	if (!err) {
+		holds("a sleep without a traced switch ends when its thread is woken", off == 1500);
+		holds("what came after that is not accounted for", unknown == 500);
+		err = gap(IN_VMM, 0, &off, &unknown);
+	}
+	if (!err) {
+		holds("a sleep whose end was not traced at all is a sleep",
+		      off == 2000 && !unknown);
+		err = gap(IN_STEAL, 0, &off, &unknown);
+	}
+	if (!err)
+		holds("of a wait for a CPU it is not known when it ended", !off && unknown == 2000);
+	return err;
+}
+
 int main(void)
 {
 	int err = two_new_slots();
 
 	if (!err)
 		err = many_errors();
+	if (!err)
+		err = gaps();
 	if (!err)
 		err = confidential();
 	if (err)

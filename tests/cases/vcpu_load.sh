@@ -7,8 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 
 # Per cent that a known time may be longer, us per sleep, us per switch of a CPU that is asleep and of one
-# that is not. This host may be busy, and the machines' time is this host's. In per mille what may be unaccounted for: the kernel of the development
-# machine (kvm_pvm) leaves out single sched_switch events, in tracefs too.
+# that is not. This host may be busy, and the machines' time is this host's. In per mille what may be
+# unaccounted for: the kernel of the development machine (kvm_pvm) calls no program while a thread of its process 1 runs.
 case $(vendor) in
 none) slack=2 per_sleep=50 asleep=20 awake=20 unaccounted=30 ;;
 *) slack=30 per_sleep=500 asleep=500 awake=50 unaccounted=10 ;;
