@@ -616,47 +616,77 @@ static const struct account *worst_of(const struct diagnosis *d, size_t i)
 	return worst;
 }
 
+/* What it lost of its time; a VM that is stopped lost nothing. */
+static double lost_share(const struct account *a)
+{
+	return a->stopped ? 0 : account__lost(a) / a->wall_ns;
+}
+
+/* The name, in so many columns; the number that VMs of one process and name have is kept. */
+static void put_name(struct buf *to, const char *name, int columns)
+{
+	const char *number = strrchr(name, '#');
+	size_t from = to->len, cut;
+
+	if (!number || strlen(number) >= (size_t)columns)
+		number = name + strlen(name);
+	cut = text__prefix(name, columns - text__width(number));
+	if (cut > (size_t)(number - name))
+		cut = number - name;
+	buf__add(to, name, cut);
+	buf__puts(to, number);
+	buf__neutralise(to, from);
+	buf__pad(to, columns - text__width(to->data + from));
+}
+
+static void put_account(struct buf *to, const struct account *a)
+{
+	static const enum slice order[] = { SLICE_GUEST, SLICE_KVM,   SLICE_VMM,  SLICE_POLL,
+					    SLICE_HALT,	 SLICE_STEAL, SLICE_BLOCK };
+
+	put_name(to, a->vm->name, 18);
+	buf__printf(to, " %7" PRIu32 " %4" PRIu32, a->vm->pid, a->vcpu);
+	for (size_t s = 0; s < sizeof(order) / sizeof(*order); s++) {
+		if (order[s] == SLICE_GUEST && !a->guest_is_known)
+			buf__puts(to, "     -");
+		else
+			buf__printf(to, " %5.1f", 100 * a->slices[order[s]] / a->wall_ns);
+	}
+	if (a->stopped)
+		buf__puts(to, " still");
+	else if (account__lost(a) > 0.05 * a->wall_ns)
+		buf__printf(to, " %5.0f", 100 * account__explained(a) / account__lost(a));
+	else
+		buf__puts(to, "     -");
+	buf__putc(to, '\n');
+}
+
+/* The VMs that lost most come first. */
 static void put_accounts(struct buf *to, const struct diagnosis *d)
 {
-	enum { MOST_ROWS = 50, NAME = 10 };
-	size_t shown = 0;
+	enum { MOST_ROWS = 20 };
+	const struct account *rows[MOST_ROWS + 1];
+	size_t nr = 0, vms = 0;
 
-	buf__puts(to, "WHERE THE TIME WENT (of each VM the vCPU that lost most)\n"
-		      "VM             PID VCPU GUEST%   KVM%   VMM%  POLL%  HALT% STEAL% BLOCK% "
-		      " EXPL%\n");
 	for (size_t i = 0; i < d->nr_accounts; i++) {
-		static const enum slice order[] = { SLICE_GUEST, SLICE_KVM,  SLICE_VMM,
-						    SLICE_POLL,	 SLICE_HALT, SLICE_STEAL,
-						    SLICE_BLOCK };
-		const struct account *a;
-		size_t cut, from;
+		const struct account *worst;
+		size_t at = nr;
 
-		if (!is_first_of_vm(d, i) || ++shown > MOST_ROWS)
+		if (!is_first_of_vm(d, i))
 			continue;
-		a = worst_of(d, i);
-		cut = text__prefix(a->vm->name, NAME);
-		from = to->len;
-		buf__add(to, a->vm->name, cut);
-		buf__neutralise(to, from);
-		buf__puts(to, "");
-		buf__pad(to, NAME - text__width(to->data + from));
-		buf__printf(to, " %7" PRIu32 " %4" PRIu32, a->vm->pid, a->vcpu);
-		for (size_t s = 0; s < sizeof(order) / sizeof(*order); s++) {
-			if (order[s] == SLICE_GUEST && !a->guest_is_known)
-				buf__puts(to, "      -");
-			else
-				buf__printf(to, " %6.1f", 100 * a->slices[order[s]] / a->wall_ns);
-		}
-		if (a->stopped)
-			buf__puts(to, " stopped");
-		else if (account__lost(a) > 0.05 * a->wall_ns)
-			buf__printf(to, " %7.0f", 100 * account__explained(a) / account__lost(a));
-		else
-			buf__puts(to, "       -");
-		buf__putc(to, '\n');
+		worst = worst_of(d, i);
+		for (; at && lost_share(rows[at - 1]) < lost_share(worst); at--)
+			rows[at] = rows[at - 1];
+		rows[at] = worst;
+		nr = ++vms < MOST_ROWS ? vms : MOST_ROWS;
 	}
-	if (shown > MOST_ROWS)
-		buf__printf(to, "... and %zu more VMs\n", shown - MOST_ROWS);
+	buf__puts(to, "WHERE THE TIME WENT, in per cent (of each VM the vCPU that lost most)\n"
+		      "VM                     PID VCPU GUEST   KVM   VMM  POLL  HALT STEAL BLOCK"
+		      "  EXPL\n");
+	for (size_t i = 0; i < nr; i++)
+		put_account(to, rows[i]);
+	if (vms > nr)
+		buf__printf(to, "... and %zu more VMs, which lost less\n", vms - nr);
 }
 
 static void put_assertion(struct buf *to, const struct assertion *a)
