@@ -111,6 +111,15 @@ void map__give_back(const struct bpf_map *queue, uint32_t index)
 	rt_section__end(&section);
 }
 
+/* The compiler makes further sections, such as .rodata.cst16. */
+static bool is_section(const struct bpf_map *map, const char *section)
+{
+	const char *name = bpf_map__name(map);
+	size_t len = strlen(name), end = strlen(section);
+
+	return bpf_map__is_internal(map) && len >= end && !strcmp(name + len - end, section);
+}
+
 long map__find_variable(const struct bpf_object *obj, const char *section, const char *variable,
 			struct bpf_map **map)
 {
@@ -121,8 +130,7 @@ long map__find_variable(const struct bpf_object *obj, const char *section, const
 	int id;
 
 	*map = NULL;
-	bpf_object__for_each_map(each, obj) if (bpf_map__is_internal(each) &&
-						strstr(bpf_map__name(each), section)) *map = each;
+	bpf_object__for_each_map(each, obj) if (is_section(each, section)) *map = each;
 	id = btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC);
 	if (id < 0 || !*map)
 		return -ENOENT;
@@ -142,11 +150,15 @@ static int set_const(const struct bpf_object *obj, const char *variable, const v
 {
 	struct bpf_map *map;
 	long offset = map__find_variable(obj, ".rodata", variable, &map);
+	char *initial;
 	size_t size;
 
 	if (offset < 0)
 		return offset;
-	memcpy((char *)bpf_map__initial_value(map, &size) + offset, value, value_size);
+	initial = (char *)bpf_map__initial_value(map, &size);
+	if (!initial || (size_t)offset + value_size > size)
+		return -ERANGE;
+	memcpy(initial + offset, value, value_size);
 	return 0;
 }
 

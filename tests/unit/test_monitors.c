@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The table of monitors is sane, and its hooks are the programs that the objects carry. */
 #include <ctype.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include "../../bpf/records.h"
 #include "../../core/attach.h"
 #include "../../core/events.h"
+#include "../../core/map.h"
 #include "../../core/samples.h"
 #include "../../monitors/monitors.h"
 
@@ -285,6 +287,26 @@ static void check_maps(const struct monitor *m, const struct skeleton *skel)
 		assert_int_equal(bpf_map__value_size(map), kind->state_size);
 }
 
+/* Also where the compiler has made further sections of constants: they reach the programs. */
+static void check_constants(const struct skeleton *skel)
+{
+	bool has_ring = bpf_object__find_map_by_name(skel->obj, "events");
+	struct bpf_map *map;
+	long offset = map__find_variable(skel->obj, ".rodata", "no_events", &map);
+	const char *initial;
+	size_t size;
+
+	assert_int_equal(map__set_const(skel->obj, "no_events", 0x12345678),
+			 has_ring ? 0 : -ENOENT);
+	if (!has_ring)
+		return;
+	assert_non_null(strstr(bpf_map__name(map), ".rodata"));
+	assert_string_equal(strstr(bpf_map__name(map), ".rodata"), ".rodata");
+	initial = bpf_map__initial_value(map, &size);
+	assert_true(offset >= 0 && offset + sizeof(uint32_t) <= size);
+	assert_int_equal(*(const uint32_t *)(initial + offset), 0x12345678);
+}
+
 static void check_programs(const struct monitor *m)
 {
 	struct skeleton *skel = m->open_skeleton(NULL);
@@ -306,6 +328,7 @@ static void check_programs(const struct monitor *m)
 		assert_true(used);
 	}
 	check_maps(m, skel);
+	check_constants(skel);
 	skeleton__destroy(skel);
 }
 
