@@ -42,7 +42,7 @@ starts "$TMP/file.err" && pass "file: it watches" || fail "file: it watches" "$(
 
 # Two VMs in processes of their own, and one whose pages are logged.
 kvm_guest --end-on="$TMP/end" --vms=2 --vcpus=2 --separate cpuid=31 rdmsr=13 wrmsr=41 out=53 hlt=17:1000 timer_oneshot=11 \
-	touch=23 >"$TMP/guest" 2>&1 &
+	touch=23 emulate_fail=3 >"$TMP/guest" 2>&1 &
 guest=$!
 kvm_guest --end-on="$TMP/end" cpuid=7 dirty=19 touch=5 >"$TMP/guest.dirty" 2>&1 &
 guest_dirty=$!
@@ -112,6 +112,9 @@ for pid in $(jq -r 'select(.what == "vm") | .pid' "$TMP/guest"); do
 	halts=$(jq -s --argjson pid "$pid" '[.[] | select(.what == "vm" and .pid == $pid) | .stats.halt_exits] | add' "$TMP/guest")
 	counts "halts, as KVM counted" "$halts" kvm_exits_total 'halt="true"' KVM_EXIT count '.class == "halt"'
 	test "$halts" -ge 34 && pass "$pid: of which 34 are asked for" || fail "$pid: of which 34 are asked for" "$halts"
+	counts "instructions that KVM could not emulate" 6 kvm_stat_emulation_failures_total "" VCPU_STATE insn_emulation_fail true
+	counts "each of them, to user space" 6 kvm_exits_total 'to="userspace",reason="INTERNAL_ERROR"' KVM_USERSPACE_EXIT count \
+		'.reason == "INTERNAL_ERROR"'
 	counts "timers" 22 kvm_timer_fired_total 'mode="ONESHOT"' KVM_TIMER fired '.mode == "ONESHOT"'
 	counts "exits, as KVM counted" "$(jq -s --argjson pid "$pid" '[.[] | select(.what == "vm" and .pid == $pid) | .stats.exits] | add' \
 		"$TMP/guest")" kvm_vcpu_exits_total "" VCPU_STATE exits true

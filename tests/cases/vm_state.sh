@@ -23,7 +23,9 @@ watch --vm_state || fail "kvm_watcher starts"
 # One VM has chips, and says to Hyper-V who it is, where this host can do that.
 chips=timer_oneshot=1
 ! guest_can hv_call || chips="$chips hv_call=2"
-for guest in "--vms=2 --vcpus=2 cpuid=50 out=7 in=3 mmio_write=5 dirty=8 touch=20" "$chips"; do
+fails=
+! guest_can emulate_fail || fails=emulate_fail=9
+for guest in "--vms=2 --vcpus=2 cpuid=50 out=7 in=3 mmio_write=5 dirty=8 touch=20 $fails" "$chips"; do
 	# shellcheck disable=SC2086
 	kvm_guest --end-on="$TMP/gone" $guest >>"$TMP/guest.json" 2>>"$TMP/guest.err" &
 	generators="$generators $!"
@@ -51,6 +53,8 @@ ask_true "what KVM says is there, but what other monitors are for" '$guest | map
 	unique | map(select(test("halt_|max_mmu|blocking|guest_mode|exits_|pf_mmio|park|kicks") | not)) - counted == []'
 ask_true "these every kernel has" '["exits", "io_exits", "mmio_exits", "insn_emulation", "l1d_flush"] |
 	all(sum(.) != null)'
+ask_where "$(test -n "$fails" && echo true || echo false)" "no KVM that gives up on an instruction" \
+	"instructions that KVM could not emulate: as many as there were" 36 'sum("insn_emulation_fail")'
 ask "none of them is a confidential VM" '[true, null]' 'rows("VM_STATE") | [all(has("confidential")), (map(.confidential) | unique[])]'
 ask "nor does their line say so" '[true, null]' '$watch | map(select(.scope == "vm")) | [all(has("confidential")), (map(.confidential) | unique[])]'
 ask "vCPUs" '[1, 2, 2]' 'rows("VM_STATE") | map(.vcpus) | sort'

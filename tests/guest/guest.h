@@ -118,6 +118,9 @@ enum { HLT_COUNT_AT = 0, HLT_DELAY_AT = 4, HLT_IPI_AT = 8 };
 /* There too: interrupts that the guest took. */
 enum { IRQ_COUNT_AT = 12, IRQ_READY_AT = 16, IRQ_RUNS_AT = 20, MAX_IOAPIC_VCPUS = 8 };
 
+/* The instruction whose emulation fails. */
+enum { UNEMULATED_0 = 0xd9, UNEMULATED_1 = 0x07, UNEMULATED_LEN = 2 };
+
 /* The local APIC of each vCPU, and the I/O APIC. */
 enum {
 	APIC_EOI = 0xfee000b0,
@@ -163,6 +166,7 @@ enum op_flags {
 	OP_USER_MSR = 1 << 19,	/* the argument is an MSR that user space is asked for */
 	OP_TWICE = 1 << 20,	/* two exits to user space each */
 	OP_RESETS = 1 << 21,	/* user space begins the code anew after each */
+	OP_SKIPPED = 1 << 22,	/* user space skips what KVM cannot emulate */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */

@@ -219,6 +219,18 @@ static void emit_wbinvd(struct code *c, struct vcpu *vcpu, const struct op_use *
 	code__loop_esi(c, loop);
 }
 
+/* No KVM's emulator knows the x87's loads, and without memory nobody else can do one. */
+static void emit_emulate_fail(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	(void)vcpu;
+	code__mov_edi_addr(c, use->arg);
+	loop = loop_begin(c, use);
+	code__raw(c, UNEMULATED_0, UNEMULATED_1); /* fld dword [rdi] */
+	code__loop_esi(c, loop);
+}
+
 /* An exception where no table says what to do: a triple fault. User space counts. */
 static void emit_triple(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -876,6 +888,10 @@ const struct op ops[] = {
 	{ "wbinvd", "WBINVDs", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_wbinvd },
 	{ "usermsr", "RDMSRs that a filter sends to user space, of IA32_APIC_BASE", "msr", 0x1b,
 	  UINT32_MAX, UINT32_MAX, OP_USER_MSR, KVM_EXIT_X86_RDMSR, emit_rdmsr },
+	{ "emulate_fail",
+	  "loads that KVM cannot emulate, of an address that has no memory; user space skips each",
+	  "gpa", GPA_MMIO, UINT64_MAX, UINT32_MAX, OP_GPA | OP_SKIPPED | OP_LONG,
+	  KVM_EXIT_INTERNAL_ERROR, emit_emulate_fail },
 	{ "triple", "triple faults, after each of which all begins anew; one such OP", NULL, 0, 0,
 	  UINT32_MAX, OP_RESETS | OP_LONG, KVM_EXIT_SHUTDOWN, emit_triple },
 	{ "vmcall", "hypercalls (VMCALL or VMMCALL), of a number KVM has not", "nr", 1000,

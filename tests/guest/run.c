@@ -195,6 +195,31 @@ static enum verdict reset(struct vcpu *vcpu)
 	return ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0 ? BROKEN : GO_ON;
 }
 
+/* KVM has queued #UD for the guest before it gave up, and left RIP where it was. */
+static enum verdict skip_unemulated(struct vcpu *vcpu)
+{
+	static const uint8_t insn[UNEMULATED_LEN] = { UNEMULATED_0, UNEMULATED_1 };
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+
+	if (!(plan__flags(vcpu->vm->plan) & OP_SKIPPED) ||
+	    vcpu->run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
+		return broken(vcpu);
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
+		return BROKEN;
+	if (regs.rip > RAM_SIZE - sizeof(insn) ||
+	    memcmp(vm__ram(vcpu->vm, regs.rip), insn, sizeof(insn)) != 0)
+		return broken(vcpu);
+	memset(&events.exception, 0, sizeof(events.exception));
+	events.flags = 0;
+	regs.rip += sizeof(insn);
+	return ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ||
+			       ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0 ?
+		       BROKEN :
+		       GO_ON;
+}
+
 static enum verdict handle_exit(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -217,8 +242,12 @@ static enum verdict handle_exit(struct vcpu *vcpu)
 		return plan__flags(vcpu->vm->plan) & OP_USER_MSR ? GO_ON : broken(vcpu);
 	case KVM_EXIT_DEBUG:
 		return vcpu->vm->plan->step ? GO_ON : broken(vcpu);
+	case KVM_EXIT_INTERNAL_ERROR:
+		/* A KVM that emulates has this for a triple fault, too. */
+		if (!(plan__flags(vcpu->vm->plan) & OP_RESETS))
+			return skip_unemulated(vcpu);
+		return reset(vcpu);
 	case KVM_EXIT_SHUTDOWN:
-	case KVM_EXIT_INTERNAL_ERROR: /* of a KVM that emulates */
 		return plan__flags(vcpu->vm->plan) & OP_RESETS ? reset(vcpu) : broken(vcpu);
 	case KVM_EXIT_HLT:
 		return plan__flags(vcpu->vm->plan) & OP_NO_IRQCHIP ? GO_ON : broken(vcpu);
@@ -473,8 +502,9 @@ int run__vms(struct vm *vms, size_t nr, const struct plan *plan)
 	for (i = 0; i < nr; i++)
 		err |= report(&vms[i]);
 	fflush(stdout);
-	for (i = 0; plan->end_on && access(plan->end_on, F_OK) && i < 6000; i++) {
-		sleep_us(10000);
+	/* Seldom: KVM stops polling for halts of others when this wakes up. */
+	for (i = 0; plan->end_on && access(plan->end_on, F_OK) && i < 1200; i++) {
+		sleep_us(50000);
 		if (collapsed || !plan->collapse_on || access(plan->collapse_on, F_OK))
 			continue;
 		err |= collapse(vms, nr);
