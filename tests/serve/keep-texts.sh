@@ -13,10 +13,10 @@ trap 'rm -rf "$work"' EXIT
 
 "$top/tests/machine/machine" run "${1:-6.12-svm}" --file="$top/kvm_watcher:/usr/local/bin/kvm_watcher:755" \
 	--file="$top/build/tests/kvm_guest:/usr/local/bin/kvm_guest:755" --file="$top/tests/serve/sick.sh:/work/sick.sh:755" \
-	-- './sick.sh && tar -c messages 0 1 2 3 4 5 | gzip -9 | base64' | base64 -d | tar -xzm -C "$work"
+	-- './sick.sh && tar -c messages [0-9] | gzip -9 | base64' | base64 -d | tar -xzm -C "$work"
 cat "$work/messages" >&2
 mkdir -p "$top/tests/serve/texts"
-for nr in 0 1 2 3 4 5; do
+for nr in 0 1 2 3 4 5 6 7 8 9; do
 	test -s "$work/$nr"
 	gzip -9n <"$work/$nr" >"$top/tests/serve/texts/$nr.gz"
 done
