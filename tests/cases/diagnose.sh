@@ -195,6 +195,7 @@ if planned exits; then
 	record_starts exits-sick
 	vm "a clock chip that ticks" "emulated-tick?steal-own-vm" --helper=line:3000:24 rtc_tick=1000000
 	vm "pages that come late" userfault-wait touch_slow=1000:40
+	vm "an instruction that KVM cannot emulate" vm-crashes --forever emulate_fail=1 timer_oneshot=1:500000
 	all_live
 	vm "a tick of 800 Hz" "tick-while-idle?xapic" timer_periodic=100000000:1250
 	all_live
@@ -222,6 +223,7 @@ if planned exits; then
 	judge sick
 	remedy emulated-tick "Linux: clocksource=tsc, or kvm-clock"
 	remedy userfault-wait "wait for it"
+	remedy vm-crashes "dmesg | tail -50"
 	remedy tick-while-idle "CONFIG_HZ=250 or less"
 	remedy cpuid-loop "mend the program"
 	remedy pio-device "serial console: loglevel=4"
@@ -237,6 +239,7 @@ if planned exits; then
 	record_starts exits-cured
 	vm "no clock chip" none $tick
 	vm "pages that are there" none touch=2000 $tick
+	vm "an instruction that KVM can emulate" none --forever mmio_read=1 timer_oneshot=1:500000
 	vm "a tick of 250 Hz" none timer_periodic=100000000:4000
 	vm "CPUID now and then" none --forever cpuid=20 $idle
 	vm "few messages" none --forever out=20:0x3f8 $idle
