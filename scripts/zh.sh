@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The Chinese pages in docs/zh/ get their code blocks, with the comments in front of them, and the anchors of their headings, from the
 # English pages of the same names: block by block and heading by heading. Where a block belongs, a
-# new page needs no more than an empty one: a line of four spaces and a dot, or two fences.
+# new page needs no more than an empty one: a line of four spaces and a dot, or two fences. What a test writes into the
+# English page, from <!-- NAME: COMMAND --> to <!-- NAME ends -->, is copied as it is.
 #
 #	scripts/zh.sh [PAGE...]         docs/zh/kvm_exit.md, README.zh.md; without a page all of them
 set -u
@@ -57,6 +58,21 @@ fill()
 		held = ""
 	}
 	FNR == 1 { part++; fenced = indented = in_block = 0; empty = 1; held = "" }
+	/^<!-- [a-z]+: / {
+		if (part == 2)
+			printf "%s%s", held, written[++copied]
+		else
+			nr_written++
+		end_block()
+		in_written = 1
+	}
+	in_written {
+		if (part == 1)
+			written[nr_written] = written[nr_written] $0 "\n"
+		in_written = !/ ends -->$/
+		empty = 0
+		next
+	}
 	{
 		was_fenced = fenced
 		is_code = code($0)
@@ -110,8 +126,9 @@ fill()
 	}
 	{ empty = $0 == "" || /^<!-- .* -->$/ }
 	END {
-		if (used != nr || headings != nr_anchors) {
-			printf "%d of %d blocks, %d of %d headings\n", used, nr, headings, nr_anchors >"/dev/stderr"
+		if (used != nr || headings != nr_anchors || copied != nr_written) {
+			printf "%d of %d blocks, %d of %d headings, %d of %d written by tests\n", used, nr, headings, nr_anchors, copied,
+				nr_written >"/dev/stderr"
 			exit 1
 		}
 	}' "$1" "$2"
