@@ -205,7 +205,7 @@ needs_perf() {
 perf_directory() (
 	# shellcheck source=bench/peers.sh
 	. "$top/tests/bench/peers.sh"
-	peer_tree "$1" linux-perf perf && printf '%s\n' "$peer_directory"
+	peer_tree "$1" perf linux-perf && printf '%s\n' "$peer_directory"
 )
 
 # launch GROUP NAME...: become the process that prints the group's TAP.

@@ -4,15 +4,16 @@
 # stamp counter around every single event; the figure is the median. A line for each measurement, separated by tabs:
 #	event	what	median	10th percentile	90th percentile	events
 #
-#	measure.sh [quick] [peers] [bpftrace] [only=REGEX]
+#	measure.sh [quick] [peers] [bpftrace] [python] [only=REGEX]
 #
 # only: no more than the lines of what matches (as grep -E has it): "kvm_watcher (-e|-o)$".
-quick='' peers='' bpftrace='' only=''
+quick='' peers='' bpftrace='' python='' only=''
 for word; do
 	case $word in
 	quick) quick=1 ;;
 	peers) peers=1 ;;
 	bpftrace) bpftrace=1 ;;
+	python) python=1 ;;
 	only=*) only=${word#only=} ;;
 	esac
 done
@@ -189,4 +190,22 @@ if test -n "$bpftrace" && test -x /peers/bpftrace/run; then
 			delete(@at[tid]);
 		}
 		interval:s:2 { printf(\"watching\\n\"); }"
+fi
+
+# They print when they have attached.
+if test -n "$python" && tar -xf /peers/python/root.tar -C /peers/python; then
+	rm /peers/python/root.tar
+	for directory in proc sys dev; do
+		mkdir -p "/peers/python/$directory"
+		mount -o rbind "/$directory" "/peers/python/$directory"
+	done
+	# kvmexit asks /proc/cpuinfo by a shell.
+	mkdir -p /peers/python/bin
+	for program in sh cat grep head; do cp "$(busybox which busybox)" "/peers/python/bin/$program"; done
+	with exit 'kvm_stat' kvm_exit chroot /peers/python python3 -u /usr/bin/kvm_stat -l -s 25
+	with exit 'kvm_stat -d' '' chroot /peers/python python3 -u /usr/bin/kvm_stat -d -l -s 25
+	with exit "kvmexit of bcc" Ctrl-C chroot /peers/python python3 -u /usr/sbin/kvmexit-bpfcc
+	sed 's/^/# kvmexit says: /' "$tmp/output"
+elif test -n "$python"; then
+	echo "# kvm_stat, kvmexit: not in this machine"
 fi
