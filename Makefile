@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # kvm_watcher. The targets are listed by `make help`.
 
-VERSION := 0.1.0
+VERSION := 1.0.0
 OUTPUT ?= build
 PROGRAM ?= kvm_watcher
 DEFINES ?=
@@ -10,7 +10,7 @@ DESTDIR ?=
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 # Ubuntu keeps the real bpftool beside the kernel's tools.
-BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),$(lastword $(wildcard /usr/lib/linux-tools/*/bpftool)),bpftool)
+BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),$(wildcard /usr/sbin/bpftool),$(lastword $(wildcard /usr/lib/linux-tools/*/bpftool)),bpftool)
 PKG_CONFIG ?= pkg-config
 # A line's end, for lists.
 define newline

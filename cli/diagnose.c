@@ -134,32 +134,33 @@ static int parse_undecided(struct options *opts, const char *arg)
 static const struct option_row diagnose_options[] = {
 	{ "monitoring_time", 't', "TIME", "measure that long, in each pass (default 10 seconds)",
 	  GROUP_SELECTION, parse_time },
-	{ "all", 0, NULL, "measure everything at once, instead of what a first pass asks for",
-	  GROUP_SELECTION, .flag = offsetof(struct options, all) },
+	{ "all", 0, NULL, "measure everything at once, without a first pass", GROUP_SELECTION,
+	  .flag = offsetof(struct options, all) },
 	{ "after", 0, "TIME",
-	  "how old a VM has to be for what also a booting guest does (default 60 seconds)",
+	  "judge what a booting guest does, too, only in VMs this old (default 60 seconds)",
 	  GROUP_SELECTION, parse_after },
 	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus,
 	  .rare = true },
 	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox), .rare = true },
-	{ "self-cost", 0, NULL, "say what the BPF programs took, which costs a little more",
+	{ "self-cost", 0, NULL, "report the cost of the BPF programs, which adds a little",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, self_cost), .rare = true },
 	{ "assert", 0, "TEXT",
-	  "exit with 3 unless 'p99 of IO_INSTRUCTION < 200us for 30s'; several", GROUP_OUTPUT,
+	  "exit with 3 unless 'p99 of IO_INSTRUCTION < 200us for 30s' (repeatable)", GROUP_OUTPUT,
 	  parse_assert },
 	{ "fail-on", 0, "WHAT", "exit with 3 on findings: warning, critical, or rules, with commas",
 	  GROUP_OUTPUT, parse_fail_on },
 	{ "baseline", 0, "FILE",
-	  "what a recording has, too, and no cheaper by a fifth, does not fail the run",
+	  "findings that this recording has, too, do not fail the run, unless they cost a fifth "
+	  "more",
 	  GROUP_OUTPUT, parse_baseline },
 	{ "migration-bandwidth", 0, "MiB/s",
 	  "what a migration may send, to tell whether it can end", GROUP_SELECTION,
 	  parse_bandwidth },
-	{ "ignore", 0, "ID[:VM]", "a finding that is known does not fail the run; several",
+	{ "ignore", 0, "ID[:VM]", "this finding is known and does not fail the run (repeatable)",
 	  GROUP_OUTPUT, parse_ignore },
 	{ "undecided", 0, "pass|fail",
-	  "what could not be judged does not fail, or fails (default: exit with 4)", GROUP_OUTPUT,
+	  "whether what could not be judged fails the run (default: exit with 4)", GROUP_OUTPUT,
 	  parse_undecided },
 	{},
 };
@@ -801,12 +802,13 @@ static const struct option_row *const tables[] = {
 
 const struct command diagnose_command = {
 	.name = "diagnose",
-	.doc = "Say which VM is sick, of what, what that costs, and what to do: by the account of "
-	       "where each vCPU's time goes, now or in recordings.",
+	.doc = "Report which VM has which problem, what it costs and what to do, from the account "
+	       "of "
+	       "each vCPU's time, now or in recordings.",
 	.epilogue =
 		"Exit codes: 0 it was measured, 1 it could not be, 2 the command line is wrong, "
 		"3 a finding of --fail-on, or an --assert that does not hold, 4 undecided: this "
-		"host lets us see too little, or it took too short.",
+		"host reveals too little, or the run was too short.",
 	.operands = "[FILE...]",
 	.most_operands = MAX_OPERANDS,
 	.reads_files = false,

@@ -384,7 +384,7 @@ const struct option_row grouping_options[] = {
 	{ "where", 0, "COLUMN=PATTERN",
 	  "only rows with such a value; also !=, and < or > with a number (repeatable)",
 	  GROUP_SELECTION, parse_where, .rare = true },
-	{ "by", 0, "host|vm|vcpu", "what a row is of: host, VM or (default) vCPU", GROUP_OUTPUT,
+	{ "by", 0, "host|vm|vcpu", "one row per host, VM or vCPU (default)", GROUP_OUTPUT,
 	  parse_by },
 	{},
 };
@@ -449,16 +449,16 @@ static int parse_metrics_limit(struct options *opts, const char *arg)
 
 const struct option_row metrics_options[] = {
 	{ "metrics-by", 0, "auto|vm|vcpu",
-	  "what series for Prometheus are of (default auto: vCPUs where that tells something)",
+	  "series for Prometheus by VM or vCPU (default auto: by vCPU where that is useful)",
 	  GROUP_OUTPUT, parse_metrics_by, .rare = true },
 	{ "metrics-limit", 0, "N",
-	  "at most so many of them (default 50000); the rarest are folded into one", GROUP_OUTPUT,
+	  "at most this many series (default 50000); the rarest are folded into one", GROUP_OUTPUT,
 	  parse_metrics_limit, .rare = true },
 	{},
 };
 
 const struct option_row table_options[] = {
-	{ "table", 0, "NAME[,NAME]", "only these tables, by the name that data has", GROUP_OUTPUT,
+	{ "table", 0, "NAME[,NAME]", "only these tables, by their names in JSON", GROUP_OUTPUT,
 	  parse_tables, .rare = true },
 	{},
 };
@@ -473,7 +473,7 @@ const struct option_row width_options[] = {
 enum { EVERY_VERBOSE, EVERY_HELP, EVERY_USAGE, EVERY_VERSION };
 
 static const struct option_row every_options[] = {
-	[EVERY_VERBOSE] = { "verbose", 'v', NULL, "say more on stderr, libbpf's messages included",
+	[EVERY_VERBOSE] = { "verbose", 'v', NULL, "more messages on stderr, including libbpf's",
 			    GROUP_OUTPUT, .flag = offsetof(struct options, verbose), .rare = true },
 	[EVERY_HELP] = { "help", '?', "all", "print the common options; =all: all of them", -1 },
 	[EVERY_USAGE] = { "usage", 0, NULL, "print a short usage message", -1, .rare = true },

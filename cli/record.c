@@ -36,11 +36,11 @@ const struct option_row record_options[] = {
 
 const struct option_row file_options[] = {
 	{ "record-limit", 0, "SIZE",
-	  "of a recording: FILE, FILE.1, FILE.2 and FILE.3 together; the oldest gives way",
-	  GROUP_OUTPUT, parse_limit, .rare = true },
-	{ "mask", 0, NULL, "of a recording: numbers instead of names of VMs and processes",
-	  GROUP_OUTPUT, .flag = offsetof(struct options, record.mask), .rare = true },
-	{ "force", 0, NULL, "overwrite a recording that is there", GROUP_OUTPUT,
+	  "limit FILE and FILE.1 to FILE.3 together; the oldest is overwritten", GROUP_OUTPUT,
+	  parse_limit, .rare = true },
+	{ "mask", 0, NULL, "record numbers instead of the names of VMs and processes", GROUP_OUTPUT,
+	  .flag = offsetof(struct options, record.mask), .rare = true },
+	{ "force", 0, NULL, "overwrite an existing recording", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, record.force), .rare = true },
 	{},
 };

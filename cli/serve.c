@@ -60,7 +60,7 @@ static const struct option_row serve_options[] = {
 	  GROUP_SELECTION, parse_time },
 	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
 	{ "self-cost", 0, NULL,
-	  "series of what the BPF programs take, too: the kernel then times those of all",
+	  "also series of the cost of BPF programs; the kernel then times those of everybody",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, self_cost) },
 	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and serves",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox) },
@@ -205,7 +205,7 @@ const struct command serve_command = {
 	       "--vm_state).",
 	.epilogue = "A scrape takes a fresh sample; scrapes within a second share one. "
 		    "Options may stand in a file, one a line, without the dashes: metrics-by = "
-		    "vm. What the command line names goes first.",
+		    "vm. The command line has precedence.",
 	.config = "/etc/kvm_watcher/serve.conf",
 	.tables = tables,
 	.monitors = monitors,

@@ -804,10 +804,10 @@ static const struct option_row *const tables[] = {
 
 const struct command top_command = {
 	.name = "top",
-	.doc = "A live screen: the VM that hurts first, and closer from there; of recordings, too.",
+	.doc = "A live screen of the VMs, those with the most pain first; also of recordings.",
 	.epilogue =
-		"Keys: F1 in it, and docs/top.md. Without arguments, on a terminal, kvm_watcher "
-		"opens it.",
+		"F1 lists the keys, docs/top.md explains them. On a terminal, kvm_watcher without "
+		"arguments opens it, too.",
 	.operands = "[FILE...]",
 	.most_operands = MAX_OPERANDS,
 	.interval_ns = NO_INTERVAL,

@@ -128,7 +128,7 @@ static int loop__add_events(struct loop *loop, const struct run *run, const stru
 }
 
 /*
- * Events have been read: the next ones wait for their like. The kernel wakes
+ * Events have been read: the next ones are batched. The kernel wakes
  * us for an event that finds the ring empty, which costs the guest that makes
  * it as much as us; so that happens a few hundred times a second at most.
  */

@@ -684,7 +684,8 @@ struct recording *recording__open(const char *path, const struct monitor *const 
 	struct recording *rec = open_file(path);
 
 	if (!rec) {
-		snprintf(why, 256, "%s", limits__reason(-errno));
+		snprintf(why, 256, "%s%s", limits__reason(-errno),
+			 errno == EACCES ? "; its owner and root may read it" : "");
 		return NULL;
 	}
 	if (ferror(rec->file)) {

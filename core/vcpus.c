@@ -183,7 +183,7 @@ static void say_refused(int err)
 	else if (err == -EPERM && geteuid())
 		say("BPF is for root only here: run it as root");
 	else
-		say("the kernel does not let BPF maps in: %s (-v shows libbpf's messages)",
+		say("the kernel refused to create the BPF maps: %s (-v shows libbpf's messages)",
 		    limits__reason(err));
 }
 

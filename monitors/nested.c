@@ -214,15 +214,15 @@ static const struct metric metrics[] = {
 	METRIC(struct nested_row, COUNTER, "kvm_nested_entries", entries, .views = 1 << VIEW_ENTRY,
 	       .help = "Entries of guests to guests of their own."),
 	METRIC(struct nested_row, COUNTER, "kvm_nested_exits", count, IN_EXITS, REASON,
-	       .help = "Exits of guests of guests."),
+	       .help = "Exits of nested guests."),
 	METRIC(struct nested_row, COUNTER, "kvm_nested_exits_reflected", reflected, IN_EXITS,
-	       REASON, .help = "Exits of guests of guests that the guest was given."),
+	       REASON, .help = "Exits of nested guests that were passed to the guest."),
 	{},
 };
 
 const struct monitor nested_monitor = {
 	.name = "nested",
-	.help = "guests of guests: exits, and who handled them",
+	.help = "nested guests: exits, and who handled them",
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,

@@ -309,7 +309,7 @@ static const struct metric metrics[] = {
 
 const struct monitor unmaps_monitor = {
 	.name = "unmaps",
-	.help = "who takes mappings of guest memory away",
+	.help = "who removes mappings of guest memory",
 	.archs = ARCH_X86,
 	.views = views,
 	.columns = columns,

@@ -229,7 +229,7 @@ static const char *set_l2(void *config, const char *arg)
 
 static const struct monitor_option options[] = {
 	{ .name = "l2",
-	  .help = "exits of guests of guests apart (needs -e)",
+	  .help = "exits of nested guests separately (needs -e)",
 	  .is_part = true,
 	  .set = set_l2 },
 	{ .name = "detail",

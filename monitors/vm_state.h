@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What vm_state.bpf.c writes and vm_state.c reads. A value that there is none of is ~0. */
+/* What vm_state.bpf.c writes and vm_state.c reads. An absent value is ~0. */
 #ifndef KVM_WATCHER_VM_STATE_H
 #define KVM_WATCHER_VM_STATE_H
 
