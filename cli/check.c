@@ -129,7 +129,7 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 		why = "this kernel has no KVM now";
 	else if (!(env.broker = broker__start(&privileged)) ||
 		 vcpus__open(&opts->filter, env.broker, &env.vcpus))
-		why = geteuid() ? "BPF maps are refused: run it as root" : "BPF maps are refused";
+		why = host__bpf_refusal() ?: "BPF maps are refused";
 	for (size_t i = 0; i < nr; i++)
 		json_object_object_add(all, chosen[i].monitor->name,
 				       why ? no_monitor(why) :

@@ -288,9 +288,8 @@ int list__run(const struct options *opts)
 	}
 	err = vcpus__list(&entries, &nr);
 	if (err)
-		say("threads and memory of the vCPUs are not known: BPF iterators are refused "
-		    "(%s)%s",
-		    strerror(-err), geteuid() ? "; run it as root" : "");
+		say("threads and memory of the vCPUs are not known: %s",
+		    host__bpf_refusal() ?: strerror(-err));
 	/* Entries have the host's pids. */
 	knows = !err && host__initial_pid_namespace();
 	err = 0;

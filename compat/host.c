@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/capability.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -211,6 +214,33 @@ bool host__initial_user_namespace(void)
 	struct stat st;
 
 	return stat("/proc/self/ns/user", &st) || st.st_ino == INITIAL_USER_NAMESPACE;
+}
+
+static bool has_capability(unsigned int capability)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	return syscall(SYS_capget, &head, data) ||
+	       data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
+
+const char *host__bpf_refusal(void)
+{
+	if (!host__initial_user_namespace())
+		return "BPF is for the root of the host, and this is a user namespace: run it "
+		       "outside";
+	if (!has_capability(CAP_BPF) && !has_capability(CAP_SYS_ADMIN))
+		return geteuid() ?
+			       "BPF is for root only here: run it as root" :
+			       "root has no CAP_BPF here, as in a container: give it CAP_BPF and "
+			       "CAP_PERFMON (docs/privileges.md)";
+	if (!host__kernel_types())
+		return "the types of this kernel are missing (/sys/kernel/btf/vmlinux): take a "
+		       "kernel "
+		       "with CONFIG_DEBUG_INFO_BTF, or show the container the host's "
+		       "/sys/kernel/btf";
+	return NULL;
 }
 
 bool host__has_btf(const char *module)

@@ -56,6 +56,9 @@ bool host__initial_pid_namespace(void);
 /* True in the user namespace whose root has the host's capabilities. */
 bool host__initial_user_namespace(void);
 
+/* Why BPF refuses whoever runs this, with the remedy; NULL where nothing here explains it. */
+const char *host__bpf_refusal(void);
+
 /*
  * True where kretprobe.multi remembers its calls on the task's shadow stack
  * (Linux 6.14, fprobe on function graph): no call is missed because others wait.

@@ -175,13 +175,13 @@ static struct vcpus *new_vcpus(const struct filter *filter)
 
 static void say_refused(int err)
 {
-	if (err == -EPERM && !host__initial_user_namespace())
-		say("BPF is for the root of the host, and this is a user namespace: run it "
-		    "outside");
-	else if (limits__is_shortage(err))
+	bool shortage = limits__is_shortage(err) && host__initial_user_namespace();
+	const char *why = err == -EPERM || err == -ESRCH ? host__bpf_refusal() : NULL;
+
+	if (why && !shortage)
+		say("%s", why);
+	else if (shortage)
 		say("there is no room for the tables of vCPUs: %s", limits__reason(err));
-	else if (err == -EPERM && geteuid())
-		say("BPF is for root only here: run it as root");
 	else
 		say("the kernel refused to create the BPF maps: %s (-v shows libbpf's messages)",
 		    limits__reason(err));

@@ -376,7 +376,7 @@ static void write_rows(const struct diagnosis *d, const struct assertion *assert
 
 /* Text */
 
-enum { COLUMNS = 80, LABEL = 10, INDENT = 2 };
+enum { LEAST_COLUMNS = 40, COLUMNS = 80, LABEL = 10, INDENT = 2 };
 
 /*
  * Words from a column on; a line that is full goes on there. Commands stay whole. What names put
@@ -403,11 +403,11 @@ static void put_wrapped(struct buf *to, int from, const char *text, bool whole)
 		len = text__cut(words, len, sizeof(word) - 1);
 		snprintf(word, sizeof(word), "%.*s", (int)len, words);
 		/* A name may be longer than a line. */
-		if (text__width(word) > COLUMNS - from) {
-			len = text__prefix(word, COLUMNS - from);
+		if (text__width(word) > to->columns - from) {
+			len = text__prefix(word, to->columns - from);
 			word[len] = '\0';
 		}
-		if (at > from && at + 1 + text__width(word) > COLUMNS) {
+		if (at > from && at + 1 + text__width(word) > to->columns) {
 			buf__putc(to, '\n');
 			buf__pad(to, from);
 			at = from;
@@ -639,18 +639,43 @@ static void put_name(struct buf *to, const char *name, int columns)
 	buf__pad(to, columns - text__width(to->data + from));
 }
 
+/* Slices of the account, and which go first where there is no room: the greatest rank. */
+static const struct {
+	enum slice slice;
+	const char *title;
+	int rank;
+} account_slices[] = {
+	{ SLICE_GUEST, " GUEST", 3 }, { SLICE_KVM, "   KVM", 2 },  { SLICE_VMM, "   VMM", 1 },
+	{ SLICE_POLL, "  POLL", 6 },  { SLICE_HALT, "  HALT", 4 }, { SLICE_STEAL, " STEAL", 0 },
+	{ SLICE_BLOCK, " BLOCK", 5 },
+};
+
+enum { NR_SLICES = sizeof(account_slices) / sizeof(*account_slices) };
+
+static int name_columns(const struct buf *to)
+{
+	return to->columns < COLUMNS ? 10 : 18;
+}
+
+/* How many slices there is room for, behind name, PID and vCPU, and before what is explained. */
+static int fitting_slices(const struct buf *to)
+{
+	return (to->columns - name_columns(to) - (int)strlen("     PID VCPU  EXPL")) / 6;
+}
+
 static void put_account(struct buf *to, const struct account *a)
 {
-	static const enum slice order[] = { SLICE_GUEST, SLICE_KVM,   SLICE_VMM,  SLICE_POLL,
-					    SLICE_HALT,	 SLICE_STEAL, SLICE_BLOCK };
-
-	put_name(to, a->vm->name, 18);
+	put_name(to, a->vm->name, name_columns(to));
 	buf__printf(to, " %7" PRIu32 " %4" PRIu32, a->vm->pid, a->vcpu);
-	for (size_t s = 0; s < sizeof(order) / sizeof(*order); s++) {
-		if (order[s] == SLICE_GUEST && !a->guest_is_known)
+	for (size_t s = 0; s < NR_SLICES; s++) {
+		enum slice slice = account_slices[s].slice;
+
+		if (account_slices[s].rank >= fitting_slices(to))
+			continue;
+		if (slice == SLICE_GUEST && !a->guest_is_known)
 			buf__puts(to, "     -");
 		else
-			buf__printf(to, " %5.1f", 100 * a->slices[order[s]] / a->wall_ns);
+			buf__printf(to, " %5.1f", 100 * a->slices[slice] / a->wall_ns);
 	}
 	if (a->stopped)
 		buf__puts(to, " still");
@@ -680,9 +705,15 @@ static void put_accounts(struct buf *to, const struct diagnosis *d)
 		rows[at] = worst;
 		nr = ++vms < MOST_ROWS ? vms : MOST_ROWS;
 	}
-	buf__puts(to, "WHERE THE TIME WENT, in per cent (of each VM the vCPU that lost most)\n"
-		      "VM                     PID VCPU GUEST   KVM   VMM  POLL  HALT STEAL BLOCK"
-		      "  EXPL\n");
+	put_wrapped(to, 0, "WHERE THE TIME WENT, in per cent (of each VM the vCPU that lost most)",
+		    false);
+	buf__puts(to, "VM");
+	buf__pad(to, name_columns(to) - 2);
+	buf__puts(to, "     PID VCPU");
+	for (size_t s = 0; s < NR_SLICES; s++)
+		if (account_slices[s].rank < fitting_slices(to))
+			buf__puts(to, account_slices[s].title);
+	buf__puts(to, "  EXPL\n");
 	for (size_t i = 0; i < nr; i++)
 		put_account(to, rows[i]);
 	if (vms > nr)
@@ -928,8 +959,11 @@ static void put_state(struct buf *to, const struct diagnosis *d, enum state stat
 static void write_text(const struct diagnosis *d, const struct assertion *assertions, size_t nr,
 		       struct output *out, bool all)
 {
-	struct buf to = {};
+	int width = out->nr_files ? out->files[0]->width : out->width;
+	struct buf to = { .columns = COLUMNS };
 
+	if (width && width < COLUMNS)
+		to.columns = width < LEAST_COLUMNS ? LEAST_COLUMNS : width;
 	put_verdict(&to, d);
 	if (d->nr_accounts) {
 		buf__putc(&to, '\n');

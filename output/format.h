@@ -15,6 +15,7 @@ struct buf {
 	size_t len;
 	size_t size;
 	bool failed; /* out of memory; what was added since is missing */
+	int columns; /* of text that is wrapped; 0: nobody says */
 };
 
 void buf__add(struct buf *buf, const void *data, size_t len);

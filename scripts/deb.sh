@@ -11,7 +11,7 @@ directory=$1 version=$2 seconds=$3
 source=kvm-watcher-$version
 
 missing=$(dpkg-checkbuilddeps debian/control 2>&1) || {
-	echo "make deb: $missing; install these (make deps-build, and debhelper)" >&2
+	echo "make deb: $missing (make deps-ci installs them)" >&2
 	exit 1
 }
 rm -rf "$directory"

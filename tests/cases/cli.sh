@@ -322,7 +322,7 @@ elif setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
 	is "no root: -p" "1 1" "$? $(grep -c "descriptors can't be read: run as root" "$TMP/p.err")"
 	open_gate
 	wait "$gated"
-	is "no root: --list says what it does not know" 1 "$(grep -c 'BPF iterators are refused' "$TMP/err")"
+	is "no root: --list says what it does not know" 1 "$(grep -c 'are not known: BPF is for root only' "$TMP/err")"
 else
 	skip "no root" "this is not root"
 fi

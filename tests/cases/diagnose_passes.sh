@@ -108,6 +108,10 @@ if planned baseline; then
 	is "before: a finding" 3 $code
 	is "a recording is of all at once" "[null]" "$(passes)"
 	ends
+	kvm_watcher diagnose "$TMP/before.zst" --width=40 >"$TMP/out" 2>/dev/null
+	is "40 columns: nothing is wider but commands to paste, and the account has its greatest column" "0 1" \
+		"$(awk 'wide && !/^            \(/ { n++ } { wide = length > 40 } END { print n + 0 }' "$TMP/out") $(
+			grep -c '^VM  *PID VCPU STEAL' "$TMP/out")"
 	of_stays
 	diagnosed --baseline="$TMP/before.zst" --fail-on=vmm-slow
 	is "a baseline knows it" 0 $code

@@ -194,6 +194,9 @@ if unshare -m true 2>/dev/null; then
 		is "namespaces $container: exit status" 0 $?
 		is "namespaces $container: it watches" 1 "$(grep -c 'watching vm_exit' "$TMP/err")"
 	done
+	unshare -m sh -c "mount -t tmpfs none /sys/kernel/btf && exec '$real' -e -t 1" >"$TMP/out" 2>"$TMP/err"
+	is "a container without BTF: one sentence, with the remedy" "1 1 1" \
+		"$? $(wc -l <"$TMP/err") $(grep -c "types of this kernel are missing.*the host's /sys/kernel/btf" "$TMP/err")"
 else
 	skip "containers" "unshare is refused here"
 fi
