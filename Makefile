@@ -372,7 +372,9 @@ uninstall: ## remove what make install has installed, with the same DESTDIR= and
 	rm -rf '$(CONTRIB_DIR)'
 
 # The program for hosts without a compiler: the same bytes from the same sources. tests/cases/build.sh makes it twice.
-SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+# Without git, the date of the newest release in the changelog.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell date -u +%s \
+	-d "$$(sed -n 's/^\#\# .*\] - \([0-9-]*\)$$/\1/p' CHANGELOG.md | head -n 1)"))
 DIST := kvm_watcher-$(VERSION)-x86_64
 
 dist: kvm_watcher completions manual ## a tarball with the program, manual, completions and documents: in build/dist

@@ -650,7 +650,7 @@ static const struct {
 	{ SLICE_BLOCK, " BLOCK", 5 },
 };
 
-enum { NR_SLICES = sizeof(account_slices) / sizeof(*account_slices) };
+enum { NR_SHOWN = sizeof(account_slices) / sizeof(*account_slices) };
 
 static int name_columns(const struct buf *to)
 {
@@ -667,7 +667,7 @@ static void put_account(struct buf *to, const struct account *a)
 {
 	put_name(to, a->vm->name, name_columns(to));
 	buf__printf(to, " %7" PRIu32 " %4" PRIu32, a->vm->pid, a->vcpu);
-	for (size_t s = 0; s < NR_SLICES; s++) {
+	for (size_t s = 0; s < NR_SHOWN; s++) {
 		enum slice slice = account_slices[s].slice;
 
 		if (account_slices[s].rank >= fitting_slices(to))
@@ -710,7 +710,7 @@ static void put_accounts(struct buf *to, const struct diagnosis *d)
 	buf__puts(to, "VM");
 	buf__pad(to, name_columns(to) - 2);
 	buf__puts(to, "     PID VCPU");
-	for (size_t s = 0; s < NR_SLICES; s++)
+	for (size_t s = 0; s < NR_SHOWN; s++)
 		if (account_slices[s].rank < fitting_slices(to))
 			buf__puts(to, account_slices[s].title);
 	buf__puts(to, "  EXPL\n");
