@@ -631,6 +631,25 @@ static size_t list_meanings(const struct table *t, const char *name, size_t len,
 	return nr;
 }
 
+/* Options of kvm_watcher 1.0 that are gone: 0, or the message was given. */
+static int refuse_gone(const char *word, int key)
+{
+	static const struct {
+		char key;
+		const char *name, *instead;
+	} gone[] = {
+		{ 's', "show", "use --format=csv, --format=json or --format=html" },
+		{ 'a', "container_syscall", "perf trace shows system calls" },
+	};
+
+	for (size_t i = 0; i < sizeof(gone) / sizeof(*gone); i++)
+		if (key == gone[i].key ||
+		    (!strncmp(word, "--", 2) && !strcmp(word + 2, gone[i].name)))
+			return usage_error("-%c, --%s of kvm_watcher 1.0 is gone; %s", gone[i].key,
+					   gone[i].name, gone[i].instead);
+	return 0;
+}
+
 static int unknown_option(const struct table *t, const char *word)
 {
 	char meanings[512];
@@ -660,7 +679,10 @@ static int missing_value(const struct argp_option *opt)
 static int wrong_option(const struct table *t, const char *word, int key)
 {
 	const struct argp_option *opt = key ? find_key(t, key) : NULL;
+	int code = opt ? 0 : refuse_gone(word, key);
 
+	if (code)
+		return code;
 	if (word[1] == '-' && opt)
 		return usage_error("--%s takes no value; leave \"%s\" out", opt->name,
 				   strchr(word, '='));
