@@ -43,10 +43,14 @@ add_python() {
 	rm -rf "$tree" "$state/archives"
 	mkdir -p "$state/archives/partial" "$tree/usr/bin"
 	say "$1: downloading bpfcc-tools, linux-headers-$release and linux-source-$1"
-	private_apt "$1" apt-get install -y --download-only --no-install-recommends bpfcc-tools python3 >"$state/peers.log" 2>&1 &&
-		(cd "$state/archives" && private_apt "$1" apt-get download "linux-headers-$release" \
-			"linux-headers-$(echo "$release" | sed -E 's/-(cloud-)?amd64$//')-common" "linux-source-$1") >>"$state/peers.log" 2>&1 ||
-		{ tail -n 3 "$state/peers.log" >&2; return 1; }
+	if ! {
+		private_apt "$1" apt-get install -y --download-only --no-install-recommends bpfcc-tools python3 &&
+			cd "$state/archives" && private_apt "$1" apt-get download "linux-headers-$release" \
+			"linux-headers-$(echo "$release" | sed -E 's/-(cloud-)?amd64$//')-common" "linux-source-$1"
+	} >"$state/peers.log" 2>&1; then
+		tail -n 3 "$state/peers.log" >&2
+		return 1
+	fi
 	for file in "$state/archives"/*.deb; do
 		case $file in
 		*/linux-source-*) continue ;;
