@@ -57,6 +57,9 @@ struct vcpu_info {
 	__u32 confidential; /* compat/confidential.h, of its VM */
 } __attribute__((aligned(64)));
 
+/* Slots that find_end looks at in one run; the verifier follows each round. */
+enum { END_ROUND = 256 };
+
 enum vcpu_state {
 	VCPU_NONE,
 	VCPU_RUNS,  /* the slot is in use */

@@ -91,23 +91,48 @@ static void rt_section__end(const struct rt_section *section)
 		sched_setscheduler(0, section->policy, &section->param);
 }
 
-void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
+static void forget(int fd, const void *key, uint32_t value)
 {
-	int fd = bpf_map__fd(map);
-	struct rt_section section = rt_section__begin();
 	uint32_t known;
 
 	if (!bpf_map_lookup_elem(fd, key, &known) && known == value)
 		bpf_map_delete_elem(fd, key);
+}
+
+void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
+{
+	struct rt_section section = rt_section__begin();
+
+	forget(bpf_map__fd(map), key, value);
+	rt_section__end(&section);
+}
+
+void map__forget_some(const struct bpf_map *map, const void *keys, const uint32_t *values,
+		      size_t nr)
+{
+	struct rt_section section = rt_section__begin();
+	int fd = bpf_map__fd(map);
+	__u32 count = nr;
+
+	/* Linux 5.6 brought it. Where a key is missing it stops. */
+	if (bpf_map_delete_batch(fd, keys, &count, NULL))
+		for (size_t i = 0; i < nr; i++)
+			forget(fd, (const char *)keys + i * bpf_map__key_size(map), values[i]);
 	rt_section__end(&section);
 }
 
 void map__give_back(const struct bpf_map *queue, uint32_t index)
 {
-	int fd = bpf_map__fd(queue);
-	struct rt_section section = rt_section__begin();
+	map__give_back_some(queue, &index, 1);
+}
 
-	bpf_map_update_elem(fd, NULL, &index, BPF_ANY);
+void map__give_back_some(const struct bpf_map *queue, const uint32_t *indices, size_t nr)
+{
+	struct rt_section section = rt_section__begin();
+	int fd = bpf_map__fd(queue);
+
+	for (size_t i = 0; i < nr; i++)
+		bpf_map_update_elem(fd, NULL, &indices[i], BPF_ANY);
 	rt_section__end(&section);
 }
 

@@ -26,6 +26,14 @@ int map__fill_queue(const struct bpf_map *queue, uint32_t first);
  */
 void map__forget(const struct bpf_map *map, const void *key, uint32_t value);
 void map__give_back(const struct bpf_map *queue, uint32_t index);
+/*
+ * Several at once, MOST_AT_ONCE at most: then nobody waits long for the CPU. The keys are there,
+ * and their values are these.
+ */
+enum { MOST_AT_ONCE = 64 };
+void map__forget_some(const struct bpf_map *map, const void *keys, const uint32_t *values,
+		      size_t nr);
+void map__give_back_some(const struct bpf_map *queue, const uint32_t *indices, size_t nr);
 
 /*
  * Offset of a variable in a data section (".rodata", ".data") and that

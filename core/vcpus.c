@@ -673,16 +673,21 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	v->nr_known++;
 }
 
-/* Nothing more will come of slot: its descriptor is gone, or the thread that has run it. */
+/* Marks those of these slots from which nothing more will come. */
+static void find_ends(const struct vcpus *v, uint32_t first, uint32_t last)
+{
+	uint64_t args[] = { first, last };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+	bpf_prog_test_run_opts(v->find_end, &opts);
+}
+
+/* Its descriptor is gone, or the thread that has run it. */
 static bool has_ended(const struct vcpus *v, uint32_t slot)
 {
 	const struct vcpu_info *info = &v->infos[slot];
-	uint64_t args[] = { slot };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
 
-	if (v->find_end >= 0)
-		bpf_prog_test_run_opts(v->find_end, &opts);
-	else if (syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
+	if (v->find_end < 0 && syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
 		return host__initial_pid_namespace();
 	return __atomic_load_n(&info->state, __ATOMIC_ACQUIRE) == VCPU_ENDED;
 }
@@ -692,20 +697,37 @@ void vcpus__learn(struct vcpus *v)
 	ring_buffer__consume(v->news);
 }
 
-bool vcpus__refresh(struct vcpus *v)
+/* A round of slots at a time. */
+static bool refresh_round(struct vcpus *v, uint32_t first, uint32_t last)
 {
-	bool ended = false;
+	bool known = false, ended = false;
 
-	vcpus__learn(v);
-	for (size_t slot = 1; slot < v->nr_slots; slot++) {
+	for (uint32_t slot = first; slot <= last; slot++) {
+		if (!v->refs[slot].known && v->infos[slot].state)
+			resolve(v, slot);
+		known |= v->refs[slot].known;
+	}
+	if (known && v->find_end >= 0)
+		find_ends(v, first, last);
+	for (uint32_t slot = first; known && slot <= last; slot++) {
 		struct vcpu_ref *ref = &v->refs[slot];
 
-		if (!ref->known && v->infos[slot].state)
-			resolve(v, slot);
 		if (ref->known)
 			ref->ended = has_ended(v, slot);
 		ended |= ref->ended;
 	}
+	return ended;
+}
+
+bool vcpus__refresh(struct vcpus *v)
+{
+	uint32_t most = v->nr_slots - 1;
+	bool ended = false;
+
+	vcpus__learn(v);
+	for (uint32_t first = 1; first <= most; first += END_ROUND)
+		ended |= refresh_round(v, first,
+				       first + END_ROUND <= most ? first + END_ROUND - 1 : most);
 	return ended;
 }
 

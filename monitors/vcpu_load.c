@@ -472,6 +472,28 @@ static void note_thief(struct attachment *at, const struct thief *thief, size_t 
 			      UINT32_MAX);
 }
 
+/* Records that change hands at this look: several are one system call. */
+struct leaving {
+	struct thief_key keys[MOST_AT_ONCE];
+	uint32_t indices[MOST_AT_ONCE];
+	size_t nr;
+};
+
+static void leave_index(const struct vcpu_load_bpf *skel, struct leaving *leaving)
+{
+	if (leaving->nr)
+		map__forget_some(skel->maps.thief_index, leaving->keys, leaving->indices,
+				 leaving->nr);
+	leaving->nr = 0;
+}
+
+static void become_free(const struct vcpu_load_bpf *skel, struct leaving *leaving)
+{
+	if (leaving->nr)
+		map__give_back_some(skel->maps.free_thieves, leaving->indices, leaving->nr);
+	leaving->nr = 0;
+}
+
 /*
  * Takes what tasks have taken since the last look. One that has taken nothing goes, to make room:
  * short-lived ones are many. At the next look no program still has its record in hand (each runs
@@ -482,6 +504,7 @@ static void look_at_thieves(struct attachment *at)
 	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
 	size_t nr_vmms = find_vmms(at, state->vmms);
+	struct leaving held = {}, left = {};
 
 	for (size_t i = 1; i < state->nr_thieves; i++) {
 		struct thief *record = &state->thief_records[i], thief;
@@ -501,11 +524,19 @@ static void look_at_thieves(struct attachment *at)
 			continue;
 		now = thief_record__next(was, grew);
 		state->thief_states[i] = now;
-		if (was == THIEF_HELD && now == THIEF_LEAVING)
-			map__forget(skel->maps.thief_index, &record->key, i);
-		else if (was == THIEF_LEAVING && now == THIEF_FREE)
-			map__give_back(skel->maps.free_thieves, i);
+		if (was == THIEF_HELD && now == THIEF_LEAVING) {
+			held.keys[held.nr] = record->key;
+			held.indices[held.nr++] = i;
+		} else if (was == THIEF_LEAVING && now == THIEF_FREE) {
+			left.indices[left.nr++] = i;
+		}
+		if (held.nr == MOST_AT_ONCE)
+			leave_index(skel, &held);
+		if (left.nr == MOST_AT_ONCE)
+			become_free(skel, &left);
 	}
+	leave_index(skel, &held);
+	become_free(skel, &left);
 }
 
 /* What was taken before the window began. */

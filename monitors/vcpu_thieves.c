@@ -12,6 +12,9 @@
 /* What one of them has taken from a vCPU. */
 struct theft {
 	struct theft *next;
+	struct theft *next_found; /* in found[] */
+	uint64_t hash;		  /* 0: it is not there */
+	const struct victim *victim;
 	const struct vm_ref *vm; /* NULL: no VM's */
 	uint32_t vcpu;
 	uint32_t tgid, tid; /* 0: of no VM, tasks of one name */
@@ -38,10 +41,14 @@ struct thieves {
 	size_t nr_slots, nr_sinks, keep_ended;
 	TAILQ_HEAD(ended_victims, victim) ended; /* the oldest first */
 	size_t nr_ended;
-	size_t max_thefts; /* of a victim */
+	size_t max_thefts;    /* of a victim */
+	struct theft **found; /* by a hash of whose from whom they are */
+	size_t nr_found, nr_places;
 	struct theft **sorted;
 	struct loot *window;
 };
+
+enum { LEAST_PLACES = 64 };
 
 struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended)
 {
@@ -58,11 +65,84 @@ struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended
 	t->by_slot = calloc(nr_slots, sizeof(*t->by_slot));
 	t->sorted = calloc(t->max_thefts, sizeof(*t->sorted));
 	t->window = calloc(t->max_thefts, sizeof(*t->window));
-	if (!t->by_slot || !t->sorted || !t->window) {
+	t->nr_places = LEAST_PLACES;
+	t->found = calloc(t->nr_places, sizeof(*t->found));
+	if (!t->by_slot || !t->sorted || !t->window || !t->found) {
 		thieves__free(t);
 		return NULL;
 	}
 	return t;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 32;
+}
+
+/* By what is_of() compares. */
+static uint64_t hash_of(const struct victim *victim, const struct thief *thief,
+			const struct vm_ref *vm, uint32_t vcpu)
+{
+	uint64_t hash = mix(mix((uintptr_t)victim, (uintptr_t)vm), vcpu);
+
+	if (!vm)
+		hash = mix(mix(hash, thief->key.tid), thief->tgid);
+	for (int i = 0; vm && vcpu == UINT32_MAX && i < COMM_LEN - 1 && thief->comm[i]; i++)
+		hash = mix(hash, thief->comm[i]);
+	return hash | 1;
+}
+
+static struct theft **place_of(const struct thieves *t, uint64_t hash)
+{
+	return &t->found[(hash >> 1) & (t->nr_places - 1)];
+}
+
+static void put_in(struct thieves *t, struct theft *theft)
+{
+	struct theft **place = place_of(t, theft->hash);
+
+	theft->next_found = *place;
+	*place = theft;
+}
+
+static void grow_places(struct thieves *t)
+{
+	struct theft **old = t->found, **more = calloc(2 * t->nr_places, sizeof(*more));
+	size_t nr_old = t->nr_places;
+
+	if (!more)
+		return;
+	t->found = more;
+	t->nr_places *= 2;
+	for (size_t i = 0; i < nr_old; i++)
+		for (struct theft *theft = old[i], *next; theft; theft = next) {
+			next = theft->next_found;
+			put_in(t, theft);
+		}
+	free(old);
+}
+
+static void let_find(struct thieves *t, struct theft *theft, uint64_t hash)
+{
+	if (t->nr_found == t->nr_places)
+		grow_places(t);
+	theft->hash = hash;
+	put_in(t, theft);
+	t->nr_found++;
+}
+
+static void let_not_find(struct thieves *t, struct theft *theft)
+{
+	struct theft **at;
+
+	if (!theft->hash)
+		return;
+	for (at = place_of(t, theft->hash); *at != theft; at = &(*at)->next_found)
+		;
+	*at = theft->next_found;
+	theft->hash = 0;
+	t->nr_found--;
 }
 
 static void free_theft(struct theft *theft)
@@ -89,6 +169,7 @@ void thieves__free(struct thieves *t)
 		return;
 	tdestroy(t->victims, free_victim);
 	free(t->by_slot);
+	free(t->found);
 	free(t->sorted);
 	free(t->window);
 	free(t);
@@ -177,11 +258,12 @@ static void choose_who_stays(struct thieves *t, const struct victim *victim)
 }
 
 /* What sinks have seen of it they have seen of the other: nothing is lost or shown twice. */
-static void fold(const struct thieves *t, struct theft *into, struct theft *theft)
+static void fold(struct thieves *t, struct theft *into, struct theft *theft)
 {
 	into->ns += theft->ns;
 	for (size_t sink = 0; sink < t->nr_sinks; sink++)
 		into->seen_ns[sink] += theft->seen_ns[sink];
+	let_not_find(t, theft);
 	free_theft(theft);
 }
 
@@ -196,7 +278,7 @@ static struct theft *find_namesakes(const struct victim *victim, const char *com
 }
 
 /* Where one that does not stay goes: to its namesakes, first of all, else to the others. */
-static struct theft *goes_to(const struct victim *victim, struct theft *theft)
+static struct theft *goes_to(struct thieves *t, const struct victim *victim, struct theft *theft)
 {
 	struct theft *namesakes;
 
@@ -204,6 +286,7 @@ static struct theft *goes_to(const struct victim *victim, struct theft *theft)
 		return victim->others;
 	namesakes = find_namesakes(victim, theft->comm);
 	if (!namesakes) {
+		let_not_find(t, theft);
 		theft->tid = theft->tgid = 0;
 		return theft;
 	}
@@ -216,7 +299,7 @@ static void fold_the_small(struct thieves *t, struct victim *victim)
 
 	choose_who_stays(t, victim);
 	while (*at) {
-		struct theft *theft = *at, *into = theft->stays ? theft : goes_to(victim, theft);
+		struct theft *theft = *at, *into = theft->stays ? theft : goes_to(t, victim, theft);
 
 		if (into == theft) {
 			at = &theft->next;
@@ -271,6 +354,8 @@ void thieves__end(struct thieves *t, uint32_t slot)
 	TAILQ_REMOVE(&t->ended, victim, ended);
 	t->nr_ended--;
 	tdelete(victim, &t->victims, by_head);
+	for (struct theft *theft = victim->thefts; theft; theft = theft->next)
+		let_not_find(t, theft);
 	free_victim(victim);
 }
 
@@ -297,6 +382,7 @@ static struct theft *add_theft(struct thieves *t, struct victim *victim, const s
 		return victim->others;
 	theft->vm = vcpus__get_vm(vm);
 	theft->vcpu = vcpu;
+	theft->victim = victim;
 	theft->next = victim->thefts;
 	victim->thefts = theft;
 	victim->nr_thefts++;
@@ -306,13 +392,20 @@ static struct theft *add_theft(struct thieves *t, struct victim *victim, const s
 static struct theft *theft_of(struct thieves *t, struct victim *victim, const struct thief *thief,
 			      const struct vm_ref *vm, uint32_t vcpu)
 {
-	struct theft *theft = victim->thefts;
+	uint64_t hash = hash_of(victim, thief, vm, vcpu);
+	struct theft *theft = *place_of(t, hash);
 
 	if (!thief->key.tid)
 		return victim->others;
-	while (theft && !is_of(theft, thief, vm, vcpu))
-		theft = theft->next;
-	return theft ?: add_theft(t, victim, vm, vcpu);
+	while (theft &&
+	       (theft->hash != hash || theft->victim != victim || !is_of(theft, thief, vm, vcpu)))
+		theft = theft->next_found;
+	if (theft)
+		return theft;
+	theft = add_theft(t, victim, vm, vcpu);
+	if (theft != victim->others)
+		let_find(t, theft, hash);
+	return theft;
 }
 
 void thieves__note(struct thieves *t, const struct thief *thief, const struct vm_ref *vm,
