@@ -151,6 +151,9 @@ struct share {
 	__u32 taker; /* the place that has this record; in the first one: how many there are */
 };
 
+/* A taker of records that are limited by other means. */
+#define TAKEN_UNCOUNTED (~0U)
+
 /* How every event in a ring begins. */
 struct event {
 	__u64 ts_ns; /* CLOCK_MONOTONIC */

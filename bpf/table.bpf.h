@@ -91,6 +91,15 @@ static __always_inline void share__take(void *shares, u32 index, u32 tgid)
 	__sync_fetch_and_add(&all->taken, 1);
 }
 
+/* It is taken, and nobody counts it: user space goes by that to find it. */
+static __always_inline void share__take_uncounted(void *shares, u32 index)
+{
+	struct share *record = share__at(shares, index);
+
+	if (record)
+		record->taker = TAKEN_UNCOUNTED;
+}
+
 /* The index of key's record. 0: it has none. */
 static __always_inline u32 table__find(void *hash, const void *key)
 {

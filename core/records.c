@@ -190,6 +190,15 @@ static void cut(void *word, uint64_t now_ns)
 					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+/* The first one from index on that may be in use; or set->nr. */
+static size_t next(const struct attachment *at, size_t index)
+{
+	const struct record_set *set = &at->records;
+
+	return set->kind->shares ? shares__next(&set->shares, index, set->nr) :
+				   vcpus__next(at->env->vcpus, index, set->nr);
+}
+
 void records__cut(struct attachment *at)
 {
 	struct record_set *set = &at->records;
@@ -200,7 +209,7 @@ void records__cut(struct attachment *at)
 			if (vcpus__get(at->env->vcpus, slot))
 				cut((char *)records__state(set, slot) + kind->begins_in_state[i],
 				    at->now_ns);
-	for (size_t i = 1; kind->begins_in_record && i < set->nr; i++)
+	for (size_t i = next(at, 1); kind->begins_in_record && i < set->nr; i = next(at, i + 1))
 		if (records__in_use(set, i))
 			cut((char *)records__get(set, i) + kind->begins_in_record, at->now_ns);
 }
@@ -250,7 +259,7 @@ void records__look(struct attachment *at)
 {
 	struct record_set *set = &at->records;
 
-	for (size_t i = 1; i < set->nr; i++) {
+	for (size_t i = next(at, 1); i < set->nr; i = next(at, i + 1)) {
 		struct record_owner *owner = &set->owners[i];
 
 		if (!records__in_use(set, i))
@@ -293,7 +302,7 @@ static void retire_ended_vms(struct attachment *at)
 	struct record_set *set = &at->records;
 	struct ended_asked asked = {};
 
-	for (size_t i = 1; i < set->nr; i++) {
+	for (size_t i = next(at, 1); i < set->nr; i = next(at, i + 1)) {
 		struct record_owner *owner = &set->owners[i];
 
 		if (owner->ended)
@@ -309,7 +318,9 @@ static void retire_ended_vcpus(struct attachment *at)
 	const struct record_kind *kind = set->kind;
 	const struct vcpu_ref *ref;
 
-	for (size_t i = 1; i < set->nr; i++) {
+	if (!vcpus__any_ended(at->env->vcpus))
+		return;
+	for (size_t i = next(at, 1); i < set->nr; i = next(at, i + 1)) {
 		/* A slot may have things in its record before it has a source. */
 		if (kind->index && !set->owners[i].source && !set->owners[i].unwanted)
 			continue;

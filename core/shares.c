@@ -30,6 +30,13 @@ void shares__close(struct shares *shares)
 	shares->list = NULL;
 }
 
+size_t shares__next(const struct shares *shares, size_t index, size_t end)
+{
+	while (index < end && !__atomic_load_n(&shares->list[index].taker, __ATOMIC_ACQUIRE))
+		index++;
+	return index;
+}
+
 void shares__give_back(const struct shares *shares, uint32_t index)
 {
 	uint32_t place = shares->list[index].taker;
@@ -37,6 +44,8 @@ void shares__give_back(const struct shares *shares, uint32_t index)
 	if (!index || !place)
 		return;
 	shares->list[index].taker = 0;
+	if (place == TAKEN_UNCOUNTED)
+		return;
 	__atomic_fetch_sub(&shares->list[place].taken, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&shares->list[0].taken, 1, __ATOMIC_RELAXED);
 }

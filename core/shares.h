@@ -20,6 +20,12 @@ int shares__prepare(struct bpf_map *map, size_t nr_records);
 int shares__open(struct shares *shares, const struct bpf_map *map, uint32_t nr_free);
 void shares__close(struct shares *shares);
 
+/*
+ * The first index from this one on that somebody has taken, or end: the records themselves are
+ * far apart, and looking at each one of them takes long.
+ */
+size_t shares__next(const struct shares *shares, size_t index, size_t end);
+
 /* The record at index is free again, and not in the table's queue yet. */
 void shares__give_back(const struct shares *shares, uint32_t index);
 

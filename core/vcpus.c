@@ -50,6 +50,7 @@ struct vcpus {
 	struct vcpu_ref *refs;
 	size_t nr_slots;	 /* slot 0 included */
 	size_t nr_known;	 /* slots in use, as far as is known */
+	bool any_ended;		 /* of these */
 	struct vcpu_info *infos; /* the kernel's, mapped */
 	uint32_t *cache;
 	uint64_t *threads;
@@ -337,6 +338,16 @@ size_t vcpus__max(const struct vcpus *v)
 const struct vcpu_ref *vcpus__get(const struct vcpus *v, uint32_t slot)
 {
 	return slot && slot < v->nr_slots && v->refs[slot].known ? &v->refs[slot] : NULL;
+}
+
+size_t vcpus__next(const struct vcpus *v, size_t slot, size_t end)
+{
+	return shares__next(&v->shares, slot, end);
+}
+
+bool vcpus__any_ended(const struct vcpus *v)
+{
+	return v->any_ended;
 }
 
 const struct vcpu_ref *vcpus__get_new(struct vcpus *v, uint32_t slot)
@@ -698,18 +709,18 @@ void vcpus__learn(struct vcpus *v)
 }
 
 /* A round of slots at a time. */
-static bool refresh_round(struct vcpus *v, uint32_t first, uint32_t last)
+static bool refresh_round(struct vcpus *v, size_t first, size_t end)
 {
 	bool known = false, ended = false;
 
-	for (uint32_t slot = first; slot <= last; slot++) {
-		if (!v->refs[slot].known && v->infos[slot].state)
+	for (size_t slot = first; slot < end; slot = vcpus__next(v, slot + 1, end)) {
+		if (!v->refs[slot].known)
 			resolve(v, slot);
 		known |= v->refs[slot].known;
 	}
 	if (known && v->find_end >= 0)
-		find_ends(v, first, last);
-	for (uint32_t slot = first; known && slot <= last; slot++) {
+		find_ends(v, first, end - 1);
+	for (size_t slot = first; known && slot < end; slot = vcpus__next(v, slot + 1, end)) {
 		struct vcpu_ref *ref = &v->refs[slot];
 
 		if (ref->known)
@@ -721,14 +732,16 @@ static bool refresh_round(struct vcpus *v, uint32_t first, uint32_t last)
 
 bool vcpus__refresh(struct vcpus *v)
 {
-	uint32_t most = v->nr_slots - 1;
-	bool ended = false;
+	size_t first = 1, end;
 
 	vcpus__learn(v);
-	for (uint32_t first = 1; first <= most; first += END_ROUND)
-		ended |= refresh_round(v, first,
-				       first + END_ROUND <= most ? first + END_ROUND - 1 : most);
-	return ended;
+	v->any_ended = false;
+	while ((first = vcpus__next(v, first, v->nr_slots)) < v->nr_slots) {
+		end = first + END_ROUND < v->nr_slots ? first + END_ROUND : v->nr_slots;
+		v->any_ended |= refresh_round(v, first, end);
+		first = end;
+	}
+	return v->any_ended;
 }
 
 /* Slot's vCPU is gone, or its thread: nobody else writes what is cleared here. */
@@ -886,9 +899,10 @@ static void forget_vms(struct vcpus *v)
 
 void vcpus__release_ended(struct vcpus *v)
 {
-	for (size_t slot = 1; slot < v->nr_slots; slot++)
+	for (size_t slot = 1; v->any_ended && slot < v->nr_slots; slot++)
 		if (v->refs[slot].known && v->refs[slot].ended)
 			release(v, slot);
+	v->any_ended = false;
 	forget_vms(v);
 }
 

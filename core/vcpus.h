@@ -99,6 +99,10 @@ void vcpus__release_ended(struct vcpus *vcpus);
 /* Slots are 1 .. vcpus__max(); NULL for a slot that is not in use. */
 size_t vcpus__max(const struct vcpus *vcpus);
 const struct vcpu_ref *vcpus__get(const struct vcpus *vcpus, uint32_t slot);
+/* The first slot from this one on that has been given to a vCPU, known or not; or end. */
+size_t vcpus__next(const struct vcpus *vcpus, size_t slot, size_t end);
+/* Of the vCPUs that are known one has ended. */
+bool vcpus__any_ended(const struct vcpus *vcpus);
 /* For a single event: its vCPU may have come since the last look. */
 const struct vcpu_ref *vcpus__get_new(struct vcpus *vcpus, uint32_t slot);
 

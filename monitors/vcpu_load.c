@@ -557,7 +557,7 @@ static void look(struct attachment *at)
 static void retire(struct attachment *at)
 {
 	look_at_thieves(at);
-	for (size_t slot = 1; slot < at->records.nr; slot++)
+	for (size_t slot = 1; vcpus__any_ended(at->env->vcpus) && slot < at->records.nr; slot++)
 		if (has_ended(at, slot))
 			records__retire(at, slot);
 }

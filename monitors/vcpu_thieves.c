@@ -11,7 +11,8 @@
 
 /* What one of them has taken from a vCPU. */
 struct theft {
-	struct theft *next;
+	TAILQ_ENTRY(theft) of_victim;
+	uint64_t noted;		  /* struct thieves' clock then */
 	struct theft *next_found; /* in found[] */
 	uint64_t hash;		  /* 0: it is not there */
 	const struct victim *victim;
@@ -30,15 +31,17 @@ struct victim {
 	struct row head;
 	size_t nr_slots; /* 0: it has ended */
 	TAILQ_ENTRY(victim) ended;
-	struct theft *thefts;
+	TAILQ_HEAD(thefts, theft) thefts; /* the last noted first */
 	size_t nr_thefts;
 	struct theft *others;
+	uint64_t seen[]; /* by sink: the clock when it looked; what was noted before it has seen */
 };
 
 struct thieves {
 	void *victims; /* by head: tsearch() */
 	struct victim **by_slot;
 	size_t nr_slots, nr_sinks, keep_ended;
+	uint64_t clock;				 /* thefts noted so far */
 	TAILQ_HEAD(ended_victims, victim) ended; /* the oldest first */
 	size_t nr_ended;
 	size_t max_thefts;    /* of a victim */
@@ -155,8 +158,8 @@ static void free_victim(void *node)
 {
 	struct victim *victim = node;
 
-	for (struct theft *theft = victim->thefts, *next; theft; theft = next) {
-		next = theft->next;
+	for (struct theft *theft = TAILQ_FIRST(&victim->thefts), *next; theft; theft = next) {
+		next = TAILQ_NEXT(theft, of_victim);
 		free_theft(theft);
 	}
 	free(victim->others);
@@ -206,10 +209,11 @@ static struct theft *new_theft(const struct thieves *t)
 
 static struct victim *add(struct thieves *t, const struct row *row)
 {
-	struct victim *victim = calloc(1, sizeof(*victim));
+	struct victim *victim = calloc(1, sizeof(*victim) + t->nr_sinks * sizeof(victim->seen[0]));
 
 	if (!victim)
 		return NULL;
+	TAILQ_INIT(&victim->thefts);
 	victim->head = *row;
 	victim->head.vm = victim->head.vm_id = NULL;
 	victim->others = new_theft(t);
@@ -239,12 +243,14 @@ static int worst_first(const void *a, const void *b, void *arg)
 	return compare(unseen(order->t, *y, order->sink), unseen(order->t, *x, order->sink));
 }
 
-/* The worst of what each sink has not seen stay, and the worst of the run. */
-static void choose_who_stays(struct thieves *t, const struct victim *victim)
+/* The worst of what each sink has not seen stay, and the worst of the run. All are in sorted[]. */
+static size_t choose_who_stays(struct thieves *t, const struct victim *victim)
 {
+	struct theft *theft;
 	size_t nr = 0;
 
-	for (struct theft *theft = victim->thefts; theft; theft = theft->next) {
+	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
+	{
 		theft->stays = false;
 		t->sorted[nr++] = theft;
 	}
@@ -255,6 +261,17 @@ static void choose_who_stays(struct thieves *t, const struct victim *victim)
 		for (size_t i = 0; i < nr && i < KEEP_THIEVES; i++)
 			t->sorted[i]->stays |= unseen(t, t->sorted[i], sink) > 0;
 	}
+	return nr;
+}
+
+/* There is something in it that sinks may not have seen. */
+static void note(struct thieves *t, struct victim *victim, struct theft *theft)
+{
+	theft->noted = ++t->clock;
+	if (theft == victim->others || theft == TAILQ_FIRST(&victim->thefts))
+		return;
+	TAILQ_REMOVE(&victim->thefts, theft, of_victim);
+	TAILQ_INSERT_HEAD(&victim->thefts, theft, of_victim);
 }
 
 /* What sinks have seen of it they have seen of the other: nothing is lost or shown twice. */
@@ -270,10 +287,10 @@ static void fold(struct thieves *t, struct theft *into, struct theft *theft)
 /* The tasks of that name that are no longer told apart. */
 static struct theft *find_namesakes(const struct victim *victim, const char *comm)
 {
-	struct theft *theft = victim->thefts;
+	struct theft *theft = TAILQ_FIRST(&victim->thefts);
 
 	while (theft && (theft->vm || theft->tid || strcmp(theft->comm, comm) != 0))
-		theft = theft->next;
+		theft = TAILQ_NEXT(theft, of_victim);
 	return theft;
 }
 
@@ -295,17 +312,16 @@ static struct theft *goes_to(struct thieves *t, const struct victim *victim, str
 
 static void fold_the_small(struct thieves *t, struct victim *victim)
 {
-	struct theft **at = &victim->thefts;
+	size_t nr = choose_who_stays(t, victim);
 
-	choose_who_stays(t, victim);
-	while (*at) {
-		struct theft *theft = *at, *into = theft->stays ? theft : goes_to(t, victim, theft);
+	for (size_t i = 0; i < nr; i++) {
+		struct theft *theft = t->sorted[i];
+		struct theft *into = theft->stays ? theft : goes_to(t, victim, theft);
 
-		if (into == theft) {
-			at = &theft->next;
+		if (into == theft)
 			continue;
-		}
-		*at = theft->next;
+		note(t, victim, into);
+		TAILQ_REMOVE(&victim->thefts, theft, of_victim);
 		victim->nr_thefts--;
 		fold(t, into, theft);
 	}
@@ -340,6 +356,7 @@ void thieves__begin(struct thieves *t, uint32_t slot, const struct row *row)
 void thieves__end(struct thieves *t, uint32_t slot)
 {
 	struct victim *victim = t->by_slot[slot];
+	struct theft *theft;
 
 	if (!victim)
 		return;
@@ -354,8 +371,10 @@ void thieves__end(struct thieves *t, uint32_t slot)
 	TAILQ_REMOVE(&t->ended, victim, ended);
 	t->nr_ended--;
 	tdelete(victim, &t->victims, by_head);
-	for (struct theft *theft = victim->thefts; theft; theft = theft->next)
+	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
+	{
 		let_not_find(t, theft);
+	}
 	free_victim(victim);
 }
 
@@ -383,8 +402,7 @@ static struct theft *add_theft(struct thieves *t, struct victim *victim, const s
 	theft->vm = vcpus__get_vm(vm);
 	theft->vcpu = vcpu;
 	theft->victim = victim;
-	theft->next = victim->thefts;
-	victim->thefts = theft;
+	TAILQ_INSERT_HEAD(&victim->thefts, theft, of_victim);
 	victim->nr_thefts++;
 	return theft;
 }
@@ -416,6 +434,7 @@ void thieves__note(struct thieves *t, const struct thief *thief, const struct vm
 
 	if (!theft)
 		return;
+	note(t, victim, theft);
 	theft->ns += thief->ns;
 	/* A task may have another name since, and a vCPU another thread. */
 	theft->several |= theft->tid && theft->tid != thief->key.tid && vcpu == UINT32_MAX;
@@ -481,14 +500,36 @@ static uint64_t window_of(const struct thieves *t, struct theft *theft, size_t s
 	return ns;
 }
 
+/* The next one in which there may be something that is new to the sink, from theft on. */
+static struct theft *new_to(const struct thieves *t, const struct victim *victim,
+			    struct theft *theft, size_t sink)
+{
+	return theft && (sink == t->nr_sinks || theft->noted > victim->seen[sink]) ? theft : NULL;
+}
+
+#define FOR_EACH_NEW(_theft, _t, _victim, _sink)                                                 \
+	for (struct theft *_theft = new_to(_t, _victim, TAILQ_FIRST(&(_victim)->thefts), _sink); \
+	     _theft; _theft = new_to(_t, _victim, TAILQ_NEXT(_theft, of_victim), _sink))
+
+static void has_seen(const struct thieves *t, struct victim *victim, size_t sink)
+{
+	if (sink < t->nr_sinks)
+		victim->seen[sink] = t->clock;
+}
+
 uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
 		      struct loot tasks[TOP_THIEVES + 1], struct loot sums[TOP_THIEVES + 1])
 {
-	const struct victim *victim = find(t, row);
+	struct victim *victim = find(t, row);
 	size_t of = scope == SCOPE_INTERVAL ? sink : t->nr_sinks, nr = 0;
-	uint64_t total = victim ? window_of(t, victim->others, of) : 0;
+	uint64_t total;
 
-	for (struct theft *theft = victim ? victim->thefts : NULL; theft; theft = theft->next) {
+	tasks[0] = sums[0] = (struct loot){};
+	if (!victim)
+		return 0;
+	total = window_of(t, victim->others, of);
+	FOR_EACH_NEW(theft, t, victim, of)
+	{
 		uint64_t ns = window_of(t, theft, of);
 
 		total += ns;
@@ -499,6 +540,9 @@ uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enu
 							 .pid = pid_of(theft),
 							 .ns = ns };
 	}
+	has_seen(t, victim, of);
+	if (!nr)
+		return total;
 	qsort(t->window, nr, sizeof(*t->window), most_first);
 	copy_top(tasks, t->window, nr);
 	copy_top(sums, t->window, sum_kin(t->window, nr));
@@ -508,7 +552,7 @@ uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enu
 void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum scope scope,
 		   void (*take)(void *ctx, const struct loot *loot), void *ctx)
 {
-	const struct victim *victim = find(t, row);
+	struct victim *victim = find(t, row);
 	size_t of = scope == SCOPE_INTERVAL ? sink : t->nr_sinks;
 	struct loot loot = { .vcpu = UINT32_MAX, .pid = UINT32_MAX };
 
@@ -517,7 +561,8 @@ void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum s
 	loot.ns = window_of(t, victim->others, of);
 	if (loot.ns)
 		take(ctx, &loot);
-	for (struct theft *theft = victim->thefts; theft; theft = theft->next) {
+	FOR_EACH_NEW(theft, t, victim, of)
+	{
 		loot = (struct loot){ .vm = theft->vm,
 				      .vcpu = theft->vcpu,
 				      .comm = theft->comm,
@@ -526,6 +571,7 @@ void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum s
 		if (loot.ns)
 			take(ctx, &loot);
 	}
+	has_seen(t, victim, of);
 }
 
 static bool is_loot(const struct theft *theft, const struct loot *loot)
@@ -540,12 +586,12 @@ static bool is_loot(const struct theft *theft, const struct loot *loot)
 static struct theft *theft_of_loot(struct thieves *t, struct victim *victim,
 				   const struct loot *loot)
 {
-	struct theft *theft = victim->thefts;
+	struct theft *theft = TAILQ_FIRST(&victim->thefts);
 
 	if (!loot->comm)
 		return victim->others;
 	while (theft && !is_loot(theft, loot))
-		theft = theft->next;
+		theft = TAILQ_NEXT(theft, of_victim);
 	return theft ?: add_theft(t, victim, loot->vm, loot->vcpu);
 }
 
@@ -559,6 +605,7 @@ void thieves__add(struct thieves *t, const struct row *row, const struct loot *l
 	theft = victim ? theft_of_loot(t, victim, loot) : NULL;
 	if (!theft)
 		return;
+	note(t, victim, theft);
 	theft->ns += loot->ns;
 	if (theft == victim->others)
 		return;

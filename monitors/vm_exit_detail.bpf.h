@@ -64,6 +64,7 @@ static __noinline u32 new_detail(struct detail_state *d, struct detail_key *key)
 	record->detail = *key;
 	if (!table__enter(&detail_index, key, &free_records, &index, LOST_RECORDS_FULL))
 		return index;
+	share__take_uncounted(&exit_shares, index);
 	d->nr += own;
 	if (own && !sure)
 		__sync_fetch_and_add(&nr_extra, 1);
