@@ -685,8 +685,8 @@ static bool take_counter(uint64_t *run, uint64_t *before, uint64_t now)
 
 static bool take_times(struct times *run, struct times *before, const struct times *now)
 {
-	if (now->count == before->count && now->total_ns == before->total_ns &&
-	    !memcmp(now->hist, before->hist, sizeof(now->hist)))
+	/* The count is the sum of the buckets, and none of them shrinks. */
+	if (now->count == before->count && now->total_ns == before->total_ns)
 		return false;
 	take_counter(&run->total_ns, &before->total_ns, now->total_ns);
 	for (int i = 0; i < STAT_BUCKETS; i++) {
@@ -1342,28 +1342,33 @@ static bool is_shown(const struct series *series, size_t sink, unsigned int view
 int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope scope,
 		  struct sample **list, size_t *nr)
 {
+	struct series **shown = malloc((s->nr_all + 1) * sizeof(*shown));
 	struct row *row;
 	size_t count = 0;
 
 	*nr = 0;
-	for (size_t i = 0; i < s->nr_all; i++) {
+	*list = NULL;
+	for (size_t i = 0; shown && i < s->nr_all; i++) {
 		struct series *series = s->all[i];
 
 		if (!is_shown(series, sink, view, scope))
 			continue;
-		count++;
-		if (scope == SCOPE_INTERVAL && !has_seen(s, series, sink))
+		shown[count++] = series;
+		if (scope == SCOPE_INTERVAL && !has_seen(s, series, sink)) {
+			free(shown);
 			return -ENOMEM;
+		}
 	}
-	*list = malloc(count * (sizeof(**list) + s->row_size) + 1);
-	if (!*list)
+	if (shown)
+		*list = malloc(count * (sizeof(**list) + s->row_size) + 1);
+	if (!*list) {
+		free(shown);
 		return -ENOMEM;
+	}
 	row = (struct row *)(*list + count);
-	for (size_t i = 0; i < s->nr_all; i++) {
-		struct series *series = s->all[i];
+	for (; *nr < count; (*nr)++) {
+		struct series *series = shown[*nr];
 
-		if (!is_shown(series, sink, view, scope))
-			continue;
 		memcpy(row, series->run, s->row_size);
 		if (scope == SCOPE_INTERVAL) {
 			subtract(&s->layouts[view], row, series->seen[sink]);
@@ -1372,9 +1377,10 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 			drop_seen(series, sink);
 		}
 		samples__derive(s, view, row);
-		(*list)[(*nr)++] = (struct sample){ .row = row, .run = series->run };
+		(*list)[*nr] = (struct sample){ .row = row, .run = series->run };
 		row = (struct row *)((char *)row + s->row_size);
 	}
+	free(shown);
 	return 0;
 }
 

@@ -56,6 +56,10 @@ const char *cpu_list__write(const uint64_t bits[CPU_WORDS], char text[CPU_LIST_L
 	for (unsigned int cpu = 0; cpu < MAX_CPUS && used + 12 < CPU_LIST_LEN; cpu++) {
 		unsigned int last = cpu;
 
+		if (!(bits[cpu / 64] >> cpu % 64)) {
+			cpu |= 63;
+			continue;
+		}
 		if (!(bits[cpu / 64] >> cpu % 64 & 1))
 			continue;
 		while (last + 1 < MAX_CPUS && bits[(last + 1) / 64] >> (last + 1) % 64 & 1)

@@ -213,9 +213,10 @@ struct load_state {
 	size_t queues_size;
 	struct told *told; /* by slot */
 	struct thieves *thieves;
-	struct past_vm *past_vms;    /* who they are, of a recording */
-	struct thief *thief_records; /* the kernel's, mapped: a slot's each, then tasks' */
-	unsigned char *thief_states; /* enum thief_record, by number */
+	struct json_object *no_thieves; /* an empty array; NULL: not needed yet */
+	struct past_vm *past_vms;	/* who they are, of a recording */
+	struct thief *thief_records;	/* the kernel's, mapped: a slot's each, then tasks' */
+	unsigned char *thief_states;	/* enum thief_record, by number */
 	size_t thieves_size, nr_thieves;
 	struct vmm {
 		uint32_t tgid;
@@ -294,6 +295,7 @@ static void stop(struct attachment *at)
 	if (state->thief_records)
 		munmap(state->thief_records, state->thieves_size);
 	thieves__free(state->thieves);
+	json_object_put(state->no_thieves);
 	for (struct past_vm *vm = state->past_vms, *next; vm; vm = next) {
 		next = vm->next;
 		free(vm);
@@ -460,16 +462,18 @@ static const struct vm_ref *vm_of(const struct vmm *vmms, size_t nr, uint32_t tg
 	return low < nr && vmms[low].tgid == tgid ? vmms[low].vm : NULL;
 }
 
-static void note_thief(struct attachment *at, const struct thief *thief, size_t nr_vmms)
+static void note_thief(struct attachment *at, const struct thief *thief, size_t *nr_vmms)
 {
 	const struct vcpu_ref *ref = vcpus__get(at->env->vcpus, thief->vcpu);
 	struct load_state *state = at->state;
 
-	if (ref && ref->info.tid == thief->key.tid)
+	if (ref && ref->info.tid == thief->key.tid) {
 		thieves__note(state->thieves, thief, ref->vm, ref->info.vcpu_id);
-	else
-		thieves__note(state->thieves, thief, vm_of(state->vmms, nr_vmms, thief->tgid),
-			      UINT32_MAX);
+		return;
+	}
+	if (*nr_vmms == SIZE_MAX)
+		*nr_vmms = find_vmms(at, state->vmms);
+	thieves__note(state->thieves, thief, vm_of(state->vmms, *nr_vmms, thief->tgid), UINT32_MAX);
 }
 
 /* Records that change hands at this look: several are one system call. */
@@ -503,7 +507,7 @@ static void look_at_thieves(struct attachment *at)
 {
 	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
-	size_t nr_vmms = find_vmms(at, state->vmms);
+	size_t nr_vmms = SIZE_MAX; /* not looked for yet */
 	struct leaving held = {}, left = {};
 
 	for (size_t i = 1; i < state->nr_thieves; i++) {
@@ -518,7 +522,7 @@ static void look_at_thieves(struct attachment *at)
 			thief.ns = ns;
 			if (i < at->records.nr)
 				thief.key = (struct thief_key){ .slot = i };
-			note_thief(at, &thief, nr_vmms);
+			note_thief(at, &thief, &nr_vmms);
 		}
 		if (i < at->records.nr)
 			continue;
@@ -625,10 +629,17 @@ static struct json_object *number_or_null(uint32_t number)
 	return number == UINT32_MAX ? NULL : json_object_new_uint64(number);
 }
 
-static struct json_object *thieves_array(const struct loot *tasks)
+/* Of most vCPUs there is none: they have one array together. */
+static struct json_object *thieves_array(struct load_state *state, const struct loot *tasks)
 {
-	struct json_object *array = json_object_new_array();
+	struct json_object *array;
 	char name[THIEF_NAME_LEN];
+
+	if (!tasks->comm && !state->no_thieves)
+		state->no_thieves = json_object_new_array();
+	if (!tasks->comm)
+		return json_object_get(state->no_thieves);
+	array = json_object_new_array();
 
 	for (; array && tasks->comm; tasks++) {
 		struct json_object *task = json_object_new_object();
@@ -806,7 +817,7 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 	settle_budget(row, attach__has(at, "kvm_entry") && attach__has(at, "kvm_exit"));
 	fill_percents(row);
 	find_worst(thieves_of(at), sample, sink_of(at, window), window->scope, tasks);
-	row->thieves = thieves_array(tasks);
+	row->thieves = thieves_array(at->state, tasks);
 }
 
 /* Below one per cent of the time of its vCPU nobody is worth a line. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "vcpu_thieves.h"
 
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,8 @@ struct theft {
 /* Thefts that are small in every respect end up in others, so that there never are too many. */
 struct victim {
 	struct row head;
-	size_t nr_slots; /* 0: it has ended */
+	struct victim *next; /* in victims[] */
+	size_t nr_slots;     /* 0: it has ended */
 	TAILQ_ENTRY(victim) ended;
 	TAILQ_HEAD(thefts, theft) thefts; /* the last noted first */
 	size_t nr_thefts;
@@ -38,7 +38,8 @@ struct victim {
 };
 
 struct thieves {
-	void *victims; /* by head: tsearch() */
+	struct victim **victims; /* by a hash of their heads */
+	size_t nr_victims, nr_victim_places;
 	struct victim **by_slot;
 	size_t nr_slots, nr_sinks, keep_ended;
 	uint64_t clock;				 /* thefts noted so far */
@@ -68,9 +69,10 @@ struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended
 	t->by_slot = calloc(nr_slots, sizeof(*t->by_slot));
 	t->sorted = calloc(t->max_thefts, sizeof(*t->sorted));
 	t->window = calloc(t->max_thefts, sizeof(*t->window));
-	t->nr_places = LEAST_PLACES;
+	t->nr_places = t->nr_victim_places = LEAST_PLACES;
+	t->victims = calloc(t->nr_victim_places, sizeof(*t->victims));
 	t->found = calloc(t->nr_places, sizeof(*t->found));
-	if (!t->by_slot || !t->sorted || !t->window || !t->found) {
+	if (!t->by_slot || !t->sorted || !t->window || !t->found || !t->victims) {
 		thieves__free(t);
 		return NULL;
 	}
@@ -154,10 +156,8 @@ static void free_theft(struct theft *theft)
 	free(theft);
 }
 
-static void free_victim(void *node)
+static void free_victim(struct victim *victim)
 {
-	struct victim *victim = node;
-
 	for (struct theft *theft = TAILQ_FIRST(&victim->thefts), *next; theft; theft = next) {
 		next = TAILQ_NEXT(theft, of_victim);
 		free_theft(theft);
@@ -170,7 +170,12 @@ void thieves__free(struct thieves *t)
 {
 	if (!t)
 		return;
-	tdestroy(t->victims, free_victim);
+	for (size_t i = 0; t->victims && i < t->nr_victim_places; i++)
+		for (struct victim *victim = t->victims[i], *next; victim; victim = next) {
+			next = victim->next;
+			free_victim(victim);
+		}
+	free(t->victims);
 	free(t->by_slot);
 	free(t->found);
 	free(t->sorted);
@@ -183,23 +188,67 @@ static int compare(uint64_t a, uint64_t b)
 	return a < b ? -1 : a > b;
 }
 
-static int by_head(const void *a, const void *b)
+static bool has_head(const struct victim *victim, const struct row *row)
 {
-	const struct row *x = a, *y = b;
-	int order = compare(x->vm_nr, y->vm_nr);
+	return victim->head.vm_nr == row->vm_nr && victim->head.pid == row->pid &&
+	       victim->head.tid == row->tid && victim->head.vcpu == row->vcpu;
+}
 
-	if (!order)
-		order = compare(x->pid, y->pid);
-	if (!order)
-		order = compare(x->tid, y->tid);
-	return order ? order : compare(x->vcpu, y->vcpu);
+static struct victim **victim_place(const struct thieves *t, const struct row *row)
+{
+	uint64_t hash = mix(mix(row->vm_nr, row->pid), (uint64_t)row->tid << 32 | row->vcpu);
+
+	return &t->victims[hash & (t->nr_victim_places - 1)];
 }
 
 static struct victim *find(const struct thieves *t, const struct row *row)
 {
-	struct victim **node = tfind(row, &t->victims, by_head);
+	struct victim *victim = *victim_place(t, row);
 
-	return node ? *node : NULL;
+	while (victim && !has_head(victim, row))
+		victim = victim->next;
+	return victim;
+}
+
+static void put_victim(struct thieves *t, struct victim *victim)
+{
+	struct victim **place = victim_place(t, &victim->head);
+
+	victim->next = *place;
+	*place = victim;
+}
+
+static void grow_victims(struct thieves *t)
+{
+	struct victim **old = t->victims, **more = calloc(2 * t->nr_victim_places, sizeof(*more));
+	size_t nr_old = t->nr_victim_places;
+
+	if (!more)
+		return;
+	t->victims = more;
+	t->nr_victim_places *= 2;
+	for (size_t i = 0; i < nr_old; i++)
+		for (struct victim *victim = old[i], *next; victim; victim = next) {
+			next = victim->next;
+			put_victim(t, victim);
+		}
+	free(old);
+}
+
+static void forget_victim(struct thieves *t, struct victim *victim)
+{
+	struct victim **at = victim_place(t, &victim->head);
+	struct theft *theft;
+
+	while (*at != victim)
+		at = &(*at)->next;
+	*at = victim->next;
+	t->nr_victims--;
+	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
+	{
+		let_not_find(t, theft);
+	}
+	free_victim(victim);
 }
 
 static struct theft *new_theft(const struct thieves *t)
@@ -217,10 +266,13 @@ static struct victim *add(struct thieves *t, const struct row *row)
 	victim->head = *row;
 	victim->head.vm = victim->head.vm_id = NULL;
 	victim->others = new_theft(t);
-	if (!victim->others || !tsearch(victim, &t->victims, by_head)) {
+	if (!victim->others) {
 		free_victim(victim);
 		return NULL;
 	}
+	if (t->nr_victims++ == t->nr_victim_places)
+		grow_victims(t);
+	put_victim(t, victim);
 	return victim;
 }
 
@@ -356,7 +408,6 @@ void thieves__begin(struct thieves *t, uint32_t slot, const struct row *row)
 void thieves__end(struct thieves *t, uint32_t slot)
 {
 	struct victim *victim = t->by_slot[slot];
-	struct theft *theft;
 
 	if (!victim)
 		return;
@@ -370,12 +421,7 @@ void thieves__end(struct thieves *t, uint32_t slot)
 	victim = TAILQ_FIRST(&t->ended);
 	TAILQ_REMOVE(&t->ended, victim, ended);
 	t->nr_ended--;
-	tdelete(victim, &t->victims, by_head);
-	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
-	{
-		let_not_find(t, theft);
-	}
-	free_victim(victim);
+	forget_victim(t, victim);
 }
 
 static bool is_of(const struct theft *theft, const struct thief *thief, const struct vm_ref *vm,
