@@ -2,7 +2,11 @@
 #include "memory.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -16,6 +20,43 @@ void memory__is_short(void)
 	if (!said)
 		say_failed("parts of the output are missing: %s", limits__reason(-ENOMEM));
 	said = true;
+}
+
+/* Of Linux 6.1; the headers may be older. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* What is taken and freed at each look stays with the heap, whose end moves seldom. */
+static void keep_heap(void)
+{
+#ifdef __GLIBC__
+	enum { MOST_KEPT = 16 << 20, STEP = 2 << 20 };
+
+	mallopt(M_MMAP_THRESHOLD, MOST_KEPT);
+	mallopt(M_TRIM_THRESHOLD, MOST_KEPT);
+	mallopt(M_TOP_PAD, STEP);
+#endif
+}
+
+void memory__use_large_pages(void)
+{
+	enum { LARGE_PAGE = 2 << 20 };
+	static uintptr_t begin, end;
+	uintptr_t now = (uintptr_t)sbrk(0), from, size;
+
+	if (!begin)
+		begin = now;
+	if (now == end || now - begin < LEAST_LARGE_HEAP)
+		return;
+	if (!end)
+		keep_heap();
+	end = now;
+	from = (begin + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
+	size = (end - from) & ~(uintptr_t)(LARGE_PAGE - 1);
+	/* What is there already is moved at once, where the kernel knows how; else in a while. */
+	if (!madvise((void *)from, size, MADV_HUGEPAGE))
+		madvise((void *)from, size, MADV_COLLAPSE);
 }
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker makes these names. */

@@ -40,6 +40,7 @@ uint64_t report__begin(struct attach_env *env, const struct attachments *attache
 {
 	uint64_t now;
 
+	memory__use_large_pages();
 	vcpus__refresh(env->vcpus);
 	/* Twice: what is seen for the first time takes long. The second one is the begin. */
 	for (size_t i = 0; i < attached->nr; i++) {
@@ -81,6 +82,7 @@ uint64_t report__look(struct attach_env *env, const struct attachments *attached
 
 	/* Last: their slots are given to others. */
 	vcpus__release_ended(env->vcpus);
+	memory__use_large_pages();
 	return now;
 }
 
