@@ -167,6 +167,8 @@ enum op_flags {
 	OP_TWICE = 1 << 20,	/* two exits to user space each */
 	OP_RESETS = 1 << 21,	/* user space begins the code anew after each */
 	OP_SKIPPED = 1 << 22,	/* user space skips what KVM cannot emulate */
+	OP_STUCK = 1 << 23,	/* UD2 is not stepped over */
+	OP_ENDLESS = 1 << 24,	/* does not end by itself, or without a helper: it is not probed */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -212,7 +214,9 @@ struct plan {
 	enum mode mode;
 	enum log_kind log;
 	bool separate;
-	bool huge; /* the pages to touch are 2 MiB pages of the host */
+	bool huge;     /* the pages to touch are 2 MiB pages of the host */
+	bool thp;      /* they may be, when the guest first needs them */
+	bool auto_eoi; /* an interrupt of Hyper-V's that ends by itself: APICv can't be used */
 	bool same_thread;
 	bool pit;
 	bool holes; /* half of the pages of touch are taken away at the end */
@@ -362,8 +366,9 @@ int ioctls__call_each(struct vcpu *vcpu, const struct op_use *use);
 /* irqs.c: interrupts raised by user space, and what a guest needs to take some. */
 int irqs__route(struct vm *vm);
 int irqs__write_routes(struct vm *vm);
-/* An eventfd for messages to vCPU 0; -1: an error. */
+/* An eventfd for messages to vCPU 0, or for pulses of a pin; -1: an error. */
 int irqs__open_fd(struct vm *vm, uint8_t vector);
+int irqs__open_pin(struct vm *vm, uint32_t gsi);
 void irqs__tables(struct vm *vm);
 int irqs__ask(struct vcpu *vcpu, uint32_t what);
 int irqs__lines(struct vcpu *vcpu, const struct op_use *use);

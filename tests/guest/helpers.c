@@ -122,7 +122,8 @@ int helpers__start(struct vm *vm)
 		helper->vm = vm;
 		helper->use = &vm->plan->helpers[i];
 		if (helper->use->what == HELPER_IRQFD) {
-			helper->event_fd = irqs__open_fd(vm, HELPER_VECTOR);
+			helper->event_fd = helper->use->arg ? irqs__open_pin(vm, helper->use->arg) :
+							      irqs__open_fd(vm, HELPER_VECTOR);
 			if (helper->event_fd < 0)
 				return vm__failed(vm, "an irqfd");
 		}

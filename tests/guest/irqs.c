@@ -162,6 +162,13 @@ int irqs__open_fd(struct vm *vm, uint8_t vector)
 	return irqfd.fd;
 }
 
+int irqs__open_pin(struct vm *vm, uint32_t gsi)
+{
+	struct kvm_irqfd irqfd = { .fd = eventfd(0, EFD_CLOEXEC), .gsi = gsi };
+
+	return ioctl(vm->fd, KVM_IRQFD, &irqfd) < 0 ? -1 : (int)irqfd.fd;
+}
+
 static int set_pics(struct vcpu *vcpu)
 {
 	for (unsigned int i = KVM_IRQCHIP_PIC_MASTER; i <= KVM_IRQCHIP_PIC_SLAVE; i++) {
@@ -419,7 +426,7 @@ int irqs__ask(struct vcpu *vcpu, uint32_t what)
 enum { UD_GATE = 2 * 6, UD_HANDLER = GPA_HANDLER + 0x40 };
 
 /*
- * One handler for all vectors but that of UD2, which is stepped over: it counts at
+ * One handler for all vectors but that of UD2, which is stepped over (or not): it counts at
  * rbp, where the vCPU's data are, and tells the local APIC. The table of segments is
  * behind it.
  */
@@ -446,6 +453,8 @@ void irqs__tables(struct vm *vm)
 	}
 	code.buf = vm__ram(vm, UD_HANDLER);
 	code.len = 0;
-	code__raw(&code, 0x48, 0x83, 0x04, 0x24, 2, 0x48, 0xcf); /* add qword [rsp], 2; iretq */
+	if (!(plan__flags(vm->plan) & OP_STUCK))
+		code__raw(&code, 0x48, 0x83, 0x04, 0x24, 2); /* add qword [rsp], 2 */
+	code__raw(&code, 0x48, 0xcf);			     /* iretq */
 	gate[UD_GATE] = UD_HANDLER | 8 << 16 | 0x8eULL << 40;
 }

@@ -28,6 +28,8 @@ enum {
 	OPT_PROBE,
 	OPT_LOG,
 	OPT_HUGE,
+	OPT_THP,
+	OPT_AUTO_EOI,
 	OPT_PIT,
 	OPT_KSM,
 	OPT_COLLAPSE,
@@ -63,6 +65,8 @@ static const struct option options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "huge", no_argument, NULL, OPT_HUGE },
+	{ "thp", no_argument, NULL, OPT_THP },
+	{ "auto-eoi", no_argument, NULL, OPT_AUTO_EOI },
 	{ "pit", no_argument, NULL, OPT_PIT },
 	{ "holes", no_argument, NULL, OPT_HOLES },
 	{ "ksm", no_argument, NULL, OPT_KSM },
@@ -96,6 +100,7 @@ static const char help_head[] =
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring; none: it\n"
 	"                  is on for all memory, and nobody reads it\n"
 	"  --huge          ask for 2 MiB pages behind the pages of touch\n"
+	"  --thp           the same, but not before the guest needs them\n"
 	"  --collapse=FILE when FILE is there, ask for 2 MiB pages in place of those of touch\n"
 	"  --holes         at the end, take 3 of each 6 pages of touch away\n"
 	"  --pit           with KVM's PIT, which has a thread of the kernel's\n"
@@ -122,12 +127,15 @@ static const char help_head[] =
 	"                  a thread that does WHAT, and pauses for US us (0: never): line pulses\n"
 	"                  pin ARG, lines does it 16 times, msi sends one to vCPU 0, irqfd has "
 	"the\n"
-	"                  kernel do so, routes writes them anew, kick signals vCPU 0, vhost is\n"
+	"                  kernel do so, or pulse pin ARG, routes writes them anew, kick signals "
+	"vCPU 0, vhost is\n"
 	"                  busy under that name for ARG us; up to 4\n"
 	"  --helper-cpu=N  the helpers that follow run on that CPU\n"
 	"  --helper-rt     and before all other tasks\n"
 	"  --ioeventfd=PORT\n"
 	"                  2-byte OUTs to it end in KVM\n"
+	"  --auto-eoi      with an interrupt of Hyper-V's that ends by itself, so KVM can't use "
+	"APICv\n"
 	"  --disable-exits=hlt\n"
 	"                  HLT does not leave the guest\n"
 	"  --debug=step    every instruction is an exit to user space\n"
@@ -280,6 +288,12 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		break;
 	case OPT_HUGE:
 		plan->huge = true;
+		break;
+	case OPT_THP:
+		plan->thp = true;
+		break;
+	case OPT_AUTO_EOI:
+		plan->auto_eoi = true;
 		break;
 	case OPT_COLLAPSE:
 		plan->collapse_on = optarg;

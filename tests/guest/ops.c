@@ -231,6 +231,18 @@ static void emit_emulate_fail(struct code *c, struct vcpu *vcpu, const struct op
 	code__loop_esi(c, loop);
 }
 
+/* Where KVM shadows the guest's page tables each is an exit, and the write that follows another one. */
+static void emit_invlpg(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	size_t loop;
+
+	code__mov_edi_addr(c, vcpu__data_gpa(vcpu) + 0x100);
+	loop = loop_begin(c, use);
+	code__raw(c, 0x0f, 0x01, 0x3f); /* invlpg [rdi] */
+	code__store_al(c);
+	code__loop_esi(c, loop);
+}
+
 /* An exception where no table says what to do: a triple fault. User space counts. */
 static void emit_triple(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -709,6 +721,21 @@ static void emit_ioapic_irq(struct code *c, struct vcpu *vcpu, const struct op_u
 	emit_interrupts(c, false);
 }
 
+/* Level-triggered, as the pins of PCI devices are: --helper=irqfd:US:32 is the device of vCPU 0. */
+static void emit_level_irq(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	enum { LEVEL = 1 << 15 };
+	size_t loop;
+
+	emit_set(c, APIC_SPURIOUS, 0x1ff);
+	emit_program_ioapic(c, vcpu, LEVEL | use->arg);
+	emit_irqs_on(c);
+	loop = loop_begin(c, use);
+	emit_wait_irq(c);
+	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
+}
+
 /* Waits for the clock chip's interrupt, and asks the chip why: --helper=line:US:24 is the chip. */
 static void emit_rtc_tick(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
@@ -883,6 +910,10 @@ const struct op ops[] = {
 	  USER_EXIT_NONE, emit_wrcr4 },
 	{ "ud2", "UD2s, each an exception that KVM injects", NULL, 0, 0, UINT32_MAX,
 	  OP_TAKES | OP_LONG, USER_EXIT_NONE, emit_ud2 },
+	{ "stuck", "one UD2 whose handler goes back to it, for ever; one such OP", NULL, 0, 0, 1,
+	  OP_TAKES | OP_LONG | OP_STUCK | OP_ENDLESS, USER_EXIT_NONE, emit_ud2 },
+	{ "invlpg", "INVLPGs, each followed by a write to that page", NULL, 0, 0, UINT32_MAX,
+	  OP_LONG, USER_EXIT_NONE, emit_invlpg },
 	{ "wrmsr", "WRMSRs of the value it has, of IA32_MTRR_DEF_TYPE", "msr", 0x2ff, UINT32_MAX,
 	  UINT32_MAX, 0, USER_EXIT_NONE, emit_wrmsr },
 	{ "wbinvd", "WBINVDs", NULL, 0, 0, UINT32_MAX, 0, USER_EXIT_NONE, emit_wbinvd },
@@ -934,11 +965,17 @@ const struct op ops[] = {
 	  "vCPUs)",
 	  "vector", 0x55, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG, KVM_EXIT_IO,
 	  emit_ioapic_irq },
+	{ "level_irq",
+	  "level-triggered interrupts by a pin of the IOAPIC, each waited for (up to 8 vCPUs); the "
+	  "device is --helper=irqfd:US:32, or line",
+	  "vector", 0x59, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG | OP_ENDLESS,
+	  USER_EXIT_NONE, emit_level_irq },
 	{ "rtc_tick",
 	  "interrupts of a clock chip, each waited for, and asked for why by two exits; the chip "
 	  "is --helper=line:US:24",
-	  "vector", 0x58, 0xff, UINT32_MAX, OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG | OP_TWICE,
-	  KVM_EXIT_IO, emit_rtc_tick },
+	  "vector", 0x58, 0xff, UINT32_MAX,
+	  OP_IRQCHIP | OP_IRQS | OP_TAKES | OP_LONG | OP_ENDLESS | OP_TWICE, KVM_EXIT_IO,
+	  emit_rtc_tick },
 	{ "interrupt", "KVM_INTERRUPTs, each with an exit to ask for it (no irqchip)", "vector",
 	  0x56, 0xff, UINT32_MAX, OP_NO_IRQCHIP | OP_TAKES | OP_LONG, KVM_EXIT_IO, emit_interrupt },
 	{ "int_n", "software interrupts", "vector", 0x57, 0xff, UINT32_MAX,

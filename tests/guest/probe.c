@@ -102,6 +102,8 @@ int probe(const struct plan *plan)
 	size_t i;
 
 	for (i = 0; i < nr_ops; i++) {
+		if (ops[i].flags & OP_ENDLESS)
+			continue;
 		if (probe_op(plan, &ops[i])) {
 			perror("kvm_guest: --probe");
 			return -1;

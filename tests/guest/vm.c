@@ -91,9 +91,9 @@ int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t s
 
 /*
  * The same with 2 MiB pages, as far as the host gives them: aligned, so that
- * KVM can map them as such, and there before the guest asks.
+ * KVM can map them as such, and there before the guest asks, or not.
  */
-static void *alloc_huge(size_t size)
+static void *alloc_huge(size_t size, bool now)
 {
 	char *room = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -107,7 +107,8 @@ static void *alloc_huge(size_t size)
 	if (HUGE - skip)
 		munmap(mem + size, HUGE - skip);
 	madvise(mem, size, MADV_HUGEPAGE);
-	memset(mem, 0, size);
+	if (now)
+		memset(mem, 0, size);
 	return mem;
 }
 
@@ -135,7 +136,8 @@ static int setup_memory(struct vm *vm)
 	vm->touch_size = plan__touch_pages(vm->plan) * PAGE;
 	if (!vm->touch_size)
 		return 0;
-	vm->touch = vm->plan->huge ? alloc_huge(vm->touch_size) : vm__alloc(vm->touch_size);
+	vm->touch = vm->plan->huge || vm->plan->thp ? alloc_huge(vm->touch_size, vm->plan->huge) :
+						      vm__alloc(vm->touch_size);
 	if (!vm->touch)
 		return vm__failed(vm, "guest RAM to touch");
 	if (slow__setup(vm))
@@ -316,6 +318,26 @@ static int step(struct vcpu *vcpu)
 	return 0;
 }
 
+/*
+ * A source of Hyper-V's synthetic interrupts whose interrupts end by themselves, as Windows sets it up where it is not
+ * told that this is slow.
+ */
+static int add_auto_eoi(struct vcpu *vcpu)
+{
+	enum { SINT0 = 0x40000090, AUTO_EOI = 1 << 17, SYNIC_VECTOR = 0x63 };
+	struct kvm_enable_cap synic = { .cap = KVM_CAP_HYPERV_SYNIC };
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry = { .index = SINT0, .data = AUTO_EOI | SYNIC_VECTOR } };
+
+	if (ioctl(vcpu->fd, KVM_ENABLE_CAP, &synic) < 0)
+		return vm__failed(vcpu->vm, "KVM_CAP_HYPERV_SYNIC");
+	return ioctl(vcpu->fd, KVM_SET_MSRS, &msr) == 1 ?
+		       0 :
+		       vm__failed(vcpu->vm, "KVM_SET_MSRS of HV_X64_MSR_SINT0");
+}
+
 static int open_vcpu(struct vm *vm, unsigned int id)
 {
 	struct vcpu *vcpu = &vm->vcpus[id];
@@ -333,6 +355,8 @@ static int open_vcpu(struct vm *vm, unsigned int id)
 	if (log__setup_vcpu(vcpu) || set_cpuid(vcpu) || cpu__setup(vcpu) || setup_irqchip(vcpu))
 		return -1;
 	if (vm->plan->step && step(vcpu))
+		return -1;
+	if (vm->plan->auto_eoi && add_auto_eoi(vcpu))
 		return -1;
 	return emit_code(vcpu);
 }
