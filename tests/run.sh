@@ -239,7 +239,8 @@ launch() {
 	if needs_linux_guest "$@"; then files+=(--qemu); fi
 	if [[ $group == *-svm ]] && needs_host_time "$@"; then files+=(--host-time); fi
 	if needs_perf "$@" && perf=$(perf_directory "$group"); then files+=(--tree="$perf:/peers/perf"); fi
-	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
+	# shellcheck disable=SC2046
+	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" $(machine_of "$1") -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
 }
 
 # record VERDICT NAME [DETAIL]: note a result and show it. Verdicts are passed, failed and skipped.
@@ -354,7 +355,8 @@ read_line() {
 
 # run_group GROUP: its results go to $results.
 run_group() {
-	local group=$1 names with=() without=() name started=$SECONDS done_cases=0 nr_cases expected times
+	local -A boots=()
+	local group=$1 names name boot started=$SECONDS done_cases=0 nr_cases expected times
 	local current='' case_since='' boot_since=$SECONDS
 	local plan='' plan_reason='' part=- tests=0 failures=0 after_failure='' pending=() try=1
 	group_results=$work/results.$group times=$work/times.$group
@@ -374,14 +376,29 @@ run_group() {
 	fi
 	expected=$(expected_seconds "$group")
 	printf '%-8s starts: %s files%s\n' "$group" "$nr_cases" "${expected:+, some $expected s by the times that are kept}"
-	for name in "${names[@]}"; do
-		if [[ $group == *-svm ]] && needs_host_time "$name"; then with+=("$name"); else without+=("$name"); fi
-	done
-	# A second boot, of seconds, for those that want QEMU's machine to have this host's time.
-	[ ${#without[@]} = 0 ] || run_boot "${without[@]}"
-	[ ${#with[@]} = 0 ] || run_boot "${with[@]}"
+	# A boot for all, and one more, of seconds, for those that want QEMU's machine to have this host's time, or the
+	# machine to be another one.
+	for name in "${names[@]}"; do boots[$(boot_of "$group" "$name")]+=" $name"; done
+	while IFS= read -r boot; do
+		# shellcheck disable=SC2086
+		run_boot ${boots[$boot]}
+	done < <(printf '%s\n' "${!boots[@]}" | sort)
 	note_time all $((SECONDS - started))
 	printf '%-8s %s in %s s\n' "$group" "$(totals "$group_results")" $((SECONDS - started))
+}
+
+# machine_of NAME: options of the machine that a case wants, in a comment of its own
+machine_of() {
+	sed -n 's/^# machine: //p' "tests/cases/$1.sh"
+}
+
+# boot_of GROUP NAME: what cases of one boot have in common
+boot_of() {
+	case $1 in
+	unit | native) echo all ;;
+	*-svm) if needs_host_time "$2"; then echo host-time; else echo "all $(machine_of "$2")"; fi ;;
+	*) echo "all $(machine_of "$2")" ;;
+	esac
 }
 
 # run_boot NAME...: these cases of the group.

@@ -147,6 +147,10 @@ build_initramfs() {
 	for module in lzo-rle zram; do
 		[ -z "$modules" ] || [ -z "$(find_module "$modules" "$module")" ] || add_module "$modules" "$module" zram || return 1
 	done
+	# Governors and the driver of processors that have several frequencies (--pstates).
+	for module in cpufreq_powersave acpi-cpufreq; do
+		[ -z "$modules$pstates" ] || [ -z "$pstates" ] || add_module "$modules" "$module" cpufreq || return 1
+	done
 	# gojq starts ten times faster than jq 1.6, which matters where instructions are emulated.
 	if jq=$(command -v gojq || command -v jq); then add_program "$jq" /usr/bin/jq; fi
 	for spec in "${files[@]}"; do add_file "$spec" || return 1; done

@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# machine: --cpus=2 --numa --pstates --instruction=1 --append=isolcpus=nohz,domain,1
+# diagnose, where it takes two CPUs, each a NUMA node with its memory, the second one isolated, and frequencies to choose
+# from: this machine is another one than that of the other cases, and an exit in it takes a quarter of the time, so the
+# host is not slow. Sick, found, cured by what the report says, gone.
+. "$(dirname "$0")/lib_diagnose.sh"
+
+tick=timer_periodic=100000:20000 lives=6
+governors=/sys/devices/system/cpu/cpufreq/policy poll=/sys/module/kvm/parameters/halt_poll_ns
+cg=$TMP/cgroup
+# What these rules need, no more: each monitor makes an exit longer, and this is about how long it takes.
+record_options="--interval=2 --summary -o -e -w -n --vm_state --vmm_threads --host"
+# governor NAME: of both CPUs
+governor()
+{
+	for governor_cpu in 0 1; do echo "$1" >$governors$governor_cpu/scaling_governor; done
+}
+
+# Interrupts for whoever has that line: the console says something now and then.
+chatter()
+{
+	while :; do
+		echo >/dev/ttyS0
+		sleep 0.02
+	done
+}
+
+if planned nodes; then
+	line=$(awk '/ttyS0/ { sub(":", "", $1); print $1 }' /proc/interrupts)
+	irq=/proc/irq/$line/smp_affinity_list
+	mkdir "$cg"
+	mount -t cgroup2 none "$cg" && echo "+cpuset +memory" >"$cg/cgroup.subtree_control"
+	mkdir "$cg/remote"
+	echo 1 >"$cg/remote/cpuset.mems"
+	chatter &
+	hog=$!
+	echo 1 >"$irq"
+	record_starts nodes-sick
+	vm "memory of the other node" numa-remote --cpu=0 --start-on="$TMP/go" --thp touch=70000 $tick
+	numa_pid=$vm_pid
+	echo "$numa_pid" >"$cg/remote/cgroup.procs"
+	: >"$TMP/go"
+	stays
+	vm "interrupts for its isolated CPU" isolated-cpu-disturbed+idle-is-hidden --cpu=1 --disable-exits=hlt $tick
+	all_live
+	echo 0 >"$irq"
+	vm "HLT that does not leave the guest" idle-is-hidden --cpu=1 --disable-exits=hlt $tick
+	all_live
+	record_ends
+	judge sick
+	remedy numa-remote "migratepages $numa_pid"
+	remedy idle-is-hidden "drop -overcommit cpu-pm=on"
+	remedy isolated-cpu-disturbed "echo CPULIST > /proc/irq/N/smp_affinity_list"
+
+	# As numatune --live does it: the memory moves.
+	echo 0 >"$cg/remote/cpuset.mems"
+	record_starts nodes-cured
+	again "memory of its own node" none
+	vm "HLT that leaves the guest" none --cpu=1 $tick
+	all_live
+	record_ends
+	judge cured
+	leaves
+	kill $hog
+	hog=
+	rmdir "$cg/remote"
+	umount "$cg"
+
+	# The TSC of this processor goes as fast as the CPU: once that has changed, Linux does not trust it.
+	while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/cpufreq
+	governor powersave
+	record_starts powersave-sick
+	vm "a host that saves power" cpu-powersave+kvmclock-unstable $tick
+	all_live
+	record_ends
+	judge sick
+	remedy cpu-powersave "cpupower frequency-set -g schedutil"
+	governor schedutil
+	record_starts powersave-cured
+	vm "a host that scales" kvmclock-unstable $tick
+	all_live
+	record_ends
+	judge cured
+	rmmod acpi_cpufreq
+	part_ends
+fi
+
+# The whole of the isolated CPU, for what an exit has to be quick for.
+if planned fast; then
+	record_options="--interval=2 --summary -o -e -w" lives=5.5
+	poll_before=$(cat $poll)
+	echo 0 >$poll
+	record_starts fast-sick
+	vm "short halts without polling" slow-wakeup --cpu=1 timer_oneshot=100000000:100
+	all_live
+	vm "an exception for ever" spins-without-progress --cpu=1 stuck
+	all_live
+	record_ends
+	judge sick
+	remedy slow-wakeup "echo 200000 > $poll"
+	remedy spins-without-progress "a newer kernel"
+	echo 200000 >$poll
+	record_starts fast-cured
+	vm "short halts with polling" "none?halt-poll-burns" --cpu=1 timer_oneshot=100000000:100
+	all_live
+	record_ends
+	judge cured
+	echo "$poll_before" >$poll
+	part_ends
+fi
+
+done_testing
