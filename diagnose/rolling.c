@@ -364,6 +364,7 @@ static const char *const wanted_columns[] = {
 	"chip",		  "masked_count",   "ple_spun",	    "pages",
 	"guest_count",	  "actor",	    "event",	    "cpus",
 	"pcpus",	  "fired",	    "converges",    "rounds",
+	"tsc_khz",
 };
 
 static bool is_wanted(const char *name)

@@ -45,7 +45,7 @@ enum opinion {
 
 enum unit { UNIT_SHARE, UNIT_PER_S, UNIT_NSEC, UNIT_NUMBER, UNIT_WORD };
 
-enum { MAX_EVIDENCE = 8, MAX_REMEDIES = 5, MAX_RULE_NEEDS = 6, OBJECT_LEN = 128, WORD_LEN = 96 };
+enum { MAX_EVIDENCE = 8, MAX_REMEDIES = 5, MAX_RULE_NEEDS = 7, OBJECT_LEN = 128, WORD_LEN = 96 };
 
 /* One number, and what it was held against. */
 struct evidence {

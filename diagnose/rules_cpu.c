@@ -153,15 +153,17 @@ static enum opinion quota(const struct look *l, struct finding *f)
 }
 
 /*
- * What PAUSE loops took at least: windows that were filled are TSC cycles on Intel, and PAUSEs of
- * some 40 cycles on AMD. No TSC is faster than that.
+ * What PAUSE loops took: windows that were filled are TSC cycles on Intel, and PAUSEs of some 40
+ * cycles on AMD. Where the TSC's frequency is not told it is at least this: none is faster.
  */
 static double spun_ns(const struct look *l)
 {
-	static const double MOST_GHZ = 4, CYCLES_OF_PAUSE = 40;
-	double spun = look__sum(l, "PAUSE_LOOPS", "ple_spun", NULL);
+	static const double MOST_KHZ = 4e6, CYCLES_OF_PAUSE = 40;
+	double spun = look__sum(l, "PAUSE_LOOPS", "ple_spun", NULL),
+	       khz = look__max(l, "PAUSE_LOOPS", "tsc_khz", NULL);
 
-	return spun / MOST_GHZ * (strcmp(l->facts->vendor, "kvm_amd") ? 1 : CYCLES_OF_PAUSE);
+	return spun * 1e6 / (khz > 0 ? khz : MOST_KHZ) *
+	       (strcmp(l->facts->vendor, "kvm_amd") ? 1 : CYCLES_OF_PAUSE);
 }
 
 static double most_stolen(const struct look *l)
@@ -204,12 +206,19 @@ static enum opinion isolated(const struct look *l, struct finding *f)
 	const char *kept = look__host_text(l, "cpu.isolated"),
 		   *full = look__host_text(l, "cpu.nohz_full");
 	long cpu = look__pinned_to(l);
+	double own = 0,
+	       interrupts = look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "interrupt" })) /
+			    l->seconds;
 	char text[24];
 
 	snprintf(text, sizeof(text), "%ld", cpu);
 	if (cpu < 0 || (!cpus__meet(text, kept) && !cpus__meet(text, full)))
 		return finding__na(f, "the vCPU is not alone on an isolated CPU");
-	f->rate = look__sum(l, "KVM_EXIT", "count", WHERE({ "class", "interrupt" })) / l->seconds;
+	/* On AMD the guest's timer is one of the host's: such an exit, and an interrupt of its own. */
+	if (!strcmp(l->facts->vendor, "kvm_amd"))
+		own = look__sum(l, "VCPU_STATE", "irq_injections", NULL) / l->seconds;
+	f->rate = fmax(0, interrupts - own);
+	finding__show(f, "of interrupts of its own", own, UNIT_PER_S);
 	finding__show(f, "taken by others", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE);
 	finding__claim(f, SLICE_KVM, look__kvm_ns(l, "interrupt"));
 	finding__claim(f, SLICE_STEAL, l->slices[SLICE_STEAL]);
@@ -315,10 +324,10 @@ const struct rule cpu_rules[] = {
 	{ .id = "isolated-cpu-disturbed",
 	  .family = "cpu",
 	  .title = "A vCPU that has an isolated CPU is interrupted by the host",
-	  .not_what = "the guest's own timer: that exit is of another kind",
+	  .not_what = "the guest's own timer: its interrupts are not counted",
 	  .note = true,
 	  .rate = 10,
-	  .needs = { "host", "vmm_threads:threads", NEED_EXITS, NEED_STEAL },
+	  .needs = { "host", "vmm_threads:threads", NEED_EXITS, NEED_STEAL, "vm_state:kvm_state" },
 	  .judge = isolated,
 	  .remedies = { { "live", "echo CPULIST > /proc/irq/N/smp_affinity_list",
 			  "other CPUs serve them" },

@@ -161,6 +161,8 @@ static __noinline int on_ple(u32 new, u32 old)
 	} else {
 		record->ple_shrinks++;
 	}
+	if (!record->tsc_khz)
+		record->tsc_khz = BPF_CORE_READ(vcpu, arch.virtual_tsc_khz);
 	record->ple_window = new;
 	return 0;
 }

@@ -40,6 +40,7 @@ struct poll_row {
 	uint64_t ple_shrinks;
 	uint64_t ple_spun;
 	uint64_t ple_window;
+	uint64_t tsc_khz;
 };
 
 static const struct view views[] = {
@@ -89,6 +90,8 @@ static const struct column columns[] = {
 	COL(ple_spun, "SPUN", COL_U64, ROLE_COUNTER, PLE,
 	    .help = "the windows that were filled: TSC cycles on Intel, PAUSEs on AMD"),
 	COL(ple_window, "WINDOW", COL_U64, ROLE_GAUGE, PLE, .help = "the window now, in the same"),
+	COL(tsc_khz, "TSC_KHZ", COL_U64, ROLE_GAUGE, PLE, .flags = COL_DATA_ONLY,
+	    .help = "TSC cycles in a ms"),
 	{},
 };
 
@@ -149,6 +152,7 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 	row->ple_shrinks = record->ple_shrinks;
 	row->ple_spun = record->ple_spun;
 	row->ple_window = record->ple_window ?: UINT64_MAX;
+	row->tsc_khz = record->tsc_khz ?: UINT64_MAX;
 }
 
 /* Most vCPUs have none. */

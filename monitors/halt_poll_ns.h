@@ -25,6 +25,7 @@ struct poll_record {
 	__u64 ple_window; /* as it is now; 0: it has not changed yet */
 	__u64 ple_grows, ple_shrinks;
 	__u64 ple_spun; /* the sum of the windows that grew: each was spun through */
+	__u64 tsc_khz;	/* of VMX' cycles; 0: no window has changed yet */
 };
 
 struct poll_event {
