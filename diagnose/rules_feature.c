@@ -318,6 +318,7 @@ const struct rule host_rules[] = {
 	  .remedies = { { "host reboot", "run VMs on hardware", NULL } },
 	  .verify = "P50 of the cheapest exits is below 15 us" },
 	{ .id = "ksm-without-need",
+	  .seen = true,
 	  .family = "host",
 	  .title = "KSM looks for equal pages although memory is not short",
 	  .not_what = "overcommitted memory: a third of it is available",

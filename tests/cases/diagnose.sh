@@ -350,4 +350,78 @@ if planned settings; then
 	part_ends
 fi
 
+# Memory, in each way that a host makes it slow; settings of the host again, which the report's own commands put right.
+if planned memory; then
+	thp=/sys/kernel/mm/transparent_hugepage/enabled nx=/sys/module/kvm/parameters/nx_huge_pages
+	small="--thp touch_read=270000 $tick"
+	code="--huge --forever touch_exec=2048 timer_oneshot=1:500000"
+	# mapped PID PAGES: once its guest has used so many
+	mapped()
+	{
+		for _ in $(seq 60); do
+			test "$(cat /sys/kernel/debug/kvm/"$1"-*/pages_4k 2>/dev/null || echo 0)" -lt "$2" || break
+			sleep 0.5
+		done
+	}
+
+	echo force >$nx
+	# shellcheck disable=SC2086
+	vm "code in large pages" nx-huge-page-splits $code
+	code_pid=$vm_pid
+	mapped "$code_pid" 2048
+	echo never >$thp
+	# shellcheck disable=SC2086
+	vm "a GiB in small pages" small-pages $small
+	small_pid=$vm_pid
+	mapped "$small_pid" 262144
+	record_starts memory-sick --unmaps -d --migration-bandwidth=1
+	joins "$code_pid" nx-huge-page-splits "code in large pages"
+	joins "$small_pid" small-pages "a GiB in small pages"
+	vm "pages that the VMM takes away" refault-churn --forever dontneed=10 timer_oneshot=1:20000
+	vm "a migration that is too slow" migration-diverges --forever dirty=1000:1 timer_oneshot=1:500000
+	all_live
+	record_ends
+	judge sick
+	remedy nx-huge-page-splits "echo off > $nx"
+	remedy small-pages "echo madvise > $thp"
+	remedy refault-churn "virsh dommemstat"
+	remedy migration-diverges "virsh migrate-setspeed"
+
+	echo off >$nx
+	echo madvise >$thp
+	record_starts memory-cured --unmaps -d --migration-bandwidth=1000
+	# shellcheck disable=SC2086
+	vm "code in pages that stay large" none $code
+	# shellcheck disable=SC2086
+	vm "the same GiB in large pages" none $small
+	vm "pages that stay with the guest" none --forever touch=10 timer_oneshot=1:20000
+	vm "a migration that is fast enough" none --forever dirty=1000:1 timer_oneshot=1:500000
+	all_live
+	record_ends
+	judge cured
+	echo always >$thp
+	echo off >$nx
+
+	module kvm_amd npt=0
+	echo 1 >/sys/kernel/mm/ksm/run
+	record_starts shadow-sick
+	vm "a guest that unmaps memory" no-tdp+ksm-without-need --forever invlpg=1000 timer_oneshot=1:20000
+	vm "a guest while KSM runs" ksm-without-need $tick
+	all_live
+	record_ends
+	judge sick
+	remedy no-tdp "modprobe -r kvm_amd && modprobe kvm_amd npt=1"
+	remedy ksm-without-need "echo 2 > /sys/kernel/mm/ksm/run"
+	module kvm_amd npt=1
+	echo 2 >/sys/kernel/mm/ksm/run
+	record_starts shadow-cured
+	vm "the same with nested page tables" none --forever invlpg=1000 timer_oneshot=1:20000
+	vm "a guest while KSM does not run" none $tick
+	all_live
+	record_ends
+	judge cured
+	echo 0 >/sys/kernel/mm/ksm/run
+	part_ends
+fi
+
 done_testing
