@@ -103,11 +103,6 @@ def halts($rule; $m; $key; $shorter):
   else (if has("total_ns") then .total_ns -= $m.gone else . end) |
     if .[$key] and (.[$key] | length) > 4 then .[$key] |= stretched($shorter; -$m.gone) else . end end;
 
-def as_shadow($rule):
-  if $rule.shadow and .reason == "npf" then
-    .reason = "PF excp" | .whose = "PF excp" | .reason_code = 78 | .class = "exception"
-  else . end;
-
 def exit_row($e; $nr): { kind: "kvm", reason: $e.reason, whose: $e.reason, l2: null, reason_code: $e.code } +
   (if $e.halted then { halt: true } else {} end) + { class: $e.class, time: alike($nr; $e.ns) };
 
@@ -140,44 +135,13 @@ def more_tables($rule; $id; $vm; $vcpu; $walls; $is_total):
   def of_vcpu($table; $rows): $vcpu + { table: $table, rows: $rows };
   (if $id == "lock-holder-preempted" or $id == "ple-on-dedicated" then count($walls; 400) as $nr |
      of_vcpu("PAUSE_LOOPS"; [{ ple_grows: $nr, ple_spun: ($nr * 1000000), ple_window: 2000000 }]) else empty end),
-  (if $id == "refault-churn" then count($walls; 1500) as $nr |
-     of_vm("UNMAPS"; [{ actor: "vmm", event: "CLEAR", call: "madvise", comm: null, count: $nr,
-       guest_count: $nr, pages: $nr, time: alike($nr; 3000) }]) else empty end),
-  (if $id == "migration-diverges" then count($walls; 4000) as $nr |
-     of_vm("DIRTY_SLOTS"; [{ slot: 1, npages: 262144, base_gfn: 256, slot_pages: 262144, region: 1, count: $nr,
-       dirtied: $nr, marked: $nr, changes: $nr, more: [$nr, 262144] } | if $is_total then del(.more) else . end]),
-     of_vm("KVM_IOCTL"; [{ name: "KVM_GET_DIRTY_LOG", cmd: 1074835010, fd_kind: "vm",
-       time: alike(count($walls; 2); 300000) }])
-   else empty end),
   (if $rule.nested then count($walls; $rule.nested) as $nr |
      of_vcpu("NESTED_ENTRY"; [{ entries: $nr, time: alike($nr; 120000) }]),
      of_vcpu("NESTED_EXIT"; [{ reason: "CPUID", reason_code: 10, class: "cpuid", count: $nr, reflected: $nr,
        time: alike($nr; 110000) }]) else empty end);
 
-def unmaps: { name: "unmaps", options: [["unmaps", null]], events: false, tables: { UNMAPS: {
-  actor: "label string", event: "label string", call: "label string", comm: "label string", count: "counter u64",
-  guest_count: "counter u64", pages: "counter u64", time: "counter times", time_count: "counter u64",
-  total_ns: "counter ns", p50_ns: "gauge ns", p99_ns: "gauge ns", max_ns: "gauge ns" } } };
-
-def dirty: { name: "mark_page_dirty", options: [["migration-bandwidth", "8"]], events: false, tables: { DIRTY_SLOTS: {
-  slot: "label u32", as_id: "label u32", npages: "gauge u64", base_gfn: "label hex", slot_pages: "label u64",
-  kvm: "label hex", creator: "label u32", region: "gauge u64", log: "gauge string", count: "counter u64",
-  dirtied: "counter u64", ringed: "counter u64", marked: "counter u64", once: "gauge u64", changes: "counter u64",
-  vm_pages: "gauge u64", unique_pages: "gauge u64", new_pages: "gauge u64", repeated_pages: "gauge u64",
-  pages_per_s: "gauge double", mib_per_s: "gauge double" }, MIGRATION: {
-  memory_pages: "gauge u64", converges: "gauge bool",
-  rounds: "gauge u32", migration_ns: "gauge ns", downtime_ns: "gauge ns" } } };
-
-def unmaps_hook: { monitor: "unmaps", need: "kvm_mmu_notifier_invalidate_range_start",
-  hook: "kprobe/kvm_mmu_notifier_invalidate_range_start", state: "attached", why: "" };
-
-def dirty_hook: { monitor: "mark_page_dirty", need: "mark_page_dirty", hook: "kprobe/mark_page_dirty_in_slot",
-  state: "attached", why: "" };
-
 def head($rule; $id): .start.host.hostname = "synthetic" |
-  .start.host.cpus = ($rule.host_cpus // ([range(1; 8) | select(pow(2; .) > ($rule.cpus // 1))] | min)) |
-  if $id == "refault-churn" then .monitors += [unmaps] | .start.hooks += [unmaps_hook]
-  elif $id == "migration-diverges" then .monitors += [dirty] | .start.hooks += [dirty_hook] else . end;
+  .start.host.cpus = ($rule.host_cpus // ([range(1; 8) | select(pow(2; .) > ($rule.cpus // 1))] | min));
 
 # A second vCPU that does what the first one does, on a CPU of its own.
 def twins: ., (if .vcpu == 0 and .table then .vcpu = 1 | .tid += 1000 |
@@ -190,13 +154,12 @@ def line($rule; $walls; $until; $m; $ratio):
   (if $is_victim then $rule | .exits = [] | del(.injections) else $rule end) as $rule |
   if .table == "VCPU_LOAD" then .rows |= map(load($rule; $mine; $r.longer))
   elif .table == "KVM_EXIT" or .table == "KVM_EXIT_DETAIL" then
-    .rows |= map(if .halt then halts($rule; $mine; "time"; $r.shorter) else as_shadow($rule) end)
+    .rows |= map(if .halt then halts($rule; $mine; "time"; $r.shorter) else . end)
   elif .table == "HALTS" then .rows |= map(halts($rule; $mine; "halt"; $r.shorter))
   elif .table == "VMM_THREADS" and .vcpu != null then
     .rows |= map(thread($rule; if $is_victim then $m.polled_victim else $m.polled end))
   elif .table == "VCPU_STATE" then .rows |= map(vcpu_state($rule; $m.polled_walls))
   elif .table == "VM_STATE" then .rows |= map(. + ($rule.vm // {}) |
-    if $rule.splits then .nx_lpage_splits = 500 + count($until; $rule.splits) else . end |
     if $rule.two_vcpus then .vcpus = 2 else . end)
   elif .table == "HOST" and (.rows | length) > 10 then
     .rows |= (map(select(.name | in($rule.host // {}) | not)) +
