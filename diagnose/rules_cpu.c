@@ -322,6 +322,7 @@ const struct rule cpu_rules[] = {
 			  "the CPU is busy while the guest idles" } },
 	  .verify = "GROWN of -n is 0" },
 	{ .id = "isolated-cpu-disturbed",
+	  .seen = true,
 	  .family = "cpu",
 	  .title = "A vCPU that has an isolated CPU is interrupted by the host",
 	  .not_what = "the guest's own timer: its interrupts are not counted",

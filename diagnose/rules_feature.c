@@ -341,6 +341,7 @@ const struct rule host_rules[] = {
 			  "guests that you do not trust" } },
 	  .verify = "l1d_flush of --vm_state is far below exits" },
 	{ .id = "cpu-powersave",
+	  .seen = true,
 	  .family = "host",
 	  .title = "The host's CPUs stay at their lowest frequency",
 	  .not_what = "intel_pstate and amd_pstate, whose powersave scales",

@@ -254,6 +254,7 @@ const struct rule idle_rules[] = {
 			{ "live", "tuned-adm profile latency-performance", "more power" } },
 	  .verify = "WAKE_P50 of -w is shorter" },
 	{ .id = "idle-is-hidden",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "HLT does not leave the guest: a host CPU is busy, idle or not",
 	  .not_what = "real work can't be told from it: that is why this is a note",

@@ -155,7 +155,7 @@ static enum opinion memslots(const struct look *l, struct finding *f)
 	return OPINION_LIKELY;
 }
 
-/* What a group and those above it have: the deepest one is the VM's. */
+/* What a group and those above it have: the deepest one is the VM's. The root has all of the host's. */
 static const char *deepest_group(const struct facts_of_vm *of)
 {
 	const char *deepest = NULL;
@@ -164,7 +164,8 @@ static const char *deepest_group(const struct facts_of_vm *of)
 		const char *name = fact__get_text(of->list[i], "name"),
 			   *group = fact__get_text(of->list[i], "cgroup");
 
-		if (name && group && !strncmp(name, "memory.numa_stat.", 17) &&
+		if (name && group && strcmp(group, "/") != 0 &&
+		    !strncmp(name, "memory.numa_stat.", 17) &&
 		    (!deepest || strlen(group) > strlen(deepest)))
 			deepest = group;
 	}
@@ -503,6 +504,7 @@ const struct rule memory_rules[] = {
 			  "only where the processor is not affected" } },
 	  .verify = "NX_SPLITS of --vm_state falls" },
 	{ .id = "numa-remote",
+	  .seen = true,
 	  .family = "memory",
 	  .title = "Much of the guest's memory is on a NUMA node where none of its vCPUs runs",
 	  .not_what = "a VM that has vCPUs on all nodes: they run there",

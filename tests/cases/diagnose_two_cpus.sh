@@ -36,11 +36,11 @@ if planned nodes; then
 	chatter &
 	hog=$!
 	echo 1 >"$irq"
-	record_starts nodes-sick
-	vm "memory of the other node" numa-remote --cpu=0 --start-on="$TMP/go" --thp touch=70000 $tick
+	record_starts quick-nodes-sick
+	vm "memory of the other node" numa-remote --cpu=0 --start-on=/run/go --thp touch=70000 $tick
 	numa_pid=$vm_pid
 	echo "$numa_pid" >"$cg/remote/cgroup.procs"
-	: >"$TMP/go"
+	: >/run/go
 	stays
 	vm "interrupts for its isolated CPU" isolated-cpu-disturbed+idle-is-hidden --cpu=1 --disable-exits=hlt $tick
 	all_live
@@ -55,7 +55,7 @@ if planned nodes; then
 
 	# As numatune --live does it: the memory moves.
 	echo 0 >"$cg/remote/cpuset.mems"
-	record_starts nodes-cured
+	record_starts quick-nodes-cured
 	again "memory of its own node" none
 	vm "HLT that leaves the guest" none --cpu=1 $tick
 	all_live
@@ -70,14 +70,14 @@ if planned nodes; then
 	# The TSC of this processor goes as fast as the CPU: once that has changed, Linux does not trust it.
 	while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/cpufreq
 	governor powersave
-	record_starts powersave-sick
+	record_starts quick-powersave-sick
 	vm "a host that saves power" cpu-powersave+kvmclock-unstable $tick
 	all_live
 	record_ends
 	judge sick
 	remedy cpu-powersave "cpupower frequency-set -g schedutil"
 	governor schedutil
-	record_starts powersave-cured
+	record_starts quick-powersave-cured
 	vm "a host that scales" kvmclock-unstable $tick
 	all_live
 	record_ends
@@ -91,7 +91,7 @@ if planned fast; then
 	record_options="--interval=2 --summary -o -e -w" lives=5.5
 	poll_before=$(cat $poll)
 	echo 0 >$poll
-	record_starts fast-sick
+	record_starts quick-fast-sick
 	vm "short halts without polling" slow-wakeup --cpu=1 timer_oneshot=100000000:100
 	all_live
 	vm "an exception for ever" spins-without-progress --cpu=1 stuck
@@ -101,7 +101,7 @@ if planned fast; then
 	remedy slow-wakeup "echo 200000 > $poll"
 	remedy spins-without-progress "a newer kernel"
 	echo 200000 >$poll
-	record_starts fast-cured
+	record_starts quick-fast-cured
 	vm "short halts with polling" "none?halt-poll-burns" --cpu=1 timer_oneshot=100000000:100
 	all_live
 	record_ends

@@ -16,16 +16,9 @@ def rules: {
     exits: [{ reason: "PAUSE_INSTRUCTION", code: 40, class: "pause", rate: 400, ns: 20000 }] },
   "ple-on-dedicated": { from: on_vmx, guest: 150,
     exits: [{ reason: "PAUSE_INSTRUCTION", code: 40, class: "pause", rate: 400, ns: 20000 }] },
-  "isolated-cpu-disturbed": { from: on_vmx, cpus: 8,
-    exits: [{ reason: "EXTERNAL_INTERRUPT", code: 1, class: "interrupt", rate: 60, ns: 30000 }],
-    host: { "cpu.isolated": "3", "cpu.nohz_full": "3" } },
-  "numa-remote": { from: on_svm, host_cpus: 8, vm: { memory_pages: 131072 },
-    host: { "numa.online": "0-1", "numa.node0.cpus": "0-3", "numa.node1.cpus": "4-7", "numa.node1.distance": "21 10" },
-    group: { "memory.numa_stat.anon.N0": 300000000, "memory.numa_stat.anon.N1": 200000000 } },
   "slow-wakeup": { from: "6.12-svm-settings-cured-a-clock-that-is-fast.zst", no_halts: true,
     exits: [{ reason: "hlt", code: 120, class: "halt", rate: 2600, ns: 190000, halted: 150000 }],
     host: { "kvm.halt_poll_ns": 0 } },
-  "idle-is-hidden": { from: on_svm, no_halts: true, exits: [], vm: { disabled_bits: 2 } },
   "apicv-not-used": { from: on_vmx, injections: 1500,
     exits: [{ reason: "INTERRUPT_WINDOW", code: 7, class: "window", rate: 1500, ns: 50000 }],
     vm: { inhibit_bits: 2 }, host: { "kvm_intel.enable_apicv": "Y" } },
@@ -40,9 +33,7 @@ def rules: {
   "spins-without-progress": { from: on_vmx, no_halts: true,
     exits: [{ reason: "EPT_VIOLATION", code: 48, class: "fault", rate: 150000, ns: 6000 }],
     faults: { rate: 150000, ns: 5000 } },
-  "l1d-flush": { from: on_vmx, l1d_flush: true, exits: [], host: { "kvm_intel.vmentry_l1d_flush": "always" } },
-  "cpu-powersave": { from: on_svm, exits: [],
-    host: { "cpufreq.governor": "powersave", "cpufreq.driver": "acpi-cpufreq" } }
+  "l1d-flush": { from: on_vmx, l1d_flush: true, exits: [], host: { "kvm_intel.vmentry_l1d_flush": "always" } }
 };
 
 def bucket: if . < 80 then 0 else . as $ns | ([range(6; 40) | select($ns >= pow(2; .))] | max) as $octave |
@@ -141,7 +132,7 @@ def more_tables($rule; $id; $vm; $vcpu; $walls; $is_total):
        time: alike($nr; 110000) }]) else empty end);
 
 def head($rule; $id): .start.host.hostname = "synthetic" |
-  .start.host.cpus = ($rule.host_cpus // ([range(1; 8) | select(pow(2; .) > ($rule.cpus // 1))] | min));
+  .start.host.cpus = ([range(1; 8) | select(pow(2; .) > ($rule.cpus // 1))] | min);
 
 # A second vCPU that does what the first one does, on a CPU of its own.
 def twins: ., (if .vcpu == 0 and .table then .vcpu = 1 | .tid += 1000 |
@@ -164,9 +155,6 @@ def line($rule; $walls; $until; $m; $ratio):
   elif .table == "HOST" and (.rows | length) > 10 then
     .rows |= (map(select(.name | in($rule.host // {}) | not)) +
       [($rule.host // {}) | to_entries | sort_by(.key)[] | setting(.key; .value)])
-  elif .table == "VM_CGROUP" and $rule.group then
-    .rows |= map(select(.name | in($rule.group) | not)) |
-    .rows += [$rule.group | to_entries | sort_by(.key)[] | { cgroup: "/" } + setting(.key; .value)]
   else . end | select(.rows == null or .rows != []);
 
 def fault_row($nr; $ns):

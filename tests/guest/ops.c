@@ -623,11 +623,14 @@ static void emit_spin(struct code *c, struct vcpu *vcpu, const struct op_use *us
 /* In the kernel's mode: elsewhere PAUSE never leaves the guest. */
 static void emit_pause(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
-	size_t loop = loop_begin(c, use);
+	size_t loop;
 
 	(void)vcpu;
+	emit_interrupts(c, true);
+	loop = loop_begin(c, use);
 	code__raw(c, 0xf3, 0x90);
 	code__loop_esi(c, loop);
+	emit_interrupts(c, false);
 }
 
 static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *use)
