@@ -270,9 +270,9 @@ static void make_small(struct bpf_object *obj)
 		enum bpf_map_type type = bpf_map__type(map);
 
 		/* Those that are shared stay as they are: bpf_map__set_max_entries() refuses. */
-		if (!bpf_map__is_internal(map) && (type == BPF_MAP_TYPE_ARRAY ||
-						   type == BPF_MAP_TYPE_HASH ||
-						   type == BPF_MAP_TYPE_QUEUE))
+		if (!bpf_map__is_internal(map) &&
+		    (type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_HASH ||
+		     type == BPF_MAP_TYPE_QUEUE))
 			bpf_map__set_max_entries(map, 1);
 	}
 }
