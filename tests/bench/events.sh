@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What a single event that is shown costs kvm_watcher in CPU: the generator makes them as fast as it can, beside each
 # monitor that shows events here, as JSON and as tables, into a file. Prints the median of the rounds in us for each event:
-# of all that user space did for it, from the ring to the file.
+# of all that user space did for it, from the ring to the file. What it takes beside a VM that does nothing is left out.
 #
 #	tests/bench/events.sh [ROUNDS]			5 rounds of all of them
 #	tests/bench/events.sh ROUNDS ARGUMENTS OPTION...	of one: what the generator does, options of kvm_watcher
@@ -53,12 +53,13 @@ while [ "$round" -lt "$rounds" ]; do
 		for format in json table; do
 			# shellcheck disable=SC2086
 			figures=$(once "$format" "$arguments" $options </dev/null) &&
-				echo "$options	$format	${figures/$'\n'/	}"
+				rest=$(once "$format" sleep=1 $options </dev/null) &&
+				echo "$options	$format	${figures/$'\n'/	}	${rest#*$'\n'}"
 		done
 	done <"$tmp/list"
 done | sed "s| --temp-dir=$tmp||" | awk -F '\t' '
-$3 < 1000 { printf "# %s as %s: only %d events\n", $1, $2, $3; next }
-{ name = $1 "\t" $2; if (!(name in n)) names[++nr] = name; us[name, ++n[name]] = $4 * 1000 / $3; events[name] = $3 }
+$3 < 1000 || $4 == "" || $5 == "" { printf "# %s as %s: not measured, %d events\n", $1, $2, $3; next }
+{ name = $1 "\t" $2; if (!(name in n)) names[++nr] = name; us[name, ++n[name]] = ($4 - $5) * 1000 / $3; events[name] = $3 }
 END {
 	printf "us of CPU for each event that is shown: medians of %d rounds, from the least to the greatest\n", n[names[1]]
 	for (k = 1; k <= nr; k++) {
