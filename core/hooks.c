@@ -260,7 +260,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	return NULL;
 }
 
-/* It is loaded only to see whether that works: its tables, which take most of the time, are empty. */
+/* It is loaded only to see whether that works: without its tables, which take the most time. */
 static void make_small(struct bpf_object *obj)
 {
 	struct bpf_map *map;

@@ -13,7 +13,7 @@ static inline struct json_object *new_hex(uint64_t value)
 	return number;
 }
 
-/* A member that the object has not yet, whose name stays: json-c looks for none, and copies none. */
+/* A member that the object has not yet, whose name stays: json-c looks for and copies none. */
 static inline void add_member(struct json_object *obj, const char *name, struct json_object *value)
 {
 	const unsigned int flags = JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_KEY_IS_CONSTANT;

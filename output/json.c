@@ -86,19 +86,23 @@ static void add_escaped(struct buf *line, unsigned char c)
 		buf__printf(line, "\\u%04x", c);
 }
 
+/* What is escaped, and the end. */
+static const bool ends_plain[256] = { [0 ... ' ' - 1] = true, ['"'] = true, ['\\'] = true };
+
 void buf__json_string(struct buf *line, const char *s)
 {
 	const char *from = s;
 
 	buf__putc(line, '"');
-	for (; *s; s++) {
-		if ((unsigned char)*s >= ' ' && *s != '"' && *s != '\\')
+	for (;; s++) {
+		if (!ends_plain[(unsigned char)*s])
 			continue;
 		buf__add(line, from, s - from);
+		if (!*s)
+			break;
 		add_escaped(line, *s);
 		from = s + 1;
 	}
-	buf__add(line, from, s - from);
 	buf__putc(line, '"');
 }
 
