@@ -32,11 +32,14 @@ struct stat_extremes {
 	__u64 min_ns[2];
 };
 
-/* How long something took. The number of timed events is the sum of hist. */
+/*
+ * How long something took. The number of timed events is the sum of hist, whose counters begin
+ * anew after 2^32: user space looks often enough to notice that (core/times.h).
+ */
 struct timing {
 	__u64 total_ns;
 	struct stat_extremes extremes;
-	__u64 hist[STAT_BUCKETS];
+	__u32 hist[STAT_BUCKETS];
 };
 
 /* One vCPU and the thread that runs it; the index in the array is its slot. */

@@ -67,7 +67,7 @@ static __always_inline u64 stat__far_bucket(u64 step)
 }
 
 /* The histogram's bucket for ns: 4 buckets per power of two. */
-static __always_inline __u64 *stat__bucket(struct timing *stat, u64 ns)
+static __always_inline __u32 *stat__bucket(struct timing *stat, u64 ns)
 {
 	u64 step = opaque(ns >> STAT_TABLE_SHIFT);
 	u64 bucket = opaque(__builtin_expect(step < STAT_TABLE, 1) ? stat_buckets[step] :

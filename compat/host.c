@@ -171,6 +171,17 @@ const char *host__tracefs(void)
 	return path[0] ? path : NULL;
 }
 
+bool host__has_kprobes(void)
+{
+	char path[512];
+
+	/* Where libbpf looks: the kind of perf event, or the file of before Linux 4.17. */
+	if (!access("/sys/bus/event_source/devices/kprobe/type", F_OK))
+		return true;
+	snprintf(path, sizeof(path), "%s/kprobe_events", host__tracefs() ?: "");
+	return !access(path, F_OK);
+}
+
 int host__field_offset(const char *event, const char *field)
 {
 	char path[512], line[512], name[64];

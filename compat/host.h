@@ -41,6 +41,9 @@ bool host__has_vendor_types(void);
 /* True when KVM is in this kernel (built in, or its module is loaded). */
 bool host__has_kvm(void);
 
+/* False where no kprobe can be made, whatever it is for. */
+bool host__has_kprobes(void);
+
 /* Where tracefs is mounted, or NULL. */
 const char *host__tracefs(void);
 

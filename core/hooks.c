@@ -81,10 +81,29 @@ static void refuse(struct need_state *need, const struct hook *hook, int err)
 	set_why(need, hook, refusal_text(hook, err));
 }
 
-/*
- * The host refused the hook of a need. When it refuses that kind for whatever
- * it is, all of its hooks are: each more to try costs another object.
- */
+/* What the host says to that kind of hook, whatever it is: 0, also where nothing is known yet. */
+static int kind_error(const struct attach_env *env, enum hook_kind kind)
+{
+	if (kind == HOOK_KPROBE && !host__has_kprobes())
+		return -ENOENT;
+	return env->kind_errors[kind];
+}
+
+/* Asks it, once: each hook of that kind to be tried for nothing costs another object. */
+static void learn_kind(struct attach_env *env, enum hook_kind kind)
+{
+	int err;
+
+	if (env->kinds_asked & 1U << kind)
+		return;
+	err = probe__hook_kind(kind);
+	if (limits__is_shortage(err))
+		return;
+	env->kinds_asked |= 1U << kind;
+	env->kind_errors[kind] = err;
+}
+
+/* The host refused the hook of a need. */
 static void refuse_for(struct attachment *at, struct need_state *need, int err)
 {
 	const struct hook *hooks = at->monitor->hooks;
@@ -97,17 +116,7 @@ static void refuse_for(struct attachment *at, struct need_state *need, int err)
 	/* To a kernel without the BTF of modules tp_btf says the same of events that are there. */
 	if (err == -ENOENT && is_of_event(need->hook) && kind != HOOK_TP_BTF)
 		refuse_same_event(at, need->hook);
-	if (at->probed[kind])
-		return;
-	at->probed[kind] = true;
-	err = probe__hook_kind(kind);
-	if (!err)
-		return;
-	for (size_t i = 0; hooks[i].need; i++)
-		at->refused[i] |= hooks[i].kind == kind;
-	for (size_t i = 0; i < at->nr_needs; i++)
-		if (at->needs[i].hook && at->needs[i].hook->kind == kind)
-			refuse(&at->needs[i], at->needs[i].hook, err);
+	learn_kind(at->env, kind);
 }
 
 static bool is_refused(const struct attachment *at, const struct hook *hook)
@@ -116,9 +125,10 @@ static bool is_refused(const struct attachment *at, const struct hook *hook)
 }
 
 /* NULL when the hook may be tried, else why not. */
-static const char *not_applicable(const struct hook *hook)
+static const char *not_applicable(const struct attach_env *env, const struct hook *hook)
 {
 	static char text[WHY_LEN];
+	int err;
 
 	if (hook->vendors && !host__vendors()) {
 		snprintf(text, sizeof(text),
@@ -135,7 +145,8 @@ static const char *not_applicable(const struct hook *hook)
 	}
 	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
 		return "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)";
-	return NULL;
+	err = kind_error(env, hook->kind);
+	return err ? refusal_text(hook, err) : NULL;
 }
 
 static bool is_allowed(const struct attachment *at, const struct hook *hook)
@@ -155,7 +166,7 @@ static const struct hook *cheaper(const struct attachment *at, const struct hook
 	for (const struct hook *h = hook + 1; h->need && !strcmp(h->need, hook->need); h++)
 		if (h->kind == HOOK_RAW_TP && !strcmp(h->target, hook->target) &&
 		    is_allowed(at, h) && !(h->applies && !h->applies()) &&
-		    !(h->asked && !h->asked(at)) && !not_applicable(h))
+		    !(h->asked && !h->asked(at)) && !not_applicable(at->env, h))
 			return probe__raw_tp_is_preempted() ? hook : h;
 	return hook;
 }
@@ -188,7 +199,7 @@ static void choose_hooks(struct attachment *at)
 		if (hooks[i].vendors && host__vendors() && !(hooks[i].vendors & host__vendors()))
 			continue;
 		hook = cheaper(at, &hooks[i]);
-		why = not_applicable(hook);
+		why = not_applicable(at->env, hook);
 		if (why)
 			set_why(need, hook, why);
 		else
@@ -249,6 +260,23 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	return NULL;
 }
 
+/* It is loaded only to see whether that works: without its tables, which take the most time. */
+static void make_small(struct bpf_object *obj)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj)
+	{
+		enum bpf_map_type type = bpf_map__type(map);
+
+		/* Those that are shared stay as they are: bpf_map__set_max_entries() refuses. */
+		if (!bpf_map__is_internal(map) &&
+		    (type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_HASH ||
+		     type == BPF_MAP_TYPE_QUEUE))
+			bpf_map__set_max_entries(map, 1);
+	}
+}
+
 /*
  * Loading the chosen programs together failed: tries each alone, and marks
  * those that the kernel refuses. 0 when at least one was found.
@@ -262,9 +290,11 @@ static int find_refused(struct attachment *at, int load_err)
 		struct skeleton *skel;
 		int err;
 
-		if (!hook || is_refused(at, hook))
+		if (!hook || is_refused(at, hook) || kind_error(at->env, hook->kind))
 			continue;
 		skel = hooks__open_skeleton(at, hook);
+		if (skel)
+			make_small(skeleton__object(skel));
 		err = skel ? skeleton__load(skel) : -errno;
 		skeleton__destroy(skel);
 		if (!err)
@@ -340,7 +370,8 @@ static int attach_chosen(struct attachment *at)
 		struct need_state *need = &at->needs[i];
 		int refused;
 
-		if (!need->hook || is_refused(at, need->hook))
+		if (!need->hook || is_refused(at, need->hook) ||
+		    kind_error(at->env, need->hook->kind))
 			continue;
 		/* It would be for nothing. */
 		if (err && need->hook->kind == HOOK_ITER)

@@ -63,7 +63,10 @@ struct attach_env {
 	struct vcpus *vcpus;
 	struct entry *entry; /* the broker's: made when the first monitor needs it */
 	int entry_prog;	     /* a descriptor of its program while it is attached; 0: none */
-	struct sink *sinks;  /* who is shown what is measured */
+	/* The broker's: whether the host has a kind of hook at all, as far as it was asked. */
+	unsigned int kinds_asked; /* 1 << enum hook_kind */
+	int kind_errors[NR_HOOK_KINDS];
+	struct sink *sinks; /* who is shown what is measured */
 	size_t nr_sinks;
 	const struct filter *filter;
 	unsigned int kinds;   /* bit mask of the enum hook_kind to use; 0: any */
@@ -102,10 +105,9 @@ struct attachment {
 	/* In the broker. */
 	struct bpf_link *links[MAX_NEEDS];
 	struct bpf_link *gone[MAX_NEEDS]; /* before these: they went with a module */
-	unsigned int entry_place; /* of the program at entries; 0: none has been given yet */
-	uint32_t first_free;	  /* index in its queues of free ones, set by prepare(); 0: 1 */
-	bool refused[MAX_HOOKS];  /* by index in the monitor's table: what this host refused */
-	bool probed[NR_HOOK_KINDS];
+	unsigned int entry_place;    /* of the program at entries; 0: none has been given yet */
+	uint32_t first_free;	     /* index in its queues of free ones, set by prepare(); 0: 1 */
+	bool refused[MAX_HOOKS];     /* by index in the monitor's table: what this host refused */
 	bool shows_events;	     /* the user sees its single events */
 	uint64_t slower_ns;	     /* of these only what took longer; 0: all */
 	struct keep *keep;	     /* the slowest of them, where they are shown at the end */

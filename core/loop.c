@@ -23,6 +23,7 @@
 #include "report.h"
 #include "stop.h"
 #include "summary.h"
+#include "times.h"
 #include "vcpus.h"
 
 enum {
@@ -169,7 +170,8 @@ static void loop__close(struct loop *loop)
 static void loop__set_timer(const struct loop *loop, const struct run *run)
 {
 	const struct attach_env *env = run->env;
-	uint64_t due_ns = UINT64_MAX;
+	/* A minute without a look is too long for the kernel's counters. */
+	uint64_t due_ns = run->now_ns + TIMES_LOOK_NS;
 
 	for (size_t i = 0; i < env->nr_sinks; i++)
 		if (env->sinks[i].interval_ns && env->sinks[i].due_ns < due_ns)
@@ -180,8 +182,7 @@ static void loop__set_timer(const struct loop *loop, const struct run *run)
 		if (look_ns && run->now_ns + look_ns < due_ns)
 			due_ns = run->now_ns + look_ns;
 	}
-	if (due_ns != UINT64_MAX)
-		clock__set_timer(loop->fds[SOURCE_INTERVAL], due_ns);
+	clock__set_timer(loop->fds[SOURCE_INTERVAL], due_ns);
 }
 
 static int loop__open(struct loop *loop, const struct run *run)

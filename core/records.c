@@ -14,6 +14,7 @@
 #include "monitor.h"
 #include "samples.h"
 #include "skeleton.h"
+#include "times.h"
 #include "vcpus.h"
 
 /* Records that are shared out on demand: few vCPUs may need as many as these have. */
@@ -89,9 +90,20 @@ int records__open(struct record_set *set, struct skeleton *skel, size_t row_size
 	return set->owners && set->row && set->sampled ? 0 : -ENOMEM;
 }
 
+static void free_high(struct record_owner *owner)
+{
+	while (owner->high) {
+		struct times_high *next = owner->high->next;
+
+		free(owner->high);
+		owner->high = next;
+	}
+}
+
 void records__close(struct record_set *set, struct samples *samples)
 {
 	for (size_t i = 0; set->owners && i < set->nr; i++) {
+		free_high(&set->owners[i]);
 		samples__close(samples, set->owners[i].source);
 		samples__close(samples, set->owners[i].also);
 	}
@@ -240,6 +252,15 @@ uint64_t records__passed(struct attachment *at, uint32_t index, uint64_t total_n
 	return owner->passed_ns;
 }
 
+void records__times(struct attachment *at, uint32_t index, struct times *t, struct timing *timing)
+{
+	struct times_high **high = &at->records.owners[index].high;
+
+	while (*high && (*high)->of != timing)
+		high = &(*high)->next;
+	times__read(t, timing, at->ended_epoch, high);
+}
+
 /* One sample, for both views: what they show of it agrees. */
 static void take(struct attachment *at, const struct record_owner *owner)
 {
@@ -288,6 +309,7 @@ void records__retire(struct attachment *at, uint32_t index)
 		kind->forget(at, index);
 	samples__close(at->samples, set->owners[index].source);
 	samples__close(at->samples, set->owners[index].also);
+	free_high(&set->owners[index]);
 	memset(&set->owners[index], 0, sizeof(set->owners[index]));
 	memset(record, 0, kind->record_size);
 	if (kind->shares)

@@ -19,6 +19,9 @@ struct attachment;
 struct skeleton;
 struct samples;
 struct source;
+struct times;
+struct times_high;
+struct timing;
 
 /* The maps are members of the monitor's skeleton (skeleton.h). */
 struct record_kind {
@@ -92,6 +95,7 @@ struct record_set {
 		bool ended;	       /* of_vm: its process had, at the last look */
 		bool early;	       /* what it has so far was before the window */
 		uint32_t tgid;
+		struct times_high *high; /* of its times, of those that need it */
 		uint64_t early_ns,
 			passed_ns; /* records__passed(): before the window, and up to now */
 	} * owners;		   /* by record */
@@ -123,6 +127,9 @@ void records__retire_ended(struct attachment *at);
  * but the last one, which has all that is left, and the run has no more than its own.
  */
 uint64_t records__passed(struct attachment *at, uint32_t index, uint64_t total_ns);
+
+/* In sample(): the times of a record, of which timing is a member. */
+void records__times(struct attachment *at, uint32_t index, struct times *t, struct timing *timing);
 
 /* Clears a record, which is free again; what it has brought stays in the store. */
 void records__retire(struct attachment *at, uint32_t index);

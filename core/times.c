@@ -2,7 +2,10 @@
 #include "times.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "memory.h"
 
 void times__init(struct times *t)
 {
@@ -21,17 +24,44 @@ void times__extremes(struct times *t, uint64_t min_ns, uint64_t max_ns)
 		t->max_ns = max_ns;
 }
 
-void times__read(struct times *t, struct timing *record, uint64_t ended_epoch)
+/* Of the few records that need it. */
+static void add_high(struct times *t, const struct timing *record, const struct timing *now,
+		     struct times_high **high)
+{
+	struct times_high *h = *high;
+
+	if (!h) {
+		h = *high = calloc(1, sizeof(*h));
+		if (!h) {
+			memory__is_short();
+			return;
+		}
+		h->of = record;
+	}
+	for (int i = 0; i < STAT_BUCKETS; i++) {
+		h->high[i] += now->hist[i] < h->low[i];
+		h->low[i] = now->hist[i];
+		t->hist[i] += (uint64_t)h->high[i] << 32;
+		t->count += (uint64_t)h->high[i] << 32;
+	}
+}
+
+void times__read(struct times *t, struct timing *record, uint64_t ended_epoch,
+		 struct times_high **high)
 {
 	unsigned int half = EPOCH_HALF(ended_epoch);
 	const struct timing now = *record;
+	uint32_t bits = 0;
 
 	times__init(t);
 	t->total_ns = now.total_ns;
 	for (int i = 0; i < STAT_BUCKETS; i++) {
 		t->hist[i] = now.hist[i];
 		t->count += now.hist[i];
+		bits |= now.hist[i];
 	}
+	if (*high || bits >> 31)
+		add_high(t, record, &now, high);
 	/* Else untouched: a page of a record that nothing is added to stays clean. */
 	if (!now.extremes.end_ns[half])
 		return;

@@ -19,12 +19,25 @@ struct times {
 
 void times__init(struct times *t);
 
+/* The kernel's counters of a record that have 32 bits, and how often each has begun anew. */
+struct times_high {
+	struct times_high *next;
+	const struct timing *of;
+	uint32_t low[STAT_BUCKETS]; /* at the last look */
+	uint32_t high[STAT_BUCKETS];
+};
+
+/* So often at least is a record read: none counts half of 2^32 in one bucket meanwhile. */
+#define TIMES_LOOK_NS (60 * 1000000000ULL)
+
 /*
  * Reads a kernel record: count, total and buckets since it exists, extremes of
  * the epoch that has ended. Makes room for the extremes of the next epoch but
- * one.
+ * one. *high is the record's, NULL at first: it is made when the first counter is
+ * half full.
  */
-void times__read(struct times *t, struct timing *record, uint64_t ended_epoch);
+void times__read(struct times *t, struct timing *record, uint64_t ended_epoch,
+		 struct times_high **high);
 
 /* Takes extremes in. max_ns == UINT64_MAX: there are none. */
 void times__extremes(struct times *t, uint64_t min_ns, uint64_t max_ns);

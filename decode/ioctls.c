@@ -40,11 +40,29 @@ static const char *find(const struct number_name *names, size_t nr, uint32_t num
 	return NULL;
 }
 
+/* The one that was asked for last is mostly the next one, too. */
+static const char *find_ioctl(uint32_t cmd)
+{
+	static _Thread_local const struct number_name *last = ioctls;
+
+	if (last->nr == cmd)
+		return last->name;
+	for (size_t i = 0; i < ARRAY_SIZE(ioctls); i++)
+		if (ioctls[i].nr == cmd) {
+			last = &ioctls[i];
+			return last->name;
+		}
+	return NULL;
+}
+
 const char *ioctl__name(uint32_t cmd, char *buf, size_t size)
 {
-	const char *name = find(ioctls, ARRAY_SIZE(ioctls), cmd);
+	const char *name = find_ioctl(cmd);
+	size_t len = name ? strlen(name) : 0;
 
-	if (name)
+	if (len && len < size)
+		memcpy(buf, name, len + 1);
+	else if (name)
 		snprintf(buf, size, "%s", name);
 	else
 		snprintf(buf, size, "UNKNOWN(%#" PRIx32 ")", cmd);
@@ -98,7 +116,7 @@ static uint64_t number_at(const unsigned char *data, size_t offset, size_t size)
 
 static void add(struct json_object *obj, const char *name, uint64_t value)
 {
-	json_object_object_add(obj, name, json_object_new_uint64(value));
+	add_member(obj, name, json_object_new_uint64(value));
 }
 
 /* data: vector 7:0, delivery mode 10:8, trigger 15; address: destination 19:12, mode 2. */
@@ -110,8 +128,7 @@ static void add_msi(struct json_object *obj, uint64_t address, uint32_t data)
 	/* Above 255 the upper 24 bits are in the address's upper half (KVM_CAP_X2APIC_API). */
 	add_hex(obj, "destination",
 		(address >> 12 & 0xff) | (high ? address >> 32 & 0xffffff00 : 0));
-	json_object_object_add(obj, "delivery_mode",
-			       json_object_new_string(irq__delivery(data >> 8)));
+	add_member(obj, "delivery_mode", json_object_new_string(irq__delivery(data >> 8)));
 }
 
 static void more_msi(struct json_object *obj, const struct ioctl_seen *seen)
@@ -128,20 +145,20 @@ static struct json_object *new_route(const unsigned char *entry)
 
 	add(obj, "gsi", number_at(entry, 0, 4));
 	if (type == ROUTE_IRQCHIP) {
-		json_object_object_add(obj, "type", json_object_new_string("irqchip"));
+		add_member(obj, "type", json_object_new_string("irqchip"));
 		add(obj, "irqchip", number_at(entry, 16, 4));
 		add(obj, "pin", number_at(entry, 20, 4));
 	} else if (type == ROUTE_MSI) {
-		json_object_object_add(obj, "type", json_object_new_string("msi"));
+		add_member(obj, "type", json_object_new_string("msi"));
 		add_hex(obj, "address", number_at(entry, 16, 8));
 		add_hex(obj, "data", number_at(entry, 24, 4));
 		add_msi(obj, number_at(entry, 16, 8), number_at(entry, 24, 4));
 	} else if (type == ROUTE_HV_SINT) {
-		json_object_object_add(obj, "type", json_object_new_string("hv_sint"));
+		add_member(obj, "type", json_object_new_string("hv_sint"));
 		add(obj, "vcpu", number_at(entry, 16, 4));
 		add(obj, "sint", number_at(entry, 20, 4));
 	} else if (type == ROUTE_XEN_EVTCHN) {
-		json_object_object_add(obj, "type", json_object_new_string("xen_evtchn"));
+		add_member(obj, "type", json_object_new_string("xen_evtchn"));
 		add(obj, "port", number_at(entry, 16, 4));
 		add(obj, "vcpu", number_at(entry, 20, 4));
 	} else {
@@ -159,7 +176,7 @@ static void more_routes(struct json_object *obj, const struct ioctl_seen *seen)
 
 	for (size_t i = 0; i < nr && HEAD + (i + 1) * ENTRY <= seen->len; i++)
 		json_object_array_add(entries, new_route(seen->data + HEAD + i * ENTRY));
-	json_object_object_add(obj, "entries", entries);
+	add_member(obj, "entries", entries);
 }
 
 /* The status lies over the irq. */
@@ -168,17 +185,16 @@ static void more_line_status(struct json_object *obj, const struct ioctl_seen *s
 	add(obj, "irq", (uint32_t)seen->in);
 	add(obj, "level", seen->in >> 32);
 	if (seen->ret >= 0 && seen->len >= 4)
-		json_object_object_add(obj, "status",
-				       json_object_new_int64((int32_t)number_at(seen->data, 0, 4)));
+		add_member(obj, "status",
+			   json_object_new_int64((int32_t)number_at(seen->data, 0, 4)));
 }
 
 static void more_extension(struct json_object *obj, const struct ioctl_seen *seen)
 {
 	char name[IOCTL_NAME_LEN];
 
-	json_object_object_add(
-		obj, "cap_name",
-		json_object_new_string(kvm_cap__name(seen->arg, name, sizeof(name))));
+	add_member(obj, "cap_name",
+		   json_object_new_string(kvm_cap__name(seen->arg, name, sizeof(name))));
 }
 
 static const char *const slot_flags[] = { "log_dirty_pages", "readonly", "guest_memfd", NULL };
@@ -270,7 +286,7 @@ static void add_names(struct json_object *obj, const char *const *names, uint64_
 	for (size_t i = 0; names[i]; i++)
 		if (bits & 1ULL << i)
 			json_object_array_add(array, json_object_new_string(names[i]));
-	json_object_object_add(obj, "flag_names", array);
+	add_member(obj, "flag_names", array);
 }
 
 /* The object a field goes into: "exception.nr" goes into exception. */
@@ -300,15 +316,14 @@ static void add_field(struct json_object *obj, const struct layout *layout, cons
 	char cap[IOCTL_NAME_LEN];
 
 	if (f->flags & FIELD_SIGNED)
-		json_object_object_add(at, name, json_object_new_int64((int32_t)value));
+		add_member(at, name, json_object_new_int64((int32_t)value));
 	else if (f->flags & FIELD_HEX)
 		add_hex(at, name, value);
 	else
 		add(at, name, value);
 	if (f->flags & FIELD_CAP)
-		json_object_object_add(
-			at, "cap_name",
-			json_object_new_string(kvm_cap__name(value, cap, sizeof(cap))));
+		add_member(at, "cap_name",
+			   json_object_new_string(kvm_cap__name(value, cap, sizeof(cap))));
 	if (layout->flags && !strcmp(name, "flags"))
 		add_names(at, layout->flags, value);
 }
@@ -324,15 +339,27 @@ static void add_fields(struct json_object *obj, const struct layout *layout,
 	}
 }
 
+/* name is one of the table's, or NULL. */
+static const struct layout *find_layout(const char *name)
+{
+	static _Thread_local const char *last_name;
+	static _Thread_local const struct layout *last;
+
+	if (!name || name == last_name)
+		return name ? last : NULL;
+	last_name = name;
+	last = NULL;
+	for (size_t i = 0; !last && i < ARRAY_SIZE(layouts); i++)
+		if (!strcmp(layouts[i].command, name))
+			last = &layouts[i];
+	return last;
+}
+
 struct json_object *ioctl__decode(const struct ioctl_seen *seen)
 {
-	const char *name = find(ioctls, ARRAY_SIZE(ioctls), seen->cmd);
-	const struct layout *layout = NULL;
+	const struct layout *layout = find_layout(find_ioctl(seen->cmd));
 	struct json_object *obj = json_object_new_object();
 
-	for (size_t i = 0; name && !layout && i < ARRAY_SIZE(layouts); i++)
-		if (!strcmp(layouts[i].command, name))
-			layout = &layouts[i];
 	if (!layout)
 		return obj;
 	if (layout->arg_name)

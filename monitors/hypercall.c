@@ -171,7 +171,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct call_row *row = (struct call_row *)to;
 
 	/* In this order: one that begins and ends meanwhile is not timed without being counted. */
-	times__read(&row->time, &record->stat, at->ended_epoch);
+	records__times(at, index, &row->time, &record->stat);
 	row->count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 	row->vcpu_total = state->total;
 }

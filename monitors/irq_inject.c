@@ -207,8 +207,8 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	const struct irq_state *state = records__state(&at->records, record->key.slot);
 	struct irq_row *row = (struct irq_row *)to;
 
-	times__read(&row->eoi, &record->eoi, at->ended_epoch);
-	times__read(&row->inject, &record->inject, at->ended_epoch);
+	records__times(at, index, &row->eoi, &record->eoi);
+	records__times(at, index, &row->inject, &record->inject);
 	row->merged = __atomic_load_n(&record->merged, __ATOMIC_ACQUIRE);
 	row->posted = __atomic_load_n(&record->posted, __ATOMIC_ACQUIRE);
 	row->reinjections = __atomic_load_n(&record->reinjected, __ATOMIC_ACQUIRE);

@@ -299,7 +299,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 		if (count)
 			tally__add(&row->failed, other ? TALLY_OTHER : (int32_t)e->error, count);
 	}
-	times__read(&row->time, &record->stat, at->ended_epoch);
+	records__times(at, index, &row->time, &record->stat);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	row->count = __atomic_load_n(&record->count, __ATOMIC_RELAXED);
 	state->seen[index].count = row->count;

@@ -334,7 +334,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct chip_row *row = (struct chip_row *)to;
 
 	/* In this order, which is not the programs': what is timed, or a part of it, is counted. */
-	times__read(&row->delay, &record->delay, at->ended_epoch);
+	records__times(at, index, &row->delay, &record->delay);
 	row->lowered = read_count(&record->lowered);
 	row->masked_count = read_count(&record->masked);
 	row->coalesced_count = read_count(&record->coalesced);

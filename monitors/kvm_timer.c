@@ -205,7 +205,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct timer_record *record = records__get(&at->records, index);
 	struct timer_row *row = (struct timer_row *)to;
 
-	times__read(&row->late, &record->late, at->ended_epoch);
+	records__times(at, index, &row->late, &record->late);
 	row->fired = __atomic_load_n(&record->fired, __ATOMIC_ACQUIRE);
 	row->never_fired = __atomic_load_n(&record->never_fired, __ATOMIC_ACQUIRE);
 	row->switched = __atomic_load_n(&record->switched, __ATOMIC_ACQUIRE);

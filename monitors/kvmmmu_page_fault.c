@@ -486,7 +486,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct fault_row *row = (struct fault_row *)to;
 
 	/* In this order, which is not the programs': what is timed, or a part of it, is counted. */
-	times__read(&row->time, &record->stat, at->ended_epoch);
+	records__times(at, index, &row->time, &record->stat);
 	row->vmm_ns = read_count(&record->vmm_ns);
 	row->writes = read_count(&record->writes);
 	row->fast_faults = read_count(&record->fast);

@@ -157,7 +157,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct nested_record *record = records__get(&at->records, index);
 	struct nested_row *row = (struct nested_row *)to;
 
-	times__read(&row->time, &record->stat, at->ended_epoch);
+	records__times(at, index, &row->time, &record->stat);
 	/* In this order: what was reflected was given, and had left. */
 	row->reflected = count_of(at, "kvm_nested_inject", &record->reflected);
 	if (!attach__has(at, "kvm_nested_vmexit"))

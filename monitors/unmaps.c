@@ -263,7 +263,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct unmap_row *row = (struct unmap_row *)to;
 	bool known = record->key.kvm;
 
-	times__read(&row->time, &record->time, at->ended_epoch);
+	records__times(at, index, &row->time, &record->time);
 	row->pages = known ? read_count(&record->pages) : UINT64_MAX;
 	row->guest_count = known ? read_count(&record->guest) : UINT64_MAX;
 	row->count = read_count(&record->count);

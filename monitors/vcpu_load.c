@@ -394,7 +394,7 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 	uint64_t now;
 
 	/* The times first: a period that is timed has begun. */
-	times__read(&row->load, &record->load, at->ended_epoch);
+	records__times(at, slot, &row->load, &record->load);
 	now = copy_record(at, &r, record);
 	row->open_ns = r.load_ns && now > r.load_ns ? now - r.load_ns : 0;
 	row->total_ns = records__passed(at, slot, r.load.total_ns + row->open_ns);

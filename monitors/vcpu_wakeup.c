@@ -179,8 +179,8 @@ static void sample(struct attachment *at, uint32_t slot, struct row *to)
 	struct wakeup_row *row = (struct wakeup_row *)to;
 	uint64_t since, total;
 
-	times__read(&row->wake, &record->wake, at->ended_epoch);
-	times__read(&row->halt, &record->halt, at->ended_epoch);
+	records__times(at, slot, &row->wake, &record->wake);
+	records__times(at, slot, &row->halt, &record->halt);
 	row->invalid = __atomic_load_n(&record->invalid, __ATOMIC_ACQUIRE);
 	row->polled = record->counts[HALT_POLLED];
 	row->waited = record->counts[HALT_WAITED];

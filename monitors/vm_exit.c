@@ -570,7 +570,7 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	struct exit_row *row = (struct exit_row *)to;
 	uint64_t begin, total, decided = with_detail(at) ? decide(at) : 0;
 
-	times__read(&row->time, &record->stat, at->ended_epoch);
+	records__times(at, index, &row->time, &record->stat);
 	row->count = row->time.count + __atomic_load_n(&record->untimed, __ATOMIC_RELAXED);
 	total = row->time.total_ns;
 	/* Last: an exit that ends meanwhile then is missing from both, and never in both. */

@@ -8,6 +8,8 @@
 #ifndef KVM_WATCHER_FORMAT_H
 #define KVM_WATCHER_FORMAT_H
 
+#include <string.h>
+
 #include "output.h"
 
 struct buf {
@@ -18,12 +20,45 @@ struct buf {
 	int columns; /* of text that is wrapped; 0: nobody says */
 };
 
-void buf__add(struct buf *buf, const void *data, size_t len);
-void buf__puts(struct buf *buf, const char *s);
-void buf__putc(struct buf *buf, char c);
+/* Makes room for len bytes and a NUL. */
+bool buf__grow(struct buf *buf, size_t len);
+
+/* Single events are put together of some fifty pieces each. */
+static inline bool buf__reserve(struct buf *buf, size_t len)
+{
+	return buf->len + len < buf->size || buf__grow(buf, len);
+}
+
+static inline void buf__add(struct buf *buf, const void *data, size_t len)
+{
+	if (!buf__reserve(buf, len))
+		return;
+	if (len)
+		memcpy(buf->data + buf->len, data, len);
+	buf->len += len;
+	buf->data[buf->len] = '\0';
+}
+
+static inline void buf__puts(struct buf *buf, const char *s)
+{
+	/* json-c had no memory for the text. */
+	if (s)
+		buf__add(buf, s, strlen(s));
+	else
+		buf->failed = true;
+}
+
+static inline void buf__putc(struct buf *buf, char c)
+{
+	buf__add(buf, &c, 1);
+}
+
 /* What was added since: text__neutralise(). */
 void buf__neutralise(struct buf *buf, size_t from);
 void buf__number(struct buf *buf, uint64_t value);
+void buf__signed(struct buf *buf, int64_t value);
+/* As %#x has it: 0 without a prefix. */
+void buf__hex(struct buf *buf, uint64_t value);
 /* In quotes, escaped as JSON wants it but for what is no UTF-8, which buf__mend_json() mends. */
 void buf__json_string(struct buf *buf, const char *s);
 /* A value as in JSON rows; null: absent. */
@@ -159,6 +194,8 @@ struct json_object *cell__object(const struct column *col, const struct row *row
  * is the word "hex".
  */
 void buf__object(struct buf *buf, struct json_object *obj, bool hex);
+/* An integer of json-c's, which has 64 bits, with or without a sign. */
+void buf__integer(struct buf *buf, struct json_object *value);
 /* COL_PERCENT, COL_DOUBLE. False: absent. */
 bool cell__real(const struct column *col, const struct row *row, double *value);
 bool cell__bool(const struct column *col, const struct row *row, bool *value);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* JSON Lines: one object per row. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -46,40 +47,32 @@ static struct json_object *new_value(const struct column *col, const struct row 
 	case COL_PERCENT:
 	case COL_DOUBLE:
 		return cell__real(col, row, &real) ? new_real(real) : NULL;
-	case COL_OBJECT:
-		return json_object_get(cell__object(col, row));
 	default:
 		return NULL;
 	}
 }
 
-static void add_value(struct buf *line, const struct column *col, const struct row *row)
+static void add_by_library(struct buf *line, struct json_object *value)
 {
-	struct json_object *value = new_value(col, row);
 	const char *text;
 	size_t len;
 
-	if (!value) {
-		buf__puts(line, "null");
-		return;
-	}
 	text = json_object_to_json_string_length(value, PRINT_FLAGS, &len);
 	if (text)
 		buf__add(line, text, len);
 	else
 		line->failed = true;
-	json_object_put(value);
 }
 
-void buf__number(struct buf *line, uint64_t value)
+static void add_value(struct buf *line, const struct column *col, const struct row *row)
 {
-	char text[20], *p = text + sizeof(text);
+	struct json_object *value = new_value(col, row);
 
-	do {
-		*--p = '0' + value % 10;
-		value /= 10;
-	} while (value);
-	buf__add(line, p, text + sizeof(text) - p);
+	if (value)
+		add_by_library(line, value);
+	else
+		buf__puts(line, "null");
+	json_object_put(value);
 }
 
 static void add_escaped(struct buf *line, unsigned char c)
@@ -93,20 +86,71 @@ static void add_escaped(struct buf *line, unsigned char c)
 		buf__printf(line, "\\u%04x", c);
 }
 
+/* What is escaped, and the end. */
+static const bool ends_plain[256] = { [0 ... ' ' - 1] = true, ['"'] = true, ['\\'] = true };
+
 void buf__json_string(struct buf *line, const char *s)
 {
 	const char *from = s;
 
 	buf__putc(line, '"');
-	for (; *s; s++) {
-		if ((unsigned char)*s >= ' ' && *s != '"' && *s != '\\')
+	for (;; s++) {
+		if (!ends_plain[(unsigned char)*s])
 			continue;
 		buf__add(line, from, s - from);
+		if (!*s)
+			break;
 		add_escaped(line, *s);
 		from = s + 1;
 	}
-	buf__add(line, from, s - from);
 	buf__putc(line, '"');
+}
+
+/* An object as the library writes it, without the text that it makes for each number. */
+static void add_object(struct buf *line, struct json_object *value)
+{
+	const char *between = "";
+
+	switch (json_object_get_type(value)) {
+	case json_type_null:
+		buf__puts(line, "null");
+		break;
+	case json_type_int:
+		buf__integer(line, value);
+		break;
+	case json_type_array:
+		buf__putc(line, '[');
+		for (size_t i = 0; i < json_object_array_length(value); i++, between = ",") {
+			buf__puts(line, between);
+			add_object(line, json_object_array_get_idx(value, i));
+		}
+		buf__putc(line, ']');
+		break;
+	case json_type_object: {
+		buf__putc(line, '{');
+		json_object_object_foreach(value, key, member)
+		{
+			buf__puts(line, between);
+			buf__json_string(line, key);
+			buf__putc(line, ':');
+			add_object(line, member);
+			between = ",";
+		}
+		buf__putc(line, '}');
+		break;
+	}
+	case json_type_string: {
+		const char *s = json_object_get_string(value);
+
+		if (strlen(s) == (size_t)json_object_get_string_len(value))
+			buf__json_string(line, s);
+		else
+			add_by_library(line, value);
+		break;
+	}
+	default:
+		add_by_library(line, value);
+	}
 }
 
 void buf__json_cell(struct buf *line, const struct column *col, const struct row *row)
@@ -136,9 +180,10 @@ void buf__json_cell(struct buf *line, const struct column *col, const struct row
 			buf__puts(line, "null");
 			return;
 		}
-		if (value < 0)
-			buf__putc(line, '-');
-		buf__number(line, value < 0 ? -(uint64_t)value : (uint64_t)value);
+		buf__signed(line, value);
+		return;
+	case COL_OBJECT:
+		add_object(line, cell__object(col, row));
 		return;
 	case COL_BOOL:
 		buf__puts(line, !cell__bool(col, row, &flag) ? "null" : flag ? "true" : "false");
@@ -223,44 +268,104 @@ static void json_line(struct output *out, struct json_object *obj)
 	write_line(out);
 }
 
-static void add_columns(const struct output *out, struct buf *line, const struct column *col,
-			const struct row *row)
+/* What all rows of a section have in common: their values, and the text before each of them. */
+struct json {
+	struct buf texts;
+	struct cell_place {
+		const struct column *col;
+		size_t len; /* of that text, in texts */
+	} * cells;
+	size_t nr, nr_leading, room;
+	size_t head_len; /* of what a row begins with, in texts */
+};
+
+/* False: out of memory. */
+static bool add_cells(struct json *j, const struct section *section, const struct column *col)
 {
 	for (; col->name; col++) {
-		if (!section__has_data(&out->section, col))
+		size_t from = j->texts.len;
+
+		if (!section__has_data(section, col))
 			continue;
-		buf__add(line, ",\"", 2);
-		buf__puts(line, col->name);
-		buf__add(line, "\":", 2);
-		buf__json_cell(line, col, row);
+		if (j->nr == j->room) {
+			size_t room = j->room ? 2 * j->room : 64;
+			struct cell_place *cells = reallocarray(j->cells, room, sizeof(*j->cells));
+
+			if (!cells)
+				return false;
+			j->cells = cells;
+			j->room = room;
+		}
+		buf__puts(&j->texts, j->nr ? ",\"" : "\"");
+		buf__puts(&j->texts, col->name);
+		buf__puts(&j->texts, "\":");
+		j->cells[j->nr++] = (struct cell_place){ col, j->texts.len - from };
 	}
+	return !j->texts.failed;
+}
+
+static void json_begin(struct output *out)
+{
+	const struct section *section = &out->section;
+	struct json *j = out->state;
+	bool fits;
+
+	buf__reset(&j->texts);
+	buf__puts(&j->texts, "{\"monitor\":\"");
+	buf__puts(&j->texts, section->monitor);
+	buf__puts(&j->texts, "\",\"table\":\"");
+	buf__puts(&j->texts, section->view->name);
+	buf__puts(&j->texts, "\",\"scope\":\"");
+	buf__puts(&j->texts, scope__name(section->scope));
+	buf__puts(&j->texts, "\",");
+	j->head_len = j->texts.len;
+	j->nr = 0;
+	fits = add_cells(j, section, leading_columns);
+	j->nr_leading = j->nr;
+	fits = fits && add_cells(j, section, section->columns);
+	if (!fits && !out->err)
+		out->err = ENOMEM;
 }
 
 /* Single events come by the hundred thousand a second: no json-c object for each. */
 static void json_row(struct output *out, const struct row *row, unsigned int flags)
 {
-	const struct section *section = &out->section;
+	const struct json *j = out->state;
+	const struct row *leading;
 	struct buf *line = &out->line;
+	const char *text = j->texts.data;
 
 	if (out->err || (flags & (ROW_DERIVED | ROW_AGAIN)))
 		return;
+	leading = output__lead(out, row);
 	buf__reset(line);
-	buf__puts(line, "{\"monitor\":\"");
-	buf__puts(line, section->monitor);
-	buf__puts(line, "\",\"table\":\"");
-	buf__puts(line, section->view->name);
-	buf__puts(line, "\",\"scope\":\"");
-	buf__puts(line, scope__name(section->scope));
-	buf__putc(line, '"');
-	add_columns(out, line, leading_columns, output__lead(out, row));
-	add_columns(out, line, section->columns, row);
+	buf__add(line, text, j->head_len);
+	text += j->head_len;
+	for (size_t i = 0; i < j->nr; i++) {
+		const struct cell_place *cell = &j->cells[i];
+
+		buf__add(line, text, cell->len);
+		text += cell->len;
+		buf__json_cell(line, cell->col, i < j->nr_leading ? leading : row);
+	}
 	buf__add(line, "}\n", 2);
 	write_line(out);
+}
+
+static void json_free(struct output *out)
+{
+	struct json *j = out->state;
+
+	buf__free(&j->texts);
+	free(j->cells);
 }
 
 const struct output_ops json_ops = {
 	.name = "json",
 	.suffix = "json",
+	.state_size = sizeof(struct json),
+	.begin = json_begin,
 	.row = json_row,
 	.object = json_line,
+	.free = json_free,
 };

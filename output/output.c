@@ -458,6 +458,17 @@ static bool is_hex(struct json_object *value)
 	return mark && !strcmp(mark, "hex");
 }
 
+void buf__integer(struct buf *buf, struct json_object *value)
+{
+	int64_t number = json_object_get_int64(value);
+
+	/* Beyond what it can be, it is unsigned. */
+	if (number == INT64_MAX)
+		buf__number(buf, json_object_get_uint64(value));
+	else
+		buf__signed(buf, number);
+}
+
 static void buf__value(struct buf *buf, struct json_object *value, bool hex)
 {
 	enum { LEAST_HEX = 65536 };
@@ -465,9 +476,9 @@ static void buf__value(struct buf *buf, struct json_object *value, bool hex)
 	switch (json_object_get_type(value)) {
 	case json_type_int:
 		if (hex && (json_object_get_uint64(value) >= LEAST_HEX || is_hex(value)))
-			buf__printf(buf, "%#" PRIx64, json_object_get_uint64(value));
+			buf__hex(buf, json_object_get_uint64(value));
 		else
-			buf__puts(buf, json_object_get_string(value));
+			buf__integer(buf, value);
 		break;
 	case json_type_array:
 	case json_type_object:
@@ -492,7 +503,9 @@ void buf__object(struct buf *buf, struct json_object *obj, bool hex)
 	} else if (json_object_is_type(obj, json_type_object)) {
 		json_object_object_foreach(obj, key, value)
 		{
-			buf__printf(buf, "%s%s=", between, key);
+			buf__puts(buf, between);
+			buf__puts(buf, key);
+			buf__putc(buf, '=');
 			buf__value(buf, value, hex);
 			between = " ";
 		}
@@ -525,8 +538,7 @@ bool cell__bool(const struct column *col, const struct row *row, bool *value)
 	return flag != BOOL_ABSENT;
 }
 
-/* Room for len bytes and a NUL. */
-static bool buf__reserve(struct buf *buf, size_t len)
+bool buf__grow(struct buf *buf, size_t len)
 {
 	size_t size = buf->size ? buf->size : 256;
 	char *data;
@@ -545,40 +557,52 @@ static bool buf__reserve(struct buf *buf, size_t len)
 	return true;
 }
 
-void buf__add(struct buf *buf, const void *data, size_t len)
-{
-	if (!buf__reserve(buf, len))
-		return;
-	if (len)
-		memcpy(buf->data + buf->len, data, len);
-	buf->len += len;
-	buf->data[buf->len] = '\0';
-}
-
-void buf__puts(struct buf *buf, const char *s)
-{
-	/* json-c had no memory for the text. */
-	if (s)
-		buf__add(buf, s, strlen(s));
-	else
-		buf->failed = true;
-}
-
 void buf__neutralise(struct buf *buf, size_t from)
 {
 	if (!buf->failed && buf->len > from)
 		buf->len = from + text__neutralise(buf->data + from, buf->len - from);
 }
 
-void buf__putc(struct buf *buf, char c)
-{
-	buf__add(buf, &c, 1);
-}
-
 void buf__pad(struct buf *buf, int n)
 {
-	while (n-- > 0)
-		buf__putc(buf, ' ');
+	if (n <= 0 || !buf__reserve(buf, n))
+		return;
+	memset(buf->data + buf->len, ' ', n);
+	buf->len += n;
+	buf->data[buf->len] = '\0';
+}
+
+void buf__number(struct buf *buf, uint64_t value)
+{
+	char text[20], *p = text + sizeof(text);
+
+	do {
+		*--p = '0' + value % 10;
+		value /= 10;
+	} while (value);
+	buf__add(buf, p, text + sizeof(text) - p);
+}
+
+void buf__signed(struct buf *buf, int64_t value)
+{
+	if (value < 0)
+		buf__putc(buf, '-');
+	buf__number(buf, value < 0 ? -(uint64_t)value : (uint64_t)value);
+}
+
+void buf__hex(struct buf *buf, uint64_t value)
+{
+	char text[18], *p = text + sizeof(text);
+
+	if (!value) {
+		buf__putc(buf, '0');
+		return;
+	}
+	for (; value; value >>= 4)
+		*--p = "0123456789abcdef"[value & 0xf];
+	*--p = 'x';
+	*--p = '0';
+	buf__add(buf, p, text + sizeof(text) - p);
 }
 
 void buf__printf(struct buf *buf, const char *fmt, ...)

@@ -32,6 +32,9 @@ enum {
 	NSEC = 1000000000,
 };
 
+/* So many ns a double has exactly. */
+#define MOST_EXACT (1ULL << 52)
+
 struct table_column {
 	const struct column *col;
 	int natural; /* widest of the title and the cells so far */
@@ -74,6 +77,8 @@ struct table {
 	bool window_due; /* its line is printed with its first table */
 	enum scope scope;
 	uint64_t since_ns, now_ns;
+	time_t second; /* that tm is of */
+	struct tm tm;  /* tm_mday is 0 at first */
 	/* Events go on below their header until something else is written. */
 	const struct layout *events_of;
 	unsigned int since_header;
@@ -108,28 +113,74 @@ static void add_strings(struct buf *buf, const char *const *strings)
 	}
 }
 
+/* As "%.*f" has it of the double: only what lies halfway is left to that. False: it does. */
+static bool write_time(char text[32], uint64_t ns, uint64_t unit_ns, int decimals)
+{
+	uint64_t scale = 1, last_ns, parts;
+	char *p = text + 31;
+
+	for (int i = 0; i < decimals; i++)
+		scale *= 10;
+	last_ns = unit_ns / scale;
+	parts = ns / last_ns;
+	if (2 * (ns % last_ns) == last_ns || ns >= MOST_EXACT)
+		return false;
+	parts += 2 * (ns % last_ns) > last_ns;
+	*p = '\0';
+	for (int i = 0; i < decimals || parts || i <= decimals; i++, parts /= 10) {
+		if (i == decimals && decimals)
+			*--p = '.';
+		*--p = '0' + parts % 10;
+	}
+	memmove(text, p, text + 32 - p);
+	return true;
+}
+
 static void add_time(struct buf *buf, uint64_t ns, bool usec)
 {
-	double value = usec ? ns / 1e3 : ns / 1e6;
 	int decimals = usec ? 3 : 4;
 	char text[32];
 
-	while (snprintf(text, sizeof(text), "%.*f", decimals, value) > TIME_CHARS && decimals)
-		decimals--;
+	for (;; decimals--) {
+		if (!write_time(text, ns, usec ? 1000 : 1000000, decimals))
+			snprintf(text, sizeof(text), "%.*f", decimals, usec ? ns / 1e3 : ns / 1e6);
+		if (strlen(text) <= TIME_CHARS || !decimals)
+			break;
+	}
 	buf__puts(buf, text);
+}
+
+/* So many digits, with zeros before it. */
+static void add_digits(struct buf *buf, unsigned int value, int digits)
+{
+	char text[10];
+
+	for (int i = digits; i-- > 0; value /= 10)
+		text[i] = '0' + value % 10;
+	buf__add(buf, text, digits);
 }
 
 /* Of the day, here: ns of CLOCK_MONOTONIC. */
 static void add_clock(struct buf *buf, const struct output *out, uint64_t ns, bool usec)
 {
+	struct table *t = out->state;
 	uint64_t real_ns = ns + out->real_offset_ns;
-	time_t seconds = real_ns / NSEC;
-	struct tm tm = {};
+	time_t second = real_ns / NSEC;
 
-	localtime_r(&seconds, &tm);
-	buf__printf(buf, "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
-	if (usec)
-		buf__printf(buf, ".%06" PRIu64, real_ns % NSEC / 1000);
+	/* The zone is looked up once a second: events come by the hundred thousand. */
+	if (!t->tm.tm_mday || t->second != second) {
+		localtime_r(&second, &t->tm);
+		t->second = second;
+	}
+	add_digits(buf, t->tm.tm_hour, 2);
+	buf__putc(buf, ':');
+	add_digits(buf, t->tm.tm_min, 2);
+	buf__putc(buf, ':');
+	add_digits(buf, t->tm.tm_sec, 2);
+	if (!usec)
+		return;
+	buf__putc(buf, '.');
+	add_digits(buf, real_ns % NSEC / 1000, 6);
 }
 
 static void add_number(struct buf *buf, const struct output *out, const struct column *col,
@@ -140,9 +191,9 @@ static void add_number(struct buf *buf, const struct output *out, const struct c
 	else if (col->type == COL_NSEC)
 		add_time(buf, value, col->flags & COL_USEC);
 	else if (col->type == COL_HEX)
-		buf__printf(buf, "%#" PRIx64, value);
+		buf__hex(buf, value);
 	else
-		buf__printf(buf, "%" PRIu64, value);
+		buf__number(buf, value);
 }
 
 /* Adds the text of a cell; nothing at all when the value is absent. */
@@ -150,9 +201,9 @@ static void add_value(struct buf *buf, const struct output *out, const struct co
 		      const struct row *row)
 {
 	const char *const *strings;
-	struct buf text = {};
 	const char *string;
 	uint64_t number;
+	size_t from;
 	int64_t value;
 	double real;
 	bool flag;
@@ -165,14 +216,12 @@ static void add_value(struct buf *buf, const struct output *out, const struct co
 		break;
 	case COL_S64:
 		if (cell__signed(col, row, &value))
-			buf__printf(buf, "%" PRId64, value);
+			buf__signed(buf, value);
 		break;
 	case COL_OBJECT:
-		buf__object(&text, cell__object(col, row), col->flags & COL_BIG_HEX);
-		if (text.data)
-			add_text(buf, text.data);
-		buf->failed |= text.failed;
-		buf__free(&text);
+		from = buf->len;
+		buf__object(buf, cell__object(col, row), col->flags & COL_BIG_HEX);
+		buf__neutralise(buf, from);
 		break;
 	case COL_STRINGS:
 		strings = cell__strings(col, row);
@@ -354,10 +403,11 @@ static void write_line(struct output *out, const char *emphasis)
 		line->len--;
 	if (emphasis)
 		output__write(out, emphasis, strlen(emphasis));
+	else
+		buf__putc(line, '\n');
 	output__write(out, line->data, line->len);
 	if (emphasis)
-		output__write(out, NORMAL, strlen(NORMAL));
-	output__write(out, "\n", 1);
+		output__write(out, NORMAL "\n", strlen(NORMAL "\n"));
 }
 
 /* The end of a name counts: web-1 is not web-2, nor is qemu#2 qemu#3. */

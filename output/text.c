@@ -127,11 +127,30 @@ void text__read(struct text_char *c, const char *s, size_t len)
 	c->marks_left = MOST_MARKS;
 }
 
+bool text__is_plain(const char *s, size_t len)
+{
+	static const uint64_t high = 0x8080808080808080, ones = 0x0101010101010101;
+	uint64_t word;
+
+	for (; len >= sizeof(word); s += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, s, sizeof(word));
+		/* Below a space, DEL and one, above: each sets the byte's highest bit. */
+		if ((word | (word + ones) | (((word | high) - ones * ' ') ^ high)) & high)
+			return false;
+	}
+	for (; len; s++, len--)
+		if ((unsigned char)*s < ' ' || (unsigned char)*s >= 0x7f)
+			return false;
+	return true;
+}
+
 size_t text__neutralise(char *s, size_t len)
 {
 	struct text_char c = {};
 	char *from = s, *to = s;
 
+	if (text__is_plain(s, len))
+		return len;
 	for (; len; from += c.len, len -= c.len) {
 		text__read(&c, from, len);
 		if (c.shown) {
@@ -150,6 +169,8 @@ int text__width(const char *s)
 	size_t len = strlen(s);
 	int columns = 0;
 
+	if (text__is_plain(s, len))
+		return len;
 	for (; len; s += c.len, len -= c.len) {
 		text__read(&c, s, len);
 		columns += c.columns;
@@ -162,6 +183,8 @@ size_t text__prefix(const char *s, int columns)
 	size_t at = 0, len = strlen(s);
 	struct text_char c = {};
 
+	if (columns >= 0 && text__is_plain(s, len))
+		return len < (size_t)columns ? len : (size_t)columns;
 	for (; at < len; at += c.len) {
 		text__read(&c, s + at, len - at);
 		columns -= c.columns;

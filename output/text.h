@@ -26,6 +26,9 @@ struct text_char {
 /* The character at s, behind the one that *c was; len is not 0. */
 void text__read(struct text_char *c, const char *s, size_t len);
 
+/* Printable ASCII alone, as nearly always: a byte is a character, a column, and shown. */
+bool text__is_plain(const char *s, size_t len);
+
 /*
  * In place: each character that is not shown, and each byte that is no UTF-8, becomes '?'.
  * Returns the new length, which is not greater. What follows it is left as it was.

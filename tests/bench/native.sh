@@ -1,10 +1,11 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # What watching costs on this host, in time: a guest that exits to user space as fast as it can, without anything and
 # with each of the watchers in turn, round by round, so that what else the host does hits all of them. Prints each one's
-# exits a second against those without in the same round: the median and the spread. Beside kvm_watcher stand perf stat,
-# which only counts the same events, perf trace -s, and bpftrace, as far as they are here (PERF=... and BPFTRACE=... say
-# where).
+# exits a second against the mean of those without just before and just after: the median and the spread, and the same of
+# exits a second of the guest's own CPU time, which others who use the host disturb less. The guest has the last CPU for
+# itself, as far as it is up to this. Beside kvm_watcher stand perf stat, which only counts the same events, perf trace -s,
+# and bpftrace, as far as they are here (PERF=... and BPFTRACE=... say where).
 #
 #	tests/bench/native.sh [ROUNDS]			5 rounds of all of them
 #	tests/bench/native.sh ROUNDS OPTION...		of kvm_watcher with these options alone, and what --self-cost
@@ -21,10 +22,16 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 nr=${EXITS:-200000}
 
-# rate: exits a second
+last_cpu=$(($(nproc) - 1))
+TIMEFORMAT='%U %S'
+
+# rate: exits a second, of the clock's and of the guest's CPU time
 rate() {
-	kvm_guest out="$nr" |
-		sed -n 's/.*"what":"done".*"seconds":\([0-9.]*\).*/\1/p' | awk -v nr="$nr" '{ printf "%d\n", nr / $1 }'
+	{ time taskset -c "$last_cpu" kvm_guest out="$nr" >"$tmp/guest"; } 2>"$tmp/time"
+	{
+		sed -n 's/.*"what":"done".*"seconds":\([0-9.]*\).*/\1/p' "$tmp/guest"
+		cat "$tmp/time"
+	} | awk -v nr="$nr" 'NR == 1 { seconds = $1 } NR == 2 { printf "%d %d\n", nr / seconds, nr / ($1 + $2) }'
 }
 
 # beside READY COMMAND...: the rate while the command runs, from the moment that it has said READY; "-": a second later
@@ -84,25 +91,39 @@ list() {
 
 list "$@" >"$tmp/list"
 round=0
+before=$(run nothing)
 while [ "$round" -lt "$rounds" ]; do
 	round=$((round + 1))
-	without=$(run nothing)
 	while read -r what; do
-		with=$(run "$what" </dev/null) && printf '%s\t%s\t%s\n' "$what" "$without" "$with"
+		with=$(run "$what" </dev/null)
+		after=$(run nothing </dev/null)
+		[ -z "$with" ] || printf '%s\t%s\t%s\t%s\n' "$what" "$before" "$with" "$after"
+		before=$after
 	done <"$tmp/list"
 done | awk -F '\t' '
+function sort(a, n,	i, j, t) {
+	for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (a[j] < a[i]) { t = a[i]; a[i] = a[j]; a[j] = t }
+}
 !($1 in n) { names[++nr] = $1 }
-{ r[$1, ++n[$1]] = $3 / $2; without[NR] = $2 }
-function sort(name,	i, j, t) {
-	for (i = 1; i <= n[name]; i++) for (j = i + 1; j <= n[name]; j++)
-		if (r[name, j] < r[name, i]) { t = r[name, i]; r[name, i] = r[name, j]; r[name, j] = t }
+{
+	split($2, before, " "); split($3, with, " "); split($4, after, " ")
+	k = ++n[$1]
+	for (i = 1; i <= 2; i++) r[$1, i, k] = 2 * with[i] / (before[i] + after[i])
+	without[NR] = after[1]; without_cpu[NR] = after[2]
 }
 END {
-	for (i = 1; i <= NR; i++) for (j = i + 1; j <= NR; j++) if (without[j] < without[i]) { t = without[i]; without[i] = without[j]; without[j] = t }
-	printf "without: median %d exits/s, from %d to %d\n", without[int((NR + 1) / 2)], without[1], without[NR]
+	sort(without, NR); sort(without_cpu, NR)
+	printf "without: median %d exits/s, from %d to %d; %d a second of CPU time\n", without[int((NR + 1) / 2)], without[1], \
+		without[NR], without_cpu[int((NR + 1) / 2)]
 	for (k = 1; k <= nr; k++) {
-		sort(names[k])
-		printf "%-60s %.3f, from %.3f to %.3f\n", names[k], r[names[k], int((n[names[k]] + 1) / 2)], r[names[k], 1], r[names[k], n[names[k]]]
+		name = names[k]
+		for (i = 1; i <= 2; i++) {
+			for (j = 1; j <= n[name]; j++) a[j] = r[name, i, j]
+			sort(a, n[name])
+			median[i] = a[int((n[name] + 1) / 2)]; least[i] = a[1]; most[i] = a[n[name]]
+		}
+		printf "%-60s %.3f, from %.3f to %.3f; by CPU time %.3f, from %.3f to %.3f\n", name, median[1], least[1], most[1], \
+			median[2], least[2], most[2]
 	}
 }'
 [ $# -gt 0 ] || exit 0

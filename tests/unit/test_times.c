@@ -111,6 +111,7 @@ static void check_percentiles(uint64_t *values, size_t nr)
 {
 	static const unsigned int percents[] = { 1, 10, 25, 50, 75, 90, 95, 99, 100 };
 	struct times with, without;
+	struct times_high *high = NULL;
 	struct timing stat = {};
 	uint64_t total = 0;
 
@@ -119,7 +120,8 @@ static void check_percentiles(uint64_t *values, size_t nr)
 		total += values[i];
 	}
 	qsort(values, nr, sizeof(*values), by_value);
-	times__read(&with, &stat, epoch);
+	times__read(&with, &stat, epoch, &high);
+	assert_null(high);
 	without = with;
 	without.min_ns = without.max_ns = UINT64_MAX;
 	assert_int_equal(with.count, nr);
@@ -188,9 +190,11 @@ static void test_percentiles(void **state)
 /* What a record has, with the extremes of the epoch that is written. */
 static struct times read_all(struct timing *stat)
 {
+	struct times_high *high = NULL;
 	struct times t;
 
-	times__read(&t, stat, epoch);
+	times__read(&t, stat, epoch, &high);
+	assert_null(high);
 	return t;
 }
 
@@ -241,15 +245,18 @@ static void test_last_bucket(void **state)
 static struct times look(struct timing *stat)
 {
 	uint64_t ended = epoch;
+	struct times_high *high = NULL;
 	struct times t;
 
 	epoch += EPOCH_STEP;
-	times__read(&t, stat, ended);
+	times__read(&t, stat, ended, &high);
+	assert_null(high);
 	return t;
 }
 
 static void test_epochs(void **state)
 {
+	struct times_high *high = NULL;
 	struct timing stat = {};
 	uint64_t ended;
 	struct times t;
@@ -262,7 +269,7 @@ static void test_epochs(void **state)
 	epoch += EPOCH_STEP;
 	/* The next interval has begun before the last one is read. */
 	stat__add(&stat, 10);
-	times__read(&t, &stat, ended);
+	times__read(&t, &stat, ended, &high);
 	assert_int_equal(t.min_ns, 300);
 	assert_int_equal(t.max_ns, 700);
 	assert_int_equal(t.count, 4);
@@ -280,6 +287,31 @@ static void test_epochs(void **state)
 	assert_int_equal(t.max_ns, 20);
 	assert_int_equal(t.count, 6);
 	epoch = EPOCH_STEP;
+}
+
+/* The kernel's counters begin anew; what is made of them does not, look by look. */
+static void test_counters_begin_anew(void **state)
+{
+	enum { LOOKS = 40 };
+	const uint32_t step = 0x6fffffff;
+	struct timing stat = {}, other = {};
+	struct times_high *high = NULL;
+	struct times t;
+
+	(void)state;
+	for (uint64_t i = 1; i <= LOOKS; i++) {
+		stat.hist[7] += step;
+		stat.hist[8] += 1;
+		times__read(&t, &stat, epoch, &high);
+		assert_int_equal(t.hist[7], i * step);
+		assert_int_equal(t.hist[8], i);
+		assert_int_equal(t.count, t.hist[7] + t.hist[8]);
+		assert_true(i < 2 ? !high : !!high);
+	}
+	free(high);
+	high = NULL;
+	times__read(&t, &other, epoch, &high);
+	assert_null(high);
 }
 
 static void test_zero_is_a_time(void **state)
@@ -354,11 +386,17 @@ static void test_tally(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bounds),	    cmocka_unit_test(test_kernel_agrees),
-		cmocka_unit_test(test_percentiles), cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_single),	    cmocka_unit_test(test_last_bucket),
-		cmocka_unit_test(test_epochs),	    cmocka_unit_test(test_zero_is_a_time),
-		cmocka_unit_test(test_add),	    cmocka_unit_test(test_tally),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_kernel_agrees),
+		cmocka_unit_test(test_percentiles),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_single),
+		cmocka_unit_test(test_last_bucket),
+		cmocka_unit_test(test_epochs),
+		cmocka_unit_test(test_zero_is_a_time),
+		cmocka_unit_test(test_counters_begin_anew),
+		cmocka_unit_test(test_add),
+		cmocka_unit_test(test_tally),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
