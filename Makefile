@@ -41,7 +41,7 @@ FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_F
 		$(CC) -E -P - 2>/dev/null),2))
 HARDEN_CFLAGS := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
 HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
-LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd zlib tinfo) -lm
+LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf json-c libseccomp libzstd zlib tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
@@ -60,7 +60,7 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz docs-samples soak completions manual uninstall dist deb rpm test-package compdb watch-test
+.PHONY: fuzz docs-samples docs-kernels soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
@@ -341,6 +341,9 @@ machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KER
 docs-samples: kvm_watcher $(OUTPUT)/tests/kvm_guest ## make the samples in the documents again: minutes, in test machines
 	@scripts/docs-samples.sh $(PAGES)
 	@scripts/screen-svg.sh
+
+docs-kernels: kvm_watcher $(OUTPUT)/tests/jq ## the table of docs/kernels.md again, from the packages of distributions: KERNELS=debian-13 tries one
+	@scripts/kernels.sh $(KERNELS)
 
 demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh

@@ -16,6 +16,8 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
+#include "other_kernel.h"
+
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
 /* And its first user namespace (PROC_USER_INIT_INO). */
@@ -93,6 +95,8 @@ const char *host__vendor_name(void)
 		return "kvm_intel";
 	if (host__vendors() & VENDOR_SVM)
 		return "kvm_amd";
+	if (recorded_vendor)
+		return recorded_vendor;
 	snprintf(name, sizeof(name), "none");
 	dir = opendir("/sys/module");
 	if (!dir)
@@ -108,6 +112,8 @@ const struct btf *host__kernel_types(void)
 {
 	static struct btf *btf;
 
+	if (other_kernel__is_open())
+		return other_kernel__types();
 	if (!btf)
 		btf = btf__load_vmlinux_btf();
 	return btf;
@@ -247,6 +253,8 @@ bool host__has_btf(const char *module)
 {
 	char path[128];
 
+	if (other_kernel__is_open())
+		return other_kernel__has_btf(module);
 	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
 	return !access(path, R_OK);
 }
