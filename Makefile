@@ -312,14 +312,15 @@ TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/gu
 	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual \
 	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults $(OUTPUT)/tests/terminal $(OUTPUT)/tests/metrics
 
-# make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
+# make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own; KERNEL=DIR: on each in it.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
+OWN_KERNELS := $(patsubst %/.,%,$(wildcard $(KERNEL:%=%/.)))
 QUICK := unit native 6.1-svm 6.1-vmx
 # run.sh begins with those that take longest: two run at a time.
 MATRIX := 7.2-vmx 6.12-vmx 6.1-vmx 5.10-vmx 7.2-svm 6.12-svm 6.1-svm 5.10-svm
 
 test: $(TESTED) ## minutes: unit tests, this host, one SVM and one VMX machine
-	@tests/run.sh $(OWN_KERNEL) --quick --jobs=2 $(QUICK)
+	@tests/run.sh $(if $(OWN_KERNELS),--kernels=$(OWN_KERNELS) --grid,$(OWN_KERNEL)) --quick --jobs=2 $(if $(OWN_KERNELS),,$(QUICK))
 
 test-unit: $(UNIT_TESTS) ## unit tests alone
 	@tests/run.sh unit
