@@ -168,7 +168,7 @@ $(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs
 manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
 
 # What is fuzzed: tests/fuzz/NAME.c has fuzz_NAME(), tests/fuzz/corpus/NAME/ what it begins with. Unit tests replay that.
-FUZZ_TARGETS := recording options process decode events assertion text request
+FUZZ_TARGETS := recording options process decode events assertion text request config format
 FUZZ_TIME ?= 600
 FUZZ_WRAP := -Wl,--wrap=vcpus__get_new -Wl,--wrap=vcpus__find_vm -Wl,--wrap=summary__write_vms
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer

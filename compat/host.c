@@ -177,19 +177,11 @@ const char *host__tracefs(void)
 	return path[0] ? path : NULL;
 }
 
-int host__field_offset(const char *event, const char *field)
+int host__parse_format(FILE *file, const char *field)
 {
-	char path[512], line[512], name[64];
-	const char *tracefs = host__tracefs();
+	char line[512], name[64];
 	int found = -ENOENT;
-	FILE *file;
 
-	if (!tracefs)
-		return -ENOENT;
-	snprintf(path, sizeof(path), "%s/events/%s/format", tracefs, event);
-	file = fopen(path, "re");
-	if (!file)
-		return -ENOENT;
 	/* "	field:unsigned int exit_reason;	offset:8;	size:4;	signed:0;" */
 	while (found < 0 && fgets(line, sizeof(line), file)) {
 		char *end = strchr(line, ';'), *start;
@@ -201,11 +193,28 @@ int host__field_offset(const char *event, const char *field)
 		start = strrchr(line, ' ');
 		if (!start || sscanf(start + 1, "%63[^[]", name) != 1 || strcmp(name, field))
 			continue;
-		if (sscanf(end + 1, " offset:%d;", &offset) == 1)
+		if (sscanf(end + 1, " offset:%d;", &offset) == 1 && offset >= 0)
 			found = offset;
 	}
-	fclose(file);
 	return found;
+}
+
+int host__field_offset(const char *event, const char *field)
+{
+	const char *tracefs = host__tracefs();
+	char path[512];
+	FILE *file;
+	int offset;
+
+	if (!tracefs)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%s/events/%s/format", tracefs, event);
+	file = fopen(path, "re");
+	if (!file)
+		return -ENOENT;
+	offset = host__parse_format(file, field);
+	fclose(file);
+	return offset;
 }
 
 bool host__initial_pid_namespace(void)
