@@ -62,6 +62,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 .DELETE_ON_ERROR:
 .PHONY: fuzz docs-samples docs-kernels soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
+.PHONY: test-valgrind
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
 
@@ -214,6 +215,26 @@ $(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/fau
 
 $(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
 $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
+
+# Unit tests without sanitizers, for valgrind, which sees what is used before it has a value.
+# Not those that load programs, whose maps valgrind does not know as memory; nor the faults, which ask LeakSanitizer.
+NOT_IN_VALGRIND := again driver faults monitors two_runs
+VALGRIND_TESTS := $(patsubst tests/unit/%.c,$(OUTPUT)/valgrind/%,\
+	$(filter-out $(NOT_IN_VALGRIND:%=tests/unit/test_%.c),$(wildcard tests/unit/test_*.c)))
+VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+
+$(OUTPUT)/valgrind/test_%: $(OUTPUT)/tests/unit/test_%.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $^ $(WRAP) $(VALGRIND_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo cmocka) -lelf -lz -lm
+
+$(OUTPUT)/valgrind/test_fuzz: $(FUZZ_SOURCES:%.c=$(OUTPUT)/%.o)
+$(OUTPUT)/valgrind/test_fuzz: VALGRIND_WRAP = $(FUZZ_WRAP)
+
+# Two at a time, as run.sh has its machines; what failed is shown.
+test-valgrind: $(VALGRIND_TESTS) ## unit tests in valgrind
+	@printf '%s\n' $(VALGRIND_TESTS) | xargs -P 2 -I TEST sh -c \
+		'$(VALGRIND) TEST >TEST.log 2>&1 && echo "valgrind passed TEST" || { cat TEST.log; echo "valgrind FAILED TEST"; exit 1; }'
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
