@@ -218,7 +218,7 @@ $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
 
 # Unit tests without sanitizers, for valgrind, which sees what is used before it has a value.
 # Not those that load programs, whose maps valgrind does not know as memory; nor the faults, which ask LeakSanitizer.
-NOT_IN_VALGRIND := again driver faults monitors two_runs
+NOT_IN_VALGRIND := again driver faults kernel monitors two_runs
 VALGRIND_TESTS := $(patsubst tests/unit/%.c,$(OUTPUT)/valgrind/%,\
 	$(filter-out $(NOT_IN_VALGRIND:%=tests/unit/test_%.c),$(wildcard tests/unit/test_*.c)))
 VALGRIND := valgrind --quiet --suppressions=tests/unit/valgrind.supp --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
