@@ -41,7 +41,7 @@ FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_F
 		$(CC) -E -P - 2>/dev/null),2))
 HARDEN_CFLAGS := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
 HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
-LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf json-c libseccomp libzstd zlib tinfo) -lm
+LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf json-c libseccomp libzstd zlib tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
@@ -60,8 +60,9 @@ UNIT_TESTS := $(patsubst %.c,$(OUTPUT)/%,$(wildcard tests/unit/test_*.c))
 GUEST_SOURCES := $(wildcard tests/guest/*.c)
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz docs-samples soak completions manual uninstall dist deb rpm test-package compdb watch-test
+.PHONY: fuzz docs-samples docs-kernels soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
+.PHONY: test-valgrind
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
 .SECONDARY:
 
@@ -168,7 +169,7 @@ $(MANUAL): scripts/gen-man.sh scripts/man.awk docs/kvm_watcher.8 $(wildcard docs
 manual: $(MANUAL) ## the manual pages, those of commands from the tables of options: in build/man
 
 # What is fuzzed: tests/fuzz/NAME.c has fuzz_NAME(), tests/fuzz/corpus/NAME/ what it begins with. Unit tests replay that.
-FUZZ_TARGETS := recording options process decode events assertion text request
+FUZZ_TARGETS := recording options process decode events assertion text request config format
 FUZZ_TIME ?= 600
 FUZZ_WRAP := -Wl,--wrap=vcpus__get_new -Wl,--wrap=vcpus__find_vm -Wl,--wrap=summary__write_vms
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -214,6 +215,26 @@ $(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/fau
 
 $(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
 $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
+
+# Unit tests without sanitizers, for valgrind, which sees what is used before it has a value.
+# Not those that load programs, whose maps valgrind does not know as memory; nor the faults, which ask LeakSanitizer.
+NOT_IN_VALGRIND := again driver faults kernel monitors two_runs
+VALGRIND_TESTS := $(patsubst tests/unit/%.c,$(OUTPUT)/valgrind/%,\
+	$(filter-out $(NOT_IN_VALGRIND:%=tests/unit/test_%.c),$(wildcard tests/unit/test_*.c)))
+VALGRIND := valgrind --quiet --suppressions=tests/unit/valgrind.supp --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+
+$(OUTPUT)/valgrind/test_%: $(OUTPUT)/tests/unit/test_%.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $^ $(WRAP) $(VALGRIND_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo cmocka) -lelf -lz -lm
+
+$(OUTPUT)/valgrind/test_fuzz: $(FUZZ_SOURCES:%.c=$(OUTPUT)/%.o)
+$(OUTPUT)/valgrind/test_fuzz: VALGRIND_WRAP = $(FUZZ_WRAP)
+
+# Two at a time, as run.sh has its machines; what failed is shown.
+test-valgrind: $(VALGRIND_TESTS) ## unit tests in valgrind
+	@printf '%s\n' $(VALGRIND_TESTS) | xargs -P 2 -I TEST sh -c \
+		'$(VALGRIND) TEST >TEST.log 2>&1 && echo "valgrind passed TEST" || { cat TEST.log; echo "valgrind FAILED TEST"; exit 1; }'
 
 $(OUTPUT)/tests/kvm_guest: $(GUEST_SOURCES) $(wildcard tests/guest/*.h)
 	$(call say,GUEST,$@)
@@ -312,14 +333,15 @@ TESTED := kvm_watcher $(UNIT_TESTS) $(OUTPUT)/tests/kvm_guest $(OUTPUT)/tests/gu
 	  $(OUTPUT)/tests/one_place $(OUTPUT)/tests/bpf_functions $(OUTPUT)/tests/with_caps completions manual \
 	  $(OUTPUT)/tests/compromised $(OUTPUT)/tests/faults $(OUTPUT)/tests/terminal $(OUTPUT)/tests/metrics
 
-# make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own.
+# make test KERNEL=/path/vmlinuz MODULES=/path: the machine tests on a kernel of your own; KERNEL=DIR: on each in it.
 OWN_KERNEL := $(if $(KERNEL),$(if $(MODULES),--kernel=$(KERNEL) --modules=$(MODULES)))
+OWN_KERNELS := $(patsubst %/.,%,$(wildcard $(KERNEL:%=%/.)))
 QUICK := unit native 6.1-svm 6.1-vmx
 # run.sh begins with those that take longest: two run at a time.
 MATRIX := 7.2-vmx 6.12-vmx 6.1-vmx 5.10-vmx 7.2-svm 6.12-svm 6.1-svm 5.10-svm
 
 test: $(TESTED) ## minutes: unit tests, this host, one SVM and one VMX machine
-	@tests/run.sh $(OWN_KERNEL) --quick --jobs=2 $(QUICK)
+	@tests/run.sh $(if $(OWN_KERNELS),--kernels=$(OWN_KERNELS) --grid,$(OWN_KERNEL)) --quick --jobs=2 $(if $(OWN_KERNELS),,$(QUICK))
 
 test-unit: $(UNIT_TESTS) ## unit tests alone
 	@tests/run.sh unit
@@ -341,6 +363,9 @@ machine: kvm_watcher $(OUTPUT)/tests/kvm_guest ## a shell in a test machine: KER
 docs-samples: kvm_watcher $(OUTPUT)/tests/kvm_guest ## make the samples in the documents again: minutes, in test machines
 	@scripts/docs-samples.sh $(PAGES)
 	@scripts/screen-svg.sh
+
+docs-kernels: kvm_watcher $(OUTPUT)/tests/jq ## the table of docs/kernels.md again, from the packages of distributions: KERNELS=debian-13 tries one
+	@scripts/kernels.sh $(KERNELS)
 
 demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh

@@ -57,6 +57,9 @@ int parse_moment(const char *option, const char *arg, int64_t start_ns, int64_t 
 int check__run(const struct options *opts);
 int list__run(const struct options *opts);
 
+/* --btf */
+extern const struct option_row btf_options[];
+
 /* Can the host be checked with these options? 0, or EXIT_USAGE after a message. */
 int check__options(struct options *opts);
 int list__options(struct options *opts);

@@ -65,6 +65,7 @@ struct options {
 	bool no_sandbox;
 	bool verbose;
 	bool check;
+	const char *btf; /* --btf: files of a kernel to check; NULL: the one that runs */
 	bool list;
 	struct {
 		const char *path;     /* --record, or the operand of record; NULL: none is made */

@@ -216,6 +216,8 @@ int watch__check(struct options *opts)
 
 	if (!opts->monitors && !opts->check && !opts->list)
 		return no_monitor(opts);
+	if (opts->btf && !opts->check)
+		return usage_error("--btf is about what could be measured; give --check, too");
 	if (opts->check && opts->list)
 		return usage_error("--check and --list are two questions; ask one at a time");
 	if (opts->events && opts->summary)
@@ -565,9 +567,10 @@ int watch__run(const struct options *opts)
 }
 
 static const struct option_row *const tables[] = {
-	filter_options, grouping_options, top_options,	   selection_options, hooks_options,
-	format_options, width_options,	  table_options,   watch_options,     interval_options,
-	record_options, file_options,	  metrics_options, instead_options,   NULL,
+	filter_options,	 grouping_options, top_options,	   selection_options,
+	hooks_options,	 format_options,   width_options,  table_options,
+	watch_options,	 interval_options, record_options, file_options,
+	metrics_options, instead_options,  btf_options,	   NULL,
 };
 
 static const struct command *const words[] = { &check_command,	&list_command,	&record_command,

@@ -16,6 +16,8 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
+#include "other_kernel.h"
+
 /* The inode that the kernel gives its first PID namespace (PROC_PID_INIT_INO). */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCUL
 /* And its first user namespace (PROC_USER_INIT_INO). */
@@ -93,6 +95,8 @@ const char *host__vendor_name(void)
 		return "kvm_intel";
 	if (host__vendors() & VENDOR_SVM)
 		return "kvm_amd";
+	if (recorded_vendor)
+		return recorded_vendor;
 	snprintf(name, sizeof(name), "none");
 	dir = opendir("/sys/module");
 	if (!dir)
@@ -108,6 +112,8 @@ const struct btf *host__kernel_types(void)
 {
 	static struct btf *btf;
 
+	if (other_kernel__is_open())
+		return other_kernel__types();
 	if (!btf)
 		btf = btf__load_vmlinux_btf();
 	return btf;
@@ -182,19 +188,11 @@ bool host__has_kprobes(void)
 	return !access(path, F_OK);
 }
 
-int host__field_offset(const char *event, const char *field)
+int host__parse_format(FILE *file, const char *field)
 {
-	char path[512], line[512], name[64];
-	const char *tracefs = host__tracefs();
+	char line[512], name[64];
 	int found = -ENOENT;
-	FILE *file;
 
-	if (!tracefs)
-		return -ENOENT;
-	snprintf(path, sizeof(path), "%s/events/%s/format", tracefs, event);
-	file = fopen(path, "re");
-	if (!file)
-		return -ENOENT;
 	/* "	field:unsigned int exit_reason;	offset:8;	size:4;	signed:0;" */
 	while (found < 0 && fgets(line, sizeof(line), file)) {
 		char *end = strchr(line, ';'), *start;
@@ -206,11 +204,28 @@ int host__field_offset(const char *event, const char *field)
 		start = strrchr(line, ' ');
 		if (!start || sscanf(start + 1, "%63[^[]", name) != 1 || strcmp(name, field))
 			continue;
-		if (sscanf(end + 1, " offset:%d;", &offset) == 1)
+		if (sscanf(end + 1, " offset:%d;", &offset) == 1 && offset >= 0)
 			found = offset;
 	}
-	fclose(file);
 	return found;
+}
+
+int host__field_offset(const char *event, const char *field)
+{
+	const char *tracefs = host__tracefs();
+	char path[512];
+	FILE *file;
+	int offset;
+
+	if (!tracefs)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%s/events/%s/format", tracefs, event);
+	file = fopen(path, "re");
+	if (!file)
+		return -ENOENT;
+	offset = host__parse_format(file, field);
+	fclose(file);
+	return offset;
 }
 
 bool host__initial_pid_namespace(void)
@@ -258,6 +273,8 @@ bool host__has_btf(const char *module)
 {
 	char path[128];
 
+	if (other_kernel__is_open())
+		return other_kernel__has_btf(module);
 	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", module);
 	return !access(path, R_OK);
 }

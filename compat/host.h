@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct btf;
 
@@ -52,6 +53,8 @@ const char *host__tracefs(void);
  * format file in tracefs. -ENOENT when event, field or tracefs are not there.
  */
 int host__field_offset(const char *event, const char *field);
+/* The same of a format file that is open; bytes from the record's begin, never less than 0. */
+int host__parse_format(FILE *file, const char *field);
 
 /* True in the PID namespace whose numbers the kernel's events carry. */
 bool host__initial_pid_namespace(void);

@@ -23,7 +23,7 @@
 const char *need_state__word(const struct need_state *need)
 {
 	if (!need->hook)
-		return "missing";
+		return need->is_unknown ? "unknown" : "missing";
 	/* Another program for the same hook is no other hook, nor is a cheaper kind (hooks.c). */
 	if (!strcmp(need->hook->target, need->first->target) &&
 	    (need->hook->kind == need->first->kind || !need->why[0]))

@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "../compat/other_kernel.h"
 #include "../compat/picked_types.h"
 #include "../compat/probes.h"
 #include "../compat/symbols.h"
@@ -130,6 +131,8 @@ static const char *not_applicable(const struct attach_env *env, const struct hoo
 	static char text[WHY_LEN];
 	int err;
 
+	if (hook->vendors && !host__vendors() && other_kernel__is_open())
+		return "KVM's vendor there is neither kvm_intel nor kvm_amd, which alone have it";
 	if (hook->vendors && !host__vendors()) {
 		snprintf(text, sizeof(text),
 			 "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have "
@@ -143,7 +146,7 @@ static const char *not_applicable(const struct attach_env *env, const struct hoo
 			 host__vendor_name());
 		return text;
 	}
-	if (hook->kind == HOOK_TRACEPOINT && !host__tracefs())
+	if (hook->kind == HOOK_TRACEPOINT && !other_kernel__is_open() && !host__tracefs())
 		return "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)";
 	err = kind_error(env, hook->kind);
 	return err ? refusal_text(hook, err) : NULL;
@@ -161,7 +164,7 @@ static bool is_allowed(const struct attachment *at, const struct hook *hook)
 static const struct hook *cheaper(const struct attachment *at, const struct hook *hook)
 {
 	/* Classic events' records have the guest's RIP, which KVM reads for them: rows show it. */
-	if (hook->kind != HOOK_TRACEPOINT || at->slower_ns)
+	if (hook->kind != HOOK_TRACEPOINT || at->slower_ns || other_kernel__is_open())
 		return hook;
 	for (const struct hook *h = hook + 1; h->need && !strcmp(h->need, hook->need); h++)
 		if (h->kind == HOOK_RAW_TP && !strcmp(h->target, hook->target) &&
@@ -403,10 +406,54 @@ static int fill_queues(const struct attachment *at)
 	return err;
 }
 
+/* What is attached makes the monitor worth running. */
+static bool is_worth(const struct attachment *at)
+{
+	bool worth = !at->monitor->hooks;
+
+	for (size_t i = 0; i < at->nr_needs; i++)
+		worth |= at->needs[i].hook && at->needs[i].first->primary;
+	return worth;
+}
+
+/* Asks for each chosen hook; false: all are there. */
+static bool refuse_foreseen(struct attachment *at, bool unknown[MAX_NEEDS])
+{
+	bool any = false;
+
+	for (size_t i = 0; i < at->nr_needs; i++) {
+		struct need_state *need = &at->needs[i];
+		enum knowledge known;
+		const char *why;
+
+		if (!need->hook)
+			continue;
+		known = other_kernel__has(need->hook->kind, need->hook->target, &why);
+		if (known == IS_THERE)
+			continue;
+		unknown[i] |= known == IS_NOT_KNOWN;
+		set_why(need, need->hook, why);
+		at->refused[need->hook - at->monitor->hooks] = true;
+		any = true;
+	}
+	return any;
+}
+
+bool hooks__foresee(struct attachment *at)
+{
+	bool unknown[MAX_NEEDS] = {};
+
+	do {
+		choose_hooks(at);
+	} while (refuse_foreseen(at, unknown));
+	for (size_t i = 0; i < at->nr_needs; i++)
+		at->needs[i].is_unknown = unknown[i] && !at->needs[i].hook;
+	return is_worth(at);
+}
+
 /* One attempt with the alternatives that are left. -EAGAIN: one more was refused. */
 static int try_load(struct attachment *at)
 {
-	bool worth = !at->monitor->hooks;
 	int err;
 
 	if (!at->state)
@@ -418,9 +465,7 @@ static int try_load(struct attachment *at)
 		say("%s: this monitor does not support %s", at->monitor->name, host__arch_name());
 		return -EOPNOTSUPP;
 	}
-	for (size_t i = 0; i < at->nr_needs; i++)
-		worth |= at->needs[i].hook && at->needs[i].first->primary;
-	if (!worth)
+	if (!is_worth(at))
 		return -EOPNOTSUPP;
 	if (!at->monitor->open_skeleton)
 		return 0;

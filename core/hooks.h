@@ -87,6 +87,7 @@ enum { MAX_NEEDS = 16, MAX_HOOKS = 64, WHY_LEN = 256 };
 struct need_state {
 	const struct hook *first; /* the preferred alternative */
 	const struct hook *hook;  /* the attached one, or NULL */
+	bool is_unknown;	  /* none, as far as is known: hooks__foresee() */
 	char why[WHY_LEN];	  /* why not the first, or none at all */
 	size_t cause_at;	  /* in it: the cause, behind the hook and ": " */
 	uint64_t runs, run_ns;	  /* the program's, while the kernel's statistics are on */
@@ -148,6 +149,13 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
  * need is met, else -errno; at->needs tells why in both cases.
  */
 int hooks__load(struct attachment *at);
+
+/*
+ * What would be attached on the kernel of compat/other_kernel.h, by what its files tell: nothing is
+ * loaded. True when at least one primary need would be met. What takes a kernel that runs is
+ * not asked: whether its verifier takes the programs, and which of two kinds is cheaper.
+ */
+bool hooks__foresee(struct attachment *at);
 
 /* Attaches what was loaded. -EAGAIN: all is unloaded, load again. */
 int hooks__attach(struct attachment *at);

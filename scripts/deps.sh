@@ -15,7 +15,7 @@ build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c
 tests="libcmocka-dev gojq busybox-static cpio xz-utils zstd qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps nodejs tmux ncurses-base"
 checks="git clang-format clang-tidy cppcheck shellcheck strace zsh fish bash-completion mandoc"
-checks="$checks build-essential debhelper lintian rpmlint apparmor prometheus curl systemd"
+checks="$checks valgrind build-essential debhelper lintian rpmlint apparmor prometheus curl systemd"
 
 # up_to BUILD TESTS CHECKS: those of this level.
 up_to() {
@@ -96,17 +96,17 @@ print_names() {
 		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel libseccomp-devel libseccomp-static ncurses-devel ncurses-static kernel-headers" \
 		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin gcc-c++ bochs grub2-tools-extra
 		grub2-pc-modules xorriso util-linux procps-ng nodejs tmux dpkg apt" \
-		"git clang-tools-extra cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc"
+		"git clang-tools-extra cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc valgrind"
 	names Arch "pacman -S --needed" \
 		"gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c libseccomp ncurses linux-api-headers" \
 		"cmocka jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng nodejs tmux" \
-		"git cppcheck shellcheck strace chromium zsh fish bash-completion mandoc"
+		"git cppcheck shellcheck strace chromium zsh fish bash-completion mandoc valgrind"
 	names openSUSE "zypper install" \
 		"gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static libelf-devel zlib-devel
 		zlib-devel-static glibc-devel-static libjson-c-devel libseccomp-devel ncurses-devel linux-glibc-devel" \
 		"libcmocka-devel jq busybox-static cpio xz zstd qemu-x86 qemu-seabios gcc-c++ bochs grub2 grub2-i386-pc xorriso
 		util-linux procps nodejs tmux" \
-		"git clang-tools cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc"
+		"git clang-tools cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc valgrind"
 }
 
 # names DISTRIBUTION COMMAND BUILD TESTS CHECKS

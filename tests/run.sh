@@ -35,12 +35,61 @@ usage() {
 		  --keep-times       write the times that were taken into docs/test-machines.md
 		  --kernel=VMLINUZ   boot this kernel in the machines ...
 		  --modules=DIR      ... with the modules of this /lib/modules/RELEASE
+		  --kernels=DIR      further groups, NAME-svm and NAME-vmx, for each kernel in DIR that has its modules:
+		                     DIR/NAME/ (an unpacked package, say), or DIR/vmlinuz-NAME and /lib/modules/NAME;
+		                     with --kernels no other group has to be named
 	END
 }
 
 fail() {
 	printf 'run.sh: %s\n' "$*" >&2
 	exit 2
+}
+
+# Of the groups of --kernels: the machine whose emulator, processor and plan they have; its options.
+declare -A machine_of=() kernel_of=()
+
+# add_kernel NAME VMLINUZ MODULES: a group for each vendor.
+add_kernel() {
+	local vendor
+	for vendor in svm vmx; do
+		machine_of[$1-$vendor]=6.1-$vendor
+		kernel_of[$1-$vendor]=$2$'\n'$3
+		groups+=("$1-$vendor")
+	done
+	echo "$1: $2 with the modules in $3"
+}
+
+# modules_in DIR: the first directory in it that modules lie in.
+modules_in() {
+	find -L "$1" -maxdepth 6 \( -name kernel -type d -path '*/modules/*' -o -name modules.builtin \) -printf '%h\n' 2>/dev/null | head -n 1
+}
+
+# find_kernels DIR: its kernels become groups.
+find_kernels() {
+	local entry name image modules before=${#groups[@]}
+	[ -d "$1" ] || fail "--kernels: $1 is no directory"
+	for entry in "${1%/}"/*; do
+		name=$(basename "$entry")
+		[ "$name" != lib ] || continue
+		if [ -d "$entry" ]; then
+			image=$(find -L "$entry" -maxdepth 4 -name 'vmlinuz*' -type f 2>/dev/null | sort | head -n 1)
+			modules=$(modules_in "$entry/")
+			[ -z "$image" ] && [ -z "$modules" ] && continue
+		else
+			[[ $name == vmlinuz-* ]] || continue
+			name=${name#vmlinuz-} image=$entry modules=''
+			for modules in "$1/lib/modules/$name" "$1/modules-$name" "/lib/modules/$name" ''; do
+				[ -d "$modules" ] && break
+			done
+		fi
+		if [ -n "$image" ] && [ -n "$modules" ]; then
+			add_kernel "$name" "$image" "$modules"
+		else
+			echo "$name: left out, as it has no ${image:+modules}${modules:+vmlinuz}"
+		fi
+	done
+	[ ${#groups[@]} -gt "$before" ] || fail "--kernels: there is no kernel with its modules in $1"
 }
 
 parse_options() {
@@ -54,6 +103,7 @@ parse_options() {
 		--everything) everything=1 ;;
 		--keep-times) keep=1 ;;
 		--kernel=* | --modules=*) machine_options+=("$1") ;;
+		--kernels=*) find_kernels "${1#*=}" ;;
 		-h | --help) usage; exit 0 ;;
 		-*) fail "unknown option $1" ;;
 		*) groups+=("$1") ;;
@@ -71,7 +121,7 @@ check_groups() {
 	for group in "${groups[@]}"; do
 		[ "$group" = unit ] && continue
 		[ -x "$top/kvm_watcher" ] || fail "there is no ./kvm_watcher: run make first"
-		[ "$group" = native ] || grep -qxF -e "$group" <<<"$names" || fail "there is no group $group"
+		[ "$group" = native ] || [ -n "${machine_of[$group]:-}" ] || grep -qxF -e "$group" <<<"$names" || fail "there is no group $group"
 	done
 }
 
@@ -113,7 +163,7 @@ check_plan() {
 
 # plan_of GROUP: "case/part" of what the plan has for it.
 plan_of() {
-	local group=$1 name part where pattern
+	local group=${machine_of[$1]:-$1} name part where pattern
 	set -f
 	while IFS=$'\t' read -r name part where _; do
 		[[ $name != \#* ]] || continue
@@ -210,7 +260,7 @@ perf_directory() (
 
 # launch GROUP NAME...: become the process that prints the group's TAP.
 launch() {
-	local group=$1 planned perf
+	local group=$1 planned perf machine_name=${machine_of[$1]:-$1} options=("${machine_options[@]}")
 	shift
 	# What the cases ask for with `planned`: a line of words.
 	planned=$(plan_of "$group" | tr '\n' ' ')
@@ -238,9 +288,12 @@ launch() {
 	# A Linux guest in a guest: some twenty seconds in QEMU, a few minutes in Bochs.
 	if needs_linux_guest "$@"; then files+=(--qemu); fi
 	if [[ $group == *-svm ]] && needs_host_time "$@"; then files+=(--host-time); fi
-	if needs_perf "$@" && perf=$(perf_directory "$group"); then files+=(--tree="$perf:/peers/perf"); fi
+	if needs_perf "$@" && perf=$(perf_directory "$machine_name"); then files+=(--tree="$perf:/peers/perf"); fi
+	if [ -n "${kernel_of[$group]:-}" ]; then
+		options+=(--kernel="${kernel_of[$group]%%$'\n'*}" --modules="${kernel_of[$group]#*$'\n'}")
+	fi
 	# shellcheck disable=SC2046
-	exec "$machine" run "$group" "${machine_options[@]}" "${files[@]}" $(machine_of "$1") -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
+	exec "$machine" run "$machine_name" "${options[@]}" "${files[@]}" $(machine_options_of "$1") -- sh -c "$case_driver" "$group" "$limit" "$planned" "${CI:-}" "$@"
 }
 
 # record VERDICT NAME [DETAIL]: note a result and show it. Verdicts are passed, failed and skipped.
@@ -388,7 +441,7 @@ run_group() {
 }
 
 # machine_of NAME: options of the machine that a case wants, in a comment of its own
-machine_of() {
+machine_options_of() {
 	sed -n 's/^# machine: //p' "tests/cases/$1.sh"
 }
 
@@ -396,8 +449,8 @@ machine_of() {
 boot_of() {
 	case $1 in
 	unit | native) echo all ;;
-	*-svm) if needs_host_time "$2"; then echo host-time; else echo "all $(machine_of "$2")"; fi ;;
-	*) echo "all $(machine_of "$2")" ;;
+	*-svm) if needs_host_time "$2"; then echo host-time; else echo "all $(machine_options_of "$2")"; fi ;;
+	*) echo "all $(machine_options_of "$2")" ;;
 	esac
 }
 
@@ -665,8 +718,12 @@ print_names() {
 
 # print_grid: a row for each test, a column for each machine.
 print_grid() {
-	awk -F '\t' -v plan_file="$plan_file" '
+	local group mapped=''
+	for group in "${!machine_of[@]}"; do mapped+="$group ${machine_of[$group]} "; done
+	awk -F '\t' -v plan_file="$plan_file" -v mapped="$mapped" '
+		function wide(c) { return length(head[c]) > 8 ? length(head[c]) : 8 }
 		function planned(part, group,    i, n, patterns, pattern) {
+			if (group in machine) group = machine[group]
 			n = split(where[part], patterns, " ")
 			for (i = 1; i <= n; i++) {
 				pattern = patterns[i]
@@ -677,6 +734,8 @@ print_grid() {
 			return 0
 		}
 		BEGIN {
+			n = split(mapped, words, " ")
+			for (i = 1; i < n; i += 2) machine[words[i]] = words[i + 1]
 			while ((getline line < plan_file) > 0)
 				if (line !~ /^#/ && split(line, f, "\t") == 4) where[f[1] "/" f[2]] = f[3]
 		}
@@ -686,7 +745,7 @@ print_grid() {
 		{ text = $1 == "failed" ? "FAILED" : $1 == "skipped" ? "n.a." : $1; cell[row[$3], column[$2]] = text; part[row[$3]] = $5 }
 		END {
 			printf "\n%-" width "s", "test"
-			for (c = 1; c <= columns; c++) printf "  %-8s", head[c]
+			for (c = 1; c <= columns; c++) printf "  %-*s", wide(c), head[c]
 			print ""
 			for (r = 1; r <= rows; r++) {
 				printf "%-" width "s", title[r]
@@ -701,7 +760,7 @@ print_grid() {
 						else if (!planned(whole, head[c])) note = where[whole]
 						if (!planned(part[r], head[c]) || !planned(whole, head[c])) text = "=>"
 					}
-					printf "  %-8s", text
+					printf "  %-*s", wide(c), text
 				}
 				print (note == "" ? "" : "  => proven on " note)
 			}

@@ -6,8 +6,8 @@
 #	tests/soak.sh [SECONDS]		120; make soak takes SOAK_TIME, an hour
 #
 # SOAK_KEEP=FILE keeps what was sampled: seconds, VMs so far, and of each process resident KiB, descriptors, CPU ticks.
-# What else is to run beside it, such as an exporter that is scraped, is started in beside_starts and ended in
-# beside_ends.
+# For ten minutes or more, or with SOAK_BESIDE=1, an exporter that is scraped and a top in tmux run beside it: they stay
+# what they are, too.
 here=$(dirname "$0")
 # shellcheck source=cases/lib.sh
 if test -e "$here/lib.sh"; then . "$here/lib.sh"; else . "$here/cases/lib.sh"; fi
@@ -18,8 +18,67 @@ exits=60
 generator=$TMP/crosvm
 recording=$TMP/recording.zst
 
-beside_starts() { :; }
-beside_ends() { :; }
+samples=$TMP/samples
+beside=$SOAK_BESIDE
+test "$seconds" -lt 600 || beside=1
+
+# pane: the process of top, while it is there
+pane()
+{
+	tmux -L "soak$$" list-panes -F '#{pane_pid}' 2>/dev/null
+}
+
+# The exporter is scraped every two seconds, as two Prometheus would.
+scrape()
+{
+	while test ! -e "$TMP/over"; do
+		sleep $every
+		curl -sf -m 20 --unix-socket "$TMP/socket" http://localhost/metrics >"$TMP/scrape" && echo >>"$TMP/scrapes"
+		# shellcheck disable=SC2046 # these are six words
+		set -- $(of "$server") $(of "$(pane)")
+		test $# = 6 || continue
+		echo "0 $(($(wc -l <"$TMP/vms") * 100)) $*" >>"$TMP/beside"
+	done
+}
+
+beside_starts()
+{
+	test -n "$beside" || return
+	if ! has_tool "beside it: an exporter that is scraped" curl || ! has_tool "beside it: a top" tmux; then
+		beside=
+		return
+	fi
+	: >"$TMP/scrapes"
+	kvm_watcher serve -e -o -w -l --vm='soak*' --listen=unix:"$TMP/socket" >"$TMP/serve.out" 2>"$TMP/serve.err" &
+	server=$!
+	tmux -u -L "soak$$" -f /dev/null new-session -d -x 120 -y 40 \
+		"exec $(command -v kvm_watcher) top --interval=1 --vm='soak*' 2>$TMP/top.err"
+	scrape &
+	scraper=$!
+}
+
+beside_ends()
+{
+	test -n "$beside" || return
+	wait "$scraper"
+	holds "beside it: top is on its screen still" sh -c "tmux -L soak$$ capture-pane -p | grep -q 'lost'"
+	holds "beside it: the exporter was scraped $(wc -l <"$TMP/scrapes") times" test -s "$TMP/scrapes"
+	holds "... and serves series" grep -q '^kvm_' "$TMP/scrape"
+	samples=$TMP/beside
+	if test "$(awk -v behind=$behind '$2 >= behind' "$samples" | wc -l)" -ge 6; then
+		flat "KiB of the exporter" 3 $((2048 + doubling))
+		flat "descriptors of the exporter" 4 2
+		flat "KiB of top" 6 $((2048 + doubling))
+		flat "descriptors of top" 7 2
+	else
+		skip "what is flat beside it" "too few VMs came"
+	fi
+	samples=$TMP/samples
+	tmux -L "soak$$" kill-server
+	kill -INT "$server"
+	wait "$server"
+	is "the exporter: exit status" 0 $?
+}
 
 # What it reads of VMs is theirs that are called soak: others may run here. Rows are of the whole host: those of the last
 # 1,000 VMs could not be shown in the two seconds that the end of a run has on a busy host.
@@ -62,12 +121,13 @@ come_and_go()
 # its largest interval was, and a busy host makes a larger one now and then: in two minutes they may double once more.
 behind=1300
 doubling=12288
+test "$seconds" -lt 600 || behind=4500 doubling=0
 
 # median N FROM TO: of that column of the samples there, between these shares of them, in percent
 median()
 {
 	awk -v n="$1" -v from="$2" -v to="$3" -v behind=$behind '$2 < behind { next } FNR == NR { all++; next }
-		++nr > all * from / 100 && nr <= all * to / 100 { print $n }' "$TMP/samples" "$TMP/samples" |
+		++nr > all * from / 100 && nr <= all * to / 100 { print $n }' "$samples" "$samples" |
 		sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
@@ -134,7 +194,6 @@ test -z "$SOAK_KEEP" || cp "$TMP/samples" "$SOAK_KEEP"
 
 vms=$(($(wc -l <"$TMP/vms") * 100))
 echo "# $vms VMs, $(wc -l <"$TMP/samples") samples; kvm_watcher: $(awk 'END { print $3 " KiB, " $4 " descriptors" }' "$TMP/samples"); kvm_watcher-bpf: $(awk 'END { print $6 " KiB, " $7 " descriptors" }' "$TMP/samples")"
-test "$seconds" -lt 600 || behind=4500 doubling=0
 is "the generator had no trouble" 0 "$(wc -l <"$TMP/generator.failed")"
 holds "VMs came and went" test $vms -ge 100
 if test "$(awk -v behind=$behind '$2 >= behind' "$TMP/samples" | wc -l)" -ge 6; then

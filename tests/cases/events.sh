@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# What happens while it watches: one of the two processes is killed, VMs are stopped and go on, the host's clock is set.
+# What happens while it watches: one of the two processes is killed, VMs are stopped and go on, vCPUs are added, a vCPU is set
+# back to an earlier state, the host's clock is set, a CPU goes and comes, the host is suspended.
 # Modules that are unloaded, VMMs that end in KVM_RUN and several kvm_watchers at a time are in robust.sh.
 . "$(dirname "$0")/lib.sh"
 
@@ -102,6 +103,68 @@ is "... every KVM_RUN" "$((4 * 20102))" "$(jq -s --argjson pid $guest 'map(selec
 	.name == "KVM_RUN") | .count - (.errors.EINTR // 0)) | add' "$TMP/watch.json")"
 is "... exit status" 0 "$watch_status"
 no_loss "... nothing is lost"
+
+# by_vcpu: "vcpu exits" of this case's generators, by the rows that were shown
+by_vcpu()
+{
+	jq -rs 'map(select(.scope == "total" and .kind == "userspace" and .reason == "IO"))[] |
+		"\(.vcpu) \(.count)"' "$TMP/watch.json" | sort -n
+}
+
+# wanted: the same by the generator
+wanted()
+{
+	jq -rs 'map(select(.what == "vcpu"))[] | "\(.vcpu) \(.user_exits.IO)"' "$TMP/guest.json" | sort -n
+}
+
+# vCPUs that come while others run, and vCPUs with the greatest ids that KVM gives. 5.10 has ids up to 1022.
+if planned vcpus; then
+	step=1024
+	kvm_guest --vcpus=4 --id-step=$step out=1 >"$TMP/out" 2>&1 || step=255
+	watch -e -o -l
+	guest --vcpus=6 --late-ms=150 out=3000 sleep=200 out=500
+	watch_end
+	is "vCPUs are added to a VM that runs: each one's exits" "$(wanted)" "$(by_vcpu)"
+	is "... every KVM_RUN" $((6 * 3502)) "$(jq -s 'map(select(.scope == "total" and .name == "KVM_RUN") |
+		.count - (.errors.EINTR // 0)) | add' "$TMP/watch.json")"
+	is "... a budget for each" 6 "$(jq -s 'map(select(.scope == "total" and .monitor == "vcpu_load") | .vcpu) |
+		unique | length' "$TMP/watch.json")"
+	no_loss "... nothing is lost"
+
+	watch -e -o
+	guest --vcpus=4 --id-step=$step out=300
+	watch_end
+	is "vCPUs with ids up to $((4 * step - 1)): each one's exits" "$(wanted)" "$(by_vcpu)"
+	is "... exit status" 0 $watch_status
+
+	watch -e --vcpu=$((4 * step - 1))
+	guest --vcpus=4 --id-step=$step out=200
+	watch_end
+	is "--vcpu=$((4 * step - 1)): it alone" "$((4 * step - 1)) 201" "$(by_vcpu)"
+
+	watch -e
+	guest --vcpus=64 --id-step=$((step / 16)) out=20
+	watch_end
+	is "64 vCPUs with holes between their ids" "$(wanted)" "$(by_vcpu)"
+	part_ends
+fi
+
+# As a VMM does that takes a snapshot and goes back to it: the guest's registers, its clock and its interrupts are what they
+# were, and it does again what it did since. What was counted stays counted. A halt makes it wait for a wake-up of before.
+if planned saved; then
+	watch -e -l -o -w --summary
+	guest --vcpus=2 out=1000 sleep=50 save out=700 sleep=50 load out=30
+	watch_end
+	is "a vCPU is set back to what it was: every exit" "$(wanted)" "$(by_vcpu)"
+	# 1000 + sleep + save, twice 700 + sleep + load, 30 and the end
+	is "... as many as were made" "0 2437
+1 2437" "$(by_vcpu)"
+	is "... no time is negative, or longer than the run" 0 "$(jq -s '(map(select(.scope == "total") | .interval_ns) | max) as $run |
+		map(select(.scope == "total" and (.total_ns // 0 | . < 0 or . > $run))) | length' "$TMP/watch.json")"
+	is "... exit status" 0 $watch_status
+	no_loss "... nothing is lost"
+	part_ends
+fi
 
 # Rows have the monotonic clock; what is shown of the host's clock follows it.
 if test -n "$KVM_WATCHER_MACHINE" && planned clock; then

@@ -70,13 +70,27 @@ for format in table json csv; do
 	# shellcheck disable=SC2086
 	kvm_watcher --list --format=$format $list >"$TMP/$format.list" 2>"$TMP/$format.list.err"
 done
-for format in table json csv; do
+kvm_watcher -e -d --interval=3600 --record="$TMP/run.zst" --format=json --temp-dir="$TMP/record" >"$TMP/record.out" 2>"$TMP/record.err" &
+watchers="$watchers $!"
+kvm_watcher serve -e --vm_state --listen=unix:"$TMP/socket" >"$TMP/serve.out" 2>"$TMP/serve.err" &
+server=$!
+for format in table json csv record; do
 	tries=100
 	while ! grep -q watching "$TMP/$format.err" && test $tries -gt 0; do
 		sleep 0.1
 		tries=$((tries - 1))
 	done
 done
+# The VMs are there and have done nothing.
+if has_tool "serve" curl; then
+	curl -sS -m 20 --retry 20 --retry-connrefused --retry-delay 1 --unix-socket "$TMP/socket" http://localhost/metrics \
+		>"$TMP/scrape" 2>"$TMP/curl.err"
+	is "serve: the VMs are there" true "$(grep -aq 'calc!A1' "$TMP/scrape" && echo true)"
+	harmless "serve: series" "$TMP/scrape"
+	is "serve: a label's quotes are escaped" 0 "$(grep -ac '[^\\]"quoted"; <b>' "$TMP/scrape")"
+fi
+kill -INT "$server"
+wait "$server" || fail "serve ends" "exit status $?"
 : >"$TMP/gate"
 for pid in $pids; do
 	wait "$pid" || fail "the generator ends" "exit status $?"
@@ -99,6 +113,38 @@ done
 # A list of VMs that lacked it makes it news again.
 is "a VM without dirty logging is named, in one line" 1 \
 	"$(sort -u "$TMP/table.err" | grep -ac 'logging is off in VM p?\[7m?q? (pid [0-9]*): ')"
+
+# What is made of a recording: by other formats, and by the commands that read one.
+# said NAME COMMAND...: what it writes and says is harmless
+said()
+{
+	said_name=$1
+	shift
+	kvm_watcher "$@" >"$TMP/said" 2>&1
+	harmless "$said_name" "$TMP/said"
+}
+for format in table json folded; do
+	said "replay, $format" replay "$TMP/run.zst" --format=$format
+done
+# The page's own code has tabs, which do nothing in it.
+kvm_watcher replay "$TMP/run.zst" --format=html 2>"$TMP/said" | tr -d '\t' >"$TMP/page"
+harmless "replay, html" "$TMP/page"
+is "replay, html: no name is markup" 0 "$(grep -ac '; <b>' "$TMP/page")"
+said "replay, one of them" replay "$TMP/run.zst" --vm='p*'
+said "diff" diff "$TMP/run.zst" "$TMP/run.zst" --all
+said "diagnose" diagnose "$TMP/run.zst" --all
+said "diagnose, JSON" diagnose "$TMP/run.zst" --all --format=json
+said "diagnose, an assertion" diagnose "$TMP/run.zst" --assert='count > 1000000'
+said "top" top --once "$TMP/run.zst"
+hostile=$(printf '%s/no\033[7m\nkvm_watcher: forged\342\200\256' "$TMP")
+for command in replay "diff $TMP/run.zst" diagnose "top --once"; do
+	# shellcheck disable=SC2086
+	said "$command: a file that is not there" $command "$hostile"
+	is "$command: in one line" 1 "$(wc -l <"$TMP/said")"
+done
+cp "$TMP/run.zst" "$hostile"
+said "replay: a file's name" replay --by=file "$hostile" "$TMP/run.zst"
+said "diff: a file's name" diff "$hostile" "$TMP/run.zst"
 
 # The exact name, for a parser; what is no UTF-8 JSON cannot have.
 nr=0

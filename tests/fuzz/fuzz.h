@@ -18,6 +18,8 @@ int fuzz_events(const uint8_t *data, size_t size);
 int fuzz_assertion(const uint8_t *data, size_t size);
 int fuzz_text(const uint8_t *data, size_t size);
 int fuzz_request(const uint8_t *data, size_t size);
+int fuzz_config(const uint8_t *data, size_t size);
+int fuzz_format(const uint8_t *data, size_t size);
 
 struct json_object;
 struct output;
@@ -41,6 +43,9 @@ void check_ends(const char *text, size_t size);
 void check_line(const char *text, size_t len);
 /* It can be written, and what is written parses. Takes it over; NULL is allowed. */
 void check_object(struct json_object *obj);
+
+/* What is refused is refused in one line, which steers no terminal. */
+void check_refusal(int code, char *text, size_t size);
 
 /* A copy with a NUL behind it; to be freed. */
 char *fuzz_text_of(const uint8_t *data, size_t size);

@@ -14,8 +14,7 @@ static const struct command *const commands[] = {
 
 enum { MOST_WORDS = 64, NR_COMMANDS = sizeof(commands) / sizeof(*commands) };
 
-/* What is refused is refused in one line, which steers no terminal. */
-static void check_refusal(int code, char *text, size_t size)
+void check_refusal(int code, char *text, size_t size)
 {
 	if (code == EXIT_USAGE && (!size || text[size - 1] != '\n'))
 		abort();

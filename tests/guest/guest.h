@@ -73,6 +73,7 @@ enum {
 	PORT_LOG = 0xf6,   /* out: read the dirty log */
 	PORT_IRQ = 0xf7,   /* out of 4 bytes: raise that interrupt */
 	PORT_TAKE = 0xf8,  /* out of 4 bytes: take the vCPU's page that way */
+	PORT_STATE = 0xf9, /* out of 4 bytes: 0: keep the vCPU's state, 1: set it back to that */
 };
 
 /*
@@ -169,6 +170,8 @@ enum op_flags {
 	OP_SKIPPED = 1 << 22,	/* user space skips what KVM cannot emulate */
 	OP_STUCK = 1 << 23,	/* UD2 is not stepped over */
 	OP_ENDLESS = 1 << 24,	/* does not end by itself, or without a helper: it is not probed */
+	OP_SAVES = 1 << 25,	/* what follows is done twice ... */
+	OP_LOADS = 1 << 26,	/* ... up to this */
 };
 
 /* One thing a guest can do. Adding one is a row in ops.c and an emitter. */
@@ -209,8 +212,10 @@ struct plan {
 	unsigned int nr_holders;
 	enum main_thread main;
 	enum amid amid;
-	int halt_poll_us; /* -1: as the host has it */
-	int cpu;	  /* where all vCPUs' threads are to run; -1: anywhere */
+	int halt_poll_us;     /* -1: as the host has it */
+	unsigned int late_ms; /* further vCPUs are created one by one, so long after each other */
+	unsigned int id_step; /* of vCPUs' ids */
+	int cpu;	      /* where all vCPUs' threads are to run; -1: anywhere */
 	enum mode mode;
 	enum log_kind log;
 	bool separate;
@@ -256,11 +261,14 @@ uint64_t plan__count(const struct plan *plan, unsigned int flag);
 /* Adds what one vCPU's op list makes KVM_RUN return with. */
 void plan__expect(const struct plan *plan, uint64_t expect[NR_USER_EXITS]);
 
+struct vcpu_state;
+
 struct vcpu {
 	struct vm *vm;
 	unsigned int id;
 	int fd;
 	struct kvm_run *run;
+	struct vcpu_state *state; /* that it may be set back to, NULL: none */
 	struct kvm_dirty_gfn *ring;
 	uint32_t ring_next;
 	pthread_t thread;
@@ -315,6 +323,9 @@ void *vm__alloc(size_t size);
 int vm__add_slot(struct vm *vm, uint32_t slot, uint64_t gpa, void *mem, size_t size,
 		 uint32_t flags);
 int vm__failed(const struct vm *vm, const char *what);
+/* KVM's id of it. */
+unsigned int vcpu__id(const struct vcpu *vcpu);
+int vm__open_vcpu(struct vm *vm, unsigned int id);
 int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned int round);
 void vm__close(struct vm *vm);
 uint8_t *vm__ram(const struct vm *vm, uint64_t gpa);
@@ -323,6 +334,11 @@ uint64_t vcpu__data_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__times_gpa(const struct vcpu *vcpu);
 uint64_t vcpu__get_msr(const struct vcpu *vcpu, uint32_t index);
 uint32_t vcpu__tsc_khz(const struct vcpu *vcpu);
+
+/* state.c: a vCPU is saved, and set back to that, once. */
+int state__save(struct vcpu *vcpu);
+int state__load(struct vcpu *vcpu);
+void state__free(struct vcpu *vcpu);
 
 /* log.c: the slot with dirty logging on. */
 int log__setup_vm(struct vm *vm);

@@ -47,7 +47,9 @@ enum {
 	OPT_IOEVENTFD,
 	OPT_DISABLE_EXITS,
 	OPT_DEBUG,
-	OPT_FOREVER
+	OPT_FOREVER,
+	OPT_LATE,
+	OPT_ID_STEP
 };
 
 static const struct option options[] = {
@@ -85,6 +87,8 @@ static const struct option options[] = {
 	{ "ioeventfd", required_argument, NULL, OPT_IOEVENTFD },
 	{ "disable-exits", required_argument, NULL, OPT_DISABLE_EXITS },
 	{ "debug", required_argument, NULL, OPT_DEBUG },
+	{ "late-ms", required_argument, NULL, OPT_LATE },
+	{ "id-step", required_argument, NULL, OPT_ID_STEP },
 	{ "forever", no_argument, NULL, OPT_FOREVER },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -96,6 +100,8 @@ static const char help_head[] =
 	"\n"
 	"  --vms=N         VMs, all at the same time (1)\n"
 	"  --vcpus=N       vCPUs of each VM, a thread each (1)\n"
+	"  --late-ms=MS    of these the first is there at once, each further one MS later\n"
+	"  --id-step=N     and their ids are N - 1, 2 * N - 1 and so on (1)\n"
 	"  --mode=MODE     long (64-bit, paging; the default) or real (16-bit)\n"
 	"  --log=KIND      how dirty reads the log: bitmap (the default), clear or ring; none: it\n"
 	"                  is on for all memory, and nobody reads it\n"
@@ -371,6 +377,12 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 		option_is("debug", "step");
 		plan->step = true;
 		break;
+	case OPT_LATE:
+		plan->late_ms = option_number("late-ms", 1, 60000);
+		break;
+	case OPT_ID_STEP:
+		plan->id_step = option_number("id-step", 1, 65536);
+		break;
 	case OPT_FOREVER:
 		plan->forever = true;
 		break;
@@ -457,7 +469,7 @@ static void check_use(const struct plan *plan, const struct op_use *use)
 		usage_error("%s needs --mode=long", use->op->name);
 	if (use->op->arg_name && !strcmp(use->op->arg_name, "port") &&
 	    (arg == PORT_END || arg == PORT_SLEEP || arg == PORT_LOG || arg == PORT_IRQ ||
-	     arg == PORT_TAKE))
+	     arg == PORT_TAKE || arg == PORT_STATE))
 		usage_error("%s: port 0x%llx is what the guest talks to kvm_guest with",
 			    use->op->name, arg);
 }
@@ -539,6 +551,7 @@ int main(int argc, char **argv)
 {
 	static struct plan plan = { .nr_vms = 1,
 				    .nr_vcpus = 1,
+				    .id_step = 1,
 				    .repeat = 1,
 				    .timeout = 60,
 				    .cpu = -1,

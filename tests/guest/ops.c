@@ -640,6 +640,13 @@ static void emit_sleep(struct code *c, struct vcpu *vcpu, const struct op_use *u
 	code__out_eax(c, PORT_SLEEP);
 }
 
+static void emit_save(struct code *c, struct vcpu *vcpu, const struct op_use *use)
+{
+	(void)vcpu;
+	code__mov(c, EAX, !!(use->op->flags & OP_LOADS));
+	code__out_eax(c, PORT_STATE);
+}
+
 /*
  * What a guest does that takes interrupts: the handler (irqs.c) counts them at
  * rbp + IRQ_COUNT_AT; ebx has what was seen so far.
@@ -1033,6 +1040,10 @@ const struct op ops[] = {
 	  0, UINT32_MAX, OP_USER, USER_EXIT_INTR, NULL },
 	{ "sleep", "one exit to user space, which sleeps that many ms", NULL, 0, 0, 86400000,
 	  OP_MSEC, KVM_EXIT_IO, emit_sleep },
+	{ "save", "user space saves the vCPU's state ...", NULL, 0, 0, 1, OP_SAVES, KVM_EXIT_IO,
+	  emit_save },
+	{ "load", "... and sets it back to that: what is between them is done twice", NULL, 0, 0, 1,
+	  OP_LOADS, KVM_EXIT_IO, emit_save },
 };
 const size_t nr_ops = sizeof(ops) / sizeof(ops[0]);
 
@@ -1113,9 +1124,12 @@ static uint64_t use__exits(const struct op_use *use)
 void plan__expect(const struct plan *plan, uint64_t expect[NR_USER_EXITS])
 {
 	const struct op_use *use;
+	bool twice = false;
 
-	for (use = plan->uses; use < plan->uses + plan->nr_uses; use++)
+	for (use = plan->uses; use < plan->uses + plan->nr_uses; use++) {
 		if (use->count && use->op->user_exit != USER_EXIT_NONE)
-			expect[use->op->user_exit] += use__exits(use);
+			expect[use->op->user_exit] += use__exits(use) << twice;
+		twice = (twice || use->op->flags & OP_SAVES) && !(use->op->flags & OP_LOADS);
+	}
 	expect[KVM_EXIT_IO]++; /* PORT_END */
 }

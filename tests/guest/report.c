@@ -105,7 +105,7 @@ void report__vcpu(const struct vcpu *vcpu)
 
 	plan__expect(vm->plan, expect);
 	printf("{\"what\":\"vcpu\",\"round\":%u,\"vm\":%u,\"pid\":%d,\"tid\":%d,\"vcpu\":%u",
-	       vm->round, vm->id, getpid(), vcpu->tid, vcpu->id);
+	       vm->round, vm->id, getpid(), vcpu->tid, vcpu__id(vcpu));
 	print_ops(vm->plan);
 	print_exits("user_exits", vcpu->user_exits);
 	print_exits("expect", expect);

@@ -149,6 +149,13 @@ static enum verdict handle_io(struct vcpu *vcpu)
 			return BROKEN;
 		}
 	}
+	if (run->io.port == PORT_STATE) {
+		memcpy(&what, data, sizeof(what));
+		if (what ? state__load(vcpu) : state__save(vcpu)) {
+			vcpu__error(vcpu, "its state: %s", strerror(errno));
+			return BROKEN;
+		}
+	}
 	if (run->io.port == PORT_TAKE) {
 		memcpy(&what, data, sizeof(what));
 		if (taken__take(vcpu, what)) {
@@ -328,6 +335,14 @@ static void *vcpu_thread(void *arg)
 	while (plan->start_on && access(plan->start_on, F_OK) && !atomic_load(&vcpu->vm->stop))
 		sleep_us(10000);
 	vcpu_sleep(vcpu, plan->pause_ms);
+	if (vcpu->fd < 0) {
+		vcpu_sleep(vcpu, (uint64_t)plan->late_ms * vcpu->id);
+		vcpu->failed = vm__open_vcpu(vcpu->vm, vcpu->id);
+	}
+	if (vcpu->failed) {
+		atomic_fetch_sub(&running, 1);
+		return NULL;
+	}
 	delay = run_delay();
 	verdict = ioctls__call(vcpu, plan__count(plan, OP_IOCTLS)) ? BROKEN : GO_ON;
 	if (verdict == GO_ON)
@@ -376,7 +391,8 @@ static void stop_vcpu(struct vcpu *vcpu)
 
 	atomic_store(&vcpu->vm->stop, true);
 	for (ms = 0; ms < GRACE_MS; ms += 10) {
-		vcpu->run->immediate_exit = 1;
+		if (vcpu->run)
+			vcpu->run->immediate_exit = 1;
 		pthread_kill(vcpu->thread, SIGUSR1);
 		sleep_us(10000);
 		if (!pthread_tryjoin_np(vcpu->thread, NULL))

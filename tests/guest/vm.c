@@ -338,13 +338,19 @@ static int add_auto_eoi(struct vcpu *vcpu)
 		       vm__failed(vcpu->vm, "KVM_SET_MSRS of HV_X64_MSR_SINT0");
 }
 
-static int open_vcpu(struct vm *vm, unsigned int id)
+unsigned int vcpu__id(const struct vcpu *vcpu)
+{
+	unsigned int step = vcpu->vm->plan->id_step;
+
+	/* The last one of each step: with 1024 these are 1023, 2047 and so on. */
+	return (vcpu->id + 1) * step - 1;
+}
+
+int vm__open_vcpu(struct vm *vm, unsigned int id)
 {
 	struct vcpu *vcpu = &vm->vcpus[id];
 
-	vcpu->vm = vm;
-	vcpu->id = id;
-	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
+	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, vcpu__id(vcpu));
 	if (vcpu->fd < 0)
 		return vm__failed(vm, "KVM_CREATE_VCPU");
 	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
@@ -484,12 +490,12 @@ int vm__open(struct vm *vm, const struct plan *plan, unsigned int id, unsigned i
 	vm->round = round;
 	vm->kvm_fd = vm->fd = vm->slow_fd = vm->taken_fd = vm->event_fd = -1;
 	for (i = 0; i < MAX_VCPUS; i++)
-		vm->vcpus[i].fd = -1;
+		vm->vcpus[i] = (struct vcpu){ .vm = vm, .id = i, .fd = -1 };
 	if (open_kvm(vm) || setup_vm(vm) || setup_memory(vm) || setup_times(vm) ||
 	    taken__setup(vm) || log__setup_vm(vm) || setup_slots(vm) || map_mmio(vm))
 		return -1;
-	for (i = 0; i < plan->nr_vcpus; i++)
-		if (open_vcpu(vm, i))
+	for (i = 0; i < (plan->late_ms ? 1 : plan->nr_vcpus); i++)
+		if (vm__open_vcpu(vm, i))
 			return -1;
 	return 0;
 }
@@ -501,6 +507,7 @@ void vm__close(struct vm *vm)
 	atomic_store(&vm->ended, true);
 	slow__close(vm);
 	for (i = 0; i < MAX_VCPUS; i++) {
+		state__free(&vm->vcpus[i]);
 		if (vm->vcpus[i].run)
 			munmap(vm->vcpus[i].run, vm->run_size);
 		if (vm->vcpus[i].ring)

@@ -25,6 +25,7 @@ static const struct target {
 	{ "process", fuzz_process, 100 },     { "decode", fuzz_decode, 100 },
 	{ "events", fuzz_events, 100 },	      { "assertion", fuzz_assertion, 100 },
 	{ "text", fuzz_text, 100 },	      { "request", fuzz_request, 300 },
+	{ "config", fuzz_config, 100 },	      { "format", fuzz_format, 300 },
 };
 
 static size_t read_file(const char *corpus, const char *name, uint8_t **data)
