@@ -440,7 +440,7 @@ run_group() {
 	printf '%-8s %s in %s s\n' "$group" "$(totals "$group_results")" $((SECONDS - started))
 }
 
-# machine_of NAME: options of the machine that a case wants, in a comment of its own
+# machine_options_of NAME: options of the machine that a case wants, in a comment of its own
 machine_options_of() {
 	sed -n 's/^# machine: //p' "tests/cases/$1.sh"
 }
