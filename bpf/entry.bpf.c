@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The one program on kvm_entry of all monitors that wait for a vCPU's entry, but
- * only after something else: at nearly every entry nothing waits, and this says
- * so in a few instructions. Else it calls the monitors' programs, each of which
- * calls the next (bpf/entry.bpf.h).
+ * One program for what several monitors wait for, which finds out who has to know of it.
+ *
+ * kvm_entry: of all monitors that wait for a vCPU's entry, but only after something
+ * else. At nearly every entry nothing waits, and this says so in a few instructions. Else
+ * it calls the monitors' programs, each of which calls the next (bpf/entry.bpf.h).
+ *
+ * kvm_fpu, at the begin of KVM_RUN: of all that have to know each vCPU once, before its
+ * events. That there is a vCPU, whose it is, and that it is no new one at an old address
+ * is found out here for all of them (bpf/run.bpf.h).
+ *
  * Kernel: vmx_vcpu_run() in arch/x86/kvm/vmx/vmx.c, svm_vcpu_run() in
  * arch/x86/kvm/svm/svm.c; vcpu_enter_guest() in arch/x86/kvm/x86.c on 5.10.
  */
-#include "../compat/compat.bpf.h"
-#include "records.h"
+#include "run.bpf.h"
+#include "vcpus.bpf.h"
 
 /* A variable, which costs less than a map; to the monitors it is their map waited_vcpus. */
 struct waited_vcpus waited;
@@ -20,8 +26,16 @@ struct {
 	__type(value, u32);
 } entry_programs SEC(".maps");
 
-/* The places of the programs that there are; user space writes it. */
-volatile __u64 called;
+/* To the monitors either of them is their run_programs: programs in one map are of one kind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, MAX_AT_RUN);
+	__type(key, u32);
+	__type(value, u32);
+} raw_run_programs SEC(".maps"), classic_run_programs SEC(".maps");
+
+/* The places of the programs that there are, a bit or a byte each; user space writes these. */
+volatile __u64 called, raw_called, classic_called;
 
 SEC("raw_tp/kvm_entry")
 int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
@@ -41,6 +55,69 @@ int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
 		if (waits & 1 << i)
 			bpf_tail_call(ctx, &entry_programs, i);
 	return 0;
+}
+
+/* Somebody has asked when this vCPU's next KVM_RUN begins. */
+#define ASKED_TIME (1ULL << TOLD_TIME * BITS_AT_RUN)
+
+/* KVM_RUN begins in the current thread: whom of these there is something to tell. */
+static __always_inline u64 whom_to_tell(u64 all)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	u32 tid = (u32)bpf_get_current_pid_tgid(), slot;
+	struct vcpu_info *info;
+	u64 whom;
+
+	if (!vcpu || !task_chosen())
+		return 0;
+	slot = vcpus__slot(vcpu);
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	/* For one that finds no slot each of them counts its own loss. */
+	if (!slot || !info) {
+		vcpus__unbind(tid);
+		return all;
+	}
+	vcpus__bind(tid, slot);
+	whom = (all | ASKED_TIME) & ~*(volatile u64 *)info->told;
+	if (whom & ASKED_TIME) {
+		info->run_ns = bpf_ktime_get_ns();
+		info->told[TOLD_TIME] = 1;
+		whom &= ~ASKED_TIME;
+	}
+	if (whom)
+		info->to_tell = whom;
+	return whom;
+}
+
+/* Each calls the next (bpf/told.bpf.h). */
+#define TELL(_ctx, _programs, _whom)                                            \
+	do {                                                                    \
+		_Pragma("unroll") for (int i = 0; i < MAX_AT_RUN;               \
+				       i++) if ((_whom) >> i * BITS_AT_RUN & 1) \
+			bpf_tail_call(_ctx, &(_programs), i);                   \
+	} while (0)
+
+SEC("raw_tp/kvm_fpu")
+int vcpu_run_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 whom = ctx->args[0] ? whom_to_tell(raw_called) : 0;
+
+	if (whom)
+		TELL(ctx, raw_run_programs, whom);
+	return 0;
+}
+
+SEC("tp/kvm/kvm_fpu")
+int vcpu_run_classic(void *ctx)
+{
+	struct kvm_fpu_fields args = {};
+	u64 whom;
+
+	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
+	whom = args.load ? whom_to_tell(classic_called) : 0;
+	if (whom)
+		TELL(ctx, classic_run_programs, whom);
+	return LEAVE_TO_PERF;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

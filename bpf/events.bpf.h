@@ -85,7 +85,7 @@ static __always_inline void event__head(struct event *event, u32 slot)
 	event->tgid = pid_tgid >> 32;
 	event->tid = (u32)pid_tgid;
 	event->pad = 0;
-	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	current_comm(event->comm);
 }
 
 #endif

@@ -58,6 +58,10 @@ struct vcpu_info {
 	__u64 leader;	    /* the process's */
 	__u64 since_ns;	    /* start_boottime of the thread */
 	__u32 confidential; /* compat/confidential.h, of its VM */
+	__u32 pad;
+	__u8 told[8];  /* of it, at the begin of KVM_RUN: by the place of who was */
+	__u64 to_tell; /* the same of who is to be, while they are */
+	__u64 run_ns;  /* the last begin of which somebody asked for the time */
 } __attribute__((aligned(64)));
 
 /* Slots that find_end looks at in one run; the verifier follows each round. */
@@ -115,6 +119,13 @@ enum { MAX_AT_ENTRY = 3, ALL_AT_ENTRY = (1 << MAX_AT_ENTRY) - 1 };
 struct waited_vcpus {
 	__u64 vcpus[1 << SLOT_CACHE_BITS];
 };
+
+/*
+ * Monitors at most that are told of each vCPU at the begin of a KVM_RUN: a byte each of
+ * vcpu_info.told, so that nobody changes what is another's. The last byte is nobody's: when
+ * it is 0, somebody asks for the time.
+ */
+enum { MAX_AT_RUN = 7, BITS_AT_RUN = 8, TOLD_TIME = MAX_AT_RUN };
 
 /* Slot 0 means "none". */
 struct vcpu_key {

@@ -12,7 +12,10 @@ struct kvm_fpu_fields {
 	u32 load;
 };
 
-/* Programs _prefix_raw_tp, _prefix_tp_btf and _prefix_tracepoint around _function(load). */
+/*
+ * For who has something to do at each of them: programs _prefix_raw_tp, _prefix_tp_btf and
+ * _prefix_tracepoint around _function(load).
+ */
 #define RUN_PROGRAMS(_prefix, _function)                           \
 	RAW_TP(_prefix##_raw_tp, kvm_fpu, _function(ctx->args[0])) \
 	TP_BTF(_prefix##_tp_btf, kvm_fpu, _function(ctx[0]))       \

@@ -463,8 +463,9 @@ static uint64_t runs_ns(const struct session *s, const struct run *run)
 				sum += info.run_time_ns;
 		}
 	}
-	if (attach__entry_info(&s->env, &entry))
-		sum += entry.run_time_ns;
+	for (enum moment m = 0; m < NR_MOMENTS; m++)
+		if (attach__entry_info(&s->env, m, &entry))
+			sum += entry.run_time_ns;
 	return sum;
 }
 

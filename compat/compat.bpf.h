@@ -121,6 +121,15 @@ enum { NEAR_BYTES = 128 };
 #define IS_NEAR(_pointer, _first, _member)                                           \
 	(bpf_core_field_offset((_pointer)->_member) - NEAR_BASE(_pointer, _first) <= \
 	 NEAR_BYTES - sizeof(u64))
+/* So much is read of them: size grows up to a member's end, and beyond what a member may have. */
+#define NEAR_REACH(_size, _pointer, _first, _member)                                  \
+	do {                                                                          \
+		u64 _end = bpf_core_field_offset((_pointer)->_member) + sizeof(u64) - \
+			   NEAR_BASE(_pointer, _first);                               \
+                                                                                      \
+		if (_end > (_size))                                                   \
+			(_size) = _end;                                               \
+	} while (0)
 /* The compiler must not know the place: it would compute it by bits, which verifiers refuse. */
 #define NEAR_MEMBER(_near, _pointer, _first, _member, _type)          \
 	({                                                            \
@@ -228,15 +237,38 @@ static __always_inline struct kvm_vcpu *loaded_vcpu(void)
 
 /*
  * kvm_fpu(load=1) in a thread with a loaded vCPU means KVM_RUN, except that
- * some kernels also load the FPU in KVM_GET_MP_STATE. Those that have
- * vcpu->wants_to_run (6.10, backported to 6.1) tell the two apart; it is
+ * some kernels also load the FPU in KVM_GET_MP_STATE. Which ioctl() it is tell the
+ * registers that the thread entered the kernel with, which are read without a helper
+ * since 5.15. Before, vcpu->wants_to_run (6.10, backported) may tell the two apart; it is
  * false in KVM_RUN with immediate_exit, which ends at once with -EINTR.
  */
 static __always_inline bool enters_run(struct kvm_vcpu *vcpu)
 {
+	enum { KVM_RUN = 0xae80 };
+	struct pt_regs *regs;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+		return (u32)regs->si == KVM_RUN;
+	}
 	if (bpf_core_field_exists(vcpu->wants_to_run))
 		return BPF_CORE_READ(vcpu, wants_to_run);
 	return true;
+}
+
+/* The current thread's name: since 5.11 without a helper, which looks for its end. */
+static __always_inline void current_comm(char comm[16])
+{
+	struct task_struct *task;
+	u64 *words = (u64 *)comm;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		bpf_get_current_comm(comm, 16);
+		return;
+	}
+	task = (void *)bpf_get_current_task_btf();
+	words[0] = *(u64 *)&task->comm[0];
+	words[1] = *(u64 *)&task->comm[8];
 }
 
 /* Entries of a VM's dirty rings, 0: none. Dirty rings came with 5.11. */
@@ -315,6 +347,7 @@ memslot_read(struct kvm_memory_slot *memslot, struct memslot_place *place, struc
 {
 	char near[NEAR_BYTES] __attribute__((aligned(8)));
 	struct memslot_log logs;
+	u64 size = 0;
 
 	if (!place)
 		return 0;
@@ -328,8 +361,12 @@ memslot_read(struct kvm_memory_slot *memslot, struct memslot_place *place, struc
 		logs.bitmap = READ_U64(memslot, dirty_bitmap);
 		logs.flags = READ_U32(memslot, flags);
 	} else {
-		bpf_probe_read_kernel(near, sizeof(near),
-				      (void *)memslot + NEAR_BASE(memslot, base_gfn));
+		NEAR_REACH(size, memslot, base_gfn, userspace_addr);
+		NEAR_REACH(size, memslot, base_gfn, flags);
+		NEAR_REACH(size, memslot, base_gfn, id);
+		NEAR_REACH(size, memslot, base_gfn, as_id);
+		NEAR_REACH(size, memslot, base_gfn, dirty_bitmap);
+		bpf_probe_read_kernel(near, size, (void *)memslot + NEAR_BASE(memslot, base_gfn));
 		place->slot = (u32)NEAR_MEMBER(near, memslot, base_gfn, as_id, u16) << 16 |
 			      NEAR_MEMBER(near, memslot, base_gfn, id, u16);
 		place->base_gfn = NEAR_MEMBER(near, memslot, base_gfn, base_gfn, u64);
@@ -395,6 +432,7 @@ static __noinline __attribute__((unused)) int page_fault_read(u64 arg, struct pa
 {
 	char near[NEAR_BYTES] __attribute__((aligned(8)));
 	struct kvm_page_fault *fault = (void *)arg;
+	u64 size = 0;
 
 	if (!seen)
 		return 0;
@@ -407,7 +445,10 @@ static __noinline __attribute__((unused)) int page_fault_read(u64 arg, struct pa
 		seen->pfn = READ_U64(fault, pfn);
 		return 0;
 	}
-	bpf_probe_read_kernel(near, sizeof(near), (void *)fault + NEAR_BASE(fault, goal_level));
+	NEAR_REACH(size, fault, goal_level, slot);
+	NEAR_REACH(size, fault, goal_level, pfn);
+	NEAR_REACH(size, fault, goal_level, goal_level);
+	bpf_probe_read_kernel(near, size, (void *)fault + NEAR_BASE(fault, goal_level));
 	seen->slot = NEAR_MEMBER(near, fault, goal_level, slot, struct kvm_memory_slot *);
 	seen->level = NEAR_MEMBER(near, fault, goal_level, goal_level, u8);
 	seen->pfn = NEAR_MEMBER(near, fault, goal_level, pfn, u64);
@@ -750,7 +791,6 @@ static __always_inline bool lapic_known(struct kvm_lapic *lapic, struct kvm_vcpu
 
 /* An APIC's timer at one moment. */
 struct apic_timer {
-	u64 expires; /* of its hrtimer */
 	u64 target_expiration;
 	u64 tscdeadline;
 	u64 expired_tscdeadline;
@@ -768,6 +808,7 @@ static __always_inline bool lapic_timer_at_once(struct kvm_lapic *lapic, struct 
 						struct apic_timer *timer, bool *known)
 {
 	char near[NEAR_BYTES] __attribute__((aligned(8)));
+	u64 size = 0;
 
 	if (!bpf_core_field_exists(lapic->lapic_timer) || !bpf_core_field_exists(lapic->vcpu) ||
 	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.timer_mode) ||
@@ -777,7 +818,13 @@ static __always_inline bool lapic_timer_at_once(struct kvm_lapic *lapic, struct 
 	    !IS_NEAR(lapic, LAPIC_FIRST, lapic_timer.hv_timer_in_use) ||
 	    !IS_NEAR(lapic, LAPIC_FIRST, vcpu))
 		return false;
-	bpf_probe_read_kernel(near, sizeof(near), (void *)lapic + NEAR_BASE(lapic, LAPIC_FIRST));
+	NEAR_REACH(size, lapic, LAPIC_FIRST, lapic_timer.timer_mode);
+	NEAR_REACH(size, lapic, LAPIC_FIRST, lapic_timer.tscdeadline);
+	NEAR_REACH(size, lapic, LAPIC_FIRST, lapic_timer.expired_tscdeadline);
+	NEAR_REACH(size, lapic, LAPIC_FIRST, lapic_timer.timer_advance_ns);
+	NEAR_REACH(size, lapic, LAPIC_FIRST, lapic_timer.hv_timer_in_use);
+	NEAR_REACH(size, lapic, LAPIC_FIRST, vcpu);
+	bpf_probe_read_kernel(near, size, (void *)lapic + NEAR_BASE(lapic, LAPIC_FIRST));
 	*known = NEAR_MEMBER(near, lapic, LAPIC_FIRST, vcpu, u64) == (u64)vcpu;
 	timer->target_expiration = LAPIC_NEAR(target_expiration, u64);
 	timer->tscdeadline = LAPIC_NEAR(tscdeadline, u64);
@@ -792,14 +839,10 @@ static __always_inline bool lapic_timer_at_once(struct kvm_lapic *lapic, struct 
 static __noinline __attribute__((unused)) bool
 lapic_timer(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu, struct apic_timer *timer)
 {
-	void *hrtimer = (void *)lapic + LAPIC_TIMER;
 	bool hv = false, known = false;
 
 	if (!timer)
 		return false;
-	if (bpf_core_field_exists(lapic->lapic_timer))
-		hrtimer = (void *)lapic + bpf_core_field_offset(lapic->lapic_timer.timer);
-	timer->expires = READ_U64((struct hrtimer *)hrtimer, node.expires);
 	if (lapic_timer_at_once(lapic, vcpu, timer, &known))
 		return known;
 	if (!lapic_known(lapic, vcpu))
@@ -813,6 +856,16 @@ lapic_timer(struct kvm_lapic *lapic, struct kvm_vcpu *vcpu, struct apic_timer *t
 	LAPIC_FIELD(lapic, lapic_timer.hv_timer_in_use, LAPIC_HV, &hv);
 	timer->hv = hv;
 	return true;
+}
+
+/* When the APIC's hrtimer is to expire, or has been. */
+static __always_inline u64 lapic_expires(struct kvm_lapic *lapic)
+{
+	void *hrtimer = (void *)lapic + LAPIC_TIMER;
+
+	if (bpf_core_field_exists(lapic->lapic_timer))
+		hrtimer = (void *)lapic + bpf_core_field_offset(lapic->lapic_timer.timer);
+	return READ_U64((struct hrtimer *)hrtimer, node.expires);
 }
 
 /* The APIC that a hrtimer would be the timer of. */
@@ -856,6 +909,7 @@ static __noinline __attribute__((unused)) u32 lapic_look(struct kvm_lapic *lapic
 {
 	char near[NEAR_BYTES] __attribute__((aligned(8)));
 	void *regs;
+	u64 size = 0;
 	u32 seen = 0;
 
 	if (!bpf_core_field_exists(lapic->apicv_active) || !bpf_core_field_exists(lapic->vcpu) ||
@@ -864,7 +918,10 @@ static __noinline __attribute__((unused)) u32 lapic_look(struct kvm_lapic *lapic
 		seen |= apicv_active(vcpu, lapic) ? LAPIC_POSTS : 0;
 		return seen | (lapic_requests(lapic, vector) ? LAPIC_REQUESTS : 0);
 	}
-	bpf_probe_read_kernel(near, sizeof(near), (void *)lapic + NEAR_BASE(lapic, vcpu));
+	NEAR_REACH(size, lapic, vcpu, vcpu);
+	NEAR_REACH(size, lapic, vcpu, regs);
+	NEAR_REACH(size, lapic, vcpu, apicv_active);
+	bpf_probe_read_kernel(near, size, (void *)lapic + NEAR_BASE(lapic, vcpu));
 	regs = NEAR_MEMBER(near, lapic, vcpu, regs, void *);
 	if (NEAR_MEMBER(near, lapic, vcpu, vcpu, u64) == (u64)vcpu)
 		seen |= LAPIC_KNOWN;
@@ -879,7 +936,7 @@ static __noinline __attribute__((unused)) u32 lapic_look(struct kvm_lapic *lapic
  * The VM of kvm_pic_set_irq() and kvm_ioapic_set_irq() from their first two
  * arguments: (chip, int pin, ..) until 6.16, then (routing entry, kvm, ..). A
  * pin is never a pointer. A chip points to its VM; without the BTF of kvm
- * (5.10) at the offsets of 5.10's irq.h and ioapic.h; in any case the VM has to
+ * (5.10) at the offsets of 5.10's irq.h and ioapic.h, and then the VM has to
  * point back.
  */
 enum { PIC_KVM = 16, IOAPIC_KVM = 416 };
@@ -892,9 +949,8 @@ static __always_inline u64 pic_kvm(u64 first, u64 second)
 	if (second >> 32)
 		return second;
 	if (bpf_core_field_exists(pic->kvm))
-		kvm = BPF_CORE_READ(pic, kvm);
-	else
-		bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + PIC_KVM);
+		return READ_U64(pic, kvm);
+	bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + PIC_KVM);
 	return kvm && BPF_CORE_READ(kvm, arch.vpic) == pic ? (u64)kvm : 0;
 }
 
@@ -906,9 +962,8 @@ static __always_inline u64 ioapic_kvm(u64 first, u64 second)
 	if (second >> 32)
 		return second;
 	if (bpf_core_field_exists(ioapic->kvm))
-		kvm = BPF_CORE_READ(ioapic, kvm);
-	else
-		bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + IOAPIC_KVM);
+		return READ_U64(ioapic, kvm);
+	bpf_probe_read_kernel(&kvm, sizeof(kvm), (void *)first + IOAPIC_KVM);
 	return kvm && BPF_CORE_READ(kvm, arch.vioapic) == ioapic ? (u64)kvm : 0;
 }
 

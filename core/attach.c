@@ -171,8 +171,9 @@ static void take_hooks(struct attachment *at, struct handed *handed)
 			at->link_fds[i] = link;
 		}
 	}
-	if (handed->fds[FDS_OTHER] >= 0 && !at->env->entry_prog)
-		at->env->entry_prog = handed__take(handed, FDS_OTHER);
+	for (int m = 0; m < NR_MOMENTS; m++)
+		if (handed->fds[FDS_OTHER + m] >= 0 && !at->env->entry_progs[m])
+			at->env->entry_progs[m] = handed__take(handed, FDS_OTHER + m);
 }
 
 /* The hooks are the broker's work, what they write to is read here. */
@@ -273,12 +274,15 @@ int attach__iterator(const struct attachment *at, const char *need)
 	return -1;
 }
 
-bool attach__entry_info(const struct attach_env *env, struct bpf_prog_info *info)
+bool attach__entry_info(const struct attach_env *env, enum moment moment,
+			struct bpf_prog_info *info)
 {
+	int prog = env->entry_progs[moment];
+
 	__u32 size = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
-	return env->entry_prog > 0 && !bpf_obj_get_info_by_fd(env->entry_prog, info, &size);
+	return prog > 0 && !bpf_obj_get_info_by_fd(prog, info, &size);
 }
 
 /* What the kernel says of the program of a need; false when there is none. */

@@ -17,7 +17,6 @@
 #include <bpf/libbpf.h>
 
 #include "clock.h"
-#include "entry.h"
 #include "grace.h"
 #include "limits.h"
 #include "log.h"
@@ -183,9 +182,11 @@ static void hand_hooks(const struct server *s, const struct attachment *at, stru
 
 		if (!hook)
 			continue;
-		if (hook->at_entry) {
+		if (hook->called_at) {
+			enum moment moment = hook__moment(hook);
+
 			/* The program that calls it is the one that is attached. */
-			entry__fds(s->env.entry, &handed->fds[FDS_OTHER],
+			entry__fds(s->env.entry, moment, &handed->fds[FDS_OTHER + moment],
 				   &handed->fds[FDS_LINKS + i]);
 			continue;
 		}

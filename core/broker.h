@@ -36,6 +36,7 @@ enum {
 	FDS_OTHER = FDS_LINKS + MAX_NEEDS, /* what the question was about */
 	MAX_FDS = FDS_OTHER + 3,
 };
+_Static_assert(MAX_FDS - FDS_OTHER >= NR_MOMENTS, "a program for each");
 
 /* What it answers. */
 struct handed {

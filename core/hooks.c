@@ -13,7 +13,6 @@
 #include "../compat/picked_types.h"
 #include "../compat/probes.h"
 #include "../compat/symbols.h"
-#include "entry.h"
 #include "events.h"
 #include "iter.h"
 #include "limits.h"
@@ -210,17 +209,38 @@ static void choose_hooks(struct attachment *at)
 	}
 }
 
-/* The maps that are not the object's own. */
-static int share(struct attachment *at, struct bpf_object *obj, bool at_entry)
+static bool can_cast(void)
+{
+	return picked_types__are_picked() && host__can_cast();
+}
+
+enum moment hook__moment(const struct hook *hook)
+{
+	switch (hook->called_at) {
+	case AT_ENTRY:
+		return MOMENT_ENTRY;
+	case AT_RUN:
+		return hook->kind == HOOK_TRACEPOINT ? MOMENT_RUN_CLASSIC : MOMENT_RUN;
+	case NOT_CALLED:
+		break;
+	}
+	return NR_MOMENTS;
+}
+
+/* The maps that are not the object's own; called: a bit for each moment at which it is. */
+static int share(struct attachment *at, struct bpf_object *obj, unsigned int called)
 {
 	struct attach_env *env = at->env;
 	int err = vcpus__share(env->vcpus, obj);
 
-	if (err || !at_entry)
-		return err;
-	if (!env->entry)
-		env->entry = entry__open();
-	return env->entry ? entry__share(env->entry, obj, at->monitor, &at->entry_place) : -errno;
+	if (!err && called && !env->entry) {
+		env->entry = entry__open(env->vcpus, can_cast());
+		err = env->entry ? 0 : -errno;
+	}
+	for (enum moment m = 0; !err && m < NR_MOMENTS; m++)
+		if (called & 1U << m)
+			err = entry__share(env->entry, m, obj, at->monitor, &at->places[m]);
+	return err;
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */
@@ -229,7 +249,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	LIBBPF_OPTS(bpf_object_open_opts, opts,
 		    .btf_custom_path = at->env->broker ? NULL : picked_types__path());
 	struct skeleton *skel = at->monitor->open_skeleton(&opts);
-	bool at_entry = false;
+	unsigned int called = 0;
 	int err = 0;
 
 	if (!skel)
@@ -240,15 +260,15 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 		if (!hook || (only && hook != only))
 			continue;
 		err = bpf_program__set_autoload(skeleton__prog(skel, hook->prog), true);
-		at_entry |= hook->at_entry;
+		called |= hook->called_at ? 1U << hook__moment(hook) : 0;
 	}
 	map__set_const(skel->obj, "no_events",
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
 	map__set_const64(skel->obj, "slower_than_ns", at->slower_ns);
 	/* The constant is the broker's, who loads. */
-	map__set_const(skel->obj, "casts", picked_types__are_picked() && host__can_cast());
+	map__set_const(skel->obj, "casts", can_cast());
 	if (!err && !at->env->broker)
-		err = share(at, skel->obj, at_entry);
+		err = share(at, skel->obj, called);
 	if (!err)
 		err = events__prepare(at, skel->obj);
 	if (!err && at->monitor->records)
@@ -343,8 +363,10 @@ static struct bpf_link *attach_program(const struct bpf_program *prog, const str
 static int attach_hook(struct attachment *at, const struct bpf_program *prog,
 		       const struct hook *hook, struct bpf_link **link)
 {
-	if (hook->at_entry)
-		return entry__attach(at->env->entry, prog, at->entry_place);
+	enum moment moment = hook__moment(hook);
+
+	if (hook->called_at)
+		return entry__attach(at->env->entry, moment, prog, at->places[moment]);
 	if (!*link)
 		*link = attach_program(prog, hook);
 	if (!*link)
@@ -535,7 +557,8 @@ int hooks__attach(struct attachment *at)
 static unsigned int module_of(const struct hook *hook)
 {
 	/* The kernel counts the users of what all others are attached to. */
-	if (hook->kind != HOOK_KPROBE || hook->at_entry || !strncmp(hook->target, "__x64_sys_", 10))
+	if (hook->kind != HOOK_KPROBE || hook->called_at ||
+	    !strncmp(hook->target, "__x64_sys_", 10))
 		return 0;
 	if (hook->vendors)
 		return 1U << (hook->vendors & VENDOR_VMX ? MODULE_KVM_INTEL : MODULE_KVM_AMD);
@@ -589,9 +612,10 @@ void hooks__detach(struct attachment *at)
 	/* Backwards: tables list first what later hooks lean on. */
 	for (size_t i = at->nr_needs; i-- > 0;) {
 		const struct hook *hook = at->needs[i].hook;
+		enum moment moment = hook ? hook__moment(hook) : NR_MOMENTS;
 
-		if (hook && hook->at_entry)
-			entry__detach(at->env->entry, at->entry_place);
+		if (moment < NR_MOMENTS)
+			entry__detach(at->env->entry, moment, at->places[moment]);
 		bpf_link__destroy(at->links[i]);
 		at->links[i] = NULL;
 	}

@@ -17,6 +17,7 @@
 #include "../compat/hook_kind.h"
 #include "../compat/host.h"
 #include "../output/output.h"
+#include "entry.h"
 #include "losses.h"
 #include "records.h"
 
@@ -26,7 +27,6 @@ struct bpf_object;
 struct bpf_prog_info;
 struct broker;
 struct chosen;
-struct entry;
 struct filter;
 struct histogram;
 struct monitor;
@@ -53,16 +53,16 @@ struct hook {
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
 	bool (*asked)(const struct attachment *at);
-	/* Not attached itself: bpf/entry.bpf.c's program calls it (bpf/entry.bpf.h). */
-	bool at_entry;
+	/* Not attached itself: one of bpf/entry.bpf.c's programs calls it. */
+	enum called_at called_at;
 };
 
 /* What all attachments of a run share. */
 struct attach_env {
 	struct broker *broker; /* who loads and attaches; NULL in that process itself */
 	struct vcpus *vcpus;
-	struct entry *entry; /* the broker's: made when the first monitor needs it */
-	int entry_prog;	     /* a descriptor of its program while it is attached; 0: none */
+	struct entry *entry;	     /* the broker's: made when the first monitor needs it */
+	int entry_progs[NR_MOMENTS]; /* descriptors of its programs since they are attached; or 0 */
 	/* The broker's: whether the host has a kind of hook at all, as far as it was asked. */
 	unsigned int kinds_asked; /* 1 << enum hook_kind */
 	int kind_errors[NR_HOOK_KINDS];
@@ -106,7 +106,7 @@ struct attachment {
 	/* In the broker. */
 	struct bpf_link *links[MAX_NEEDS];
 	struct bpf_link *gone[MAX_NEEDS]; /* before these: they went with a module */
-	unsigned int entry_place;    /* of the program at entries; 0: none has been given yet */
+	unsigned int places[NR_MOMENTS];  /* of programs that are called; 0: none given yet */
 	uint32_t first_free;	     /* index in its queues of free ones, set by prepare(); 0: 1 */
 	bool refused[MAX_HOOKS];     /* by index in the monitor's table: what this host refused */
 	bool shows_events;	     /* the user sees its single events */
@@ -159,6 +159,9 @@ bool hooks__foresee(struct attachment *at);
 
 /* Attaches what was loaded. -EAGAIN: all is unloaded, load again. */
 int hooks__attach(struct attachment *at);
+
+/* When it is called; NR_MOMENTS: it is attached itself. */
+enum moment hook__moment(const struct hook *hook);
 
 /* The need's hook goes with one of these modules (a mask of 1 << enum host_module). */
 bool hooks__goes_with(const struct need_state *need, unsigned int modules);

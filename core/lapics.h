@@ -38,11 +38,12 @@ void lapics__close(struct lapics *lapics);
 void lapics__forget_ended(struct lapics *lapics, const struct vcpus *vcpus);
 
 /* The rows of a monitor's hooks that enter vCPUs; the iterator's has to be the last of all. */
-#define LAPICS_RUN_HOOKS(_gives)                                                          \
-	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint), .gives = _gives }, \
-		{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },                  \
-	{                                                                                 \
-		"kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf)                       \
+#define LAPICS_RUN_HOOKS(_gives)                                                              \
+	{ "kvm_fpu",	   HOOK_TRACEPOINT,    "kvm_fpu", PROG(run_tracepoint),               \
+	  .gives = _gives, .called_at = AT_RUN },                                             \
+		{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp), .called_at = AT_RUN }, \
+	{                                                                                     \
+		"kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf)                           \
 	}
 #define LAPICS_ITER_HOOK                                                                        \
 	{                                                                                       \

@@ -65,7 +65,7 @@ static struct json_object *hooks_array(const struct summary *s, bool with_runs)
 			const struct need_state *need = &s->attached->list[i]->needs[j];
 			struct json_object *obj = need_object(s->attached->list[i], need);
 
-			if (with_runs && !(need->hook ? need->hook : need->first)->at_entry)
+			if (with_runs && !(need->hook ? need->hook : need->first)->called_at)
 				add_runs(obj, need->runs, need->run_ns);
 			json_object_array_add(hooks, obj);
 		}
@@ -178,13 +178,23 @@ void summary__write_vms(const struct attach_env *env, struct sink *sink)
 		vcpus__tell_new(env->vcpus, &sink->told_vms, write_vm, sink);
 }
 
-/* The program at entries: what the hooks that it calls cost together. */
-static struct json_object *entry_object(const struct summary *s)
+/* The programs that call others. */
+static const struct {
+	const char *need, *hook, *whom;
+} callers[NR_MOMENTS] = {
+	[MOMENT_ENTRY] = { "kvm_entry", "raw_tp/kvm_entry", "for all that wait for an entry" },
+	[MOMENT_RUN] = { "kvm_fpu", "raw_tp/kvm_fpu", "for all that have to know each vCPU" },
+	[MOMENT_RUN_CLASSIC] = { "kvm_fpu", "tracepoint/kvm_fpu",
+				 "for all that have to know each vCPU" },
+};
+
+/* What the hooks that it calls cost together. */
+static struct json_object *caller_object(const struct summary *s, enum moment m)
 {
 	struct json_object *obj =
-		hook_object("kvm_watcher", "kvm_entry", "raw_tp/kvm_entry", "attached", "");
+		hook_object("kvm_watcher", callers[m].need, callers[m].hook, "attached", "");
 
-	add_runs(obj, s->entry_runs, s->entry_run_ns);
+	add_runs(obj, s->entries[m].runs, s->entries[m].run_ns);
 	return obj;
 }
 
@@ -197,17 +207,21 @@ static uint64_t self_cpu_ns(void)
 	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
 }
 
-/* Takes what the kernel knows of the program at entries. Returns the runs that it skipped. */
-static uint64_t read_entry(struct summary *s)
+/* Takes what the kernel knows of the programs that call others. Returns the runs that it skipped. */
+static uint64_t read_entries(struct summary *s)
 {
 	struct bpf_prog_info info;
+	uint64_t skipped = 0;
 
-	if (!attach__entry_info(s->env, &info))
-		return 0;
-	s->entry_attached = true;
-	s->entry_runs = info.run_cnt;
-	s->entry_run_ns = info.run_time_ns;
-	return info.recursion_misses;
+	for (enum moment m = 0; m < NR_MOMENTS; m++) {
+		if (!attach__entry_info(s->env, m, &info))
+			continue;
+		s->entries[m].attached = true;
+		s->entries[m].runs = info.run_cnt;
+		s->entries[m].run_ns = info.run_time_ns;
+		skipped += info.recursion_misses;
+	}
+	return skipped;
 }
 
 /* Whoever found no room has none in the window either: that always counts. */
@@ -283,7 +297,7 @@ void summary__begin(struct summary *s, uint64_t start_ns)
 	s->start_ns = start_ns;
 	for (size_t i = 0; i < s->attached->nr; i++)
 		summary__add(s->attached->list[i]);
-	s->early_skipped = read_entry(s);
+	s->early_skipped = read_entries(s);
 }
 
 void summary__take(struct summary *s)
@@ -292,7 +306,7 @@ void summary__take(struct summary *s)
 		read_losses(s->attached->list[i], s->attached->list[i]->losses.lost);
 		attach__read_runs(s->attached->list[i]);
 	}
-	s->entry_skipped = read_entry(s) - s->early_skipped;
+	s->entry_skipped = read_entries(s) - s->early_skipped;
 }
 
 /*
@@ -332,12 +346,14 @@ static void say_self_cost(const struct summary *s, uint64_t wall_ns, uint64_t cp
 			    need->hook->target, need->runs, (double)need->run_ns / need->runs);
 		}
 	}
-	if (s->entry_runs) {
-		runs += s->entry_runs;
-		ns += s->entry_run_ns;
-		say("self-cost: kvm_watcher: raw_tp/kvm_entry, for all that wait for an entry: "
-		    "%" PRIu64 " events, %.0f ns each",
-		    s->entry_runs, (double)s->entry_run_ns / s->entry_runs);
+	for (enum moment m = 0; m < NR_MOMENTS; m++) {
+		if (!s->entries[m].runs)
+			continue;
+		runs += s->entries[m].runs;
+		ns += s->entries[m].run_ns;
+		say("self-cost: kvm_watcher: %s, %s: %" PRIu64 " events, %.0f ns each",
+		    callers[m].hook, callers[m].whom, s->entries[m].runs,
+		    (double)s->entries[m].run_ns / s->entries[m].runs);
 	}
 	if (s->stats_fd >= 0)
 		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)",
@@ -542,8 +558,9 @@ static void write_summary(const struct summary *s, uint64_t now_ns, uint64_t sin
 	}
 	for (int i = 0; i < NR_LOST; i++)
 		json_object_object_add(lost, lost__name(i), json_object_new_uint64(sums[i]));
-	if (s->stats_fd >= 0 && s->entry_attached)
-		json_object_array_add(hooks, entry_object(s));
+	for (enum moment m = 0; m < NR_MOMENTS; m++)
+		if (s->stats_fd >= 0 && s->entries[m].attached)
+			json_object_array_add(hooks, caller_object(s, m));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("summary"));
 	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));

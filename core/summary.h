@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "../bpf/records.h"
+#include "entry.h"
 
 struct attach_env;
 struct attachment;
@@ -19,14 +20,16 @@ struct summary {
 	const struct attach_env *env;
 	const struct attachments *attached;
 	bool self_cost;
-	bool quiet;			   /* nothing is said of losses */
-	uint64_t start_ns;		   /* CLOCK_MONOTONIC: the window's begin */
-	uint64_t start_cpu_ns;		   /* what the process had taken by then */
-	bool entry_attached;		   /* the program at entries was, till the end */
-	uint64_t entry_runs, entry_run_ns; /* of it, as a need's */
-	int stats_fd;		/* self_cost: keeps the kernel's statistics enabled; or -1 */
-	uint64_t broker_cpu_ns; /* what the privileged process has taken */
-	uint64_t entry_skipped, early_skipped; /* runs of it that the kernel skipped */
+	bool quiet;	       /* nothing is said of losses */
+	uint64_t start_ns;     /* CLOCK_MONOTONIC: the window's begin */
+	uint64_t start_cpu_ns; /* what the process had taken by then */
+	struct {
+		bool attached;	       /* till the end */
+		uint64_t runs, run_ns; /* as a need's */
+	} entries[NR_MOMENTS];	       /* the programs that call others */
+	int stats_fd;		       /* self_cost: keeps the kernel's statistics enabled; or -1 */
+	uint64_t broker_cpu_ns;	       /* what the privileged process has taken */
+	uint64_t entry_skipped, early_skipped; /* runs of these that the kernel skipped */
 	uint64_t lost_before[NR_LOST];	       /* by what is not attached any more */
 };
 

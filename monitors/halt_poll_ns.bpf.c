@@ -16,7 +16,7 @@
  */
 #include "../bpf/events.bpf.h"
 #include "../bpf/existing.bpf.h"
-#include "../bpf/run.bpf.h"
+#include "../bpf/told.bpf.h"
 #include "halt_poll_ns.h"
 
 struct {
@@ -186,7 +186,7 @@ int ple_tracepoint(void *ctx)
 	return LEAVE_TO_PERF;
 }
 
-RUN_PROGRAMS(run, on_fpu)
+TOLD_PROGRAMS(run, on_fpu)
 
 SEC("?iter/task_file")
 int existing(struct bpf_iter__task_file *ctx)

@@ -98,8 +98,8 @@ static const struct column columns[] = {
 static const struct hook hooks[] = {
 	/* Where KVM is preemptible, classic tracepoints come first: see enum hook_kind. */
 	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
-	  .gives = "the first halt of each vCPU" },
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	  .gives = "the first halt of each vCPU", .called_at = AT_RUN },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp), .called_at = AT_RUN },
 	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
 
 	{ "kvm_halt_poll_ns", HOOK_TRACEPOINT, "kvm_halt_poll_ns", PROG(change_tracepoint),

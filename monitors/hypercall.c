@@ -91,7 +91,7 @@ static const struct column columns[] = {
  */
 static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDORS,
-	  .gives = "the times of hypercalls", .at_entry = true },
+	  .gives = "the times of hypercalls", .called_at = AT_ENTRY },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDORS },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint), VENDORS },
 

@@ -194,9 +194,9 @@ static __noinline int on_eoi(s32 vector, bool pv)
 
 /* __apic_accept_irq(apic, delivery_mode, vector, level, trig_mode, ...) */
 KPROBE(raise_kprobe, __apic_accept_irq,
-       on_raise(lapics__slot(ctx->di, LAPIC_OBJECT), ctx->si, ctx->dx))
+       on_raise(lapics__slot(ctx->di), ctx->si, ctx->dx))
 FENTRY(raise_fentry, __apic_accept_irq,
-       on_raise(lapics__slot(untyped_arg(ctx, 0), LAPIC_OBJECT), ctx[1], ctx[2]))
+       on_raise(lapics__slot(untyped_arg(ctx, 0)), ctx[1], ctx[2]))
 
 /*
  * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec)
@@ -204,7 +204,7 @@ FENTRY(raise_fentry, __apic_accept_irq,
  */
 static __always_inline int on_accept(u32 vcpu_id, u32 mode, u32 vector)
 {
-	return on_raise(lapics__slot((u64)current_kvm(), vcpu_id), mode, vector);
+	return on_raise(lapics__find((u64)current_kvm(), vcpu_id), mode, vector);
 }
 
 RAW_TP(raise_raw_tp, kvm_apic_accept_irq, on_accept(ctx->args[0], ctx->args[1], ctx->args[3]))

@@ -22,7 +22,7 @@
  */
 #include "../bpf/events.bpf.h"
 #include "../bpf/place.bpf.h"
-#include "../bpf/run.bpf.h"
+#include "../bpf/told.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvm_irqchip.h"
 
@@ -215,73 +215,72 @@ static __always_inline struct irq_call *displaced_call(u32 kind)
 	return bpf_map_lookup_elem(&calls, &key);
 }
 
-/* A tracepoint in the call of that kind; false: there is no such call. */
-static __always_inline bool tell(u32 kind, const struct irqchip_event *seen)
+/* What a tracepoint in the call of that kind tells is of it. NULL: there is no such call. */
+static __always_inline struct irqchip_event *told_call(u32 kind)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 	struct irq_place *p = place_of(kind, tid);
 	struct irq_call *call;
-	u8 asserted;
 
 	if (p && p->place.tid == tid && p->place.busy == 1 + kind)
 		call = &p->call;
 	else
 		call = displaced_call(kind);
 	if (!call)
-		return false;
-	asserted = call->seen.asserted;
-	__builtin_memcpy(&call->seen, seen, sizeof(*seen));
-	call->seen.asserted = asserted;
+		return NULL;
 	call->told = 1;
-	return true;
+	return &call->seen;
+}
+
+static __always_inline void tell(struct irqchip_event *seen, u32 chip, u32 pin, u64 entry, u64 data)
+{
+	seen->entry = entry;
+	seen->data = data;
+	seen->chip = chip;
+	seen->pin = pin;
+	seen->level = seen->masked = 0;
 }
 
 static __noinline int on_pic(u32 chip, u32 pin, u32 elcr, u32 imr, u32 coalesced)
 {
-	struct irqchip_event seen = {
-		.delay_ns = ~0ULL,
-		.chip = chip & 1,
-		.pin = pin & 7,
-		.level = elcr >> (pin & 7) & 1,
-		.masked = imr >> (pin & 7) & 1,
-		.coalesced = coalesced & 1,
-		.asserted = FLAG_UNKNOWN,
-	};
+	struct irqchip_event alone = { .delay_ns = ~0ULL, .asserted = FLAG_UNKNOWN };
+	struct irqchip_event *call = pic_calls ? told_call(CALL_PIC) : NULL;
+	struct irqchip_event *seen = call ? call : &alone;
 
-	return pic_calls && tell(CALL_PIC, &seen) ? 0 : deliver(&seen, 0);
+	tell(seen, chip & 1, pin & 7, 0, 0);
+	seen->level = elcr >> (pin & 7) & 1;
+	seen->masked = imr >> (pin & 7) & 1;
+	seen->coalesced = coalesced & 1;
+	return call ? 0 : deliver(&alone, 0);
 }
 
 static __noinline int on_ioapic(u64 entry, u32 pin, u32 coalesced)
 {
-	struct irqchip_event seen = {
-		.delay_ns = ~0ULL,
-		.chip = CHIP_IOAPIC,
-		.pin = pin,
-		.entry = entry,
-		.masked = entry >> 16 & 1,
-		.coalesced = coalesced & 1,
-		.asserted = FLAG_UNKNOWN,
-	};
+	struct irqchip_event alone = { .delay_ns = ~0ULL, .asserted = FLAG_UNKNOWN };
+	struct irqchip_event *call = ioapic_calls ? told_call(CALL_IOAPIC) : NULL;
+	struct irqchip_event *seen = call ? call : &alone;
 
-	return ioapic_calls && tell(CALL_IOAPIC, &seen) ? 0 : deliver(&seen, 0);
+	tell(seen, CHIP_IOAPIC, pin, entry, 0);
+	seen->masked = entry >> 16 & 1;
+	seen->coalesced = coalesced & 1;
+	return call ? 0 : deliver(&alone, 0);
 }
 
 static __noinline int on_msi(u64 address, u64 data)
 {
-	struct irqchip_event seen = {
-		.delay_ns = ~0ULL,
-		.chip = CHIP_MSI,
-		.entry = address,
-		.data = data,
-		.coalesced = FLAG_UNKNOWN,
-		.asserted = FLAG_UNKNOWN,
-	};
+	struct irqchip_event alone = { .delay_ns = ~0ULL, .asserted = FLAG_UNKNOWN };
+	struct irqchip_event *call = atomic_calls ? told_call(CALL_ATOMIC) : NULL;
 
-	if (atomic_calls && tell(CALL_ATOMIC, &seen))
-		return 0;
-	if (msi_calls)
-		return tell(CALL_MSI, &seen) ? 0 : 0;
-	return deliver(&seen, 0);
+	if (!call && msi_calls) {
+		call = told_call(CALL_MSI);
+		if (!call)
+			return 0;
+	}
+	if (!call)
+		call = &alone;
+	tell(call, CHIP_MSI, 0, address, data);
+	call->coalesced = FLAG_UNKNOWN;
+	return call == &alone ? deliver(&alone, 0) : 0;
 }
 
 /* KVM_RUN begins: the vCPU is announced, and so its VM known while it lives. */
@@ -291,7 +290,7 @@ static __always_inline int on_fpu(u64 load)
 	return load ? vcpus__current_slot() : 0;
 }
 
-RUN_PROGRAMS(run, on_fpu)
+TOLD_PROGRAMS(run, on_fpu)
 
 /*
  * kvm_pic_set_irq(pic, pin, source, level) until 6.16, then (entry, kvm,

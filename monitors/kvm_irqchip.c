@@ -155,8 +155,8 @@ static const struct column columns[] = {
 
 static const struct hook hooks[] = {
 	{ "kvm_fpu", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
-	  .gives = "the names of VMs that end before they are looked up" },
-	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	  .gives = "the names of VMs that end before they are looked up", .called_at = AT_RUN },
+	{ "kvm_fpu", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp), .called_at = AT_RUN },
 	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
 
 	CALL("kvm_pic_set_irq", "kvm_pic_set_irq", pic,

@@ -123,10 +123,12 @@ static __noinline int fire(struct timer_state *state, u64 asked)
 }
 
 /* When it was asked for, on the clock of bpf_ktime_get_ns(); 0: not known. */
-static __always_inline u64 asked_for(const struct apic_timer *timer, bool by_hrtimer)
+static __always_inline u64 asked_for(struct kvm_lapic *lapic, const struct apic_timer *timer,
+				     bool by_hrtimer)
 {
 	if (by_hrtimer)
-		return timer->expires + (timer->mode == TIMER_TSCDEADLINE ? timer->advance_ns : 0);
+		return lapic_expires(lapic) +
+		       (timer->mode == TIMER_TSCDEADLINE ? timer->advance_ns : 0);
 	return timer->mode == TIMER_ONESHOT || timer->mode == TIMER_PERIODIC ?
 		       timer->target_expiration :
 		       0;
@@ -138,20 +140,22 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct apic_timer timer = {};
 	struct timer_state *state;
+	struct vcpu_info *info;
+	u32 slot = 0;
 	u64 early;
-	u32 slot;
 
-	if (!vcpu || READ_U32(vcpu, vcpu_id) != vcpu_id) {
+	if (vcpu)
+		slot = vcpus__running_slot(vcpu);
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (!vcpu || (slot && info && info->vcpu_id != vcpu_id)) {
 		if (!only_tgid)
 			lose(LOST_THREAD_UNKNOWN);
 		return 0;
 	}
-	slot = vcpus__running_slot(vcpu);
 	state = bpf_map_lookup_elem(&timer_states, &slot);
 	if (!slot || !state)
 		return 0;
-	lapics__enter(vcpu, slot);
-	read_timer((void *)READ_U64(vcpu, arch.apic), vcpu, &timer);
+	read_timer((void *)lapics__of(vcpu, slot), vcpu, &timer);
 	state->starting = timer.deadline;
 	barrier();
 	/* It fired before this and on_expire() counted it; KVM may have forgotten its deadline. */
@@ -171,7 +175,7 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 	state->starting = 0;
 	if (state->meanwhile) {
 		state->meanwhile = 0;
-		fire(state, asked_for(&timer, !hv));
+		fire(state, state->asked);
 	}
 	return 0;
 }
@@ -179,7 +183,7 @@ static __noinline int on_start(u32 vcpu_id, u32 hv)
 /* The timer of an APIC has expired. */
 static __noinline int on_expire(struct kvm_lapic *lapic, bool by_hrtimer)
 {
-	u32 slot = lapics__slot((u64)lapic, LAPIC_OBJECT);
+	u32 slot = lapics__slot((u64)lapic);
 	struct timer_state *state = bpf_map_lookup_elem(&timer_states, &slot);
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 	struct apic_timer timer = {};
@@ -195,13 +199,15 @@ static __noinline int on_expire(struct kvm_lapic *lapic, bool by_hrtimer)
 	    (timer.deadline != state->deadline || timer.mode != state->mode)) {
 		/* In an interrupt of on_start(), which goes on after this. */
 		if (state->starting == timer.deadline) {
+			state->asked = asked_for(lapic, &timer, by_hrtimer);
+			barrier();
 			state->meanwhile = 1;
 			return 0;
 		}
 		start(state, slot, &timer, timer.hv);
 		state->early = timer.deadline;
 	}
-	return fire(state, asked_for(&timer, by_hrtimer));
+	return fire(state, asked_for(lapic, &timer, by_hrtimer));
 }
 
 /* So many ticks of the guest's TSC after its deadline the current vCPU enters its guest. */

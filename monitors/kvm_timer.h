@@ -37,7 +37,8 @@ struct timer_state {
 	__u32 armed;	 /* and has not fired yet */
 	__u64 early;	 /* deadline of one that fired before its start was told */
 	__u64 starting;	 /* deadline of the one whose event is being handled */
-	__u64 meanwhile; /* and it fired in that */
+	__u64 meanwhile; /* and it fired in that, when it was ... */
+	__u64 asked;	 /* ... asked for */
 };
 
 #endif

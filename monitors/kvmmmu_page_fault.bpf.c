@@ -18,7 +18,7 @@
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/pages.bpf.h"
-#include "../bpf/run.bpf.h"
+#include "../bpf/told.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "kvmmmu_page_fault.h"
 
@@ -172,13 +172,35 @@ static __always_inline bool in_slot(const struct memslot_place *m, u64 gfn)
 	return m->npages && gfn - m->base_gfn < m->npages;
 }
 
+/* The VMM had an access until the KVM_RUN that told__ask_time() has asked for. */
+static __always_inline void end_vmm(struct fault_state *state, u32 slot)
+{
+	struct vcpu_info *info;
+
+	if (!state->left_ns)
+		return;
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (info && info->run_ns > state->left_ns)
+		state->vmm_ns += info->run_ns - state->left_ns;
+	state->left_ns = 0;
+}
+
+/* The directory has it of each vCPU, for as long as it lives. */
+static __always_inline struct kvm *kvm_of(const struct fault_state *state, u32 slot)
+{
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
+
+	if (info && info->vcpu == state->vcpu)
+		return (void *)info->kvm;
+	return (void *)READ_U64((struct kvm_vcpu *)state->vcpu, kvm);
+}
+
 /* The fault, or one of its MMIO accesses, is over. */
 static __noinline void finish(struct fault_state *state, u32 slot, u64 now)
 {
-	struct kvm_vcpu *vcpu = (void *)state->vcpu;
 	struct result r = {};
 	struct page_key page = {};
-	struct kvm *kvm = (void *)READ_U64(vcpu, kvm);
+	struct kvm *kvm = kvm_of(state, slot);
 	u64 gpa = state->mmio ? state->mmio_gpa : state->gpa, gfn = gpa >> PAGE_SHIFT;
 	u64 since = state->mmio && state->mmio_ns ? state->mmio_ns : state->start_ns;
 	bool memory;
@@ -186,6 +208,7 @@ static __noinline void finish(struct fault_state *state, u32 slot, u64 now)
 	/* A misconfiguration without an access: no emulation came of it. */
 	if (gpa == NO_ADDRESS)
 		return;
+	end_vmm(state, slot);
 	/* What was emulated was none of memory's, whatever slot there is. */
 	if (!state->mapped && !state->mmio)
 		memslot_read(memslot_find(kvm, gfn), &state->memslot, NULL);
@@ -401,6 +424,7 @@ static __noinline int on_mmio(u32 type, u32 size, u64 gpa)
 		noted_misconfig(state);
 	if (!state->start_ns)
 		return 0;
+	end_vmm(state, slot);
 	if (type == MMIO_READ && state->mmio_waits) {
 		state->mmio_waits = 0;
 		return 0;
@@ -442,6 +466,7 @@ static __noinline int on_fast_mmio(u64 gpa, u64 now)
 static __noinline int on_leave(u32 reason)
 {
 	struct fault_state *state;
+	struct vcpu_info *info;
 	u32 slot;
 	u64 now;
 
@@ -453,14 +478,19 @@ static __noinline int on_leave(u32 reason)
 	if (!state || !state->start_ns)
 		return 0;
 	now = bpf_ktime_get_ns();
-	if (state->mmio && reason == KVM_EXIT_MMIO)
+	if (state->mmio && reason == KVM_EXIT_MMIO) {
+		end_vmm(state, slot);
 		state->left_ns = now;
-	else
+		info = bpf_map_lookup_elem(&vcpus, &slot);
+		if (info)
+			told__ask_time(info);
+	} else {
 		close_fault(state, slot, now);
+	}
 	return 0;
 }
 
-/* run: KVM_RUN begins; remembers whose thread this is. */
+/* run, where it is attached itself: KVM_RUN begins; remembers whose thread this is. */
 static __noinline int on_run(struct kvm_vcpu *vcpu)
 {
 	struct fault_state *state;
@@ -550,7 +580,31 @@ struct map_fields {
 	u8 level;
 };
 
-TP_BTF(map_tp_btf, kvm_mmu_spte_requested, on_map(untyped_arg(ctx, 0), 0, 0))
+/* With its type the fault is read without a helper, and so is its slot. */
+SEC("?tp_btf/kvm_mmu_spte_requested")
+int map_tp_btf(u64 *ctx)
+{
+	struct kvm_page_fault *fault = (void *)ctx[0];
+	struct kvm_memory_slot *memslot;
+	struct fault_state *state;
+	u32 slot;
+
+	state = faulting_state(&slot);
+	if (!state)
+		return 0;
+	memslot = fault->slot;
+	state->fast = 0;
+	state->mapped = !!memslot;
+	state->level = fault->goal_level < NR_LEVELS ? fault->goal_level : LEVEL_UNKNOWN;
+	state->pfn = fault->pfn;
+	/* What is read of no slot is 0. */
+	state->memslot.slot = (u32)memslot->as_id << 16 | (u16)memslot->id;
+	state->memslot.base_gfn = memslot->base_gfn;
+	state->memslot.npages = memslot->npages;
+	state->memslot.userspace_addr = memslot->userspace_addr;
+	return 0;
+}
+
 TRACEPOINT(map_tracepoint, "kvmmmu/kvm_mmu_spte_requested", map_fields,
 	   on_map(0, args.level, args.pfn))
 
@@ -629,7 +683,7 @@ static __always_inline int on_fpu(u64 load)
 	return load ? on_run(loaded_vcpu()) : 0;
 }
 
-RUN_PROGRAMS(run, on_fpu)
+TOLD_PROGRAMS(run, on_fpu)
 FENTRY(run_fentry, kvm_arch_vcpu_ioctl_run, on_run((void *)untyped_arg(ctx, 0)))
 KPROBE(run_kprobe, kvm_arch_vcpu_ioctl_run, on_run((void *)ctx->di))
 

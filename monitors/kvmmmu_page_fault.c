@@ -186,6 +186,12 @@ static bool is_vmx(void)
 	return host__vendors() & VENDOR_VMX;
 }
 
+/* What has no type is read by a helper. Finding the type takes some time of the start. */
+static bool reads_by_type_alone(void)
+{
+	return !host__can_cast() && host__has_btf("kvm");
+}
+
 static bool is_vmx_that_casts(void)
 {
 	return is_vmx() && host__can_cast();
@@ -194,8 +200,8 @@ static bool is_vmx_that_casts(void)
 static const struct hook hooks[] = {
 	/* Preemptible context: classic tracepoints first, see enum hook_kind. */
 	{ "kvm_run", HOOK_TRACEPOINT, "kvm_fpu", PROG(run_tracepoint),
-	  .gives = "the VMM's part of MMIO accesses" },
-	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp) },
+	  .gives = "the VMM's part of MMIO accesses", .called_at = AT_RUN },
+	{ "kvm_run", HOOK_RAW_TP, "kvm_fpu", PROG(run_raw_tp), .called_at = AT_RUN },
 	{ "kvm_run", HOOK_TP_BTF, "kvm_fpu", PROG(run_tp_btf) },
 	{ "kvm_run", HOOK_FENTRY, "kvm_arch_vcpu_ioctl_run", PROG(run_fentry) },
 	{ "kvm_run", HOOK_KPROBE, "kvm_arch_vcpu_ioctl_run", PROG(run_kprobe) },
@@ -223,7 +229,7 @@ static const struct hook hooks[] = {
 
 	/* Interrupts are off, or preemption is, where these fire: the cheapest first. */
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
-	  .gives = "the end of faults: each then lasts until the next one", .at_entry = true },
+	  .gives = "the end of faults: each then lasts until the next one", .called_at = AT_ENTRY },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_FENTRY, "vmx_vcpu_run", PROG(entry_fentry_vmx), VENDOR_VMX },
 	{ "kvm_entry", HOOK_FENTRY, "svm_vcpu_run", PROG(entry_fentry_svm), VENDOR_SVM },
@@ -232,6 +238,8 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
 	  VENDOR_VMX | VENDOR_SVM },
 
+	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", PROG(map_tp_btf),
+	  .gives = "PFN and level of the mapped page", .applies = reads_by_type_alone },
 	{ "spte", HOOK_RAW_TP, "kvm_mmu_spte_requested", PROG(map_raw_tp),
 	  .gives = "PFN and level of the mapped page" },
 	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", PROG(map_tp_btf) },

@@ -36,7 +36,7 @@ static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 }
 
 /* The record of key, made now if it is new. 0 when there is none left. */
-static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
+static __noinline u32 find_slot(struct mark *mark, struct kvm_vcpu *vcpu)
 {
 	u32 index = TABLE_FIND(recent_slots, dirty_slots, struct dirty_slot, dirty_slot_index,
 			       &mark->key);
@@ -54,7 +54,7 @@ static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 		return 0;
 	slot->key = mark->key;
 	slot->userspace_addr = mark->userspace_addr;
-	slot->vcpu_slot = vcpu_slot;
+	slot->vcpu_slot = vcpu ? vcpus__slot(vcpu) : 0;
 	if (table__enter(&dirty_slot_index, &mark->key, &free_dirty_slots, &index,
 			 LOST_RECORDS_FULL)) {
 		share__take(&dirty_shares, index, mark->key.creator);
@@ -63,13 +63,13 @@ static __noinline u32 find_slot(struct mark *mark, u32 vcpu_slot)
 	return index;
 }
 
-static __noinline void report(struct mark *mark, u32 record, u32 vcpu_slot)
+static __noinline void report(struct mark *mark, u32 record, struct kvm_vcpu *vcpu)
 {
 	struct dirty_event *event = event__reserve(sizeof(*event));
 
 	if (!event)
 		return;
-	event__head(&event->head, vcpu_slot);
+	event__head(&event->head, vcpu ? vcpus__slot(vcpu) : 0);
 	event->kvm = mark->key.kvm;
 	event->gfn = mark->gfn;
 	event->rel_gfn = mark->rel_gfn;
@@ -82,7 +82,7 @@ static __noinline void report(struct mark *mark, u32 record, u32 vcpu_slot)
 
 static __always_inline void count(struct mark *mark, struct kvm_vcpu *vcpu)
 {
-	u32 vcpu_slot = vcpu ? vcpus__slot(vcpu) : 0, index = find_slot(mark, vcpu_slot);
+	u32 index = find_slot(mark, vcpu);
 	struct dirty_slot *slot = bpf_map_lookup_elem(&dirty_slots, &index);
 	struct page_key page = {};
 
@@ -95,7 +95,7 @@ static __always_inline void count(struct mark *mark, struct kvm_vcpu *vcpu)
 		page.region = index;
 		pages__count(&page, mark->rel_gfn);
 	}
-	report(mark, index, vcpu_slot);
+	report(mark, index, vcpu);
 }
 
 static __always_inline bool is_set(const unsigned long *bitmap, u64 bit)

@@ -127,7 +127,7 @@ static const struct hook hooks[] = {
 	{ "sched_waking", HOOK_RAW_TP, "sched_waking", PROG(waking_raw_tp) },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
-	  .gives = "the wake-up latency", .at_entry = true },
+	  .gives = "the wake-up latency", .called_at = AT_ENTRY },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
 	  VENDOR_VMX | VENDOR_SVM },
