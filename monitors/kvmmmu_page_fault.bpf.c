@@ -581,8 +581,7 @@ struct map_fields {
 };
 
 /* With its type the fault is read without a helper, and so is its slot. */
-SEC("?tp_btf/kvm_mmu_spte_requested")
-int map_tp_btf(u64 *ctx)
+static __always_inline int on_map_by_type(u64 *ctx)
 {
 	struct kvm_page_fault *fault = (void *)ctx[0];
 	struct kvm_memory_slot *memslot;
@@ -604,6 +603,10 @@ int map_tp_btf(u64 *ctx)
 	state->memslot.userspace_addr = memslot->userspace_addr;
 	return 0;
 }
+
+/* In two places of the order. */
+TP_BTF(map_tp_btf_first, kvm_mmu_spte_requested, on_map_by_type(ctx))
+TP_BTF(map_tp_btf, kvm_mmu_spte_requested, on_map_by_type(ctx))
 
 TRACEPOINT(map_tracepoint, "kvmmmu/kvm_mmu_spte_requested", map_fields,
 	   on_map(0, args.level, args.pfn))

@@ -238,7 +238,7 @@ static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
 	  VENDOR_VMX | VENDOR_SVM },
 
-	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", PROG(map_tp_btf),
+	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", PROG(map_tp_btf_first),
 	  .gives = "PFN and level of the mapped page", .applies = reads_by_type_alone },
 	{ "spte", HOOK_RAW_TP, "kvm_mmu_spte_requested", PROG(map_raw_tp),
 	  .gives = "PFN and level of the mapped page" },
