@@ -214,7 +214,7 @@ static enum opinion isolated(const struct look *l, struct finding *f)
 	snprintf(text, sizeof(text), "%ld", cpu);
 	if (cpu < 0 || (!cpus__meet(text, kept) && !cpus__meet(text, full)))
 		return finding__na(f, "the vCPU is not alone on an isolated CPU");
-	/* On AMD the guest's timer is one of the host's: such an exit, and an interrupt of its own. */
+	/* On AMD the guest's timer is the host's: such an exit, and an interrupt of its own. */
 	if (!strcmp(l->facts->vendor, "kvm_amd"))
 		own = look__sum(l, "VCPU_STATE", "irq_injections", NULL) / l->seconds;
 	f->rate = fmax(0, interrupts - own);

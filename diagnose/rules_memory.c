@@ -155,7 +155,10 @@ static enum opinion memslots(const struct look *l, struct finding *f)
 	return OPINION_LIKELY;
 }
 
-/* What a group and those above it have: the deepest one is the VM's. The root has all of the host's. */
+/*
+ * What a group and those above it have: the deepest one is the VM's. The root has all of the
+ * host's.
+ */
 static const char *deepest_group(const struct facts_of_vm *of)
 {
 	const char *deepest = NULL;

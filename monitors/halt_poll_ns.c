@@ -90,7 +90,7 @@ static const struct column columns[] = {
 	COL(ple_spun, "SPUN", COL_U64, ROLE_COUNTER, PLE,
 	    .help = "the windows that were filled: TSC cycles on Intel, PAUSEs on AMD"),
 	COL(ple_window, "WINDOW", COL_U64, ROLE_GAUGE, PLE, .help = "the window now, in the same"),
-	COL(tsc_khz, "TSC_KHZ", COL_U64, ROLE_GAUGE, PLE, .flags = COL_DATA_ONLY,
+	COL(tsc_khz, NULL, COL_U64, ROLE_GAUGE, PLE, .flags = COL_DATA_ONLY,
 	    .help = "TSC cycles in a ms"),
 	{},
 };

@@ -193,10 +193,8 @@ static __noinline int on_eoi(s32 vector, bool pv)
 }
 
 /* __apic_accept_irq(apic, delivery_mode, vector, level, trig_mode, ...) */
-KPROBE(raise_kprobe, __apic_accept_irq,
-       on_raise(lapics__slot(ctx->di), ctx->si, ctx->dx))
-FENTRY(raise_fentry, __apic_accept_irq,
-       on_raise(lapics__slot(untyped_arg(ctx, 0)), ctx[1], ctx[2]))
+KPROBE(raise_kprobe, __apic_accept_irq, on_raise(lapics__slot(ctx->di), ctx->si, ctx->dx))
+FENTRY(raise_fentry, __apic_accept_irq, on_raise(lapics__slot(untyped_arg(ctx, 0)), ctx[1], ctx[2]))
 
 /*
  * kvm_apic_accept_irq(u32 apicid, u16 dm, u16 tm, u8 vec)

@@ -231,7 +231,10 @@ static void emit_emulate_fail(struct code *c, struct vcpu *vcpu, const struct op
 	code__loop_esi(c, loop);
 }
 
-/* Where KVM shadows the guest's page tables each is an exit, and the write that follows another one. */
+/*
+ * Where KVM shadows the guest's page tables each is an exit, and the write that follows another
+ * one.
+ */
 static void emit_invlpg(struct code *c, struct vcpu *vcpu, const struct op_use *use)
 {
 	size_t loop;

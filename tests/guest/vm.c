@@ -319,8 +319,8 @@ static int step(struct vcpu *vcpu)
 }
 
 /*
- * A source of Hyper-V's synthetic interrupts whose interrupts end by themselves, as Windows sets it up where it is not
- * told that this is slow.
+ * A source of Hyper-V's synthetic interrupts whose interrupts end by themselves, as Windows sets
+ * it up where it is not told that this is slow.
  */
 static int add_auto_eoi(struct vcpu *vcpu)
 {

@@ -223,7 +223,10 @@ static void test_readme(void **state)
 	assert_int_equal(nr_wrong, 0);
 }
 
-/* Each user page has its translation; those for developers don't. The glossary is in both languages. */
+/*
+ * Each user page has its translation; those for developers don't. The glossary is in both
+ * languages.
+ */
 static void check_translated(const char *path)
 {
 	static const char *const english[] = { "design.md", "glossary.md", "test-machines.md" };
