@@ -207,7 +207,7 @@ static uint64_t self_cpu_ns(void)
 	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
 }
 
-/* Takes what the kernel knows of the programs that call others. Returns the runs that it skipped. */
+/* Takes what the kernel knows of programs that call others. Returns the runs that it skipped. */
 static uint64_t read_entries(struct summary *s)
 {
 	struct bpf_prog_info info;
