@@ -165,8 +165,10 @@ static enum opinion ksm(const struct look *l, struct finding *f)
 		       OPINION_NO;
 }
 
+/* Where a flush is due only after others have run, a vCPU that sleeps between exits has one at each, too. */
 static enum opinion l1d_flush(const struct look *l, struct finding *f)
 {
+	const char *when = look__host_text(l, "kvm_intel.vmentry_l1d_flush");
 	double exits = 0, flushes = 0;
 
 	for (size_t vm = 1; vm < l->facts->nr_vms; vm++) {
@@ -177,6 +179,9 @@ static enum opinion l1d_flush(const struct look *l, struct finding *f)
 		exits += look__sum(&of, "VCPU_STATE", "exits", NULL);
 		flushes += look__sum(&of, "VCPU_STATE", "l1d_flush", NULL);
 	}
+	if (!when || strcmp(when, "always") != 0)
+		return OPINION_NO;
+	finding__word(f, "kvm_intel.vmentry_l1d_flush", when);
 	return exits > 0 && finding__least(f, "flushes for each exit", flushes / exits, UNIT_NUMBER,
 					   0.9, NULL) ?
 		       OPINION_CERTAIN :
@@ -239,6 +244,7 @@ const struct rule feature_rules[] = {
 			  "its bus locks then slow down all VMs of the host" } },
 	  .verify = "P50 of EXCEPTION_NMI is below 1 ms" },
 	{ .id = "nested-amplification",
+	  .seen = true,
 	  .family = "features",
 	  .title = "The guest is a hypervisor, and each exit of its guests costs several",
 	  .not_what = "an idle one: its guests' exits are counted",
@@ -330,12 +336,13 @@ const struct rule host_rules[] = {
 			  "merged pages need memory again" } },
 	  .verify = "ksm.run of --host is not 1" },
 	{ .id = "l1d-flush",
+	  .seen = true,
 	  .family = "host",
 	  .title = "The L1 data cache is flushed at nearly each entry, against L1TF",
-	  .not_what = "conditional flushes, which are few",
+	  .not_what = "conditional flushes, which are due after others have run",
 	  .note = true,
 	  .of_host = true,
-	  .needs = { "vm_state:kvm_state" },
+	  .needs = { "vm_state:kvm_state", "host" },
 	  .judge = l1d_flush,
 	  .remedies = { { "live", "echo cond > /sys/module/kvm_intel/parameters/vmentry_l1d_flush",
 			  "guests that you do not trust" } },

@@ -286,6 +286,60 @@ if planned vmx; then
 	part_ends
 fi
 
+# What options of kvm_intel do. The same VMs get well by them, and by fewer vCPUs.
+if planned options; then
+	all=$record_options record_options="--interval=2 --summary -o -e -n --nested --vm_state --vmm_threads --host"
+	flush=/sys/module/kvm_intel/parameters/vmentry_l1d_flush
+	was=$(cat $flush)
+	pauses="--cpu=0 --forever pause=300000 timer_oneshot=1:20000"
+
+	module kvm_intel enable_shadow_vmcs=0
+	record_starts options-sick
+	vm "a guest with a guest" nested-amplification+cpuid-loop nested_cpuid=100000:1000
+	all_live
+	# shellcheck disable=SC2086
+	vm "two vCPUs that wait for each other" lock-holder-preempted+steal-own-vm --vcpus=2 $pauses
+	all_live
+	# Fewer vCPUs, as the report says. kvm_watcher runs while this one is asleep: there is no steal.
+	renice -20 $$ >/dev/null
+	# shellcheck disable=SC2086
+	vm "PAUSEs on a CPU of its own" ple-on-dedicated $pauses
+	renice 0 $$ >/dev/null
+	all_live
+	record_ends
+	judge sick
+	remedy nested-amplification "kvm_intel.enable_shadow_vmcs=Y"
+	remedy lock-holder-preempted "fewer vCPUs"
+	remedy ple-on-dedicated "modprobe -r kvm_intel && modprobe kvm_intel ple_gap=0"
+
+	module kvm_intel enable_shadow_vmcs=1 ple_gap=0
+	echo always >$flush
+	record_starts flush-sick
+	vm "a flush at each entry" l1d-flush --forever vmcall=10 timer_oneshot=1:20000
+	stays
+	all_live
+	record_ends
+	judge sick
+	remedy l1d-flush "echo cond > $flush"
+	echo cond >$flush
+	record_starts options-cured
+	again "flushes where they are due" none
+	vm "a guest with a guest, and a shadow" "none?cpuid-loop" nested_cpuid=100000:1000
+	all_live
+	renice -20 $$ >/dev/null
+	# shellcheck disable=SC2086
+	vm "one vCPU, whose PAUSEs stay in the guest" none $pauses
+	renice 0 $$ >/dev/null
+	all_live
+	record_ends
+	judge cured
+	leaves
+	module kvm_intel
+	echo "$was" >$flush
+	record_options=$all
+	part_ends
+fi
+
 # What the host's settings do: the same VM gets well, by what the report says, word by word where it can be run.
 if planned settings; then
 	cg=$TMP/cgroup

@@ -12,10 +12,6 @@ def on_vmx: "6.1-vmx-vmx-cured-CPUID-now-and-then.zst";
 # no_halts: those that were there are gone; what the exits leave of their time is the guest's.
 # guest, steal: so many thousandths of the time were halts.
 def rules: {
-  "lock-holder-preempted": { from: on_vmx, beside: "steal-other-vms", two_vcpus: true, cpus: 3, steal: 120, guest: 150,
-    exits: [{ reason: "PAUSE_INSTRUCTION", code: 40, class: "pause", rate: 400, ns: 20000 }] },
-  "ple-on-dedicated": { from: on_vmx, guest: 150,
-    exits: [{ reason: "PAUSE_INSTRUCTION", code: 40, class: "pause", rate: 400, ns: 20000 }] },
   "slow-wakeup": { from: "6.12-svm-settings-cured-a-clock-that-is-fast.zst", no_halts: true,
     exits: [{ reason: "hlt", code: 120, class: "halt", rate: 2600, ns: 190000, halted: 150000 }],
     host: { "kvm.halt_poll_ns": 0 } },
@@ -26,14 +22,9 @@ def rules: {
     exits: [{ reason: "EOI_INDUCED", code: 45, class: "eoi", rate: 1500, ns: 50000 }] },
   "split-lock": { from: on_vmx,
     exits: [{ reason: "EXCEPTION_NMI", code: 0, class: "exception", rate: 8, ns: 10100000, asleep: 10000000 }] },
-  "nested-amplification": { from: on_vmx, nested: 400,
-    exits: [{ reason: "VMREAD", code: 23, class: "nested", rate: 2000, ns: 40000 },
-            { reason: "VMWRITE", code: 25, class: "nested", rate: 1600, ns: 40000 },
-            { reason: "VMRESUME", code: 24, class: "nested", rate: 400, ns: 150000 }] },
   "spins-without-progress": { from: on_vmx, no_halts: true,
     exits: [{ reason: "EPT_VIOLATION", code: 48, class: "fault", rate: 150000, ns: 6000 }],
-    faults: { rate: 150000, ns: 5000 } },
-  "l1d-flush": { from: on_vmx, l1d_flush: true, exits: [], host: { "kvm_intel.vmentry_l1d_flush": "always" } }
+    faults: { rate: 150000, ns: 5000 } }
 };
 
 def bucket: if . < 80 then 0 else . as $ns | ([range(6; 40) | select($ns >= pow(2; .))] | max) as $octave |
