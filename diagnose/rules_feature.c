@@ -298,6 +298,7 @@ const struct rule feature_rules[] = {
 			{ "VM restart", "devices behind an IOMMU with snoop control", NULL } },
 	  .verify = "no exits WBINVD" },
 	{ .id = "spins-without-progress",
+	  .seen = true,
 	  .family = "features",
 	  .title = "The guest leaves for the same reason over and over, and gets nowhere",
 	  .not_what = "a busy device: no device is asked so often",

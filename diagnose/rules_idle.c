@@ -21,23 +21,29 @@ static enum opinion halt_poll(const struct look *l, struct finding *f)
 	return ok > 0.9 * (ok + failed) ? OPINION_POSSIBLE : OPINION_CERTAIN;
 }
 
+/*
+ * The CPU itself has to wake up, too: until it has, the thread waits for it, and that is steal. So
+ * what counts against it is who ran instead.
+ */
 static enum opinion slow_wakeup(const struct look *l, struct finding *f)
 {
 	double count = look__sum(l, "HALTS", "count", NULL),
 	       polled = look__sum(l, "HALTS", "polled", NULL),
 	       p50 = look__max(l, "HALTS", "p50_ns", NULL),
-	       wake = look__max(l, "HALTS", "wake_p50_ns", NULL);
+	       wake = look__max(l, "HALTS", "wake_p50_ns", NULL),
+	       taken = look__sum(l, "VCPU_LOAD", "thieves_ns", NULL),
+	       woken = wake > 0 ? look__sum(l, "HALTS", "wake_count", NULL) * wake : 0,
+	       waited = fmin(woken, fmax(0, l->slices[SLICE_STEAL] - taken));
 	bool is;
 
 	f->rate = count / l->seconds;
 	is = finding__most(f, "half of all halts are shorter than", p50, UNIT_NSEC, 200e3, NULL);
 	is &= finding__most(f, "found by polling", count > 0 ? polled / count : 0, UNIT_SHARE, 0.5,
 			    NULL);
-	is &= finding__most(f, "steal", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE, 0.01,
-			    NULL);
+	is &= finding__most(f, "taken by anybody", look__share(l, taken), UNIT_SHARE, 0.01, NULL);
 	finding__show(f, "from wake-up to guest, median", wake, UNIT_NSEC);
-	if (wake > 0)
-		finding__claim(f, SLICE_KVM, look__sum(l, "HALTS", "wake_count", NULL) * wake);
+	finding__claim(f, SLICE_STEAL, waited);
+	finding__claim(f, SLICE_KVM, woken - waited);
 	if (is && host_is_slow(l, NULL))
 		return finding__na(f, "exits take so long here that wake-ups tell nothing");
 	return is ? OPINION_LIKELY : OPINION_NO;
@@ -240,14 +246,15 @@ const struct rule idle_rules[] = {
 			{ "VM restart", "the VMM: KVM_CAP_HALT_POLL for this VM alone", NULL } },
 	  .verify = "POLL% of -o is below 10" },
 	{ .id = "slow-wakeup",
+	  .seen = true,
 	  .family = "idle",
 	  .title = "Waking up takes a large part of many short halts",
-	  .not_what = "steal: the thread did not wait for a CPU",
-	  .slices = IN(KVM),
+	  .not_what = "steal: nobody ran instead",
+	  .slices = IN(KVM) | IN(STEAL),
 	  .rate = 2000,
 	  .cost = 0.05,
 	  .needs = { "vcpu_wakeup:kvm_vcpu_wakeup", "vcpu_wakeup:kvm_entry", NEED_STEAL,
-		     NEED_EXITS },
+		     "vcpu_load:sched_wakeup", NEED_EXITS },
 	  .judge = slow_wakeup,
 	  .remedies = { { "live", "echo 200000 > /sys/module/kvm/parameters/halt_poll_ns",
 			  "host CPUs are busy while guests halt" },

@@ -7,7 +7,8 @@
 . "$(dirname "$0")/lib_diagnose.sh"
 
 tick=timer_periodic=100000:20000 lives=6
-governors=/sys/devices/system/cpu/cpufreq/policy
+governors=/sys/devices/system/cpu/cpufreq/policy poll=/sys/module/kvm/parameters/halt_poll_ns
+prefix=/sys/module/kvm/parameters/force_emulation_prefix
 cg=$TMP/cgroup
 # What these rules need, no more: each monitor makes an exit longer, and this is about how long it takes.
 record_options="--interval=2 --summary -o -e -w -n --vm_state --vmm_threads --host"
@@ -83,6 +84,34 @@ if planned nodes; then
 	record_ends
 	judge cured
 	rmmod acpi_cpufreq
+	part_ends
+fi
+
+# The whole of the isolated CPU, for what an exit has to be quick for.
+if planned fast; then
+	record_options="--interval=2 --summary -o -e -w" lives=5.5
+	poll_before=$(cat $poll)
+	echo 0 >$poll
+	record_starts quick-fast-sick
+	vm "short halts without polling" slow-wakeup --cpu=1 timer_oneshot=100000000:100
+	all_live
+	# A setting for developers of KVM, by which it reads what is there first: like that it takes long enough.
+	echo 1 >$prefix
+	vm "an exception for ever" spins-without-progress --cpu=1 stuck
+	all_live
+	echo 0 >$prefix
+	record_ends
+	judge sick
+	remedy slow-wakeup "echo 200000 > $poll"
+	remedy spins-without-progress "a newer kernel"
+	echo 200000 >$poll
+	record_starts quick-fast-cured
+	vm "short halts with polling" "none?halt-poll-burns" --cpu=1 timer_oneshot=100000000:100
+	vm "exceptions that end" none --cpu=0 --forever ud2=100 timer_oneshot=1:20000
+	all_live
+	record_ends
+	judge cured
+	echo "$poll_before" >$poll
 	part_ends
 fi
 

@@ -12,19 +12,13 @@ def on_vmx: "6.1-vmx-vmx-cured-CPUID-now-and-then.zst";
 # no_halts: those that were there are gone; what the exits leave of their time is the guest's.
 # guest, steal: so many thousandths of the time were halts.
 def rules: {
-  "slow-wakeup": { from: "6.12-svm-settings-cured-a-clock-that-is-fast.zst", no_halts: true,
-    exits: [{ reason: "hlt", code: 120, class: "halt", rate: 2600, ns: 190000, halted: 150000 }],
-    host: { "kvm.halt_poll_ns": 0 } },
   "apicv-not-used": { from: on_vmx, injections: 1500,
     exits: [{ reason: "INTERRUPT_WINDOW", code: 7, class: "window", rate: 1500, ns: 50000 }],
     vm: { inhibit_bits: 2 }, host: { "kvm_intel.enable_apicv": "Y" } },
   "intx-eoi": { from: on_vmx, injections: 1500,
     exits: [{ reason: "EOI_INDUCED", code: 45, class: "eoi", rate: 1500, ns: 50000 }] },
   "split-lock": { from: on_vmx,
-    exits: [{ reason: "EXCEPTION_NMI", code: 0, class: "exception", rate: 8, ns: 10100000, asleep: 10000000 }] },
-  "spins-without-progress": { from: on_vmx, no_halts: true,
-    exits: [{ reason: "EPT_VIOLATION", code: 48, class: "fault", rate: 150000, ns: 6000 }],
-    faults: { rate: 150000, ns: 5000 } }
+    exits: [{ reason: "EXCEPTION_NMI", code: 0, class: "exception", rate: 8, ns: 10100000, asleep: 10000000 }] }
 };
 
 def bucket: if . < 80 then 0 else . as $ns | ([range(6; 40) | select($ns >= pow(2; .))] | max) as $octave |
