@@ -20,10 +20,19 @@ static enum opinion irqchip_in_vmm(const struct look *l, struct finding *f)
 	return OPINION_CERTAIN;
 }
 
-/* What exits an APIC in hardware would spare. */
+/*
+ * What exits an APIC in hardware would spare: until an interrupt may be taken, and the guest's
+ * priority and ends of interrupts, by memory or by MSR.
+ */
 static double apic_ns(const struct look *l)
 {
-	return look__kvm_ns(l, "window") + look__kvm_ns(l, "apic") + look__kvm_ns(l, "eoi");
+	struct devices memory = { .class = "fault|mmio", .first = 0xfee00080, .last = 0xfee000bf },
+		       msrs = { .class = "msr", .first = 0x808, .last = 0x80b };
+
+	devices__count(&memory, l);
+	devices__count(&msrs, l);
+	return look__kvm_ns(l, "window") + look__kvm_ns(l, "apic") + look__kvm_ns(l, "eoi") +
+	       memory.kvm_ns + msrs.kvm_ns;
 }
 
 static enum opinion apicv_off(const struct look *l, struct finding *f)
@@ -103,13 +112,15 @@ const struct rule irq_rules[] = {
 			  NULL } },
 	  .verify = "IRQCHIP of --vm_state is not none" },
 	{ .id = "apicv-not-used",
+	  .seen = true,
 	  .family = "interrupts",
 	  .title = "The processor could deliver interrupts by itself, but may not",
 	  .not_what = "a host without APICv or AVIC: it is on",
 	  .slices = IN(KVM),
 	  .rate = 1000,
 	  .cost = 0.05,
-	  .needs = { "vm_state:kvm_state", "host", NEED_EXITS },
+	  .needs = { "vm_state:kvm_state", "host", NEED_EXITS, "vm_exit:kvm_mmio",
+		     "vm_exit:kvm_msr" },
 	  .judge = apicv_off,
 	  .remedies = { { "VM restart", "HYPERV: -cpu ...,hv-apicv (QEMU: hv-avic)", NULL },
 			{ "VM restart",
@@ -148,6 +159,7 @@ const struct rule irq_rules[] = {
 			{ "VM restart", "fewer vCPUs", "less CPU" } },
 	  .verify = "fewer than 5000 such exits a second" },
 	{ .id = "intx-eoi",
+	  .seen = true,
 	  .family = "interrupts",
 	  .title = "Level-triggered interrupts cost an exit at their end",
 	  .not_what = "MSIs: they have no such exit",
