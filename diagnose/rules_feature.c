@@ -165,7 +165,10 @@ static enum opinion ksm(const struct look *l, struct finding *f)
 		       OPINION_NO;
 }
 
-/* Where a flush is due only after others have run, a vCPU that sleeps between exits has one at each, too. */
+/*
+ * Where a flush is due only after others have run, a vCPU that sleeps between exits has one at
+ * each, too.
+ */
 static enum opinion l1d_flush(const struct look *l, struct finding *f)
 {
 	const char *when = look__host_text(l, "kvm_intel.vmentry_l1d_flush");

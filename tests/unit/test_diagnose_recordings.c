@@ -237,8 +237,8 @@ static char *confusion_table(void)
 	}
 	fprintf(file,
 		"\n%zu recordings, %zu of them of VMs that were well or cured; %zu rules have "
-		"found what was made for them. %zu rules have synthetic recordings alone, of "
-		"which there are %zu.\n" TABLE_ENDS "\n",
+		"found what was made for them. Rules with synthetic recordings alone: %zu; such "
+		"recordings: %zu.\n" TABLE_ENDS "\n",
 		nr_recordings, nr_well, nr, unseen, nr_derived);
 	fclose(file);
 	return text;
