@@ -89,7 +89,7 @@ fi
 
 # The whole of the isolated CPU, for what an exit has to be quick for.
 if planned fast; then
-	record_options="--interval=2 --summary -o -e -w" lives=5.5
+	record_options="--interval=2 --summary -o -e -w" lives=7
 	poll_before=$(cat $poll)
 	echo 0 >$poll
 	record_starts quick-fast-sick
