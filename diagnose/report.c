@@ -641,13 +641,13 @@ static void put_name(struct buf *to, const char *name, int columns)
 
 /* Slices of the account, and which go first where there is no room: the greatest rank. */
 static const struct {
-	enum slice slice;
 	const char *title;
+	enum slice slice;
 	int rank;
 } account_slices[] = {
-	{ SLICE_GUEST, " GUEST", 3 }, { SLICE_KVM, "   KVM", 2 },  { SLICE_VMM, "   VMM", 1 },
-	{ SLICE_POLL, "  POLL", 6 },  { SLICE_HALT, "  HALT", 4 }, { SLICE_STEAL, " STEAL", 0 },
-	{ SLICE_BLOCK, " BLOCK", 5 },
+	{ " GUEST", SLICE_GUEST, 3 }, { "   KVM", SLICE_KVM, 2 },  { "   VMM", SLICE_VMM, 1 },
+	{ "  POLL", SLICE_POLL, 6 },  { "  HALT", SLICE_HALT, 4 }, { " STEAL", SLICE_STEAL, 0 },
+	{ " BLOCK", SLICE_BLOCK, 5 },
 };
 
 enum { NR_SHOWN = sizeof(account_slices) / sizeof(*account_slices) };

@@ -246,6 +246,7 @@ static void forget_victim(struct thieves *t, struct victim *victim)
 	t->nr_victims--;
 	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
 	{
+		/* cppcheck-suppress uninitvar; it does not know that the loop sets it. */
 		let_not_find(t, theft);
 	}
 	free_victim(victim);
@@ -304,6 +305,7 @@ static size_t choose_who_stays(struct thieves *t, const struct victim *victim)
 	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
 	{
 		theft->stays = false;
+		/* cppcheck-suppress uninitvar; it does not know that the loop sets it. */
 		t->sorted[nr++] = theft;
 	}
 	for (size_t sink = 0; sink <= t->nr_sinks; sink++) {
@@ -553,9 +555,9 @@ static struct theft *new_to(const struct thieves *t, const struct victim *victim
 	return theft && (sink == t->nr_sinks || theft->noted > victim->seen[sink]) ? theft : NULL;
 }
 
-#define FOR_EACH_NEW(_theft, _t, _victim, _sink)                                                 \
-	for (struct theft *_theft = new_to(_t, _victim, TAILQ_FIRST(&(_victim)->thefts), _sink); \
-	     _theft; _theft = new_to(_t, _victim, TAILQ_NEXT(_theft, of_victim), _sink))
+#define FOR_EACH_NEW(_theft, _t, _victim, _sink)                                               \
+	for ((_theft) = new_to(_t, _victim, TAILQ_FIRST(&(_victim)->thefts), _sink); (_theft); \
+	     (_theft) = new_to(_t, _victim, TAILQ_NEXT(_theft, of_victim), _sink))
 
 static void has_seen(const struct thieves *t, struct victim *victim, size_t sink)
 {
@@ -568,6 +570,7 @@ uint64_t thieves__top(struct thieves *t, const struct row *row, size_t sink, enu
 {
 	struct victim *victim = find(t, row);
 	size_t of = scope == SCOPE_INTERVAL ? sink : t->nr_sinks, nr = 0;
+	struct theft *theft;
 	uint64_t total;
 
 	tasks[0] = sums[0] = (struct loot){};
@@ -600,6 +603,7 @@ void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum s
 {
 	struct victim *victim = find(t, row);
 	size_t of = scope == SCOPE_INTERVAL ? sink : t->nr_sinks;
+	struct theft *theft;
 	struct loot loot = { .vcpu = UINT32_MAX, .pid = UINT32_MAX };
 
 	if (!victim)
