@@ -57,17 +57,19 @@ static void print_exits(const char *key, const uint64_t exits[NR_USER_EXITS])
 /* An op given several times is one number. */
 static void print_ops(const struct plan *plan)
 {
-	uint64_t counts[MAX_OPS] = { 0 };
 	const char *comma = "";
-	size_t i;
+	size_t i, use;
 
-	for (i = 0; i < plan->nr_uses; i++)
-		counts[plan->uses[i].op - ops] += plan->uses[i].count;
 	printf(",\"ops\":{");
 	for (i = 0; i < nr_ops; i++) {
-		if (!counts[i])
+		uint64_t count = 0;
+
+		for (use = 0; use < plan->nr_uses; use++)
+			if (plan->uses[use].op == &ops[i])
+				count += plan->uses[use].count;
+		if (!count)
 			continue;
-		printf("%s\"%s\":%llu", comma, ops[i].name, (unsigned long long)counts[i]);
+		printf("%s\"%s\":%llu", comma, ops[i].name, (unsigned long long)count);
 		comma = ",";
 	}
 	printf("}");
