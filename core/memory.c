@@ -27,11 +27,16 @@ void memory__is_short(void)
 #define MADV_COLLAPSE 25
 #endif
 
-/* What is taken and freed at each look stays with the heap, whose end moves seldom. */
+enum { LARGE_PAGE = 2 << 20 };
+
+/*
+ * What is taken and freed at each look stays with the heap. Its end moves seldom, and far: what is
+ * untouched when it becomes large pages needs no copy.
+ */
 static void keep_heap(void)
 {
 #ifdef __GLIBC__
-	enum { MOST_KEPT = 16 << 20, STEP = 2 << 20 };
+	enum { MOST_KEPT = 16 << 20, STEP = 4 * LARGE_PAGE };
 
 	mallopt(M_MMAP_THRESHOLD, MOST_KEPT);
 	mallopt(M_TRIM_THRESHOLD, MOST_KEPT);
@@ -41,22 +46,22 @@ static void keep_heap(void)
 
 void memory__use_large_pages(void)
 {
-	enum { LARGE_PAGE = 2 << 20 };
-	static uintptr_t begin, end;
-	uintptr_t now = (uintptr_t)sbrk(0), from, size;
+	static uintptr_t begin, done;
+	uintptr_t now = (uintptr_t)sbrk(0), end = now & ~(uintptr_t)(LARGE_PAGE - 1);
 
 	if (!begin)
 		begin = now;
-	if (now == end || now - begin < LEAST_LARGE_HEAP)
+	if (!done && now - begin < LEAST_LARGE_HEAP)
 		return;
-	if (!end)
+	if (!done) {
 		keep_heap();
-	end = now;
-	from = (begin + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
-	size = (end - from) & ~(uintptr_t)(LARGE_PAGE - 1);
-	/* What is there already is moved at once, where the kernel knows how; else in a while. */
-	if (!madvise((void *)from, size, MADV_HUGEPAGE))
-		madvise((void *)from, size, MADV_COLLAPSE);
+		done = (begin + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
+	}
+	/* What is new alone: a call looks at every page of its range, and waits for all CPUs. */
+	if (end > done && !madvise((void *)done, end - done, MADV_HUGEPAGE))
+		/* What is touched is moved at once, where the kernel knows how; else in a while. */
+		madvise((void *)done, end - done, MADV_COLLAPSE);
+	done = end;
 }
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker makes these names. */
