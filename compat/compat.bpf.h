@@ -486,12 +486,17 @@ static __always_inline void read_halt_stats(void *vcpu, struct halt_stats *s)
 }
 
 /*
- * The vCPU's thread waits in kvm_vcpu_block(): halted, or not started yet
- * (virt/kvm/kvm_main.c, prepare_to_rcuwait(&vcpu->wait)).
+ * The vCPU's thread, when that waits in kvm_vcpu_block(): halted, or not started yet
+ * (virt/kvm/kvm_main.c, prepare_to_rcuwait(&vcpu->wait)). Else NULL.
  */
-static __always_inline bool vcpu_waits(struct kvm_vcpu *vcpu)
+static __always_inline struct task_struct *vcpu_waiter(struct kvm_vcpu *vcpu)
 {
 	return BPF_CORE_READ(vcpu, wait.task);
+}
+
+static __always_inline bool vcpu_waits(struct kvm_vcpu *vcpu)
+{
+	return vcpu_waiter(vcpu);
 }
 
 /* The same, and it is halted: KVM_MP_STATE_HALTED of linux/kvm.h. */

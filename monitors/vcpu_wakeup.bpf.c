@@ -189,16 +189,10 @@ int entry_tracepoint(void *ctx)
 }
 
 /* vCPUs that are halted already. */
-SEC("?iter/task_file")
-int existing(struct bpf_iter__task_file *ctx)
+static __noinline int begin_as_it_is(u32 slot, struct kvm_vcpu *vcpu)
 {
-	struct kvm_vcpu *vcpu = existing_vcpu(ctx);
-	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
-	struct wakeup_record *record;
+	struct wakeup_record *record = wakeup_record(slot);
 
-	if (!task || !vcpu_halted(vcpu))
-		return 0;
-	record = wakeup_record(vcpus__slot_of(vcpu, task));
 	if (!record || record->halt_since)
 		return 0;
 	record->halt_since = bpf_ktime_get_ns();
@@ -207,6 +201,61 @@ int existing(struct bpf_iter__task_file *ctx)
 		record->halt_since = 0;
 	record->in_use = 1;
 	return 0;
+}
+
+/* The operations of vCPUs' files, of which KVM has one set; 0: not seen yet. */
+static u64 vcpu_operations;
+
+/* The slow way, for a vCPU that the cache does not have: the next look finds it there. */
+static __noinline int look_at_file(struct bpf_iter__task_file *ctx)
+{
+	struct kvm_vcpu *vcpu = existing_vcpu(ctx);
+	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
+	struct file *file = ctx->file;
+
+	if (!task || !file)
+		return 0;
+	vcpu_operations = (u64)file->f_op;
+	if (vcpu_halted(vcpu))
+		begin_as_it_is(vcpus__slot_of(vcpu, task), vcpu);
+	vcpus__remember(vcpu, BPF_CORE_READ(task, pid));
+	return 0;
+}
+
+/*
+ * At each look, of all files of the host, where nothing else tells of halts (vcpu_wakeup.c). What
+ * has not been touched since the last look is far from the CPU, so that what counts is how many
+ * lines of memory are read: of a file that is no vCPU's its own, of a vCPU that does not wait
+ * another one. KVM stays as long as a hook of it is attached, and its operations with it.
+ */
+SEC("?iter/task_file")
+int existing(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct vcpu_info *info;
+	u64 operations, waiter;
+	void *vcpu;
+	u32 slot;
+
+	if (!file)
+		return 0;
+	operations = (u64)file->f_op;
+	if (!vcpu_operations)
+		return look_at_file(ctx);
+	if (operations != vcpu_operations)
+		return 0;
+	vcpu = file->private_data;
+	slot = vcpus__cached_slot(vcpu);
+	info = bpf_map_lookup_elem(&vcpus, &slot);
+	if (!slot || !info || info->state != VCPU_RUNS)
+		return look_at_file(ctx);
+	waiter = (u64)vcpu_waiter(vcpu);
+	if (!waiter)
+		return 0;
+	/* Another thread runs it now. */
+	if (waiter != info->thread)
+		return look_at_file(ctx);
+	return vcpu_halted(vcpu) ? begin_as_it_is(slot, vcpu) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
