@@ -297,20 +297,6 @@ static __always_inline u32 vcpus__cached_slot(void *vcpu)
 	return info && info->vcpu == (u64)vcpu ? slot : 0;
 }
 
-/*
- * The same for a vCPU that may be another thread's: enters the slot of {vcpu, thread}, if it has
- * one, where the cache has none. Who runs vcpu makes sure whose it is.
- */
-static __noinline __attribute__((unused)) int vcpus__remember(struct kvm_vcpu *vcpu, u32 tid)
-{
-	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = tid };
-	u32 index = slot_cache__index((u64)vcpu), slot = table__find(&vcpu_slots, &key);
-
-	if (slot && !vcpus__guess(vcpu))
-		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
-	return 0;
-}
-
 /* Slot of a vCPU that the current thread has loaded, given out now if it is new; 0: not chosen. */
 static __always_inline u32 vcpus__slot(struct kvm_vcpu *vcpu)
 {

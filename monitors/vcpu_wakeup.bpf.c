@@ -206,19 +206,37 @@ static __noinline int begin_as_it_is(u32 slot, struct kvm_vcpu *vcpu)
 /* The operations of vCPUs' files, of which KVM has one set; 0: not seen yet. */
 static u64 vcpu_operations;
 
-/* The slow way, for a vCPU that the cache does not have: the next look finds it there. */
+/*
+ * By a hash of a vCPU's address: its slot at the last look. slot_cache has one place for vCPUs
+ * that lie a power of two apart, as many do.
+ */
+static u16 looked_slots[1 << SLOT_CACHE_BITS];
+
+static __always_inline u16 *looked_slot(void *vcpu)
+{
+	return &looked_slots[(u64)vcpu * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS)];
+}
+
+/* The slow way, for a vCPU that has none there: the next look finds it. */
 static __noinline int look_at_file(struct bpf_iter__task_file *ctx)
 {
 	struct kvm_vcpu *vcpu = existing_vcpu(ctx);
 	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
+	struct vcpu_key key = { .vcpu = (u64)vcpu };
 	struct file *file = ctx->file;
+	u32 slot;
 
 	if (!task || !file)
 		return 0;
 	vcpu_operations = (u64)file->f_op;
-	if (vcpu_halted(vcpu))
-		begin_as_it_is(vcpus__slot_of(vcpu, task), vcpu);
-	vcpus__remember(vcpu, BPF_CORE_READ(task, pid));
+	key.tid = BPF_CORE_READ(task, pid);
+	if (vcpu_halted(vcpu)) {
+		slot = vcpus__slot_of(vcpu, task);
+		begin_as_it_is(slot, vcpu);
+	} else {
+		slot = table__find(&vcpu_slots, &key);
+	}
+	*looked_slot(vcpu) = slot;
 	return 0;
 }
 
@@ -245,9 +263,9 @@ int existing(struct bpf_iter__task_file *ctx)
 	if (operations != vcpu_operations)
 		return 0;
 	vcpu = file->private_data;
-	slot = vcpus__cached_slot(vcpu);
+	slot = *looked_slot(vcpu);
 	info = bpf_map_lookup_elem(&vcpus, &slot);
-	if (!slot || !info || info->state != VCPU_RUNS)
+	if (!slot || !info || info->vcpu != (u64)vcpu || info->state != VCPU_RUNS)
 		return look_at_file(ctx);
 	waiter = (u64)vcpu_waiter(vcpu);
 	if (!waiter)
