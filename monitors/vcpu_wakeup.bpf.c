@@ -224,11 +224,14 @@ static __noinline int look_at_file(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
 	struct vcpu_key key = { .vcpu = (u64)vcpu };
 	struct file *file = ctx->file;
+	u64 operations;
 	u32 slot;
 
 	if (!task || !file)
 		return 0;
-	vcpu_operations = (u64)file->f_op;
+	operations = (u64)file->f_op;
+	FORGET_TYPE(operations);
+	vcpu_operations = operations;
 	key.tid = BPF_CORE_READ(task, pid);
 	if (vcpu_halted(vcpu)) {
 		slot = vcpus__slot_of(vcpu, task);
@@ -258,11 +261,13 @@ int existing(struct bpf_iter__task_file *ctx)
 	if (!file)
 		return 0;
 	operations = (u64)file->f_op;
+	FORGET_TYPE(operations);
 	if (!vcpu_operations)
 		return look_at_file(ctx);
 	if (operations != vcpu_operations)
 		return 0;
 	vcpu = file->private_data;
+	FORGET_TYPE(vcpu);
 	slot = *looked_slot(vcpu);
 	info = bpf_map_lookup_elem(&vcpus, &slot);
 	if (!slot || !info || info->vcpu != (u64)vcpu || info->state != VCPU_RUNS)
