@@ -17,26 +17,28 @@
 
 #include "lost.bpf.h"
 
-/* The three maps of a table. */
-#define TABLE(_records, _record, _index, _key, _free) \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_ARRAY);     \
-		__uint(map_flags, BPF_F_MMAPABLE);    \
-		__uint(max_entries, 1);               \
-		__type(key, u32);                     \
-		__type(value, _record);               \
-	} _records SEC(".maps");                      \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_HASH);      \
-		__uint(max_entries, 1);               \
-		__type(key, _key);                    \
-		__type(value, u32);                   \
-	} _index SEC(".maps");                        \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_QUEUE);     \
-		__uint(max_entries, 1);               \
-		__type(value, u32);                   \
+/* The three maps of a table; _kind: whether who became free first is taken first, or last. */
+#define TABLE_OF(_records, _record, _index, _key, _free, _kind) \
+	struct {                                                \
+		__uint(type, BPF_MAP_TYPE_ARRAY);               \
+		__uint(map_flags, BPF_F_MMAPABLE);              \
+		__uint(max_entries, 1);                         \
+		__type(key, u32);                               \
+		__type(value, _record);                         \
+	} _records SEC(".maps");                                \
+	struct {                                                \
+		__uint(type, BPF_MAP_TYPE_HASH);                \
+		__uint(max_entries, 1);                         \
+		__type(key, _key);                              \
+		__type(value, u32);                             \
+	} _index SEC(".maps");                                  \
+	struct {                                                \
+		__uint(type, _kind);                            \
+		__uint(max_entries, 1);                         \
+		__type(value, u32);                             \
 	} _free SEC(".maps")
+#define TABLE(_records, _record, _index, _key, _free) \
+	TABLE_OF(_records, _record, _index, _key, _free, BPF_MAP_TYPE_QUEUE)
 
 /* Who has how much of a table, and which record is whose: core/shares.h. */
 #define SHARES(_name)                              \

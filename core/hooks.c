@@ -283,6 +283,14 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	return NULL;
 }
 
+/* Free indices are in one of these, and nothing else is. */
+static bool has_indices(const struct bpf_map *map)
+{
+	enum bpf_map_type type = bpf_map__type(map);
+
+	return type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_STACK;
+}
+
 /* It is loaded only to see whether that works: without its tables, which take the most time. */
 static void make_small(struct bpf_object *obj)
 {
@@ -294,8 +302,7 @@ static void make_small(struct bpf_object *obj)
 
 		/* Those that are shared stay as they are: bpf_map__set_max_entries() refuses. */
 		if (!bpf_map__is_internal(map) &&
-		    (type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_HASH ||
-		     type == BPF_MAP_TYPE_QUEUE))
+		    (type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_HASH || has_indices(map)))
 			bpf_map__set_max_entries(map, 1);
 	}
 }
@@ -413,7 +420,6 @@ static int attach_chosen(struct attachment *at)
 	return err;
 }
 
-/* Those of free indices; nothing else is in a queue. */
 static int fill_queues(const struct attachment *at)
 {
 	struct bpf_map *map;
@@ -421,8 +427,7 @@ static int fill_queues(const struct attachment *at)
 
 	bpf_object__for_each_map(map, skeleton__object(at->skel))
 	{
-		if (!err && bpf_map__type(map) == BPF_MAP_TYPE_QUEUE &&
-		    !vcpus__has_map(at->env->vcpus, map))
+		if (!err && has_indices(map) && !vcpus__has_map(at->env->vcpus, map))
 			err = map__fill_queue(map, at->first_free ?: 1);
 	}
 	return err;

@@ -37,7 +37,10 @@ struct {
 	__type(value, struct run_queue);
 } run_queues SEC(".maps");
 
-TABLE(thieves, struct thief, thief_index, struct thief_key, free_thieves);
+TABLE_OF(thieves, struct thief, thief_index, struct thief_key, free_thieves, BPF_MAP_TYPE_STACK);
+
+/* Of so many records each: one of them was in use. User space looks at these alone. */
+unsigned char thief_blocks[THIEF_BLOCKS];
 
 /* As slot_cache, for this monitor alone: a variable costs less than a map. */
 static u16 load_slots[1 << SLOT_CACHE_BITS];
@@ -348,10 +351,10 @@ static __noinline int rob(u32 slot, u64 ns, u32 own)
 	if (!key.tid)
 		return 0;
 	index = table__find(&thief_index, &key);
-	if (!index)
-		index = new_thief(slot);
-	if (!index)
-		index = slot;
+	if (!index) {
+		index = new_thief(slot) ?: slot;
+		thief_blocks[index / THIEF_BLOCK & (THIEF_BLOCKS - 1)] = 1;
+	}
 	thief = bpf_map_lookup_elem(&thieves, &index);
 	if (!thief)
 		return 0;

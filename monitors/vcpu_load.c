@@ -32,7 +32,6 @@ DEFINE_OPEN_SKELETON(vcpu_load_bpf)
 #define MAP(_name) offsetof(struct vcpu_load_bpf, maps._name)
 #define PROG(_name) offsetof(struct vcpu_load_bpf, progs._name)
 
-enum { THIEVES_PER_SLOT = 32 };
 enum { VIEW_LOAD, VIEW_BUDGET, VIEW_THIEVES };
 
 struct load_row {
@@ -498,6 +497,18 @@ static void become_free(const struct vcpu_load_bpf *skel, struct leaving *leavin
 	leaving->nr = 0;
 }
 
+/* The first record from i on that may have been in use, or the number of records or more. */
+static size_t next_thief(const struct attachment *at, size_t i)
+{
+	const struct vcpu_load_bpf *skel = at->skel;
+	const struct load_state *state = at->state;
+
+	while (i < state->nr_thieves &&
+	       !__atomic_load_n(&skel->bss->thief_blocks[i / THIEF_BLOCK], __ATOMIC_ACQUIRE))
+		i = (i / THIEF_BLOCK + 1) * THIEF_BLOCK;
+	return i;
+}
+
 /*
  * Takes what tasks have taken since the last look. One that has taken nothing goes, to make room:
  * short-lived ones are many. At the next look no program still has its record in hand (each runs
@@ -510,7 +521,7 @@ static void look_at_thieves(struct attachment *at)
 	size_t nr_vmms = SIZE_MAX; /* not looked for yet */
 	struct leaving held = {}, left = {};
 
-	for (size_t i = 1; i < state->nr_thieves; i++) {
+	for (size_t i = next_thief(at, 1); i < state->nr_thieves; i = next_thief(at, i + 1)) {
 		struct thief *record = &state->thief_records[i], thief;
 		enum thief_record was = state->thief_states[i], now;
 		bool grew = __atomic_load_n(&record->ns, __ATOMIC_RELAXED);
@@ -548,7 +559,7 @@ static void forget_thieves(const struct attachment *at)
 {
 	const struct load_state *state = at->state;
 
-	for (size_t i = 1; i < state->nr_thieves; i++)
+	for (size_t i = next_thief(at, 1); i < state->nr_thieves; i = next_thief(at, i + 1))
 		__atomic_store_n(&state->thief_records[i].ns, 0, __ATOMIC_RELAXED);
 }
 

@@ -78,6 +78,13 @@ struct thief {
 	char comm[COMM_LEN];
 };
 
+/*
+ * Room for one vCPU's. There are far more than are in use: the one that became free last is given
+ * out first, so that those in use lie close together.
+ */
+enum { THIEVES_PER_SLOT = 32, THIEF_BLOCK = 64 };
+enum { THIEF_BLOCKS = MAX_VCPU_SLOTS * THIEVES_PER_SLOT / THIEF_BLOCK };
+
 /* Per CPU: what runs there, and the vCPUs that wait for it. Written under the run queue's lock. */
 struct run_queue {
 	__u64 since_ns;		    /* the running task's time is accounted for up to here */
