@@ -15,7 +15,7 @@ build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c
 tests="libcmocka-dev gojq busybox-static cpio xz-utils zstd qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps nodejs tmux ncurses-base"
 checks="git clang-format clang-tidy cppcheck shellcheck strace zsh fish bash-completion mandoc"
-checks="$checks valgrind build-essential debhelper lintian rpmlint apparmor prometheus curl systemd"
+checks="$checks valgrind build-essential debhelper lintian rpmlint rpm apparmor prometheus curl systemd"
 
 # up_to BUILD TESTS CHECKS: those of this level.
 up_to() {
