@@ -8,12 +8,22 @@
 
 #include "../core/vcpus.h"
 
+/* What is in a hash table begins with one. */
+struct link {
+	struct link *next;
+	uint64_t hash; /* 0: it is in none */
+};
+
+struct links {
+	struct link **places;
+	size_t nr, nr_places;
+};
+
 /* What one of them has taken from a vCPU. */
 struct theft {
+	struct link link; /* in thefts */
 	TAILQ_ENTRY(theft) of_victim;
-	uint64_t noted;		  /* struct thieves' clock then */
-	struct theft *next_found; /* in found[] */
-	uint64_t hash;		  /* 0: it is not there */
+	uint64_t noted; /* struct thieves' clock then */
 	const struct victim *victim;
 	const struct vm_ref *vm; /* NULL: no VM's */
 	uint32_t vcpu;
@@ -27,9 +37,9 @@ struct theft {
 
 /* Thefts that are small in every respect end up in others, so that there never are too many. */
 struct victim {
+	struct link link; /* in victims */
 	struct row head;
-	struct victim *next; /* in victims[] */
-	size_t nr_slots;     /* 0: it has ended */
+	size_t nr_slots; /* 0: it has ended */
 	TAILQ_ENTRY(victim) ended;
 	TAILQ_HEAD(thefts, theft) thefts; /* the last noted first */
 	size_t nr_thefts;
@@ -38,21 +48,75 @@ struct victim {
 };
 
 struct thieves {
-	struct victim **victims; /* by a hash of their heads */
-	size_t nr_victims, nr_victim_places;
+	struct links victims; /* by their heads */
+	struct links thefts;  /* by whose from whom they are */
 	struct victim **by_slot;
 	size_t nr_slots, nr_sinks, keep_ended;
 	uint64_t clock;				 /* thefts noted so far */
 	TAILQ_HEAD(ended_victims, victim) ended; /* the oldest first */
 	size_t nr_ended;
-	size_t max_thefts;    /* of a victim */
-	struct theft **found; /* by a hash of whose from whom they are */
-	size_t nr_found, nr_places;
+	size_t max_thefts; /* of a victim */
 	struct theft **sorted;
 	struct loot *window;
 };
 
-enum { LEAST_PLACES = 64 };
+static bool links__init(struct links *l)
+{
+	l->nr_places = 64;
+	l->places = calloc(l->nr_places, sizeof(struct link *));
+	return l->places;
+}
+
+static struct link **links__place(const struct links *l, uint64_t hash)
+{
+	return &l->places[(hash >> 1) & (l->nr_places - 1)];
+}
+
+static void links__push(const struct links *l, struct link *link)
+{
+	struct link **place = links__place(l, link->hash);
+
+	link->next = *place;
+	*place = link;
+}
+
+/* Without memory it stays as it is, and gets slower. */
+static void links__grow(struct links *l)
+{
+	struct links more = { .nr = l->nr, .nr_places = 2 * l->nr_places };
+
+	more.places = calloc(more.nr_places, sizeof(struct link *));
+	if (!more.places)
+		return;
+	for (size_t i = 0; i < l->nr_places; i++)
+		for (struct link *link = l->places[i], *next; link; link = next) {
+			next = link->next;
+			links__push(&more, link);
+		}
+	free(l->places);
+	*l = more;
+}
+
+static void links__put(struct links *l, struct link *link, uint64_t hash)
+{
+	if (l->nr++ == l->nr_places)
+		links__grow(l);
+	link->hash = hash;
+	links__push(l, link);
+}
+
+static void links__drop(struct links *l, struct link *link)
+{
+	struct link **at;
+
+	if (!link->hash)
+		return;
+	for (at = links__place(l, link->hash); *at != link; at = &(*at)->next)
+		;
+	*at = link->next;
+	link->hash = 0;
+	l->nr--;
+}
 
 struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended)
 {
@@ -69,10 +133,8 @@ struct thieves *thieves__new(size_t nr_slots, size_t nr_sinks, size_t keep_ended
 	t->by_slot = calloc(nr_slots, sizeof(*t->by_slot));
 	t->sorted = calloc(t->max_thefts, sizeof(*t->sorted));
 	t->window = calloc(t->max_thefts, sizeof(*t->window));
-	t->nr_places = t->nr_victim_places = LEAST_PLACES;
-	t->victims = calloc(t->nr_victim_places, sizeof(*t->victims));
-	t->found = calloc(t->nr_places, sizeof(*t->found));
-	if (!t->by_slot || !t->sorted || !t->window || !t->found || !t->victims) {
+	if (!links__init(&t->victims) || !links__init(&t->thefts) || !t->by_slot || !t->sorted ||
+	    !t->window) {
 		thieves__free(t);
 		return NULL;
 	}
@@ -98,58 +160,6 @@ static uint64_t hash_of(const struct victim *victim, const struct thief *thief,
 	return hash | 1;
 }
 
-static struct theft **place_of(const struct thieves *t, uint64_t hash)
-{
-	return &t->found[(hash >> 1) & (t->nr_places - 1)];
-}
-
-static void put_in(struct thieves *t, struct theft *theft)
-{
-	struct theft **place = place_of(t, theft->hash);
-
-	theft->next_found = *place;
-	*place = theft;
-}
-
-static void grow_places(struct thieves *t)
-{
-	struct theft **old = t->found, **more = calloc(2 * t->nr_places, sizeof(*more));
-	size_t nr_old = t->nr_places;
-
-	if (!more)
-		return;
-	t->found = more;
-	t->nr_places *= 2;
-	for (size_t i = 0; i < nr_old; i++)
-		for (struct theft *theft = old[i], *next; theft; theft = next) {
-			next = theft->next_found;
-			put_in(t, theft);
-		}
-	free(old);
-}
-
-static void let_find(struct thieves *t, struct theft *theft, uint64_t hash)
-{
-	if (t->nr_found == t->nr_places)
-		grow_places(t);
-	theft->hash = hash;
-	put_in(t, theft);
-	t->nr_found++;
-}
-
-static void let_not_find(struct thieves *t, struct theft *theft)
-{
-	struct theft **at;
-
-	if (!theft->hash)
-		return;
-	for (at = place_of(t, theft->hash); *at != theft; at = &(*at)->next_found)
-		;
-	*at = theft->next_found;
-	theft->hash = 0;
-	t->nr_found--;
-}
-
 static void free_theft(struct theft *theft)
 {
 	vcpus__put_vm(theft->vm);
@@ -170,14 +180,14 @@ void thieves__free(struct thieves *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; t->victims && i < t->nr_victim_places; i++)
-		for (struct victim *victim = t->victims[i], *next; victim; victim = next) {
-			next = victim->next;
-			free_victim(victim);
+	for (size_t i = 0; t->victims.places && i < t->victims.nr_places; i++)
+		for (struct link *link = t->victims.places[i], *next; link; link = next) {
+			next = link->next;
+			free_victim((struct victim *)link);
 		}
-	free(t->victims);
+	free(t->victims.places);
+	free(t->thefts.places);
 	free(t->by_slot);
-	free(t->found);
 	free(t->sorted);
 	free(t->window);
 	free(t);
@@ -194,60 +204,29 @@ static bool has_head(const struct victim *victim, const struct row *row)
 	       victim->head.tid == row->tid && victim->head.vcpu == row->vcpu;
 }
 
-static struct victim **victim_place(const struct thieves *t, const struct row *row)
+static uint64_t hash_of_head(const struct row *row)
 {
-	uint64_t hash = mix(mix(row->vm_nr, row->pid), (uint64_t)row->tid << 32 | row->vcpu);
-
-	return &t->victims[hash & (t->nr_victim_places - 1)];
+	return mix(mix(row->vm_nr, row->pid), (uint64_t)row->tid << 32 | row->vcpu) | 1;
 }
 
 static struct victim *find(const struct thieves *t, const struct row *row)
 {
-	struct victim *victim = *victim_place(t, row);
+	struct link *link = *links__place(&t->victims, hash_of_head(row));
 
-	while (victim && !has_head(victim, row))
-		victim = victim->next;
-	return victim;
-}
-
-static void put_victim(struct thieves *t, struct victim *victim)
-{
-	struct victim **place = victim_place(t, &victim->head);
-
-	victim->next = *place;
-	*place = victim;
-}
-
-static void grow_victims(struct thieves *t)
-{
-	struct victim **old = t->victims, **more = calloc(2 * t->nr_victim_places, sizeof(*more));
-	size_t nr_old = t->nr_victim_places;
-
-	if (!more)
-		return;
-	t->victims = more;
-	t->nr_victim_places *= 2;
-	for (size_t i = 0; i < nr_old; i++)
-		for (struct victim *victim = old[i], *next; victim; victim = next) {
-			next = victim->next;
-			put_victim(t, victim);
-		}
-	free(old);
+	while (link && !has_head((struct victim *)link, row))
+		link = link->next;
+	return (struct victim *)link;
 }
 
 static void forget_victim(struct thieves *t, struct victim *victim)
 {
-	struct victim **at = victim_place(t, &victim->head);
 	struct theft *theft;
 
-	while (*at != victim)
-		at = &(*at)->next;
-	*at = victim->next;
-	t->nr_victims--;
+	links__drop(&t->victims, &victim->link);
 	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
 	{
 		/* cppcheck-suppress uninitvar; it does not know that the loop sets it. */
-		let_not_find(t, theft);
+		links__drop(&t->thefts, &theft->link);
 	}
 	free_victim(victim);
 }
@@ -271,9 +250,7 @@ static struct victim *add(struct thieves *t, const struct row *row)
 		free_victim(victim);
 		return NULL;
 	}
-	if (t->nr_victims++ == t->nr_victim_places)
-		grow_victims(t);
-	put_victim(t, victim);
+	links__put(&t->victims, &victim->link, hash_of_head(row));
 	return victim;
 }
 
@@ -334,7 +311,7 @@ static void fold(struct thieves *t, struct theft *into, struct theft *theft)
 	into->ns += theft->ns;
 	for (size_t sink = 0; sink < t->nr_sinks; sink++)
 		into->seen_ns[sink] += theft->seen_ns[sink];
-	let_not_find(t, theft);
+	links__drop(&t->thefts, &theft->link);
 	free_theft(theft);
 }
 
@@ -357,7 +334,7 @@ static struct theft *goes_to(struct thieves *t, const struct victim *victim, str
 		return victim->others;
 	namesakes = find_namesakes(victim, theft->comm);
 	if (!namesakes) {
-		let_not_find(t, theft);
+		links__drop(&t->thefts, &theft->link);
 		theft->tid = theft->tgid = 0;
 		return theft;
 	}
@@ -459,18 +436,18 @@ static struct theft *theft_of(struct thieves *t, struct victim *victim, const st
 			      const struct vm_ref *vm, uint32_t vcpu)
 {
 	uint64_t hash = hash_of(victim, thief, vm, vcpu);
-	struct theft *theft = *place_of(t, hash);
+	struct theft *theft;
 
 	if (!thief->key.tid)
 		return victim->others;
-	while (theft &&
-	       (theft->hash != hash || theft->victim != victim || !is_of(theft, thief, vm, vcpu)))
-		theft = theft->next_found;
-	if (theft)
-		return theft;
+	for (struct link *link = *links__place(&t->thefts, hash); link; link = link->next) {
+		theft = (struct theft *)link;
+		if (link->hash == hash && theft->victim == victim && is_of(theft, thief, vm, vcpu))
+			return theft;
+	}
 	theft = add_theft(t, victim, vm, vcpu);
 	if (theft != victim->others)
-		let_find(t, theft, hash);
+		links__put(&t->thefts, &theft->link, hash);
 	return theft;
 }
 
