@@ -4,6 +4,7 @@
  * back to it. The guest's clock is set back with it.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,11 +26,6 @@ struct vcpu_state {
 	bool loaded;
 };
 
-static bool has_apic(const struct vcpu *vcpu)
-{
-	return plan__flags(vcpu->vm->plan) & OP_IRQCHIP;
-}
-
 /* The exit that asks for it is over when KVM_RUN has begun again. */
 static int end_exit(struct vcpu *vcpu)
 {
@@ -46,6 +42,38 @@ static int end_exit(struct vcpu *vcpu)
 	return 0;
 }
 
+/* In the order in which they are written: what is later may depend on what is earlier. */
+static const struct {
+	unsigned long get, set;
+	size_t at; /* in struct vcpu_state */
+	int least; /* that the ioctl() returns */
+	bool of_apic;
+} parts[] = {
+	{ KVM_GET_SREGS, KVM_SET_SREGS, offsetof(struct vcpu_state, sregs) },
+	{ KVM_GET_REGS, KVM_SET_REGS, offsetof(struct vcpu_state, regs) },
+	{ KVM_GET_FPU, KVM_SET_FPU, offsetof(struct vcpu_state, fpu) },
+	{ KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, offsetof(struct vcpu_state, events) },
+	{ KVM_GET_MSRS, KVM_SET_MSRS, offsetof(struct vcpu_state, msrs), .least = 1 },
+	{ KVM_GET_LAPIC, KVM_SET_LAPIC, offsetof(struct vcpu_state, apic), .of_apic = true },
+	{ KVM_GET_MP_STATE, KVM_SET_MP_STATE, offsetof(struct vcpu_state, mp_state),
+	  .of_apic = true },
+};
+
+static int transfer(struct vcpu *vcpu, bool load)
+{
+	bool has_apic = plan__flags(vcpu->vm->plan) & OP_IRQCHIP;
+	size_t i;
+
+	if (end_exit(vcpu))
+		return -1;
+	for (i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		if ((has_apic || !parts[i].of_apic) &&
+		    ioctl(vcpu->fd, load ? parts[i].set : parts[i].get,
+			  (char *)vcpu->state + parts[i].at) < parts[i].least)
+			return -1;
+	return 0;
+}
+
 int state__save(struct vcpu *vcpu)
 {
 	struct vcpu_state *s = calloc(1, sizeof(*s));
@@ -56,16 +84,7 @@ int state__save(struct vcpu *vcpu)
 	vcpu->state = s;
 	s->msrs.head.nmsrs = 1;
 	s->msrs.tsc.index = MSR_TSC;
-	if (end_exit(vcpu) || ioctl(vcpu->fd, KVM_GET_REGS, &s->regs) < 0 ||
-	    ioctl(vcpu->fd, KVM_GET_SREGS, &s->sregs) < 0 ||
-	    ioctl(vcpu->fd, KVM_GET_FPU, &s->fpu) < 0 ||
-	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &s->events) < 0 ||
-	    ioctl(vcpu->fd, KVM_GET_MSRS, &s->msrs) != 1)
-		return -1;
-	if (has_apic(vcpu) && (ioctl(vcpu->fd, KVM_GET_MP_STATE, &s->mp_state) < 0 ||
-			       ioctl(vcpu->fd, KVM_GET_LAPIC, &s->apic) < 0))
-		return -1;
-	return 0;
+	return transfer(vcpu, false);
 }
 
 int state__load(struct vcpu *vcpu)
@@ -79,16 +98,7 @@ int state__load(struct vcpu *vcpu)
 	if (s->loaded)
 		return 0;
 	s->loaded = true;
-	if (end_exit(vcpu) || ioctl(vcpu->fd, KVM_SET_SREGS, &s->sregs) < 0 ||
-	    ioctl(vcpu->fd, KVM_SET_REGS, &s->regs) < 0 ||
-	    ioctl(vcpu->fd, KVM_SET_FPU, &s->fpu) < 0 ||
-	    ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &s->events) < 0 ||
-	    ioctl(vcpu->fd, KVM_SET_MSRS, &s->msrs) != 1)
-		return -1;
-	if (has_apic(vcpu) && (ioctl(vcpu->fd, KVM_SET_LAPIC, &s->apic) < 0 ||
-			       ioctl(vcpu->fd, KVM_SET_MP_STATE, &s->mp_state) < 0))
-		return -1;
-	return 0;
+	return transfer(vcpu, true);
 }
 
 void state__free(struct vcpu *vcpu)
