@@ -21,6 +21,7 @@ int fuzz_request(const uint8_t *data, size_t size);
 int fuzz_config(const uint8_t *data, size_t size);
 int fuzz_format(const uint8_t *data, size_t size);
 
+struct command;
 struct json_object;
 struct output;
 
@@ -44,8 +45,8 @@ void check_line(const char *text, size_t len);
 /* It can be written, and what is written parses. Takes it over; NULL is allowed. */
 void check_object(struct json_object *obj);
 
-/* What is refused is refused in one line, which steers no terminal. */
-void check_refusal(int code, char *text, size_t size);
+/* Parses a command line. What is refused is refused in one line, which steers no terminal. */
+void fuzz_command(const struct command *command, int argc, char **argv);
 
 /* A copy with a NUL behind it; to be freed. */
 char *fuzz_text_of(const uint8_t *data, size_t size);

@@ -14,7 +14,7 @@ static const struct command *const commands[] = {
 
 enum { MOST_WORDS = 64, NR_COMMANDS = sizeof(commands) / sizeof(*commands) };
 
-void check_refusal(int code, char *text, size_t size)
+static void check_refusal(int code, char *text, size_t size)
 {
 	if (code == EXIT_USAGE && (!size || text[size - 1] != '\n'))
 		abort();
@@ -26,25 +26,18 @@ void check_refusal(int code, char *text, size_t size)
 		check_line(text, strcspn(text, "\n"));
 }
 
-int fuzz_options(const uint8_t *data, size_t size)
+void fuzz_command(const struct command *command, int argc, char **argv)
 {
 	static struct options opts;
-	char *text = size ? fuzz_text_of(data + 1, size - 1) : NULL, *save = NULL, *said = NULL,
-	     *shown = NULL;
+	char *said = NULL, *shown = NULL;
 	FILE *out = stdout, *err = stderr;
-	char *argv[MOST_WORDS + 2] = { "kvm_watcher" };
 	size_t said_size = 0, shown_size = 0;
-	int argc = 1, code;
+	int code;
 
-	if (!text)
-		return 0;
-	for (char *word = strtok_r(text, "\n", &save); word && argc <= MOST_WORDS;
-	     word = strtok_r(NULL, "\n", &save))
-		argv[argc++] = word;
 	memset(&opts, 0, sizeof(opts));
 	stdout = open_memstream(&shown, &shown_size);
 	stderr = open_memstream(&said, &said_size);
-	code = options__parse(commands[data[0] % NR_COMMANDS], argc, argv, &opts);
+	code = options__parse(command, argc, argv, &opts);
 	fclose(stdout);
 	fclose(stderr);
 	stdout = out;
@@ -52,6 +45,20 @@ int fuzz_options(const uint8_t *data, size_t size)
 	check_refusal(code, said, said_size);
 	free(said);
 	free(shown);
+}
+
+int fuzz_options(const uint8_t *data, size_t size)
+{
+	char *text = size ? fuzz_text_of(data + 1, size - 1) : NULL, *save = NULL;
+	char *argv[MOST_WORDS + 2] = { "kvm_watcher" };
+	int argc = 1;
+
+	if (!text)
+		return 0;
+	for (char *word = strtok_r(text, "\n", &save); word && argc <= MOST_WORDS;
+	     word = strtok_r(NULL, "\n", &save))
+		argv[argc++] = word;
+	fuzz_command(commands[data[0] % NR_COMMANDS], argc, argv);
 	free(text);
 	return 0;
 }
