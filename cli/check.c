@@ -149,15 +149,22 @@ static struct json_object *foresee_monitor(struct attach_env *env, const struct 
 	return obj;
 }
 
+static struct attach_env env_of(const struct options *opts)
+{
+	return (struct attach_env){
+		.filter = &opts->filter,
+		.kinds = opts->kinds,
+		.ring_mib = opts->ring_mib,
+		.events = !opts->summary,
+		.summary = opts->summary,
+		.verbose = opts->verbose,
+	};
+}
+
 static struct json_object *foresee_monitors(const struct options *opts, bool *works)
 {
 	struct json_object *all = json_object_new_object();
-	struct attach_env env = {
-		.filter = &opts->filter,
-		.kinds = opts->kinds,
-		.events = !opts->summary,
-		.summary = opts->summary,
-	};
+	struct attach_env env = env_of(opts);
 	struct chosen chosen[MAX_MONITORS];
 	size_t nr = options__chosen(opts, chosen);
 
@@ -174,14 +181,7 @@ static struct json_object *foresee_monitors(const struct options *opts, bool *wo
 static struct json_object *check_monitors(const struct options *opts, bool *works)
 {
 	struct json_object *all = json_object_new_object();
-	struct attach_env env = {
-		.filter = &opts->filter,
-		.kinds = opts->kinds,
-		.ring_mib = opts->ring_mib,
-		.events = !opts->summary,
-		.summary = opts->summary,
-		.verbose = opts->verbose,
-	};
+	struct attach_env env = env_of(opts);
 	struct chosen chosen[MAX_MONITORS];
 	size_t nr = options__chosen(opts, chosen);
 	const struct broker_options privileged = {

@@ -278,7 +278,6 @@ bool attach__entry_info(const struct attach_env *env, enum moment moment,
 			struct bpf_prog_info *info)
 {
 	int prog = env->entry_progs[moment];
-
 	__u32 size = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
