@@ -32,11 +32,11 @@ static const struct number_name caps[] = {
 #include "kvm_caps.h"
 };
 
-static const char *find(const struct number_name *names, size_t nr, uint32_t number)
+static const struct number_name *find(const struct number_name *names, size_t nr, uint32_t number)
 {
 	for (size_t i = 0; i < nr; i++)
 		if (names[i].nr == number)
-			return names[i].name;
+			return &names[i];
 	return NULL;
 }
 
@@ -44,15 +44,13 @@ static const char *find(const struct number_name *names, size_t nr, uint32_t num
 static const char *find_ioctl(uint32_t cmd)
 {
 	static _Thread_local const struct number_name *last = ioctls;
+	const struct number_name *found =
+		last->nr == cmd ? last : find(ioctls, ARRAY_SIZE(ioctls), cmd);
 
-	if (last->nr == cmd)
-		return last->name;
-	for (size_t i = 0; i < ARRAY_SIZE(ioctls); i++)
-		if (ioctls[i].nr == cmd) {
-			last = &ioctls[i];
-			return last->name;
-		}
-	return NULL;
+	if (!found)
+		return NULL;
+	last = found;
+	return found->name;
 }
 
 const char *ioctl__name(uint32_t cmd, char *buf, size_t size)
@@ -71,10 +69,10 @@ const char *ioctl__name(uint32_t cmd, char *buf, size_t size)
 
 const char *kvm_cap__name(uint32_t cap, char *buf, size_t size)
 {
-	const char *name = find(caps, ARRAY_SIZE(caps), cap);
+	const struct number_name *found = find(caps, ARRAY_SIZE(caps), cap);
 
-	if (name)
-		snprintf(buf, size, "%s", name);
+	if (found)
+		snprintf(buf, size, "%s", found->name);
 	else
 		snprintf(buf, size, "UNKNOWN(%" PRIu32 ")", cap);
 	return buf;
