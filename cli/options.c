@@ -631,7 +631,7 @@ static size_t list_meanings(const struct table *t, const char *name, size_t len,
 	return nr;
 }
 
-/* Options of kvm_watcher 1.0 that are gone: 0, or the message was given. */
+/* Options of the original kvm_watcher that are gone: 0, or the message was given. */
 static int refuse_gone(const char *word, int key)
 {
 	static const struct {
@@ -645,8 +645,8 @@ static int refuse_gone(const char *word, int key)
 	for (size_t i = 0; i < sizeof(gone) / sizeof(*gone); i++)
 		if (key == gone[i].key ||
 		    (!strncmp(word, "--", 2) && !strcmp(word + 2, gone[i].name)))
-			return usage_error("-%c, --%s of kvm_watcher 1.0 is gone; %s", gone[i].key,
-					   gone[i].name, gone[i].instead);
+			return usage_error("-%c, --%s of the original kvm_watcher is gone; %s",
+					   gone[i].key, gone[i].name, gone[i].instead);
 	return 0;
 }
 

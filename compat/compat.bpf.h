@@ -237,10 +237,10 @@ static __always_inline struct kvm_vcpu *loaded_vcpu(void)
 
 /*
  * kvm_fpu(load=1) in a thread with a loaded vCPU means KVM_RUN, except that
- * some kernels also load the FPU in KVM_GET_MP_STATE. Which ioctl() it is tell the
- * registers that the thread entered the kernel with, which are read without a helper
- * since 5.15. Before, vcpu->wants_to_run (6.10, backported) may tell the two apart; it is
- * false in KVM_RUN with immediate_exit, which ends at once with -EINTR.
+ * some kernels also load the FPU in KVM_GET_MP_STATE. The registers with which the thread
+ * entered the kernel tell the two apart; since 5.15 they are read without a helper. Before,
+ * vcpu->wants_to_run (6.10, backported) does, where the kernel has it: it is false in
+ * KVM_RUN with immediate_exit, which ends at once with -EINTR.
  */
 static __always_inline bool enters_run(struct kvm_vcpu *vcpu)
 {

@@ -654,13 +654,13 @@ enum { NR_SHOWN = sizeof(account_slices) / sizeof(*account_slices) };
 
 static int name_columns(const struct buf *to)
 {
-	return to->columns < COLUMNS ? 10 : 18;
+	return to->columns < COLUMNS ? 10 : 17;
 }
 
-/* How many slices there is room for, behind name, PID and vCPU, and before what is explained. */
+/* How many slices there is room for, behind name, PID and vCPU, and before the last column. */
 static int fitting_slices(const struct buf *to)
 {
-	return (to->columns - name_columns(to) - (int)strlen("     PID VCPU  EXPL")) / 6;
+	return (to->columns - name_columns(to) - (int)strlen("     PID VCPU stopped")) / 6;
 }
 
 static void put_account(struct buf *to, const struct account *a)
@@ -678,7 +678,7 @@ static void put_account(struct buf *to, const struct account *a)
 			buf__printf(to, " %5.1f", 100 * a->slices[slice] / a->wall_ns);
 	}
 	if (a->stopped)
-		buf__puts(to, " still");
+		buf__puts(to, " stopped");
 	else if (account__lost(a) > 0.05 * a->wall_ns)
 		buf__printf(to, " %5.0f", 100 * account__explained(a) / account__lost(a));
 	else

@@ -66,10 +66,10 @@ static double unnamed(const struct look *l, const struct thefts *t, enum taker t
 static enum opinion taken_by(const struct look *l, struct finding *f, enum taker taker)
 {
 	static const char *const whom[] = {
-		[BY_OTHER_VMS] = "taken by other VMs",
-		[BY_OWN_VM] = "taken by its own threads",
-		[BY_HOST] = "taken by tasks of the host",
-		[BY_US] = "taken by kvm_watcher",
+		[BY_OTHER_VMS] = "of it, other VMs took",
+		[BY_OWN_VM] = "of it, its own threads took",
+		[BY_HOST] = "of it, tasks of the host took",
+		[BY_US] = "of it, kvm_watcher took",
 	};
 	struct thefts t = thefts_of(l);
 	double steal = l->slices[SLICE_STEAL];

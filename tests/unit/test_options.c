@@ -435,12 +435,15 @@ static void test_wrong_names(void **state)
 	refuses("-Z", "unknown option \"-Z\"; kvm_watcher --help lists the options");
 	refuses("-eZ", "unknown option -Z in \"-eZ\"; kvm_watcher --help lists the options");
 	refuses("-e-", "unknown option -- in \"-e-\"; kvm_watcher --help lists the options");
-	refuses("-s", "-s, --show of kvm_watcher 1.0 is gone; use --format=csv, --format=json or "
+	refuses("-s", "-s, --show of the original kvm_watcher is gone; use --format=csv, "
+		      "--format=json or "
 		      "--format=html");
-	refuses("-es", "-s, --show of kvm_watcher 1.0 is gone; use --format=csv, --format=json or "
+	refuses("-es", "-s, --show of the original kvm_watcher is gone; use --format=csv, "
+		       "--format=json or "
 		       "--format=html");
-	refuses("--container_syscall", "-a, --container_syscall of kvm_watcher 1.0 is gone; perf "
-				       "trace shows system calls");
+	refuses("--container_syscall",
+		"-a, --container_syscall of the original kvm_watcher is gone; perf "
+		"trace shows system calls");
 	refuses("-vm_exit", "unknown option \"-vm_exit\"; did you mean --vm_exit?");
 }
 
