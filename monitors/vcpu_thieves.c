@@ -109,6 +109,7 @@ static void links__drop(struct links *l, struct link *link)
 {
 	struct link **at;
 
+	/* cppcheck-suppress uninitvar; it does not know that the loop of who calls sets it. */
 	if (!link->hash)
 		return;
 	for (at = links__place(l, link->hash); *at != link; at = &(*at)->next)
@@ -225,7 +226,6 @@ static void forget_victim(struct thieves *t, struct victim *victim)
 	links__drop(&t->victims, &victim->link);
 	TAILQ_FOREACH(theft, &victim->thefts, of_victim)
 	{
-		/* cppcheck-suppress uninitvar; it does not know that the loop sets it. */
 		links__drop(&t->thefts, &theft->link);
 	}
 	free_victim(victim);
