@@ -882,11 +882,11 @@ static void forget_vms(struct vcpus *v)
 		knows = !read_lister(v->lister, &entries, &nr);
 	while (*at) {
 		struct vm_ref *vm = *at;
-		bool gone = vcpus__process_ended(v, &asked, vm->tgid);
+		bool gone = !vm->users && vcpus__process_ended(v, &asked, vm->tgid);
 
-		if (!gone && knows && has_later(v, vm))
+		if (!gone && !vm->users && knows && has_later(v, vm))
 			gone = !is_listed(vm, entries, nr);
-		if (vm->users || !gone) {
+		if (!gone) {
 			at = &vm->next;
 			continue;
 		}
