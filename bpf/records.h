@@ -58,7 +58,7 @@ struct vcpu_info {
 	__u64 leader;	    /* the process's */
 	__u64 since_ns;	    /* start_boottime of the thread */
 	__u32 confidential; /* compat/confidential.h, of its VM */
-	__u32 pad;
+	__u32 birth;	    /* the last one at its place when it was new (slot_place) */
 	__u8 told[8];  /* of it, at the begin of KVM_RUN: by the place of who was */
 	__u64 to_tell; /* the same of who is to be, while they are */
 	__u64 run_ns;  /* the last begin of which somebody asked for the time */
@@ -88,6 +88,34 @@ enum { MAX_VCPU_SLOTS = 1 << 14 };
 static inline __attribute__((always_inline)) __u32 slot_cache__index(__u64 vcpu)
 {
 	return (vcpu >> 12) & ((1 << SLOT_CACHE_BITS) - 1);
+}
+
+/*
+ * What stands there: the slot of one of these vCPUs, and the last birth among them, where
+ * births are told: which vCPU it was of, as far as the place does not say it, and a number.
+ */
+struct slot_place {
+	__u32 slot;
+	__u32 birth;
+};
+enum { BIRTH_NUMBER_BITS = 12 };
+
+static inline __attribute__((always_inline)) __u32 birth__of(__u64 vcpu)
+{
+	return vcpu >> (12 + 16) << BIRTH_NUMBER_BITS;
+}
+
+static inline __attribute__((always_inline)) int birth__is_of(__u32 birth, __u64 vcpu)
+{
+	return birth && birth >> BIRTH_NUMBER_BITS == birth__of(vcpu) >> BIRTH_NUMBER_BITS;
+}
+
+/* The next birth at that place, which is vcpu's. */
+static inline __attribute__((always_inline)) __u32 birth__next(__u32 last, __u64 vcpu)
+{
+	__u32 number = (last + 1) & ((1 << BIRTH_NUMBER_BITS) - 1);
+
+	return birth__of(vcpu) | (number ? number : 1);
 }
 
 /* The same for a thread's number. */

@@ -2,6 +2,7 @@
 /*
  * Owner of the maps that all monitors share, and the list of the vCPUs that
  * exist now: a struct vcpu_entry per descriptor of a VM or vCPU that its process holds.
+ * And what notes each new vCPU.
  */
 #include "existing.bpf.h"
 #include "../compat/memslots.bpf.h"
@@ -39,10 +40,14 @@ static __noinline bool vcpu_lives(const struct vcpu_info *info)
 	/* Outside of the macros: these would look for our own struct in the kernel's types. */
 	const struct kvm_vcpu *vcpu = (void *)info->vcpu;
 	struct file *file = (void *)info->file;
+	volatile struct slot_place *place = vcpus__place((void *)vcpu);
 	u64 seen = *(volatile u64 *)&info->exits;
+	u32 birth = place ? place->birth : 0;
 
 	/* In this order: it grows. */
 	barrier();
+	if (births_told && info->birth != birth && birth__is_of(birth, info->vcpu))
+		return false;
 	if (BPF_CORE_READ(vcpu, stat.exits) < seen)
 		return false;
 	return !file || (BPF_CORE_READ(file, private_data) == (void *)vcpu && file_is_open(file));
@@ -86,6 +91,22 @@ int find_end(struct bpf_raw_tracepoint_args *ctx)
 
 	for (int i = 0; i < END_ROUND && slot <= last; i++, slot++)
 		find_end_of(slot);
+	return 0;
+}
+
+/*
+ * kvm_write_tsc_offset: in kvm_arch_vcpu_postcreate() (arch/x86/kvm/x86.c) of each new vCPU, which
+ * is loaded there, and whenever a TSC is set. What has never run has no slot: that of its address
+ * is another one's. Nobody sees it in KVM_RUN before it is made.
+ */
+SEC("?raw_tp/kvm_write_tsc_offset")
+int born(void *ctx)
+{
+	struct kvm_vcpu *vcpu = loaded_vcpu();
+	volatile struct slot_place *place = vcpu ? vcpus__place(vcpu) : NULL;
+
+	if (place && !BPF_CORE_READ(vcpu, pid))
+		place->birth = birth__next(place->birth, (u64)vcpu);
 	return 0;
 }
 

@@ -7,6 +7,8 @@
  * Identity. A struct kvm_vcpu is freed and its address used again, so a
  * pointer alone names nobody; {pointer, thread} does. The pair is checked once
  * per KVM_RUN (kvm_fpu), which every new vCPU passes, and not at every exit.
+ * KVM sets the TSC of each new vCPU, which bpf/vcpus.bpf.c counts (births_told);
+ * where a read needs no helper, the vCPU's count of exits is looked at instead.
  *
  * End. A vCPU has one struct file, for as long as anybody has a descriptor of it
  * (create_vcpu_fd() in virt/kvm/kvm_main.c), and only through it can it run. At
@@ -44,8 +46,11 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1 << SLOT_CACHE_BITS);
 	__type(key, u32);
-	__type(value, u32);
+	__type(value, struct slot_place);
 } slot_cache SEC(".maps");
+
+/* Each new vCPU is noted in its place there. */
+const volatile __u32 births_told;
 
 /*
  * Direct-mapped by the thread's number: the fast way into thread_slots. 0: no thread of this
@@ -69,6 +74,13 @@ struct {
 static __always_inline bool task_chosen(void)
 {
 	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
+static __always_inline volatile struct slot_place *vcpus__place(void *vcpu)
+{
+	u32 index = slot_cache__index((u64)vcpu);
+
+	return bpf_map_lookup_elem(&slot_cache, &index);
 }
 
 /* The process of a slot's vCPU. */
@@ -100,6 +112,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 {
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	volatile struct slot_place *place = vcpus__place(vcpu);
 	struct vcpu_info *info;
 	u32 slot = 0, tgid = pid_tgid >> 32;
 
@@ -121,6 +134,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	info->since_ns = BPF_CORE_READ(task, start_boottime);
 	info->leader = (u64)leader;
 	info->confidential = kvm_confidential((void *)info->kvm);
+	info->birth = place ? place->birth : 0;
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
 		return slot;
@@ -144,24 +158,33 @@ static __noinline u64 vcpus__file(struct kvm_vcpu *vcpu)
 /*
  * True when slot is not (any more) that of vcpu in the current thread. One
  * thread may run a VM, free it, and run the next one at the same address: then
- * KVM's count of exits falls, and the next look gives out a new slot.
+ * that one's birth was told, or KVM's count of exits falls, and the next look gives out a
+ * new slot. birth: the last one at the vCPU's place, which may be another vCPU's.
  */
-static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu *vcpu)
+static __always_inline bool vcpus__ended(struct vcpu_info *info, struct kvm_vcpu *vcpu, u32 birth)
 {
-	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)bpf_get_current_pid_tgid() };
+	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = info->tid };
 	u64 exits;
 
-	if (info->vcpu != key.vcpu || info->tid != key.tid)
-		return true;
-	exits = READ_U64(vcpu, stat.exits);
-	if (exits >= info->exits) {
-		info->exits = exits;
-		return false;
+	if (!births_told || !birth__is_of(birth, key.vcpu)) {
+		exits = READ_U64(vcpu, stat.exits);
+		if (exits >= info->exits) {
+			info->exits = exits;
+			info->birth = birth;
+			return false;
+		}
 	}
 	info->exits = EXITS_ENDED;
 	info->state = VCPU_ENDED;
 	bpf_map_delete_elem(&vcpu_slots, &key);
 	return true;
+}
+
+static __always_inline bool vcpus__stale(struct vcpu_info *info, struct kvm_vcpu *vcpu, u32 birth)
+{
+	if (info->vcpu != (u64)vcpu || info->tid != (u32)bpf_get_current_pid_tgid())
+		return true;
+	return (!births_told || info->birth != birth) && vcpus__ended(info, vcpu, birth);
 }
 
 /*
@@ -172,7 +195,7 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct vcpu_key key = { .vcpu = (u64)vcpu, .tid = (u32)pid_tgid };
-	u32 index = slot_cache__index((u64)vcpu);
+	volatile struct slot_place *place = vcpus__place(vcpu);
 	struct vcpu_info *info;
 	u32 slot;
 
@@ -180,15 +203,15 @@ static __noinline __attribute__((unused)) u32 vcpus__find_slot(struct kvm_vcpu *
 		return 0;
 	slot = table__find(&vcpu_slots, &key);
 	info = bpf_map_lookup_elem(&vcpus, &slot);
-	if (slot && info && vcpus__stale(info, vcpu))
+	if (slot && info && vcpus__stale(info, vcpu, place ? place->birth : 0))
 		slot = 0;
 	if (!slot && create) {
 		slot = vcpus__new_slot(vcpu, pid_tgid, (void *)bpf_get_current_task());
 		info = bpf_map_lookup_elem(&vcpus, &slot);
 	}
 	/* Without a slot, a new vCPU at an old address must not be taken for the old one. */
-	if (slot || create)
-		bpf_map_update_elem(&slot_cache, &index, &slot, BPF_ANY);
+	if (place && (slot || create))
+		place->slot = slot;
 	if (slot && info && !info->file)
 		info->file = vcpus__file(vcpu);
 	return slot;
@@ -278,10 +301,9 @@ static __always_inline u32 vcpus__thread_slot(u32 tid)
 /* What the cache has for vcpu. It may be another's, who may enter it at any time: read once. */
 static __always_inline u32 vcpus__guess(void *vcpu)
 {
-	u32 index = slot_cache__index((u64)vcpu);
-	volatile u32 *slot = bpf_map_lookup_elem(&slot_cache, &index);
+	volatile struct slot_place *place = vcpus__place(vcpu);
 
-	return slot ? *slot : 0;
+	return place ? place->slot : 0;
 }
 
 /*
@@ -300,10 +322,11 @@ static __always_inline u32 vcpus__cached_slot(void *vcpu)
 /* Slot of a vCPU that the current thread has loaded, given out now if it is new; 0: not chosen. */
 static __always_inline u32 vcpus__slot(struct kvm_vcpu *vcpu)
 {
-	u32 slot = vcpus__guess(vcpu);
+	volatile struct slot_place *place = vcpus__place(vcpu);
+	u32 slot = place ? place->slot : 0;
 	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 
-	if (info && !vcpus__stale(info, vcpu))
+	if (info && place && !vcpus__stale(info, vcpu, place->birth))
 		return slot;
 	return vcpus__find_slot(vcpu, true);
 }

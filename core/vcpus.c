@@ -44,6 +44,8 @@ struct vcpus {
 	struct vcpus_bpf *skel;
 	struct ring_buffer *news;
 	int find_end, ask_process; /* these programs, where they are loaded; or -1 */
+	struct bpf_link *births;   /* where births are told; the broker's */
+	int births_fd;		   /* the same link, this process' */
 	struct vm_ref *vms;
 	uint64_t nr_vms;    /* so far */
 	size_t forget_from; /* unused VMs */
@@ -52,7 +54,7 @@ struct vcpus {
 	size_t nr_known;	 /* slots in use, as far as is known */
 	bool any_ended;		 /* of these */
 	struct vcpu_info *infos; /* the kernel's, mapped */
-	uint32_t *cache;
+	struct slot_place *cache;
 	uint64_t *threads;
 	size_t infos_size, cache_size, threads_size;
 	struct shares shares;
@@ -106,7 +108,7 @@ static int on_new_vcpu(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-static int try_load(struct vcpus *v, bool ask_kernel)
+static int try_load(struct vcpus *v, bool ask_kernel, bool tell_births)
 {
 	int err;
 
@@ -123,6 +125,8 @@ static int try_load(struct vcpus *v, bool ask_kernel)
 		err = bpf_map__set_max_entries(v->skel->maps.free_slots, v->nr_slots);
 	bpf_program__set_autoload(v->skel->progs.find_end, ask_kernel);
 	bpf_program__set_autoload(v->skel->progs.ask_process, ask_kernel);
+	bpf_program__set_autoload(v->skel->progs.born, ask_kernel && tell_births);
+	map__set_const(v->skel->obj, "births_told", ask_kernel && tell_births);
 	if (!err)
 		err = shares__prepare(v->skel->maps.vcpu_shares, v->nr_slots);
 	if (!err)
@@ -134,9 +138,18 @@ static int try_load(struct vcpus *v, bool ask_kernel)
 
 static int load(struct vcpus *v)
 {
-	int err = try_load(v, true);
+	/* Where a read needs no helper a look at each vCPU costs less than this would save. */
+	bool tell_births = !(picked_types__are_picked() && host__can_cast());
+	int err = try_load(v, true, tell_births);
 
-	return err ? try_load(v, false) : 0;
+	if (!err && tell_births) {
+		v->births = bpf_program__attach(v->skel->progs.born);
+		if (!v->births)
+			err = -errno;
+	}
+	if (err && tell_births)
+		err = try_load(v, true, false);
+	return err ? try_load(v, false, false) : 0;
 }
 
 static int map_tables(struct vcpus *v)
@@ -166,7 +179,7 @@ static struct vcpus *new_vcpus(const struct filter *filter)
 	if (!v)
 		return NULL;
 	v->filter = filter;
-	v->lister = v->find_end = v->ask_process = -1;
+	v->lister = v->find_end = v->ask_process = v->births_fd = -1;
 	v->skel = open_vcpus(false);
 	if (v->skel)
 		return v;
@@ -219,6 +232,7 @@ void vcpus__progs(const struct vcpus *v, int progs[NR_VCPUS_PROGS])
 {
 	progs[0] = bpf_program__fd(v->skel->progs.find_end);
 	progs[1] = bpf_program__fd(v->skel->progs.ask_process);
+	progs[2] = v->births ? bpf_link__fd(v->births) : -1;
 	for (int i = 0; i < NR_VCPUS_PROGS; i++)
 		if (progs[i] < 0)
 			progs[i] = -1;
@@ -233,6 +247,7 @@ static int take_loaded(struct vcpus *v)
 		err = skeleton__take_maps(vcpus__skeleton(v), &handed.fds[FDS_MAPS], MAX_MAPS);
 	v->find_end = handed__take(&handed, FDS_OTHER);
 	v->ask_process = handed__take(&handed, FDS_OTHER + 1);
+	v->births_fd = handed__take(&handed, FDS_OTHER + 2);
 	handed__close(&handed);
 	if (err)
 		return err;
@@ -281,6 +296,9 @@ void vcpus__close(struct vcpus *v)
 		close(v->find_end);
 	if (v->ask_process >= 0)
 		close(v->ask_process);
+	if (v->births_fd >= 0)
+		close(v->births_fd);
+	bpf_link__destroy(v->births);
 	ring_buffer__free(v->news);
 	if (v->infos)
 		munmap(v->infos, v->infos_size);
@@ -317,6 +335,7 @@ int vcpus__share(const struct vcpus *v, struct bpf_object *obj)
 			return err;
 	}
 	err = map__set_const(obj, "share_seed", v->share_seed);
+	map__set_const(obj, "births_told", !!v->births);
 	return err ? err : map__set_const(obj, "only_tgid", v->filter->pid);
 }
 
@@ -754,8 +773,8 @@ static void release(struct vcpus *v, uint32_t slot)
 	map__forget(v->skel->maps.thread_slots, &key.tid, slot);
 	if (v->threads[thread_cache__index(key.tid)] == thread_cache__word(key.tid, slot))
 		v->threads[thread_cache__index(key.tid)] = THREAD_CACHE_SPOILT;
-	if (v->cache[slot_cache__index(key.vcpu)] == slot)
-		v->cache[slot_cache__index(key.vcpu)] = 0;
+	if (v->cache[slot_cache__index(key.vcpu)].slot == slot)
+		v->cache[slot_cache__index(key.vcpu)].slot = 0;
 	note_past((struct vm_ref *)ref->vm, &v->infos[slot]);
 	memset(&v->infos[slot], 0, sizeof(v->infos[slot]));
 	vcpus__put_vm(ref->vm);

@@ -62,7 +62,7 @@ struct vcpu_ref {
 int vcpus__load(const struct filter *filter, uint32_t max_vcpus, struct vcpus **vcpus);
 struct skeleton *vcpus__skeleton(const struct vcpus *vcpus);
 /* What it runs by hand, for vcpus__open(); -1 where the kernel refused it. */
-enum { NR_VCPUS_PROGS = 2 };
+enum { NR_VCPUS_PROGS = 3 };
 void vcpus__progs(const struct vcpus *vcpus, int progs[NR_VCPUS_PROGS]);
 
 /* A descriptor of the BPF iterator over vCPUs, or -errno. */

@@ -101,6 +101,40 @@ static int two_new_slots(void)
 	return err;
 }
 
+/* Where births are told the count of exits, which is 0 all the time here, does not matter. */
+static int births(void)
+{
+	struct vcpu_slots_bpf *skel = vcpu_slots_bpf__open();
+	const uint64_t vcpu = 0xffff888000001000, other = vcpu + (1ULL << 28);
+	uint32_t first;
+	int err = -1;
+
+	if (skel) {
+		skel->rodata->births_told = 1;
+		err = load_slots(skel);
+	}
+	if (!err)
+		err = run(skel->progs.birth, vcpu, 0);
+	if (!err) {
+		first = skel->bss->first;
+		holds("without a birth a vCPU keeps its slot",
+		      first && skel->bss->known == first && skel->bss->later == first);
+		err = run(skel->progs.birth, vcpu, other);
+	}
+	if (!err) {
+		holds("nor does it lose it by the birth of another one with its place",
+		      skel->bss->known == first && skel->bss->later == first);
+		err = run(skel->progs.birth, vcpu, vcpu);
+	}
+	if (!err) {
+		holds("one that is born at its address does not find it", !skel->bss->known);
+		holds("but is given one of its own",
+		      skel->bss->later && skel->bss->later != first);
+	}
+	vcpu_slots_bpf__destroy(skel);
+	return err;
+}
+
 /* More kinds of error than there is room for. A count that was read under one name keeps it. */
 static int many_errors(void)
 {
@@ -219,7 +253,7 @@ static int gaps(void)
 
 int main(void)
 {
-	int err = two_new_slots();
+	int err = two_new_slots() ?: births();
 
 	if (!err)
 		err = many_errors();

@@ -35,4 +35,20 @@ int old_address(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* A vCPU is born whose place in the cache is that of args[0]: args[1], which may be the same. */
+SEC("raw_tp")
+int birth(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kvm_vcpu *vcpu = (void *)ctx->args[0];
+	volatile struct slot_place *place = vcpus__place(vcpu);
+
+	if (!first)
+		first = vcpus__slot(vcpu);
+	if (place && ctx->args[1])
+		place->birth = birth__next(place->birth, ctx->args[1]);
+	known = vcpus__find_slot(vcpu, false);
+	later = vcpus__slot(vcpu);
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
