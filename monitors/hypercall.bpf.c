@@ -66,6 +66,15 @@ static __noinline int emit(const struct hypercall_event *seen, u32 slot)
 	return 0;
 }
 
+/* The mode of the caller says how much of its registers is meant. */
+static __always_inline bool mode_matters(const struct hypercall_event *seen)
+{
+	enum { SEND_IPI = 10 }; /* one mask is as wide as a register */
+	u64 all = seen->nr | seen->args[0] | seen->args[1] | seen->args[2] | seen->args[3];
+
+	return seen->abi == HYPERCALL_KVM && (all >> 32 || seen->nr == SEND_IPI);
+}
+
 /* A hypercall was decoded; seen has its abi, number and arguments. */
 static __noinline int on_hypercall(struct hypercall_event *seen)
 {
@@ -82,7 +91,7 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	if (!state)
 		return 0;
 	seen->total = READ_U64(vcpu, stat.hypercalls);
-	seen->long_mode = vcpu_in_long_mode(vcpu);
+	seen->long_mode = !mode_matters(seen) || vcpu_in_long_mode(vcpu);
 	if (seen->abi == HYPERCALL_KVM && !seen->long_mode) {
 		/* KVM takes the lower halves too, after the tracepoint. */
 		seen->nr = (u32)seen->nr;
@@ -100,13 +109,35 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 		state->seen_entry = 0;
 	else if (state->since && state->seen_entry)
 		lose(LOST_EXITS_UNTIMED);
+	if (state->vcpu != (u64)vcpu || state->total != seen->total)
+		state->counted_one = 0;
 	state->vcpu = (u64)vcpu;
+	state->abi = seen->abi;
 	state->record = index;
 	state->total = seen->total;
 	emit(seen, slot);
 	entry__expect(vcpu);
 	state->since = bpf_ktime_get_ns();
 	return 0;
+}
+
+/*
+ * What KVM has counted after it: where a read takes a helper it is looked at until it was one
+ * more, and again when the next one's begin finds another count than that.
+ */
+static __always_inline void count_one(struct hypercall_state *state, struct kvm_vcpu *vcpu)
+{
+	u32 abi = 1U << (state->abi & 31);
+	u64 total;
+
+	if (!casts && state->counted_one & abi) {
+		state->total++;
+		return;
+	}
+	total = READ_U64(vcpu, stat.hypercalls);
+	if (total == state->total + 1)
+		state->counted_one |= abi;
+	state->total = total;
 }
 
 /* The vCPU enters the guest. */
@@ -129,7 +160,7 @@ static __noinline int end_hypercall(struct kvm_vcpu *vcpu)
 		stat__add(&record->stat, now > since ? now - since : 0);
 	state->since = 0;
 	state->seen_entry = 1;
-	state->total = READ_U64(vcpu, stat.hypercalls);
+	count_one(state, vcpu);
 	return 0;
 }
 

@@ -29,6 +29,8 @@ struct hypercall_state {
 	__u64 total; /* KVM's own count, after the last one */
 	__u32 record;
 	__u32 seen_entry; /* entries are traced: from now on a missing one is a loss */
+	__u32 abi;
+	__u32 counted_one; /* a bit for each ABI: KVM counts one for each of these */
 };
 
 /*
@@ -42,7 +44,7 @@ struct hypercall_event {
 	__u64 args[HYPERCALL_ARGS];
 	__u64 total; /* KVM's count before this one */
 	__u32 abi;
-	__u32 long_mode; /* the caller's registers are 64 bits wide */
+	__u32 long_mode; /* the caller's registers are 64 bits wide, where that matters */
 };
 
 #endif

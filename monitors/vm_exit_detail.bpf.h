@@ -344,7 +344,7 @@ static __noinline int note_kvm_hypercall(u64 nr)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 
-	if (vcpu && !vcpu_in_long_mode(vcpu))
+	if (nr >> 32 && vcpu && !vcpu_in_long_mode(vcpu))
 		nr = (u32)nr;
 	return note_hypercall(HYPERCALL_KVM, nr);
 }
