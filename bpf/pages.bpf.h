@@ -13,14 +13,10 @@ TABLE(page_chunks, struct page_chunk, page_index, struct page_key, free_chunks);
 SHARES(page_shares);
 RECENT(recent_chunks);
 
-static __noinline u32 pages__chunk(struct page_key *key)
+static __noinline u32 pages__new_chunk(struct page_key *key)
 {
-	u32 index = TABLE_FIND(recent_chunks, page_chunks, struct page_chunk, page_index, key);
-	u32 tgid;
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (index)
-		return index;
-	tgid = bpf_get_current_pid_tgid() >> 32;
 	/* Most of a host's memory may be one VM's. */
 	if (!only_tgid && share__is_beyond(&page_shares, tgid, SURE_RECORDS, 7)) {
 		lose_of(LOST_PAGES_FULL, tgid);
@@ -37,7 +33,9 @@ static __always_inline u32 pages__count(struct page_key *key, u64 page)
 	u32 index;
 
 	key->number = page >> CHUNK_BITS;
-	index = pages__chunk(key);
+	index = TABLE_FIND(recent_chunks, page_chunks, struct page_chunk, page_index, key);
+	if (!index)
+		index = pages__new_chunk(key);
 	if (!index)
 		return 0;
 	chunk = bpf_map_lookup_elem(&page_chunks, &index);

@@ -133,6 +133,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	info->thread = (u64)task;
 	info->since_ns = BPF_CORE_READ(task, start_boottime);
 	info->leader = (u64)leader;
+	info->creator = READ_U32((struct kvm *)info->kvm, userspace_pid);
 	info->confidential = kvm_confidential((void *)info->kvm);
 	info->birth = place ? place->birth : 0;
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
@@ -343,6 +344,22 @@ static __always_inline u32 vcpus__running_slot(struct kvm_vcpu *vcpu)
 	if (info && info->vcpu == (u64)vcpu && info->tid == (u32)bpf_get_current_pid_tgid())
 		return slot;
 	return vcpus__find_slot(vcpu, true);
+}
+
+/*
+ * Who has made a VM: kvm->userspace_pid. The directory has it of vcpu's, which is loaded or NULL,
+ * and where births are told is known to have no other one at an old address.
+ */
+static __always_inline u32 vcpus__creator(struct kvm *kvm, struct kvm_vcpu *vcpu)
+{
+	volatile struct slot_place *place = births_told && vcpu ? vcpus__place(vcpu) : NULL;
+	u32 slot = place ? place->slot : 0;
+	struct vcpu_info *info = place ? bpf_map_lookup_elem(&vcpus, &slot) : NULL;
+
+	if (info && info->vcpu == (u64)vcpu && info->birth == place->birth &&
+	    info->kvm == (u64)kvm)
+		return info->creator;
+	return READ_U32(kvm, userspace_pid);
 }
 
 /*

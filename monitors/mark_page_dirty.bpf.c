@@ -35,15 +35,12 @@ static __always_inline bool chosen(const struct kvm_vcpu *loaded)
 	return !loaded || task_chosen();
 }
 
-/* The record of key, made now if it is new. 0 when there is none left. */
-static __noinline u32 find_slot(struct mark *mark, struct kvm_vcpu *vcpu)
+/* A record for a key that has none. 0 when there is none left. */
+static __noinline u32 new_slot(struct mark *mark, struct kvm_vcpu *vcpu)
 {
-	u32 index = TABLE_FIND(recent_slots, dirty_slots, struct dirty_slot, dirty_slot_index,
-			       &mark->key);
 	struct dirty_slot *slot;
+	u32 index = 0;
 
-	if (index)
-		return index;
 	if (share__is_used_up(&dirty_shares, mark->key.creator)) {
 		lose_of(LOST_RECORDS_FULL, mark->key.creator);
 		return 0;
@@ -82,10 +79,14 @@ static __noinline void report(struct mark *mark, u32 record, struct kvm_vcpu *vc
 
 static __always_inline void count(struct mark *mark, struct kvm_vcpu *vcpu)
 {
-	u32 index = find_slot(mark, vcpu);
-	struct dirty_slot *slot = bpf_map_lookup_elem(&dirty_slots, &index);
+	u32 index = TABLE_FIND(recent_slots, dirty_slots, struct dirty_slot, dirty_slot_index,
+			       &mark->key);
 	struct page_key page = {};
+	struct dirty_slot *slot;
 
+	if (!index)
+		index = new_slot(mark, vcpu);
+	slot = bpf_map_lookup_elem(&dirty_slots, &index);
 	if (slot && index) {
 		__sync_fetch_and_add(&slot->count, 1);
 		if (mark->dirtied)
@@ -124,7 +125,7 @@ static __noinline int on_mark(struct kvm *kvm, struct kvm_memory_slot *memslot, 
 		return 0;
 	}
 	mark.key.kvm = (u64)kvm;
-	mark.key.creator = READ_U32(kvm, userspace_pid);
+	mark.key.creator = vcpus__creator(kvm, vcpu);
 	mark.key.slot = place.slot;
 	mark.key.base_gfn = place.base_gfn;
 	mark.key.npages = place.npages;
