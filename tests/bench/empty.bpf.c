@@ -1,31 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Programs that do nothing: what any BPF monitor of VM exits costs at least. */
+/* Programs that do nothing, one per kind of hook: what any BPF monitor costs there at least. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-SEC("?tp_btf/kvm_exit")
-int exit_tp_btf(void *ctx)
-{
-	return 0;
-}
+#define EMPTY(_name, _section, _value) \
+	SEC("?" _section)              \
+	int _name(void *ctx)           \
+	{                              \
+		return _value;         \
+	}
 
-SEC("?tp_btf/kvm_entry")
-int entry_tp_btf(void *ctx)
-{
-	return 0;
-}
-
-/* For kernels whose modules have no BTF; they cost the same. */
-SEC("?raw_tp/kvm_exit")
-int exit_raw_tp(void *ctx)
-{
-	return 0;
-}
-
-SEC("?raw_tp/kvm_entry")
-int entry_raw_tp(void *ctx)
-{
-	return 0;
-}
+EMPTY(raw_tp, "raw_tp", 0)
+EMPTY(tp_btf, "tp_btf", 0)
+EMPTY(fentry, "fentry", 0)
+EMPTY(fexit, "fexit", 0)
+EMPTY(kprobe, "kprobe", 0)
+EMPTY(kprobe_multi, "kprobe.multi", 0)
+/* Else perf events of others would not get it. */
+EMPTY(tracepoint, "tp", 1)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -4,16 +4,18 @@
 # stamp counter around every single event; the figure is the median. A line for each measurement, separated by tabs:
 #	event	what	median	10th percentile	90th percentile	events
 #
-#	measure.sh [quick] [peers] [bpftrace] [python] [only=REGEX]
+#	measure.sh [quick] [peers] [bpftrace] [python] [empty] [only=REGEX]
 #
+# empty: after each monitor, empty programs on the hooks that it has.
 # only: no more than the lines of what matches (as grep -E has it): "kvm_watcher (-e|-o)$".
-quick='' peers='' bpftrace='' python='' only=''
+quick='' peers='' bpftrace='' python='' empty='' only=''
 for word; do
 	case $word in
 	quick) quick=1 ;;
 	peers) peers=1 ;;
 	bpftrace) bpftrace=1 ;;
 	python) python=1 ;;
+	empty) empty=1 ;;
 	only=*) only=${word#only=} ;;
 	esac
 done
@@ -119,11 +121,27 @@ with() {
 	grep -E 'missing|lost: ' "$tmp/messages" | grep -v exits_untraced | sed "s/^/# $what: /"
 }
 
+# hooks: those of the kvm_watcher that has just ended, as empty_programs wants them. One program is there for all
+# that wait for an entry, and for all that are told of vCPUs; the second end of a call has another kind.
+hooks() {
+	sed -n '$s/.*"hooks":\[//p' "$tmp/output" | tr '{' '\n' | grep '"state":"attached"' |
+		sed 's/.*"monitor":"\([^"]*\)","need":"\([^"]*\)","hook":"\([^"]*\)".*/\1 \2 \3/' | awk '
+		$3 ~ /^iter/ { next }
+		$3 ~ /sys_ioctl$/ && $3 ~ /^kprobe/ { sub(/^kprobe/, "kprobe.multi", $3) }
+		$2 ~ /return$/ { sub(/^kprobe/, "kretprobe", $3); sub(/^fentry/, "fexit", $3) }
+		$1 !~ /vm_exit|vcpu_load/ && $3 ~ /kvm_(entry|fpu)$/ && said[$3]++ { next }
+		{ print $3 }'
+}
+
 # watcher EVENTS OPTION...
 watcher() {
 	watcher_events=$1
 	shift
+	: >"$tmp/output"
 	with "$watcher_events" "kvm_watcher $*" watching kvm_watcher --interval=3600 --format=json "$@"
+	test -z "$empty" || test ! -s "$tmp/output" ||
+		# shellcheck disable=SC2046
+		with "$watcher_events" "empty programs of kvm_watcher $*" watching empty_programs $(hooks)
 }
 
 all_events='exit hypercall userspace_exit page_fault mmio dirty_page ioapic_irq timer_start'
@@ -155,8 +173,12 @@ if test -z "$quick"; then
 	watcher 'exit ioapic_irq' -i --summary
 	watcher 'exit ioapic_irq' -c --summary
 	watcher 'exit timer_start' -T
+	: >"$tmp/output"
 	with "$all_events" 'kvm_watcher, all monitors' watching kvm_watcher --interval=3600 --format=json \
 		-e -f -m -d -w -n -o -h -l -i -c -T --summary
+	test -z "$empty" || test ! -s "$tmp/output" ||
+		# shellcheck disable=SC2046
+		with "$all_events" 'empty programs of kvm_watcher, all monitors' watching empty_programs $(hooks)
 fi
 
 # The alternatives, as far as they are here.
