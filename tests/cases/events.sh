@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What happens while it watches: one of the two processes is killed, VMs are stopped and go on, vCPUs are added, a vCPU is set
-# back to an earlier state, the host's clock is set, a CPU goes and comes, the host is suspended.
+# back to an earlier state, the host's clock is set. A CPU that goes and comes and a suspend are in events_two_cpus.sh,
+# snapshots of a real QEMU in events_qemu.sh.
 # Modules that are unloaded, VMMs that end in KVM_RUN and several kvm_watchers at a time are in robust.sh.
 . "$(dirname "$0")/lib.sh"
 
