@@ -92,7 +92,9 @@ static void replay(const struct target *t)
 		files++;
 		size = read_file(corpus, entry->d_name, &data);
 		t->take(data, size);
-		change(t, data, size);
+		/* What libFuzzer found is near others already. */
+		if (strncmp(entry->d_name, "found-", 6))
+			change(t, data, size);
 		free(data);
 	}
 	closedir(dir);
