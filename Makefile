@@ -63,7 +63,7 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 .PHONY: fuzz docs-samples docs-kernels soak completions manual uninstall dist deb rpm test-package compdb watch-test
 .PHONY: all bpf deps deps-build deps-ci demo test test-unit test-matrix bench machine install clean help
 .PHONY: test-valgrind
-.PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck
+.PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck lint-scan-build scan-build
 .SECONDARY:
 
 all bpf: $(PROGRAM) ## build (bpf is the original's name for it)
@@ -464,12 +464,25 @@ lint-shellcheck:
 	$(call say,LINT,shellcheck)
 	$(Q)shellcheck -x -P SCRIPTDIR $(SCRIPTS)
 
-lint-files: lint-shellcheck lint-cppcheck $(LINT_OBJECTS)
+# Why scan-build does not look at the files as well.
+lint-scan-build:
+	$(call say,LINT,scan-build)
+	$(Q)scripts/lint-scan-build.sh
+
+lint-files: lint-shellcheck lint-cppcheck lint-scan-build $(LINT_OBJECTS)
 
 lint: ## clang-tidy, cppcheck, shellcheck and gcc's analyzer have nothing to say
-	@missing=; for tool in clang-tidy cppcheck shellcheck; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=; for tool in clang-tidy scan-build cppcheck shellcheck; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 		[ -z "$$missing" ] || { echo "lint: there is no$$missing (make deps-ci installs it)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-files LINT_OBJECTS='$(LINTED:%.c=$(OUTPUT)/lint/%.o)'
+
+# clang-tidy looks for the same in each file, but keeps what it finds in headers to itself. Skeletons are made without it.
+scan-build: $(SKELETONS) $(PAGE) $(CORE_TYPES) ## clang's analyzer over the whole program; minutes
+	$(Q)rm -rf $(OUTPUT)/scan/*
+	$(Q)mkdir -p $(OUTPUT)/scan
+	$(Q)cp -pr $(OUTPUT)/skel $(OUTPUT)/bpf $(OUTPUT)/scan
+	$(Q)scan-build --status-bugs -o $(OUTPUT)/scan/report $(MAKE) --no-print-directory -j$$(nproc) \
+		OUTPUT=$(OUTPUT)/scan PROGRAM=$(OUTPUT)/scan/kvm_watcher $(OUTPUT)/scan/kvm_watcher
 
 # How each file is compiled, for clangd. What is generated is made first, so that nothing is missing in it.
 COMPDB_C = $(SOURCES) $(sort $(wildcard tests/unit/*.c)) scripts/print-tables.c tests/bench/recording.c $(sort $(wildcard tests/fuzz/*.c))

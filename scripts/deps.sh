@@ -14,7 +14,7 @@ case $level in build | test | ci) ;; *) echo "usage: deps.sh [build|test|ci]" >&
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libseccomp-dev libzstd-dev libncurses-dev linux-libc-dev"
 tests="libcmocka-dev gojq busybox-static cpio xz-utils zstd qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps nodejs tmux ncurses-base"
-checks="git clang-format clang-tidy cppcheck shellcheck strace zsh fish bash-completion mandoc"
+checks="git clang-format clang-tidy clang-tools cppcheck shellcheck strace zsh fish bash-completion mandoc"
 checks="$checks valgrind build-essential debhelper lintian rpmlint rpm apparmor prometheus curl systemd"
 
 # up_to BUILD TESTS CHECKS: those of this level.
@@ -96,7 +96,7 @@ print_names() {
 		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel libseccomp-devel libseccomp-static ncurses-devel ncurses-static kernel-headers" \
 		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin gcc-c++ bochs grub2-tools-extra
 		grub2-pc-modules xorriso util-linux procps-ng nodejs tmux dpkg apt" \
-		"git clang-tools-extra cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc valgrind"
+		"git clang-tools-extra clang-analyzer cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc valgrind"
 	names Arch "pacman -S --needed" \
 		"gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c libseccomp ncurses linux-api-headers" \
 		"cmocka jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng nodejs tmux" \
