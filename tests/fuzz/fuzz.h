@@ -7,6 +7,7 @@
 #ifndef KVM_WATCHER_FUZZ_H
 #define KVM_WATCHER_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ struct written {
 int written__open(struct written *w, int format, int width);
 /* Closes it, and aborts unless JSON parses, CSV is RFC 4180 and tables are not too wide. */
 void written__check(struct written *w);
+
+/* What Prometheus reads parses, and each series is there once. */
+void check_series(const char *data, size_t size, bool openmetrics);
 
 /* Text that ends within size bytes, is UTF-8 where it has to be, and steers no terminal. */
 void check_ends(const char *text, size_t size);

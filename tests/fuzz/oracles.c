@@ -161,6 +161,97 @@ static void check_width(const char *text, size_t len)
 	free(line);
 }
 
+/* [a-zA-Z_:][a-zA-Z0-9_:]*: its length. */
+static size_t name_length(const char *text)
+{
+	static const char names[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:0123456789";
+
+	return *text >= '0' && *text <= '9' ? 0 : strspn(text, names);
+}
+
+/* {name="text",...}, in which \\, \" and \n are escapes: its length, or 0. */
+static size_t labels_length(const char *text)
+{
+	const char *at = text;
+
+	do {
+		size_t len = name_length(++at);
+
+		if (!len || at[len] != '=' || at[len + 1] != '"')
+			return 0;
+		for (at += len + 2; *at && *at != '"'; at++)
+			if (*at == '\\' && (!*++at || !strchr("\\\"n", *at)))
+				return 0;
+		if (*at++ != '"')
+			return 0;
+	} while (*at == ',');
+	return *at == '}' ? at + 1 - text : 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A series of that family, "NAME{LABELS} NUMBER", which becomes "NAME{LABELS}". */
+static void check_sample(char *line, const char *family, size_t family_len)
+{
+	size_t name = name_length(line), len = name;
+	char *end;
+
+	if (!name || strncmp(line, family, family_len) != 0 ||
+	    (name > family_len && line[family_len] != '_'))
+		wrong("a series that is not of its family", line, strlen(line));
+	if (line[len] == '{')
+		len += labels_length(line + len);
+	if (len == name && line[len] == '{')
+		wrong("labels that do not parse", line, strlen(line));
+	if (line[len] != ' ' || strchr("\t\n ", line[len + 1]) || !line[len + 1] ||
+	    (strtod(line + len + 1, &end), *end))
+		wrong("a series without a number", line, strlen(line));
+	line[len] = '\0';
+	check_line(line, len);
+}
+
+/*
+ * The text that Prometheus reads: a head for each family and then its series, each of which is
+ * there once; OpenMetrics ends with # EOF.
+ */
+void check_series(const char *data, size_t size, bool openmetrics)
+{
+	char *text = fuzz_text_of((const uint8_t *)data, size), *line, *rest = text, *end = text;
+	char family[128] = "", type[16];
+	size_t nr = 0, room = 0;
+	char **list = NULL;
+
+	for (size_t i = 0; text && i < size; i++)
+		room += text[i] == '\n';
+	list = calloc(room + 1, sizeof(*list));
+	while (text && list && (line = strsep(&rest, "\n")) && rest) {
+		end = line;
+		if (!strncmp(line, "# TYPE ", 7)) {
+			if (sscanf(line, "# TYPE %127s %15s", family, type) != 2)
+				wrong("a family without a type", line, strlen(line));
+		} else if (*line != '#') {
+			check_sample(line, family, strlen(family));
+			list[nr++] = line;
+		} else if (strncmp(line, "# HELP ", 7) != 0 && strncmp(line, "# UNIT ", 7) != 0 &&
+			   (!openmetrics || strcmp(line, "# EOF") != 0)) {
+			wrong("a line that is no series", line, strlen(line));
+		}
+	}
+	if (text && list && openmetrics && strcmp(end, "# EOF") != 0)
+		wrong("OpenMetrics without its end", text, size);
+	if (list)
+		qsort(list, nr, sizeof(*list), by_text);
+	for (size_t i = 1; list && i < nr; i++)
+		if (!strcmp(list[i], list[i - 1]))
+			wrong("a series that is there twice", list[i], strlen(list[i]));
+	free(list);
+	free(text);
+}
+
 int written__open(struct written *w, int format, int width)
 {
 	*w = (struct written){ .format = format, .width = width };
