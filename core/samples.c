@@ -979,11 +979,14 @@ static bool is_idle(const struct series *series)
 
 /* Folding */
 
-static void no_labels(const struct layout *layout, struct row *row)
+static void no_labels(const struct layout *layout, struct row *row, bool all)
 {
-	for (size_t i = 0; i < layout->nr; i++)
-		if (layout->fields[i].kind == FIELD_LABEL)
-			cell__set_absent(layout->fields[i].col, cell(row, &layout->fields[i]));
+	for (size_t i = 0; i < layout->nr; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if (field->kind == FIELD_LABEL && (all || (field->col->flags & COL_WHOSE)))
+			cell__set_absent(field->col, cell(row, field));
+	}
 }
 
 /* The labels of a series without whose they are; when there are too many of them, without any. */
@@ -995,8 +998,7 @@ static void remainder_labels(const struct samples *s, const struct layout *layou
 	row->vm_id = NULL;
 	row->vm_nr = 0;
 	row->pid = row->tid = row->vcpu = UINT32_MAX;
-	if (plain)
-		no_labels(layout, row);
+	no_labels(layout, row, plain);
 }
 
 /* Whose a series is, without its labels. */
@@ -1005,7 +1007,7 @@ static void others_labels(const struct samples *s, const struct layout *layout, 
 {
 	memcpy(row, run, s->row_size);
 	row->tid = row->vcpu = UINT32_MAX;
-	no_labels(layout, row);
+	no_labels(layout, row, true);
 	for (size_t i = 0; i < layout->nr; i++)
 		if (is_text(&layout->fields[i]))
 			*(const char **)cell(row, &layout->fields[i]) = OTHERS;

@@ -59,7 +59,7 @@ static const struct column columns[] = {
 	    .help = "the thread's name; (others): those that are not told one by one"),
 	COL(role, "ROLE", COL_STRING, ROLE_LABEL, .width = 9,
 	    .help = "vcpu, main, iothread, vhost, migration, pit, nx_recovery or other"),
-	COL(since_ns, NULL, COL_U64, ROLE_LABEL, .flags = COL_KEY_ONLY,
+	COL(since_ns, NULL, COL_U64, ROLE_LABEL, .flags = COL_KEY_ONLY | COL_WHOSE,
 	    .help = "when the thread began"),
 	COL(cpu_ns, "CPU_TIME", COL_NSEC, ROLE_COUNTER, .flags = COL_COST, .help = "time on a CPU"),
 	COL(busy, "CPU%", COL_PERCENT, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,

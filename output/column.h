@@ -79,6 +79,7 @@ enum column_flags {
 	/* Names what the row is of, in pictures; a counter: the row's part of its view's state. */
 	COL_FRAME = 1 << 15,
 	COL_CLASS = 1 << 21,  /* text: what rows have in common with those whose time they hold */
+	COL_WHOSE = 1 << 16,  /* a label: whose the row is, more exactly; nobody's who has ended */
 	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 

@@ -18,6 +18,7 @@ struct thing_row {
 	const char *reason;
 	uint32_t code;
 	uint64_t place;
+	uint64_t since;
 	uint64_t count;
 	struct times time;
 	struct tally errors;
@@ -35,6 +36,7 @@ static const struct column columns[] = {
 	COL(reason, "REASON", COL_STRING, ROLE_LABEL),
 	COL(code, "CODE", COL_U32, ROLE_LABEL),
 	COL(place, NULL, COL_HEX, ROLE_LABEL, .flags = COL_KEY_ONLY),
+	COL(since, NULL, COL_U64, ROLE_LABEL, .flags = COL_KEY_ONLY | COL_WHOSE),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER),
 	COL(time, NULL, COL_TIMES, ROLE_COUNTER),
 	COL(errors, NULL, COL_TALLY, ROLE_COUNTER),
@@ -441,8 +443,10 @@ static void test_folding(void **state)
 	(void)state;
 	for (uint32_t vm = 1; vm <= VMS; vm++) {
 		struct thing_row now = labelled(vm % 3 ? "io" : "hlt", vm);
-		struct source *source = open_source(s, &now);
+		struct source *source;
 
+		now.since = vm;
+		source = open_source(s, &now);
 		now.count = vm;
 		add_time(&now, vm);
 		take(s, source, &now);
@@ -472,7 +476,7 @@ static void test_folding(void **state)
 	assert_int_equal(fast, count);
 	assert_int_equal(slow, count);
 	assert_int_equal(samples__nr_series(s), KEEP);
-	/* A remainder per label set: "io" and "hlt". */
+	/* A remainder per label set: "io" and "hlt". Since when, was each one's own. */
 	assert_int_equal(samples__nr_remainders(s), 2);
 	samples__free(s);
 }
