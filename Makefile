@@ -221,7 +221,7 @@ $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
 NOT_IN_VALGRIND := again driver faults kernel monitors two_runs
 VALGRIND_TESTS := $(patsubst tests/unit/%.c,$(OUTPUT)/valgrind/%,\
 	$(filter-out $(NOT_IN_VALGRIND:%=tests/unit/test_%.c),$(wildcard tests/unit/test_*.c)))
-VALGRIND := valgrind --quiet --suppressions=tests/unit/valgrind.supp --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+VALGRIND := IN_VALGRIND=1 valgrind --quiet --suppressions=tests/unit/valgrind.supp --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 
 $(OUTPUT)/valgrind/test_%: $(OUTPUT)/tests/unit/test_%.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
