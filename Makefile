@@ -36,10 +36,11 @@ RELATIVE := -ffile-prefix-map=$(CURDIR)=.
 ALL_CFLAGS = $(CFLAGS) $(RELATIVE) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp libzstd zlib)
 # What a mistake with memory is to run into. FORTIFY wants optimisation, and 3 a compiler that knows sizes at run time.
-FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(or \
-	   $(shell echo __has_builtin\(__builtin_dynamic_object_size\) | sed 's/^/\#if /;a 3\n\#endif' | \
-		$(CC) -E -P - 2>/dev/null),2))
-HARDEN_CFLAGS := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
+# The compiler is asked when it is first needed: `make deps bpf` is read before there is one.
+FORTIFY = $(eval FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(or \
+	  $(shell echo __has_builtin\(__builtin_dynamic_object_size\) | sed 's/^/\#if /;a 3\n\#endif' | \
+		$(CC) -E -P - 2>/dev/null),2)))$(FORTIFY)
+HARDEN_CFLAGS = -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
 HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
 LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf json-c libseccomp libzstd zlib tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
@@ -65,6 +66,11 @@ GUEST_SOURCES := $(wildcard tests/guest/*.c)
 .PHONY: test-valgrind
 .PHONY: format format-check lint lint-files lint-cppcheck lint-shellcheck lint-scan-build scan-build
 .SECONDARY:
+
+# `make -j deps demo`: what the packages are for waits until they are installed.
+ifneq ($(filter deps deps-build deps-ci,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 
 all bpf: $(PROGRAM) ## build (bpf is the original's name for it)
 
