@@ -373,7 +373,7 @@ docs-samples: kvm_watcher $(OUTPUT)/tests/kvm_guest ## make the samples in the d
 docs-kernels: kvm_watcher $(OUTPUT)/tests/jq ## the table of docs/kernels.md again, from the packages of distributions: KERNELS=debian-13 tries one
 	@scripts/kernels.sh $(KERNELS)
 
-demo: kvm_watcher completions manual ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
+demo: kvm_watcher completions manual $(OUTPUT)/tests/guest_writer ## all monitors beside a live QEMU/Linux guest, here or in a test machine: DEMO=-e YES=1
 	@tests/demo.sh
 
 # Where things go below DESTDIR.

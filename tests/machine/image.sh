@@ -120,8 +120,8 @@ guest_initramfs() (
 	install -D -m 755 "$(command -v busybox)" "$root/bin/busybox"
 	mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/modules"
 	: >"$root/modules/order"
-	# For guests that are given a disk.
-	if [ -n "$1" ]; then add_module "$1" virtio_pci && add_module "$1" virtio_blk || return 1; fi
+	# For guests that are given a disk, or a balloon.
+	if [ -n "$1" ]; then add_module "$1" virtio_pci && add_module "$1" virtio_blk && add_module "$1" virtio_balloon || return 1; fi
 	ln -s busybox "$root/bin/sh"
 	install -m 755 "$here/guest-init" "$root/init"
 	[ ! -x "$here/../../build/tests/guest_writer" ] ||
