@@ -73,7 +73,8 @@ install_with_apt() {
 		return
 	fi
 	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-		say "run this as root, or install: $wanted" >&2
+		have_bpftool || wanted="$wanted$(bpftool_packages)"
+		say "this takes root, and there is no sudo. As root: apt install --no-install-recommends $wanted" >&2
 		exit 1
 	fi
 	log=$(mktemp) || exit 1

@@ -117,17 +117,25 @@ static void check_heading(const struct doc_page *page, const char *heading, cons
 			      col->title, heading);
 }
 
+static bool ends_with(const char *line, const char *end)
+{
+	size_t len = strlen(line), end_len = strlen(end);
+
+	return len >= end_len && !strcmp(line + len - end_len, end);
+}
+
 static void check_tables(const struct doc_page *page, const char *block, const char *before)
 {
 	const struct monitor *m = NULL;
 	const struct view *view = NULL;
 	char line[1024];
 	unsigned int bit = 0;
-	bool said = !strncmp(before, "<!-- sample ", 12);
+	bool said = !strncmp(before, "<!-- sample ", 12), shows = !said || !*block;
 
 	for (; *block; block += strcspn(block, "\n") + (block[strcspn(block, "\n")] == '\n')) {
 		snprintf(line, sizeof(line), "%.*s", (int)strcspn(block, "\n"), block);
 		memmove(line, line + strspn(line, " "), strlen(line + strspn(line, " ")) + 1);
+		shows = shows || (*line && *line != '`' && !ends_with(line, ": none"));
 		if (view && !strncmp(line, "no room for ", 12))
 			continue;
 		if (view && !view->apart &&
@@ -141,6 +149,8 @@ static void check_tables(const struct doc_page *page, const char *block, const c
 		}
 		view = find_view(line, &m, &bit);
 	}
+	if (!shows)
+		wrong("%s: a sample that shows nothing: %s", page->path, before);
 }
 
 static void check_row(const struct doc_page *page, struct json_object *row)
