@@ -47,7 +47,7 @@ static const struct column columns[] = {
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 28, .help = "of a setting or a counter"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "what a counter has grown by"),
 	COL(rate, "RATE/s", COL_DOUBLE, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
-	    .help = "that, per second"),
+	    .drop = DROP_FIRST, .help = "that, per second"),
 	COL(number, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY,
 	    .help = "VALUE, if it is a number"),
 	COL(text, NULL, COL_STRING, ROLE_GAUGE, .flags = COL_KEY_ONLY,

@@ -142,7 +142,7 @@ static const struct column columns[] = {
 
 	COL(thief, "THIEF", COL_STRING, ROLE_LABEL, THIEVES, .width = 24,
 	    .help = "the vCPU or the tasks; +N: and N more of that VM"),
-	COL(task, "TASK", COL_U32, ROLE_LABEL, THIEVES, .width = 7,
+	COL(task, "TASK", COL_U32, ROLE_LABEL, THIEVES, .width = 7, .drop = DROP_THIRD,
 	    .help = "its thread id; absent: several of one name"),
 	COL(stolen_ns, "TIME", COL_NSEC, ROLE_COUNTER, THIEVES,
 	    .help = "it ran while the vCPU waited for that CPU"),

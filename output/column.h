@@ -83,8 +83,11 @@ enum column_flags {
 	COL_BIG_HEX = 1 << 6, /* table: COL_OBJECT's large or marked numbers in hexadecimal */
 };
 
-/* Where a table has too little room: what goes first. Other numbers go last, texts stay. */
-enum column_drop { DROP_LAST, DROP_FIRST, DROP_SECOND, DROP_THIRD };
+/*
+ * Where a table has too little room: what goes first. Other numbers go last; before the last one of
+ * them goes, texts that are no label do, and what says DROP_IN_NEED.
+ */
+enum column_drop { DROP_LAST, DROP_FIRST, DROP_SECOND, DROP_THIRD, DROP_IN_NEED };
 
 struct json_object;
 

@@ -94,7 +94,7 @@ const struct column leading_columns[] = {
 	       .help = "no other VM's on this boot of the host: process, its start, which VM of "
 		       "it"),
 	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM, .width = 7,
-	       .help = "process of the VMM"),
+	       .drop = DROP_IN_NEED, .help = "process of the VMM"),
 	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,
 	       .width = 7, .drop = DROP_SECOND, .help = "thread of the vCPU"),
 	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .flags = LEAD_VCPU,

@@ -338,6 +338,17 @@ static void drop_ranked(struct layout *l, int max)
 				l->cols[i].shown = false;
 }
 
+/* Rows without any number say little: what is no part of their key goes before the last one. */
+static void drop_in_need(struct layout *l, int max)
+{
+	for (size_t i = l->nr_cols; i-- > 0 && total_width(l) > max;)
+		if (l->cols[i].col->role != ROLE_LABEL && is_text(l->cols[i].col))
+			l->cols[i].shown = false;
+	for (size_t i = 0; i < l->nr_cols && total_width(l) > max; i++)
+		if (l->cols[i].col->drop == DROP_IN_NEED)
+			l->cols[i].shown = false;
+}
+
 static bool is_shown_number(const struct table_column *c)
 {
 	return c->shown && c->col->role != ROLE_LABEL && !is_text(c->col);
@@ -361,7 +372,7 @@ static void drop_numbers(struct layout *l, int max, int stay)
 /*
  * Makes the table fit: closer together first, then somewhat shorter text, then without the
  * columns that say when they go, then with short text and without the last numbers. Names of
- * VMs are cut when only one number is left.
+ * VMs are cut when only one number is left, then texts and process ids go, and then that number.
  * As columns only get wider, what has gone stays away until the terminal is wider.
  */
 static void fit(struct layout *l, int max)
@@ -380,6 +391,7 @@ static void fit(struct layout *l, int max)
 	shrink_text(l, max, LEAST_TEXT, false);
 	drop_numbers(l, max, 1);
 	shrink_text(l, max, LEAST_TEXT, true);
+	drop_in_need(l, max);
 	drop_numbers(l, max, 0);
 	widen_text(l, max);
 }
