@@ -91,15 +91,17 @@ broken() {
 END
 
 run_on() {
-	local name=$1 script=$work/script number command
+	local name=$1 script=$work/script number command limit
 	cp "$work/lib.sh" "$script"
 	while IFS=$'\t' read -r number _ _ command; do
 		printf 'echo "@@sample %s"\n%s\necho "@@end $?"\n' "$number" "$command" >>"$script"
 	done < <(awk -F '\t' -v name="$name" '$2 == name' "$work/samples")
+	# Some 4 s each on a host that does nothing else.
+	limit=$((120 + 20 * $(awk -F '\t' -v name="$name" '$2 == name { n++ } END { print n }' "$work/samples")))
 	if [ "$name" = native ]; then
-		(PATH=$top:$top/build/tests:$PATH timeout 300 bash "$script")
+		(PATH=$top:$top/build/tests:$PATH timeout "$limit" bash "$script")
 	else
-		timeout 300 "$machine" run "$name" --timeout=240 </dev/null --file="$top/kvm_watcher:/usr/local/bin/kvm_watcher:755" \
+		timeout "$((limit + 60))" "$machine" run "$name" --timeout="$limit" </dev/null --file="$top/kvm_watcher:/usr/local/bin/kvm_watcher:755" \
 			--file="$top/build/tests/kvm_guest:/usr/local/bin/kvm_guest:755" --file="$script:/samples.sh" -- 'sh /samples.sh'
 	fi >"$work/printed.$name" || echo "docs-samples: $name ended with $?" >&2
 	awk -v dir="$work" '/^@@sample / { file = dir "/sample." $2; printf "" >file; next }
