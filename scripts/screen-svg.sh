@@ -7,7 +7,7 @@ set -eu
 
 cd "$(dirname "$0")/.."
 mkdir -p docs/pictures
-awk '/^<!-- sample hand: kvm_watcher -e -t 10 / { on = 1; next } on && !/^    / && $0 != "" { exit } on { print substr($0, 5) }' README.md |
+awk '/^<!-- sample hand: -e of a guest / { on = 1; next } on && !/^    / && $0 != "" { exit } on { print substr($0, 5) }' README.md |
 	sed -e :a -e '/^\n*$/{$d;N;ba' -e '}' -e 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g' |
 	awk -v command="${1:-kvm_watcher -e -t 10}" '
 	{ lines[NR] = $0; if (length($0) > width) width = length($0) }
