@@ -59,10 +59,10 @@ struct vcpu_info {
 	__u64 since_ns;	    /* start_boottime of the thread */
 	__u32 confidential; /* compat/confidential.h, of its VM */
 	__u32 birth;	    /* the last one at its place when it was new (slot_place) */
-	__u8 told[8];  /* of it, at the begin of KVM_RUN: by the place of who was */
-	__u64 to_tell; /* the same of who is to be, while they are */
-	__u64 run_ns;  /* the last begin of which somebody asked for the time */
-	__u32 creator; /* the thread that has made its VM, as KVM has it */
+	__u8 told[8];	    /* of it, at the begin of KVM_RUN: by the place of who was */
+	__u64 to_tell;	    /* the same of who is to be, while they are */
+	__u64 run_ns;	    /* the last begin of which somebody asked for the time */
+	__u32 creator;	    /* the thread that has made its VM, as KVM has it */
 	__u32 pad;
 } __attribute__((aligned(64)));
 

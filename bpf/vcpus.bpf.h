@@ -356,8 +356,7 @@ static __always_inline u32 vcpus__creator(struct kvm *kvm, struct kvm_vcpu *vcpu
 	u32 slot = place ? place->slot : 0;
 	struct vcpu_info *info = place ? bpf_map_lookup_elem(&vcpus, &slot) : NULL;
 
-	if (info && info->vcpu == (u64)vcpu && info->birth == place->birth &&
-	    info->kvm == (u64)kvm)
+	if (info && info->vcpu == (u64)vcpu && info->birth == place->birth && info->kvm == (u64)kvm)
 		return info->creator;
 	return READ_U32(kvm, userspace_pid);
 }

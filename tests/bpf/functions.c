@@ -128,8 +128,7 @@ static int births(void)
 	}
 	if (!err) {
 		holds("one that is born at its address does not find it", !skel->bss->known);
-		holds("but is given one of its own",
-		      skel->bss->later && skel->bss->later != first);
+		holds("but is given one of its own", skel->bss->later && skel->bss->later != first);
 	}
 	vcpu_slots_bpf__destroy(skel);
 	return err;
