@@ -34,7 +34,7 @@ CFLAGS ?= -O2 -g
 # Nothing of where or when it is built is in what is built: tests/cases/build.sh builds it twice.
 RELATIVE := -ffile-prefix-map=$(CURDIR)=.
 ALL_CFLAGS = $(CFLAGS) $(RELATIVE) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
-	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp libzstd zlib)
+	     $(DEFINES) -I$(OUTPUT)/skel $(shell $(PKG_CONFIG) --cflags json-c libbpf libseccomp libzstd zlib libevent_extra libevent_core)
 # What a mistake with memory is to run into. FORTIFY wants optimisation, and 3 a compiler that knows sizes at run time.
 # The compiler is asked when it is first needed: `make deps bpf` is read before there is one.
 FORTIFY = $(eval FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(or \
@@ -42,7 +42,7 @@ FORTIFY = $(eval FORTIFY := $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FO
 		$(CC) -E -P - 2>/dev/null),2)))$(FORTIFY)
 HARDEN_CFLAGS = -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full $(FORTIFY)
 HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,text
-LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf json-c libseccomp libzstd zlib tinfo) -lm
+LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf json-c libseccomp libzstd zlib libevent_extra libevent_core tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
@@ -142,7 +142,7 @@ $(OUTPUT)/compat/picked_types.o $(OUTPUT)/san/compat/picked_types.o $(OUTPUT)/li
 $(OUTPUT)/tests/unit/test_%: $(OUTPUT)/san/tests/unit/test_%.o $(TEST_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo cmocka) -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib libevent_extra libevent_core tinfo cmocka) -lelf -lz -lm
 
 # What completions and manual pages are made of: the tables of options.
 TABLES := $(OUTPUT)/tables.tsv
@@ -199,7 +199,7 @@ $(OUTPUT)/fuzz/output/html_page.o: $(PAGE)
 $(OUTPUT)/tests/fuzz_%: $(OUTPUT)/fuzz/tests/fuzz/main_%.o $(filter-out $(OUTPUT)/fuzz/cli/main.o,$(SOURCES:%.c=$(OUTPUT)/fuzz/%.o)) $(FUZZ_SOURCES:%.c=$(OUTPUT)/fuzz/%.o)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo) -lelf -lz -lm
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(WRAP) $(FUZZ_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib libevent_extra libevent_core tinfo) -lelf -lz -lm
 
 # What it finds is in build/fuzz/crash-*, and what it learns in build/fuzz/found/NAME.
 fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks something: each target for FUZZ_TIME seconds (600)
@@ -217,7 +217,7 @@ FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdo
 $(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd zlib tinfo) -l:libbpf.a -lelf -lz -lm
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(WRAP) $(FAULT_WRAP) $(shell $(PKG_CONFIG) --libs json-c libseccomp libzstd zlib libevent_extra libevent_core tinfo) -l:libbpf.a -lelf -lz -lm
 
 $(OUTPUT)/tests/unit/test_faults: $(OUTPUT)/san/tests/faults/seam.o
 $(OUTPUT)/tests/unit/test_faults: WRAP += $(FAULT_WRAP)
@@ -232,7 +232,7 @@ VALGRIND := IN_VALGRIND=1 valgrind --quiet --suppressions=tests/unit/valgrind.su
 $(OUTPUT)/valgrind/test_%: $(OUTPUT)/tests/unit/test_%.o $(filter-out $(OUTPUT)/cli/main.o,$(OBJECTS))
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $^ $(WRAP) $(VALGRIND_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib tinfo cmocka) -lelf -lz -lm
+	$(Q)$(CC) -o $@ $^ $(WRAP) $(VALGRIND_WRAP) $(shell $(PKG_CONFIG) --libs libbpf json-c libseccomp libzstd zlib libevent_extra libevent_core tinfo cmocka) -lelf -lz -lm
 
 $(OUTPUT)/valgrind/test_fuzz: $(FUZZ_SOURCES:%.c=$(OUTPUT)/%.o)
 $(OUTPUT)/valgrind/test_fuzz: VALGRIND_WRAP = $(FUZZ_WRAP)

@@ -11,7 +11,7 @@ level=${1:-test}
 case $level in build | test | ci) ;; *) echo "usage: deps.sh [build|test|ci]" >&2; exit 2 ;; esac
 
 # Debian and Ubuntu. bpftool is added below: Ubuntu's older releases have it under another name.
-build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libseccomp-dev libzstd-dev libncurses-dev linux-libc-dev"
+build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libseccomp-dev libevent-dev libzstd-dev libncurses-dev linux-libc-dev"
 tests="libcmocka-dev gojq busybox-static cpio xz-utils zstd qemu-system-x86 seabios g++ bochs bochs-term bochsbios vgabios"
 tests="$tests grub-pc-bin grub-common xorriso bsdutils procps nodejs tmux ncurses-base"
 checks="git clang-format clang-tidy clang-tools cppcheck shellcheck strace zsh fish bash-completion mandoc"
@@ -94,17 +94,17 @@ print_names() {
 	say "there is no apt here. Nothing was installed; these packages are needed."
 	names Fedora "dnf install" \
 		"gcc make pkgconf-pkg-config clang llvm bpftool libbpf-devel libbpf-static elfutils-libelf-devel
-		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel libseccomp-devel libseccomp-static ncurses-devel ncurses-static kernel-headers" \
+		zlib-ng-compat-devel zlib-ng-compat-static glibc-static json-c-devel libseccomp-devel libseccomp-static libevent-devel ncurses-devel ncurses-static kernel-headers" \
 		"libcmocka-devel jq busybox cpio xz zstd qemu-system-x86-core seabios-bin gcc-c++ bochs grub2-tools-extra
 		grub2-pc-modules xorriso util-linux procps-ng nodejs tmux dpkg apt" \
 		"git clang-tools-extra clang-analyzer cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc valgrind"
 	names Arch "pacman -S --needed" \
-		"gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c libseccomp ncurses linux-api-headers" \
+		"gcc make pkgconf clang llvm bpf libbpf libelf zlib json-c libseccomp libevent ncurses linux-api-headers" \
 		"cmocka jq busybox cpio xz zstd qemu-system-x86 seabios bochs grub libisoburn util-linux procps-ng nodejs tmux" \
 		"git cppcheck shellcheck strace chromium zsh fish bash-completion mandoc valgrind"
 	names openSUSE "zypper install" \
 		"gcc make pkgconf clang llvm bpftool libbpf-devel libbpf-devel-static libelf-devel zlib-devel
-		zlib-devel-static glibc-devel-static libjson-c-devel libseccomp-devel ncurses-devel linux-glibc-devel" \
+		zlib-devel-static glibc-devel-static libjson-c-devel libseccomp-devel libevent-devel ncurses-devel linux-glibc-devel" \
 		"libcmocka-devel jq busybox-static cpio xz zstd qemu-x86 qemu-seabios gcc-c++ bochs grub2 grub2-i386-pc xorriso
 		util-linux procps nodejs tmux" \
 		"git clang-tools cppcheck ShellCheck strace chromium zsh fish bash-completion mandoc valgrind"

@@ -16,7 +16,7 @@
 
 struct server;
 
-enum { MAX_LISTENERS = 32, SHARED_NS = 1000000000 };
+enum { MAX_LISTENERS = 32, MAX_REQUEST = 8192 /* bytes */, SHARED_NS = 1000000000 };
 
 /* The texts that can be asked for, as enum metrics_text. */
 enum { NR_TEXTS = 2 };

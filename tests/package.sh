@@ -61,7 +61,7 @@ directory=build/deb
 if has_tool "a Debian package" dh && holds "make deb" make -s deb; then
 	deb=$(echo "$directory"/kvm-watcher_*_amd64.deb)
 	is "its version is the program's" "$(sed -n 's/^VERSION := //p' Makefile)-1" "$(dpkg-deb -f "$deb" Version)"
-	is "it needs libraries, as it has none of its own" 5 "$(dpkg-deb -f "$deb" Depends | grep -oE '(libbpf|libc6|libjson-c|libseccomp|libzstd)' | sort -u | wc -l)"
+	is "it needs libraries, as it has none of its own" 7 "$(dpkg-deb -f "$deb" Depends | grep -oE '(libbpf|libc6|libevent-core|libevent-extra|libjson-c|libseccomp|libzstd)' | sort -u | wc -l)"
 	if has_tool "lintian" lintian; then
 		holds "lintian finds no error and nothing to warn of" \
 			lintian --allow-root --fail-on error,warning "$directory"/*.changes
