@@ -24,7 +24,7 @@
 
 static const uint64_t WINDOW_NS = (uint64_t)WINDOW_S * NSEC_PER_SEC;
 
-/* How many times as long it may take: sanitizers, and valgrind, which make test-valgrind tells of. */
+/* How many times as long it may take: sanitizers, and valgrind, as make test-valgrind says. */
 static unsigned int slowness(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
