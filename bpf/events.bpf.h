@@ -20,6 +20,9 @@ struct {
 /* Counters only. */
 const volatile __u32 no_events;
 
+/* The ring's; 0: it has to be asked. */
+const volatile __u64 ring_size;
+
 /* --slower-than: those that took no longer are not wanted. 0: all are. */
 const volatile __u64 slower_than_ns;
 
@@ -34,14 +37,14 @@ static struct ring_share {
 	u64 bytes;
 } ring_shares[SHARE_PLACES];
 
-/* Three quarters of the ring wait, and the current process has had its share of the last. */
-static __noinline bool ring__is_used_up(u64 size)
+/* Three quarters of the ring wait: the current process has had its share of the last. */
+static __noinline bool ring__share_is_used_up(u64 size, u64 quarter)
 {
-	u64 quarter = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4, quarters;
 	u32 place = share__place(bpf_get_current_pid_tgid() >> 32);
 	struct ring_share *share;
+	u64 quarters;
 
-	if (place >= SHARE_PLACES || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < 3 * quarter)
+	if (place >= SHARE_PLACES || !quarter)
 		return false;
 	share = &ring_shares[place];
 	quarters = bpf_ringbuf_query(&events, BPF_RB_CONS_POS) / quarter;
@@ -51,6 +54,14 @@ static __noinline bool ring__is_used_up(u64 size)
 	}
 	share->bytes += size;
 	return share->bytes > quarter / RING_SHARES;
+}
+
+static __always_inline bool ring__is_used_up(u64 size)
+{
+	u64 quarter = ring_size ? ring_size / 4 : bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4;
+
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= 3 * quarter &&
+	       ring__share_is_used_up(size, quarter);
 }
 
 /* --slower-than leaves it out. A time that is not known is ~0. */

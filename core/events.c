@@ -81,7 +81,10 @@ int events__prepare(const struct attachment *at, struct bpf_object *obj)
 		size = sysconf(_SC_PAGESIZE);
 	else if (!at->shows_events && !events__are_kept(at->env, at->monitor))
 		size = RING_OF_NOTES;
-	return ring ? bpf_map__set_max_entries(ring, size) : 0;
+	if (!ring)
+		return 0;
+	map__set_const64(obj, "ring_size", size);
+	return bpf_map__set_max_entries(ring, size);
 }
 
 static void begin_section(const struct attachment *at, const struct sink *sink)

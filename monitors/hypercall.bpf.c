@@ -31,16 +31,11 @@ RECENT(recent_records);
 /* Where the classic events' records have what moved; read from tracefs before loading. */
 const volatile __u32 hv_fast_at, hv_var_cnt_at, xen_nr_at, xen_a0_at;
 
-/* The record of key, made now if it is new. 0 when there is none left. */
-static __noinline u32 find_record(struct hypercall_key *key)
+/* A record for a key that has none. 0 when there is none left. */
+static __noinline u32 new_record(struct hypercall_key *key)
 {
-	u32 index = TABLE_FIND(recent_records, hypercall_records, struct hypercall_record,
-			       hypercall_index, key);
-	u32 tgid;
+	u32 tgid = vcpus__tgid(key->slot), index = 0;
 
-	if (index)
-		return index;
-	tgid = vcpus__tgid(key->slot);
 	if (share__is_used_up(&hypercall_shares, tgid)) {
 		key->nr = 0;
 		key->abi |= HYPERCALL_OTHER;
@@ -101,7 +96,10 @@ static __noinline int on_hypercall(struct hypercall_event *seen)
 	key.nr = seen->nr;
 	key.slot = slot;
 	key.abi = seen->abi;
-	index = find_record(&key);
+	index = TABLE_FIND(recent_records, hypercall_records, struct hypercall_record,
+			   hypercall_index, &key);
+	if (!index)
+		index = new_record(&key);
 	record = index ? bpf_map_lookup_elem(&hypercall_records, &index) : NULL;
 	if (record)
 		record->count++;
