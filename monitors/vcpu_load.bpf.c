@@ -206,7 +206,7 @@ static __always_inline struct load_record *record_of(struct kvm_vcpu *vcpu)
 }
 
 /* KVM_RUN begins. Whose thread this is, is made sure of here, once per KVM_RUN. */
-static __noinline int on_run(void)
+static __always_inline int on_run(void)
 {
 	struct kvm_vcpu *vcpu = loaded_vcpu();
 	struct load_record *r;
@@ -237,7 +237,7 @@ static __noinline int on_run(void)
 }
 
 /* KVM_RUN ends. */
-static __noinline int on_leave(void)
+static __always_inline int on_leave(void)
 {
 	struct load_record *r = task_chosen() ? record_of(loaded_vcpu()) : NULL;
 	u64 now = bpf_ktime_get_ns();
