@@ -26,12 +26,16 @@ static struct bpf_link *attach(const struct bpf_program *prog, const char *kind,
 	bool returns = !strncmp(kind, "kret", 4);
 	LIBBPF_OPTS(bpf_kprobe_multi_opts, multi, .retprobe = returns, .syms = &target, .cnt = 1);
 
+	struct bpf_link *link;
+
 	switch (bpf_program__type(prog)) {
 	case BPF_PROG_TYPE_RAW_TRACEPOINT:
 		return bpf_program__attach_raw_tracepoint(prog, target);
 	case BPF_PROG_TYPE_TRACEPOINT:
-		return bpf_program__attach_tracepoint(
-			prog, strncmp(target, "sys_", 4) ? "kvm" : "syscalls", target);
+		if (!strncmp(target, "sys_", 4))
+			return bpf_program__attach_tracepoint(prog, "syscalls", target);
+		link = bpf_program__attach_tracepoint(prog, "kvm", target);
+		return link ? link : bpf_program__attach_tracepoint(prog, "kvmmmu", target);
 	case BPF_PROG_TYPE_KPROBE:
 		if (strstr(kind, ".multi"))
 			return bpf_program__attach_kprobe_multi_opts(prog, NULL, &multi);
