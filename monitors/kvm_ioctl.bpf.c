@@ -478,22 +478,23 @@ static __noinline int on_return(s64 ret)
 	return end_call(&place->call, ret);
 }
 
+static __always_inline int enter_with(struct pt_regs *regs)
+{
+	return on_enter(READ_U64(regs, di), READ_U64(regs, si), READ_U64(regs, dx));
+}
+
 /* __x64_sys_ioctl(regs): of 64-bit processes. */
 SEC("?fentry/__x64_sys_ioctl")
 int enter_fentry(u64 *ctx)
 {
-	struct pt_regs *regs = (void *)untyped_arg(ctx, 0);
-
-	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+	return enter_with((void *)untyped_arg(ctx, 0));
 }
 
 /* fprobes, which do not take instances from a pool where they are on the function graph tracer. */
 SEC("?kprobe.multi/__x64_sys_ioctl")
 int enter_kprobe(struct pt_regs *ctx)
 {
-	struct pt_regs *regs = (void *)ctx->di;
-
-	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+	return enter_with((void *)ctx->di);
 }
 
 SEC("?kretprobe.multi/__x64_sys_ioctl")
@@ -543,7 +544,7 @@ int enter_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 
 	if (ctx->args[1] != NR_IOCTL || is_compat())
 		return 0;
-	return on_enter(BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+	return enter_with(regs);
 }
 
 SEC("?raw_tp/sys_exit")
