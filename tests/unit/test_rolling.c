@@ -25,7 +25,7 @@
 static const uint64_t WINDOW_NS = (uint64_t)WINDOW_S * NSEC_PER_SEC;
 
 /* How many times as long it may take: sanitizers, and valgrind, as make test-valgrind says. */
-static unsigned int slowness(void)
+static uint64_t slowness(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	return 20;
