@@ -215,8 +215,9 @@ struct load_state {
 	struct json_object *no_thieves; /* an empty array; NULL: not needed yet */
 	struct past_vm *past_vms;	/* who they are, of a recording */
 	struct thief *thief_records;	/* the kernel's, mapped: a slot's each, then tasks' */
-	unsigned char *thief_states;	/* enum thief_record, by number */
+	unsigned char *thief_states;	/* as thief_record__next() says, by number */
 	size_t thieves_size, nr_thieves;
+	size_t nr_held; /* of the records, at the last look */
 	struct vmm {
 		uint32_t tgid;
 		const struct vm_ref *vm; /* the first of its process */
@@ -511,8 +512,9 @@ static size_t next_thief(const struct attachment *at, size_t i)
 
 /*
  * Takes what tasks have taken since the last look. One that has taken nothing goes, to make room:
- * short-lived ones are many. At the next look no program still has its record in hand (each runs
- * for microseconds), and another task gets it. What was added to it until then is taken, too.
+ * short-lived ones are many; while few are held, it has some looks to come back. At the look after
+ * that no program still has its record in hand (each runs for microseconds), and another task gets
+ * it. What was added to it until then is taken, too.
  */
 static void look_at_thieves(struct attachment *at)
 {
@@ -520,10 +522,12 @@ static void look_at_thieves(struct attachment *at)
 	struct load_state *state = at->state;
 	size_t nr_vmms = SIZE_MAX; /* not looked for yet */
 	struct leaving held = {}, left = {};
+	unsigned int patience = state->nr_held < state->nr_thieves / 4 ? THIEF_PATIENCE : 0;
 
+	state->nr_held = 0;
 	for (size_t i = next_thief(at, 1); i < state->nr_thieves; i = next_thief(at, i + 1)) {
 		struct thief *record = &state->thief_records[i], thief;
-		enum thief_record was = state->thief_states[i], now;
+		unsigned int was = state->thief_states[i], now;
 		bool grew = __atomic_load_n(&record->ns, __ATOMIC_RELAXED);
 
 		if (grew) {
@@ -537,9 +541,10 @@ static void look_at_thieves(struct attachment *at)
 		}
 		if (i < at->records.nr)
 			continue;
-		now = thief_record__next(was, grew);
+		now = thief_record__next(was, grew, patience);
 		state->thief_states[i] = now;
-		if (was == THIEF_HELD && now == THIEF_LEAVING) {
+		state->nr_held += now >= THIEF_HELD;
+		if (was >= THIEF_HELD && now == THIEF_LEAVING) {
 			held.keys[held.nr] = record->key;
 			held.indices[held.nr++] = i;
 		} else if (was == THIEF_LEAVING && now == THIEF_FREE) {

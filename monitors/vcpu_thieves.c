@@ -655,11 +655,13 @@ const char *loot__name(const struct loot *loot, char name[THIEF_NAME_LEN])
 	return name;
 }
 
-enum thief_record thief_record__next(enum thief_record now, bool grew)
+unsigned int thief_record__next(unsigned int now, bool grew, unsigned int patience)
 {
 	if (now == THIEF_LEAVING)
 		return grew ? THIEF_LEAVING : THIEF_FREE;
 	if (grew)
 		return THIEF_HELD;
-	return now == THIEF_HELD ? THIEF_LEAVING : THIEF_FREE;
+	if (now == THIEF_FREE)
+		return THIEF_FREE;
+	return now - THIEF_HELD < patience ? now + 1 : THIEF_LEAVING;
 }

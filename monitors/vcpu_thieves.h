@@ -68,14 +68,18 @@ void thieves__add(struct thieves *t, const struct row *row, const struct loot *l
 /* What becomes of the kernel's record of a thief at a look. It begins as free, 0. */
 enum thief_record {
 	THIEF_FREE,    /* in the queue of free records, or just given to a task */
-	THIEF_HELD,    /* a task's that has taken something since the last look but one */
 	THIEF_LEAVING, /* no program finds it any more; one that had found it may still add to it */
+	THIEF_HELD,    /* a task's; and one more for each look at which it had taken nothing */
 };
 
+/* Looks at which a task's record may stay although it has taken nothing, while there is room. */
+enum { THIEF_PATIENCE = 4 };
+
 /*
- * grew: there was something in it at this look. Returns what it is now. From held to leaving it
- * is to be taken out of the index, from leaving to free to be given back to the queue.
+ * grew: there was something in it at this look. patience: so many looks it stays without. Returns
+ * what it is now. From held to leaving it is to be taken out of the index, from leaving to free to
+ * be given back to the queue.
  */
-enum thief_record thief_record__next(enum thief_record now, bool grew);
+unsigned int thief_record__next(unsigned int now, bool grew, unsigned int patience);
 
 #endif

@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # What top takes of this host's CPU beside live VMs, and how long a key waits: 500 VMs with four vCPUs in ten processes,
-# of which one is busy, the others asleep. Counted are all threads of both its processes, user space and the kernel on
-# their behalf. Prints a line of JSON.
+# of which one is busy. The others are idle: their vCPUs are halted, and a timer wakes each once a second. Counted are all
+# threads of both its processes, user space and the kernel on their behalf. Prints a line of JSON.
 #
 #	tests/bench/top.sh [SECONDS [KVM_WATCHER...]]	60 seconds of ./kvm_watcher; several run at the same time, so that
 #							what else the host does hits all of them, and have a line each
 #
-# PERIOD: a busy vCPU's timer, in us (40000).
+# PERIOD: a busy vCPU's timer, in us (40000). IDLE: what idle vCPUs do (timer_periodic=4000000:1000000); of a VM that was
+# stopped threads sleep outside of KVM (sleep=80000000).
 set -u
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
@@ -26,7 +27,7 @@ export TERM=xterm LANG=C.UTF-8
 unset LC_ALL LC_CTYPE
 
 for i in 0 1 2 3 4 5 6 7 8 9; do
-	op=sleep=80000000
+	op=${IDLE:-timer_periodic=4000000:1000000}
 	[ "$i" != 0 ] || op=timer_periodic=4000000:${PERIOD:-40000}
 	"$top/build/tests/kvm_guest" --forever --timeout=86400 --vms=50 --vcpus=4 "$op" >/dev/null 2>&1 &
 	guests+=($!)
@@ -34,7 +35,10 @@ done
 
 # The tables have room for two and a half times the vCPUs that run when it starts.
 for pid in "${guests[@]}"; do
-	until [ "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 200 ]; do sleep 0.5; done
+	until [ "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 200 ]; do
+		kill -0 "$pid" 2>/dev/null || { echo "${0##*/}: a generator has ended" >&2; exit 1; }
+		sleep 0.5
+	done
 done
 
 # A command for the terminal: the time on a CPU of $CHILD and its children, in ns, and the time of day.

@@ -192,7 +192,7 @@ struct kernel {
 	struct thief records[NR_RECORDS];
 	uint64_t unnamed_ns, all_unnamed_ns;
 	bool indexed[NR_RECORDS], is_free[NR_RECORDS];
-	enum thief_record states[NR_RECORDS];
+	unsigned int states[NR_RECORDS];
 };
 
 static void rob(struct kernel *k, uint32_t tid, uint64_t ns)
@@ -223,13 +223,13 @@ static void look(struct kernel *k, struct thieves *t)
 	k->all_unnamed_ns += k->unnamed_ns;
 	k->unnamed_ns = 0;
 	for (int i = 0; i < NR_RECORDS; i++) {
-		enum thief_record was = k->states[i];
+		unsigned int was = k->states[i];
 		bool grew = k->records[i].ns;
 
 		if (grew)
 			thieves__note(t, &k->records[i], NULL, UINT32_MAX);
 		k->records[i].ns = 0;
-		k->states[i] = thief_record__next(was, grew);
+		k->states[i] = thief_record__next(was, grew, 0);
 		if (was == THIEF_HELD && k->states[i] == THIEF_LEAVING) {
 			assert_true(k->indexed[i]);
 			k->indexed[i] = false;
@@ -300,12 +300,20 @@ static void test_short_lived(void **state)
 static void test_late(void **state)
 {
 	(void)state;
-	assert_int_equal(thief_record__next(THIEF_FREE, false), THIEF_FREE);
-	assert_int_equal(thief_record__next(THIEF_FREE, true), THIEF_HELD);
-	assert_int_equal(thief_record__next(THIEF_HELD, true), THIEF_HELD);
-	assert_int_equal(thief_record__next(THIEF_HELD, false), THIEF_LEAVING);
-	assert_int_equal(thief_record__next(THIEF_LEAVING, true), THIEF_LEAVING);
-	assert_int_equal(thief_record__next(THIEF_LEAVING, false), THIEF_FREE);
+	assert_int_equal(thief_record__next(THIEF_FREE, false, 0), THIEF_FREE);
+	assert_int_equal(thief_record__next(THIEF_FREE, true, 0), THIEF_HELD);
+	assert_int_equal(thief_record__next(THIEF_HELD, true, 0), THIEF_HELD);
+	assert_int_equal(thief_record__next(THIEF_HELD, false, 0), THIEF_LEAVING);
+	assert_int_equal(thief_record__next(THIEF_LEAVING, true, 0), THIEF_LEAVING);
+	assert_int_equal(thief_record__next(THIEF_LEAVING, false, 0), THIEF_FREE);
+	/* With patience it may come back. */
+	assert_int_equal(thief_record__next(THIEF_FREE, false, 2), THIEF_FREE);
+	assert_int_equal(thief_record__next(THIEF_HELD, false, 2), THIEF_HELD + 1);
+	assert_int_equal(thief_record__next(THIEF_HELD + 1, true, 2), THIEF_HELD);
+	assert_int_equal(thief_record__next(THIEF_HELD + 1, false, 2), THIEF_HELD + 2);
+	assert_int_equal(thief_record__next(THIEF_HELD + 2, false, 2), THIEF_LEAVING);
+	assert_int_equal(thief_record__next(THIEF_HELD + 2, false, 0), THIEF_LEAVING);
+	assert_int_equal(thief_record__next(THIEF_LEAVING, false, 2), THIEF_FREE);
 }
 
 int main(void)
