@@ -540,6 +540,11 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info
 	return get_or_add_vm(v, info);
 }
 
+const struct vm_ref *vcpus__new_vm(struct vcpus *v, const struct vcpu_info *info)
+{
+	return new_vm(v, info);
+}
+
 const struct vm_ref *vcpus__vm_of_process(struct vcpus *v, uint32_t tgid)
 {
 	struct vcpu_info info = { .tgid = tgid };

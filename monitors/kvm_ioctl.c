@@ -202,21 +202,35 @@ static void stop(struct attachment *at)
 	free(state->seen);
 }
 
+/* An owner has had it: it was at that address before. */
+static bool has_owner(const struct ioctl_state *state, const struct vm_ref *vm)
+{
+	for (size_t i = 1; vm && i < state->nr_owners; i++)
+		if (state->vms[i] == vm)
+			return true;
+	return false;
+}
+
 /* The VM of an owner that is seen for the first time. */
 static const struct vm_ref *name_vm(const struct attachment *at, const struct ioctl_owner *owner)
 {
+	struct vcpus *vcpus = at->env->vcpus;
 	struct vcpu_info info = {
 		.kvm = owner->kvm,
 		.tgid = owner->tgid,
 		.start_ns = owner->start_ns,
 	};
-	/* A VM with vCPUs is its owner's, though another process may have called first. */
-	const struct vm_ref *vm = info.kvm ? vcpus__find_vm(at->env->vcpus, info.kvm) : NULL;
+	const struct vm_ref *vm = NULL;
 
-	if (vm && vm->tgid == info.tgid)
-		return vm;
 	memcpy(info.comm, owner->comm, sizeof(info.comm));
-	return vcpus__add_vm(at->env->vcpus, &info);
+	/* Those that ran there before belong to the VM before. */
+	vcpus__learn(vcpus);
+	/* A VM with vCPUs is its owner's, though another process may have called first. */
+	if (info.kvm)
+		vm = vcpus__find_vm(vcpus, info.kvm);
+	if (!vm || vm->tgid != info.tgid)
+		vm = vcpus__add_vm(vcpus, &info);
+	return has_owner(at->state, vm) ? vcpus__new_vm(vcpus, &info) : vm;
 }
 
 static const struct vm_ref *vm_of(const struct attachment *at, uint32_t index)

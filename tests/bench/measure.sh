@@ -133,15 +133,20 @@ hooks() {
 		{ print $3 }'
 }
 
+# beside EVENTS NAME: empty programs on the hooks that kvm_watcher has just told of
+beside() {
+	test -n "$empty" && test -s "$tmp/output" || return 0
+	# shellcheck disable=SC2046
+	with "$1" "empty programs of $2" watching empty_programs $(hooks)
+}
+
 # watcher EVENTS OPTION...
 watcher() {
 	watcher_events=$1
 	shift
 	: >"$tmp/output"
 	with "$watcher_events" "kvm_watcher $*" watching kvm_watcher --interval=3600 --format=json "$@"
-	test -z "$empty" || test ! -s "$tmp/output" ||
-		# shellcheck disable=SC2046
-		with "$watcher_events" "empty programs of kvm_watcher $*" watching empty_programs $(hooks)
+	beside "$watcher_events" "kvm_watcher $*"
 }
 
 all_events='exit hypercall userspace_exit page_fault mmio dirty_page ioapic_irq timer_start'
@@ -176,9 +181,7 @@ if test -z "$quick"; then
 	: >"$tmp/output"
 	with "$all_events" 'kvm_watcher, all monitors' watching kvm_watcher --interval=3600 --format=json \
 		-e -f -m -d -w -n -o -h -l -i -c -T --summary
-	test -z "$empty" || test ! -s "$tmp/output" ||
-		# shellcheck disable=SC2046
-		with "$all_events" 'empty programs of kvm_watcher, all monitors' watching empty_programs $(hooks)
+	beside "$all_events" 'kvm_watcher, all monitors'
 fi
 
 # The alternatives, as far as they are here.

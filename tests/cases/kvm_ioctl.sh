@@ -65,6 +65,12 @@ if planned kinds; then
 	part_ends
 fi
 
+# KVM gives the next VM the memory of the last one.
+exact "VMs at an address that comes again" "--repeat=20 out=2" --
+ask_true "each VM has its own calls" 'totals | map(select(.name == "KVM_CREATE_VCPU") | .count) |
+	length > 1 and all(. == 1)'
+answers
+
 # Each call with its argument.
 exact "--events" "ioctls=2 out=10" -- --events
 ask "events: as many as calls, without KVM_RUN" \
