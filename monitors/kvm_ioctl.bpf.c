@@ -128,6 +128,12 @@ static __always_inline void announce(u32 owner)
 	bpf_ringbuf_submit(event, 0);
 }
 
+/* kvm->userspace_pid, which KVM keeps for as long as the VM lives; of a process 0. */
+static __always_inline u32 creator_of(u64 kvm)
+{
+	return kvm ? READ_U32((struct kvm *)kvm, userspace_pid) : 0;
+}
+
 static __noinline u32 new_owner(struct owner_key *key)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -147,6 +153,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	if (!owner)
 		return 0;
 	owner->kvm = key->kvm;
+	owner->creator = creator_of(key->kvm);
 	owner->tgid = tgid;
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->replaced = 0;
@@ -159,17 +166,31 @@ static __noinline u32 new_owner(struct owner_key *key)
 	return index;
 }
 
+/* Whatever had this address is gone. */
+static __always_inline void replace_owner(struct owner_key *key, struct ioctl_owner *old)
+{
+	bpf_map_delete_elem(&owner_index, key);
+	old->replaced = 1;
+}
+
+/* An owner whose VM another thread has made was there before, and its end was not seen. */
 static __always_inline u32 find_owner(u64 kvm)
 {
 	struct owner_key key = {
 		.kvm = kvm,
 		.tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
 	};
+	u32 index = table__find(&owner_index, &key);
+	struct ioctl_owner *owner = index ? bpf_map_lookup_elem(&owners, &index) : NULL;
 
-	return table__find(&owner_index, &key) ?: new_owner(&key);
+	if (owner && (owner->replaced || owner->creator != creator_of(kvm))) {
+		replace_owner(&key, owner);
+		index = 0;
+	}
+	return index ?: new_owner(&key);
 }
 
-/* KVM_CREATE_VM returned a descriptor: whatever had this address is gone. */
+/* KVM_CREATE_VM returned a descriptor. */
 static __noinline void vm_created(u32 fd)
 {
 	struct file *file = file_of(fd);
@@ -182,10 +203,8 @@ static __noinline void vm_created(u32 fd)
 	key.kvm = (u64)BPF_CORE_READ(file, private_data);
 	known = table__find(&owner_index, &key);
 	old = known ? bpf_map_lookup_elem(&owners, &known) : NULL;
-	if (old) {
-		bpf_map_delete_elem(&owner_index, &key);
-		old->replaced = 1;
-	}
+	if (old)
+		replace_owner(&key, old);
 	new_owner(&key);
 }
 

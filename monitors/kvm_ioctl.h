@@ -24,7 +24,7 @@ struct ioctl_owner {
 	__u32 tgid;	/* that process */
 	__u32 in_use;	/* written last */
 	__u32 replaced; /* its address is another VM's now */
-	__u32 pad;
+	__u32 creator;	/* the thread that made the VM, as KVM has it */
 	char comm[16];
 };
 
