@@ -104,7 +104,7 @@ enum { BIRTH_NUMBER_BITS = 12 };
 
 static inline __attribute__((always_inline)) __u32 birth__of(__u64 vcpu)
 {
-	return vcpu >> (12 + 16) << BIRTH_NUMBER_BITS;
+	return vcpu >> (12 + SLOT_CACHE_BITS) << BIRTH_NUMBER_BITS;
 }
 
 static inline __attribute__((always_inline)) int birth__is_of(__u32 birth, __u64 vcpu)

@@ -214,7 +214,7 @@ static u16 looked_slots[1 << SLOT_CACHE_BITS];
 
 static __always_inline u16 *looked_slot(void *vcpu)
 {
-	return &looked_slots[(u64)vcpu * 0x9e3779b97f4a7c15ULL >> (64 - SLOT_CACHE_BITS)];
+	return &looked_slots[(u64)vcpu * 0x9e3779b97f4a7c15ULL >> 1 >> (63 - SLOT_CACHE_BITS)];
 }
 
 /* The slow way, for a vCPU that has none there: the next look finds it. */
