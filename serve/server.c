@@ -188,13 +188,13 @@ static _Thread_local bool may_wait;
 
 static void *take_again(void *old, size_t size)
 {
-	void *new = realloc(old, size);
+	void *more = realloc(old, size);
 
-	while (!new &&may_wait) {
+	while (!more && may_wait) {
 		poll(NULL, 0, SHORT_MS);
-		new = realloc(old, size);
+		more = realloc(old, size);
 	}
-	return new;
+	return more;
 }
 
 static void *take(size_t size)
