@@ -10,6 +10,7 @@
 #	seen 'OPTIONS' GUEST-OPTIONS   what kvm_watcher prints while the generator does that
 #	VMM=crosvm seen ...            the generator is called like that, so that --name is the VM's name
 #	said 'OPTIONS' GUEST-OPTIONS   the same, and what it says on standard error in front of it
+#	beside GUEST-OPTIONS           before one of these: another guest, which starts when kvm_watcher watches
 #	part N                         the first N lines of each table of events, and "..." for the rest
 #	bare COLUMN                    the rows of intervals alone, from that column on
 #	only TITLE                     that table
@@ -62,11 +63,18 @@ watch() {
 		sleep 0.1
 	done
 	shift
-	[ -z "${VMM:-}" ] || cp "$(command -v kvm_guest)" "$T/$VMM"
+	[ -z "${VMM:-}" ] || { rm -f "$T/$VMM"; cp "$(command -v kvm_guest)" "$T/$VMM"; }
 	PATH=$T:$PATH
 	[ $# -eq 0 ] || "${VMM:-kvm_guest}" "$@" >"$T/guest" 2>&1 || { cat "$T/guest" >&2; return 1; }
 	kill -TERM $watcher 2>/dev/null
 	wait $watcher
+}
+beside() {
+	rm -rf "$T/err" "$T/go" "$T/beside"
+	mkdir "$T/beside"
+	cp "$(command -v kvm_guest)" "$T/beside/crosvm"
+	"$T/beside/crosvm" --start-on="$T/go" "$@" >/dev/null 2>&1 &
+	(until grep -qs ': watching' "$T/err"; do sleep 0.1; done; : >"$T/go") &
 }
 seen() { watch "$@" && cat "$T/out"; }
 said() { watch "$@" && cat "$T/err" "$T/out"; }
