@@ -470,7 +470,7 @@ static void test_slow_reader(void **state)
 static void test_flood(void **state)
 {
 	static const char request[] = "GET /metrics HTTP/1.1\r\n\r\n";
-	enum { SIZE = 4 << 20 };
+	enum { SIZE = 4 << 20, ROUNDS = 200, AT_ONCE = 100 };
 	int fds[MOST - 1], taken = 0;
 	char *large = malloc(SIZE + 1);
 	struct served s;
@@ -486,19 +486,17 @@ static void test_flood(void **state)
 		fds[i] = connect_to(&s);
 		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	}
-	for (int round = 0; round < 200; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		for (int i = 0; i < MOST - 1; i++)
-			for (int nr = 0; nr < 100; nr++)
+			for (int nr = 0; nr < AT_ONCE; nr++)
 				taken += send(fds[i], request, strlen(request),
 					      MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
 		give(&s, large);
 		usleep(1000);
 	}
 	ask(&s, "GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 ", "welcome");
-	/* The rest is where the kernel keeps it, and it does not get more. */
-	for (int i = 0; i < MOST - 1; i++)
-		assert_true(send(fds[i], request, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0);
-	assert_true(taken > 100);
+	/* The kernel keeps a third of all. A server that read on would have nine tenths. */
+	assert_in_range(taken, 100, ROUNDS * AT_ONCE * (MOST - 1) / 2);
 	server__free(s.server);
 	for (int i = 0; i < MOST - 1; i++)
 		close(fds[i]);
