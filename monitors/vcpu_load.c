@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,21 +202,15 @@ struct told {
 	bool on_cpu;
 };
 
-/* A thief of a recording, who may be a VM that only that names. */
-struct past_vm {
-	struct past_vm *next;
-	struct vm_ref ref;
-};
-
 struct load_state {
 	struct run_queue *queues;
 	size_t queues_size;
 	struct told *told; /* by slot */
 	struct thieves *thieves;
 	struct json_object *no_thieves; /* an empty array; NULL: not needed yet */
-	struct past_vm *past_vms;	/* who they are, of a recording */
-	struct thief *thief_records;	/* the kernel's, mapped: a slot's each, then tasks' */
-	unsigned char *thief_states;	/* as thief_record__next() says, by number */
+	void *past_vms;		     /* struct vm_ref, by tsearch(): who they are, of a recording */
+	struct thief *thief_records; /* the kernel's, mapped: a slot's each, then tasks' */
+	unsigned char *thief_states; /* as thief_record__next() says, by number */
 	size_t thieves_size, nr_thieves;
 	size_t nr_held; /* of the records, at the last look */
 	struct vmm {
@@ -296,10 +291,7 @@ static void stop(struct attachment *at)
 		munmap(state->thief_records, state->thieves_size);
 	thieves__free(state->thieves);
 	json_object_put(state->no_thieves);
-	for (struct past_vm *vm = state->past_vms, *next; vm; vm = next) {
-		next = vm->next;
-		free(vm);
-	}
+	tdestroy(state->past_vms, free);
 	free(state->thief_states);
 	free(state->vmms);
 	free(state->told);
@@ -725,23 +717,27 @@ static void find_worst(struct thieves *thieves, const struct sample *sample, siz
 	}
 }
 
+static int by_id_and_label(const void *a, const void *b)
+{
+	const struct vm_ref *x = a, *y = b;
+
+	return strcmp(x->id, y->id) ?: strcmp(x->label, y->label);
+}
+
+/* A thief of a recording, who may be a VM that only that names. */
 static const struct vm_ref *past_vm(struct load_state *state, const char *label, const char *id)
 {
-	struct past_vm *vm = state->past_vms;
+	struct vm_ref *vm = calloc(1, sizeof(*vm)), **found;
 
-	while (vm && (strcmp(vm->ref.label, label) || strcmp(vm->ref.id, id)))
-		vm = vm->next;
-	if (vm)
-		return &vm->ref;
-	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return NULL;
-	vm->ref.users = 1;
-	snprintf(vm->ref.label, sizeof(vm->ref.label), "%s", label);
-	snprintf(vm->ref.id, sizeof(vm->ref.id), "%s", id);
-	vm->next = state->past_vms;
-	state->past_vms = vm;
-	return &vm->ref;
+	vm->users = 1;
+	snprintf(vm->label, sizeof(vm->label), "%s", label);
+	snprintf(vm->id, sizeof(vm->id), "%s", id);
+	found = tsearch(vm, &state->past_vms, by_id_and_label);
+	if (!found || *found != vm)
+		free(vm);
+	return found ? *found : NULL;
 }
 
 /* Of a recording they are made when they are needed. */
