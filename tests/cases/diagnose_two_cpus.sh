@@ -38,10 +38,10 @@ if planned nodes; then
 	hog=$!
 	echo 1 >"$irq"
 	record_starts quick-nodes-sick
-	vm "memory of the other node" numa-remote --cpu=0 --start-on=/run/go --thp touch=70000 $tick
+	vm "memory of the other node" numa-remote --cpu=0 --start-on="$TMP/go" --thp touch=70000 $tick
 	numa_pid=$vm_pid
 	echo "$numa_pid" >"$cg/remote/cgroup.procs"
-	: >/run/go
+	: >"$TMP/go"
 	stays
 	vm "interrupts for its isolated CPU" isolated-cpu-disturbed+idle-is-hidden --cpu=1 --disable-exits=hlt $tick
 	all_live
