@@ -291,9 +291,9 @@ static int write_types(const struct btf *btf)
 
 static bool are_picked;
 
-bool picked_types__are_picked(void)
+bool picked_types__can_cast(void)
 {
-	return are_picked;
+	return are_picked && host__can_cast();
 }
 
 /* Instead of a file that can't be made. */

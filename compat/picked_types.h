@@ -18,7 +18,7 @@
  * object for one type that this kernel does not have.
  */
 const char *picked_types__path(void);
-/* What the last path has was picked: with it are the numbers of types that programs cast to. */
-bool picked_types__are_picked(void);
+/* Programs can cast: what the last path has was picked, with the numbers of types to cast to. */
+bool picked_types__can_cast(void);
 
 #endif

@@ -209,11 +209,6 @@ static void choose_hooks(struct attachment *at)
 	}
 }
 
-static bool can_cast(void)
-{
-	return picked_types__are_picked() && host__can_cast();
-}
-
 enum moment hook__moment(const struct hook *hook)
 {
 	switch (hook->called_at) {
@@ -234,7 +229,7 @@ static int share(struct attachment *at, struct bpf_object *obj, unsigned int cal
 	int err = vcpus__share(env->vcpus, obj);
 
 	if (!err && called && !env->entry) {
-		env->entry = entry__open(env->vcpus, can_cast());
+		env->entry = entry__open(env->vcpus, picked_types__can_cast());
 		err = env->entry ? 0 : -errno;
 	}
 	for (enum moment m = 0; !err && m < NR_MOMENTS; m++)
@@ -266,7 +261,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
 	map__set_const64(skel->obj, "slower_than_ns", at->slower_ns);
 	/* The constant is the broker's, who loads. */
-	map__set_const(skel->obj, "casts", can_cast());
+	map__set_const(skel->obj, "casts", picked_types__can_cast());
 	if (!err && !at->env->broker)
 		err = share(at, skel->obj, called);
 	if (!err)

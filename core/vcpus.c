@@ -125,8 +125,8 @@ static int try_load(struct vcpus *v, bool ask_kernel, bool tell_births)
 		err = bpf_map__set_max_entries(v->skel->maps.free_slots, v->nr_slots);
 	bpf_program__set_autoload(v->skel->progs.find_end, ask_kernel);
 	bpf_program__set_autoload(v->skel->progs.ask_process, ask_kernel);
-	bpf_program__set_autoload(v->skel->progs.born, ask_kernel && tell_births);
-	map__set_const(v->skel->obj, "births_told", ask_kernel && tell_births);
+	bpf_program__set_autoload(v->skel->progs.born, tell_births);
+	map__set_const(v->skel->obj, "births_told", tell_births);
 	if (!err)
 		err = shares__prepare(v->skel->maps.vcpu_shares, v->nr_slots);
 	if (!err)
@@ -139,7 +139,7 @@ static int try_load(struct vcpus *v, bool ask_kernel, bool tell_births)
 static int load(struct vcpus *v)
 {
 	/* Where a read needs no helper a look at each vCPU costs less than this would save. */
-	bool tell_births = !(picked_types__are_picked() && host__can_cast());
+	bool tell_births = !picked_types__can_cast();
 	int err = try_load(v, true, tell_births);
 
 	if (!err && tell_births) {
@@ -438,7 +438,7 @@ static void note_confidential(struct vm_ref *vm, const struct vcpu_info *info)
 			confidential__name(info->confidential, host__vendors() & VENDOR_SVM);
 }
 
-static struct vm_ref *new_vm(struct vcpus *v, const struct vcpu_info *info)
+struct vm_ref *vcpus__new_vm(struct vcpus *v, const struct vcpu_info *info)
 {
 	struct vm_ref *vm = calloc(1, sizeof(*vm));
 
@@ -465,7 +465,7 @@ static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *inf
 			note_confidential(vm, info);
 			return vm;
 		}
-	return new_vm(v, info);
+	return vcpus__new_vm(v, info);
 }
 
 /* A process and its first VM have one id. */
@@ -538,11 +538,6 @@ static void note_past(struct vm_ref *vm, const struct vcpu_info *info)
 const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info)
 {
 	return get_or_add_vm(v, info);
-}
-
-const struct vm_ref *vcpus__new_vm(struct vcpus *v, const struct vcpu_info *info)
-{
-	return new_vm(v, info);
 }
 
 const struct vm_ref *vcpus__vm_of_process(struct vcpus *v, uint32_t tgid)
@@ -697,7 +692,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	ref->info = v->infos[slot];
 	vm = get_or_add_vm(v, &ref->info);
 	if (vm && is_another_vm(v, vm, &ref->info))
-		vm = new_vm(v, &ref->info);
+		vm = vcpus__new_vm(v, &ref->info);
 	if (!vm)
 		return;
 	vm->leader = ref->info.leader;
@@ -849,17 +844,21 @@ struct alive {
 	struct ended_asked ended;
 };
 
+static void list_alive(struct vcpus *v, struct alive *alive)
+{
+	alive->asked = true;
+	alive->knows = host__initial_pid_namespace() && has_lister(v) &&
+		       !read_lister(v->lister, &alive->entries, &alive->nr);
+}
+
 static bool is_alive(struct vcpus *v, const struct vm_ref *vm, struct alive *alive)
 {
 	if (has_vcpu(v, vm))
 		return true;
 	if (vcpus__process_ended(v, &alive->ended, vm->tgid))
 		return false;
-	if (!alive->asked) {
-		alive->asked = true;
-		alive->knows = host__initial_pid_namespace() && has_lister(v) &&
-			       !read_lister(v->lister, &alive->entries, &alive->nr);
-	}
+	if (!alive->asked)
+		list_alive(v, alive);
 	return !alive->knows || is_listed(vm, alive->entries, alive->nr);
 }
 
@@ -885,39 +884,38 @@ static size_t count_unused(const struct vcpus *v)
 	return unused;
 }
 
-/*
- * VMs that nobody refers to and that are gone: their process is, or it has
- * others since. Looking takes time, and so waits until there are many.
- */
+/* Nobody refers to it, and it is gone: its process is, or that has others since. */
+static bool is_past(struct vcpus *v, const struct vm_ref *vm, struct alive *alive)
+{
+	if (vm->users)
+		return false;
+	return vcpus__process_ended(v, &alive->ended, vm->tgid) ||
+	       (alive->knows && has_later(v, vm) && !is_listed(vm, alive->entries, alive->nr));
+}
+
+/* Looking takes time, and so waits until there are many. */
 static void forget_vms(struct vcpus *v)
 {
 	enum { LEAST_UNUSED = 64 };
-	struct vcpu_entry *entries = NULL;
 	struct vm_ref **at = &v->vms;
-	struct ended_asked asked = {};
-	bool knows = false;
-	size_t nr = 0;
+	struct alive alive = {};
 
 	if (v->forget_from < LEAST_UNUSED)
 		v->forget_from = LEAST_UNUSED;
 	if (count_unused(v) < v->forget_from)
 		return;
-	if (host__initial_pid_namespace() && has_lister(v))
-		knows = !read_lister(v->lister, &entries, &nr);
+	list_alive(v, &alive);
 	while (*at) {
 		struct vm_ref *vm = *at;
-		bool gone = !vm->users && vcpus__process_ended(v, &asked, vm->tgid);
 
-		if (!gone && !vm->users && knows && has_later(v, vm))
-			gone = !is_listed(vm, entries, nr);
-		if (!gone) {
+		if (!is_past(v, vm, &alive)) {
 			at = &vm->next;
 			continue;
 		}
 		*at = vm->next;
 		free_vm(vm);
 	}
-	free(entries);
+	free(alive.entries);
 	v->forget_from = 2 * count_unused(v);
 }
 

@@ -121,7 +121,7 @@ void vcpus__prepare_finding(struct vcpus *vcpus);
  */
 const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *info);
 /* The same of a VM that is known to be another one than all before it. */
-const struct vm_ref *vcpus__new_vm(struct vcpus *vcpus, const struct vcpu_info *info);
+struct vm_ref *vcpus__new_vm(struct vcpus *vcpus, const struct vcpu_info *info);
 
 /*
  * Processes that were asked about in one look, by their ids' last bits: many
