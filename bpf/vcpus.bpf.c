@@ -95,18 +95,25 @@ int find_end(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * kvm_write_tsc_offset: in kvm_arch_vcpu_postcreate() (arch/x86/kvm/x86.c) of each new vCPU, which
- * is loaded there, and whenever a TSC is set. What has never run has no slot: that of its address
- * is another one's. Nobody sees it in KVM_RUN before it is made.
+ * anon_inode_getfd(name, fops, vcpu): create_vcpu_fd() (virt/kvm/kvm_main.c) gives each new vCPU its
+ * descriptor, without which nobody runs it. The slot of its address, if there is one, is another
+ * one's. The function is the kernel's own: a hook on it lets the modules of KVM go, and stays when
+ * they come back; a program on a tracepoint of theirs would hold them.
  */
-SEC("?raw_tp/kvm_write_tsc_offset")
-int born(void *ctx)
+SEC("?kprobe/anon_inode_getfd")
+int born(struct pt_regs *ctx)
 {
-	struct kvm_vcpu *vcpu = loaded_vcpu();
-	volatile struct slot_place *place = vcpu ? vcpus__place(vcpu) : NULL;
+	static const char of_vcpu[] = "kvm-vcpu:";
+	char name[sizeof(of_vcpu)] = {};
+	volatile struct slot_place *place;
 
-	if (place && !BPF_CORE_READ(vcpu, pid))
-		place->birth = birth__next(place->birth, (u64)vcpu);
+	bpf_probe_read_kernel_str(name, sizeof(name), (void *)ctx->di);
+	for (unsigned int i = 0; i < sizeof(of_vcpu); i++)
+		if (name[i] != of_vcpu[i])
+			return 0;
+	place = vcpus__place((void *)ctx->dx);
+	if (place)
+		place->birth = birth__next(place->birth, ctx->dx);
 	return 0;
 }
 

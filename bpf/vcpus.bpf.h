@@ -7,7 +7,7 @@
  * Identity. A struct kvm_vcpu is freed and its address used again, so a
  * pointer alone names nobody; {pointer, thread} does. The pair is checked once
  * per KVM_RUN (kvm_fpu), which every new vCPU passes, and not at every exit.
- * KVM sets the TSC of each new vCPU, which bpf/vcpus.bpf.c counts (births_told);
+ * Each new vCPU is given a descriptor, which bpf/vcpus.bpf.c counts (births_told);
  * where a read needs no helper, the vCPU's count of exits is looked at instead.
  *
  * End. A vCPU has one struct file, for as long as anybody has a descriptor of it

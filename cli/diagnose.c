@@ -168,7 +168,7 @@ static const struct option_row diagnose_options[] = {
 /* What was measured: by one pass, or by two. */
 struct measured {
 	struct facts first, second, baseline;
-	bool has_second;
+	bool has_second, broken_off; /* the second one: what it saw stands, or was too little */
 	unsigned int above; /* IN(...): slices that were over the least share in the first pass */
 	bool in_passes;
 	uint64_t pass_ns, began_ns;
@@ -460,6 +460,7 @@ static void end_passes(struct measured *m)
 	if (m->has_second && m->second.nr_windows < LIVE_WINDOWS) {
 		say("the second pass was broken off: what follows is of the first one");
 		m->has_second = false;
+		m->broken_off = true;
 		m->first.self_cpu_ns = m->second.self_cpu_ns;
 	}
 	(m->has_second ? &m->second : &m->first)->watched_ns = clock__ns() - m->began_ns;
@@ -645,6 +646,9 @@ static void say_passes(const struct measured *m, char *text, size_t size)
 		snprintf(text, size, "two passes of %g s; the first saw %s%s", seconds_of(m),
 			 *above ? above : "something to look closer at",
 			 *above ? " above 5 % of the time" : "");
+	else if (m->broken_off)
+		snprintf(text, size, "one pass of %g s; the second one was broken off",
+			 seconds_of(m));
 	else
 		snprintf(text, size, "one pass of %g s: it left no question that a second would %s",
 			 seconds_of(m), "answer");

@@ -13,11 +13,12 @@ of()
 	sleep 0.5
 }
 
-# Long stays in the VMM, for half a minute; on a busy host what is between them takes longer, and stays do not.
+# Long stays in the VMM, for a minute; on a busy host what is between them takes longer, and stays do not. A test
+# machine attaches for some ten seconds before each pass.
 of_stays()
 {
 	# shellcheck disable=SC2046
-	of $(printf 'sleep=900 spin=50 %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 \
+	of $(printf 'sleep=1800 spin=100 %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 \
 		17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
 }
 
