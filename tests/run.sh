@@ -30,7 +30,7 @@ usage() {
 		  --case=PATTERN     only the cases and unit tests whose name matches (a shell pattern)
 		  --quick            in the slow machines (Bochs) without single kinds of hook and Linux guests
 		  --everything       all cases and all their parts, whatever tests/plan.tsv says
-		  --jobs=N           so many machines at a time (1)
+		  --jobs=N           so many machines at a time (1); native counts as one
 		  --grid             end with a table of tests and machines
 		  --keep-times       write the times that were taken into docs/test-machines.md
 		  --kernel=VMLINUZ   boot this kernel in the machines ...
@@ -550,16 +550,13 @@ expected_seconds() {
 	[ $sum = 0 ] || echo $sum
 }
 
-# say_how_long: of all groups, with the machines so many at a time.
+# say_how_long: of all groups, so many at a time but for unit.
 say_how_long() {
 	local group seconds alone=0 machines=() known=0
 	for group in "${groups[@]}"; do
 		seconds=$(expected_seconds "$group")
 		known=$((known + ${seconds:-0}))
-		case $group in
-		unit | native) alone=$((alone + ${seconds:-0})) ;;
-		*) machines+=("${seconds:-0}") ;;
-		esac
+		if [ "$group" = unit ]; then alone=$((alone + ${seconds:-0})); else machines+=("${seconds:-0}"); fi
 	done
 	[ $known -gt 0 ] || return 0
 	printf '%s\n' "${machines[@]}" | awk -v jobs="$(memory_jobs)" -v alone=$alone '
@@ -670,12 +667,12 @@ keep_times() {
 		cat "$work/kept.md" >"$kept_file"
 }
 
-# run_groups: unit and native alone, the machines so many at a time.
+# run_groups: unit alone, which uses all processors; the others so many at a time.
 run_groups() {
 	local group running=0 most
 	most=$(memory_jobs)
 	for group in "${groups[@]}"; do
-		if [ "$group" = unit ] || [ "$group" = native ]; then
+		if [ "$group" = unit ]; then
 			run_group "$group" &
 			wait $!
 			continue
