@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Records by key: an array of them, a hash from a key to its record's index, and
- * a queue of the indices that are free. User space sizes the three, fills the
- * queue, and gives indices back. Index 0 means "none".
+ * a stack of the indices that are free. User space sizes the three, fills the
+ * stack, and gives indices back. Index 0 means "none". What was given back last is
+ * taken first: the memory that is used depends on how many there were at once.
  *
  * Two CPUs may give the same key a record at the same moment, and so may an
  * interrupt on the same CPU. The hash takes one of them, and that one counts. The
@@ -17,8 +18,8 @@
 
 #include "lost.bpf.h"
 
-/* The three maps of a table; _kind: whether who became free first is taken first, or last. */
-#define TABLE_OF(_records, _record, _index, _key, _free, _kind) \
+/* The three maps of a table. */
+#define TABLE(_records, _record, _index, _key, _free) \
 	struct {                                                \
 		__uint(type, BPF_MAP_TYPE_ARRAY);               \
 		__uint(map_flags, BPF_F_MMAPABLE);              \
@@ -33,12 +34,10 @@
 		__type(value, u32);                             \
 	} _index SEC(".maps");                                  \
 	struct {                                                \
-		__uint(type, _kind);                            \
+		__uint(type, BPF_MAP_TYPE_STACK);               \
 		__uint(max_entries, 1);                         \
 		__type(value, u32);                             \
 	} _free SEC(".maps")
-#define TABLE(_records, _record, _index, _key, _free) \
-	TABLE_OF(_records, _record, _index, _key, _free, BPF_MAP_TYPE_QUEUE)
 
 /* Who has how much of a table, and which record is whose: core/shares.h. */
 #define SHARES(_name)                              \

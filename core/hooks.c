@@ -281,9 +281,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 /* Free indices are in one of these, and nothing else is. */
 static bool has_indices(const struct bpf_map *map)
 {
-	enum bpf_map_type type = bpf_map__type(map);
-
-	return type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_STACK;
+	return bpf_map__type(map) == BPF_MAP_TYPE_STACK;
 }
 
 /* It is loaded only to see whether that works: without its tables, which take the most time. */
@@ -415,7 +413,7 @@ static int attach_chosen(struct attachment *at)
 	return err;
 }
 
-static int fill_queues(const struct attachment *at)
+static int fill_stacks(const struct attachment *at)
 {
 	struct bpf_map *map;
 	int err = 0;
@@ -423,7 +421,7 @@ static int fill_queues(const struct attachment *at)
 	bpf_object__for_each_map(map, skeleton__object(at->skel))
 	{
 		if (!err && has_indices(map) && !vcpus__has_map(at->env->vcpus, map))
-			err = map__fill_queue(map, at->first_free ?: 1);
+			err = map__fill(map, at->first_free ?: 1);
 	}
 	return err;
 }
@@ -508,7 +506,7 @@ static int try_load(struct attachment *at)
 		return err ? err : -EAGAIN;
 	}
 	attach_iterators(at);
-	return fill_queues(at);
+	return fill_stacks(at);
 }
 
 void hooks__init(struct attachment *at, struct attach_env *env, const struct chosen *chosen)

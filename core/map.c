@@ -40,10 +40,10 @@ static int fill_by_program(int fd, uint32_t first, uint32_t last)
 
 	if (!skel)
 		return -errno;
-	err = bpf_map__reuse_fd(skel->maps.queue, fd);
+	err = bpf_map__reuse_fd(skel->maps.indices, fd);
 	if (!err)
 		err = fill_bpf__load(skel);
-	for (; !err && args[0] <= last; args[0] += FILL_ROUND) {
+	for (; !err && args[1] >= first && args[1] <= last; args[1] -= FILL_ROUND) {
 		err = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.fill), &opts);
 		if (!err && opts.retval)
 			err = -E2BIG;
@@ -52,17 +52,17 @@ static int fill_by_program(int fd, uint32_t first, uint32_t last)
 	return err;
 }
 
-int map__fill_queue(const struct bpf_map *queue, uint32_t first)
+int map__fill(const struct bpf_map *stack, uint32_t first)
 {
-	uint32_t last = bpf_map__max_entries(queue) - 1;
-	int fd = bpf_map__fd(queue), err;
+	uint32_t last = bpf_map__max_entries(stack) - 1;
+	int fd = bpf_map__fd(stack), err;
 
 	if (last - first >= FILL_LEAST) {
 		err = fill_by_program(fd, first, last);
 		if (!err || err == -E2BIG)
 			return err;
 	}
-	for (uint32_t i = first; i <= last; i++)
+	for (uint32_t i = last; i >= first; i--)
 		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
 			return -errno;
 	return 0;
@@ -121,15 +121,15 @@ void map__forget_some(const struct bpf_map *map, const void *keys, const uint32_
 	rt_section__end(&section);
 }
 
-void map__give_back(const struct bpf_map *queue, uint32_t index)
+void map__give_back(const struct bpf_map *stack, uint32_t index)
 {
-	map__give_back_some(queue, &index, 1);
+	map__give_back_some(stack, &index, 1);
 }
 
-void map__give_back_some(const struct bpf_map *queue, const uint32_t *indices, size_t nr)
+void map__give_back_some(const struct bpf_map *stack, const uint32_t *indices, size_t nr)
 {
 	struct rt_section section = rt_section__begin();
-	int fd = bpf_map__fd(queue);
+	int fd = bpf_map__fd(stack);
 
 	for (size_t i = 0; i < nr; i++)
 		bpf_map_update_elem(fd, NULL, &indices[i], BPF_ANY);

@@ -12,12 +12,12 @@ struct bpf_object;
 /* Maps a BPF_F_MMAPABLE array for reading and writing; NULL and errno on error. */
 void *map__mmap(const struct bpf_map *map, size_t *size);
 
-/* A queue of free indices has first to its size - 1. 0 or -errno. */
-int map__fill_queue(const struct bpf_map *queue, uint32_t first);
+/* A stack of free indices has first to its size - 1, first on top. 0 or -errno. */
+int map__fill(const struct bpf_map *stack, uint32_t first);
 
 /*
  * While programs run: removes a key, if its value (a u32) still is this one, and
- * gives an index back to a queue of free ones.
+ * gives an index back to a stack of free ones.
  *
  * The kernel lets no classic tracepoint program or kprobe run on a CPU that is
  * inside such a system call (bpf_disable_instrumentation()), and with Linux 7's
@@ -25,7 +25,7 @@ int map__fill_queue(const struct bpf_map *queue, uint32_t first);
  * with a real-time priority, where that is allowed.
  */
 void map__forget(const struct bpf_map *map, const void *key, uint32_t value);
-void map__give_back(const struct bpf_map *queue, uint32_t index);
+void map__give_back(const struct bpf_map *stack, uint32_t index);
 /*
  * Several at once, MOST_AT_ONCE at most: then nobody waits long for the CPU. The keys are there,
  * and their values are these.
@@ -33,7 +33,7 @@ void map__give_back(const struct bpf_map *queue, uint32_t index);
 enum { MOST_AT_ONCE = 64 };
 void map__forget_some(const struct bpf_map *map, const void *keys, const uint32_t *values,
 		      size_t nr);
-void map__give_back_some(const struct bpf_map *queue, const uint32_t *indices, size_t nr);
+void map__give_back_some(const struct bpf_map *stack, const uint32_t *indices, size_t nr);
 
 /*
  * Offset of a variable in a data section (".rodata", ".data") and that

@@ -33,7 +33,7 @@ struct record_kind {
 	/* Of records that are not one per slot; else 0. */
 	size_t index;	     /* hash: a record's key -> its number */
 	size_t key_at;	     /* where a record has its key */
-	size_t free_records; /* queue of the numbers that are free */
+	size_t free_records; /* stack of the numbers that are free */
 	size_t shares;	     /* array: who has how many of them; 0: nobody counts */
 	size_t slot_at;	     /* where a record has the slot of its vCPU, a u32 */
 	bool of_vm;	     /* it has none: it is a VM's, and label() finds whose */
@@ -106,7 +106,7 @@ struct record_set {
 /* Before skel is loaded: sizes of its maps; slot 0 counts as a slot. 0 or -errno. */
 int records__prepare(struct record_set *set, const struct record_kind *kind,
 		     const struct skeleton *skel, size_t nr_slots);
-/* After that: so many more of each slot; the queue of free ones is for all of them. 0 or -errno. */
+/* After that: so many more of each slot; the stack of free ones is for all of them. 0 or -errno. */
 int records__add(struct record_set *set, const struct skeleton *skel, unsigned int per_slot);
 /* skel is loaded: maps the arrays, all records are free. 0 or -errno. */
 int records__open(struct record_set *set, struct skeleton *skel, size_t row_size);

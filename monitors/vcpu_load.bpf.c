@@ -37,7 +37,7 @@ struct {
 	__type(value, struct run_queue);
 } run_queues SEC(".maps");
 
-TABLE_OF(thieves, struct thief, thief_index, struct thief_key, free_thieves, BPF_MAP_TYPE_STACK);
+TABLE(thieves, struct thief, thief_index, struct thief_key, free_thieves);
 
 /* Of so many records each: one of them was in use. User space looks at these alone. */
 unsigned char thief_blocks[THIEF_BLOCKS];

@@ -67,7 +67,7 @@ void thieves__add(struct thieves *t, const struct row *row, const struct loot *l
 
 /* What becomes of the kernel's record of a thief at a look. It begins as free, 0. */
 enum thief_record {
-	THIEF_FREE,    /* in the queue of free records, or just given to a task */
+	THIEF_FREE,    /* in the stack of free records, or just given to a task */
 	THIEF_LEAVING, /* no program finds it any more; one that had found it may still add to it */
 	THIEF_HELD,    /* a task's; and one more for each look at which it had taken nothing */
 };

@@ -273,7 +273,7 @@ static void check_maps(const struct monitor *m, const struct skeleton *skel)
 		assert_int_equal(bpf_map__value_size(map), sizeof(uint32_t));
 		assert_true(kind->key_at + bpf_map__key_size(map) <= kind->record_size);
 		map = skeleton__map(skel, kind->free_records);
-		assert_int_equal(bpf_map__type(map), BPF_MAP_TYPE_QUEUE);
+		assert_int_equal(bpf_map__type(map), BPF_MAP_TYPE_STACK);
 	} else {
 		assert_int_equal(kind->per_slot, 1);
 	}

@@ -183,7 +183,7 @@ static void test_names(void **state)
 	assert_int_equal(db2.users, 0);
 }
 
-/* The kernel's side, with few records: those in the index, and the queue of the free ones. */
+/* The kernel's side, with few records: those in the index, and the stack of the free ones. */
 /* Room for three looks' tasks and the hog, but not for those of the busy look. */
 enum { TASKS_PER_LOOK = 100, NR_RECORDS = 3 * TASKS_PER_LOOK + 1 };
 enum { LOOKS = 200, BUSY_LOOK = 140, HOG = 1, HOG_FROM = 150 };
