@@ -247,15 +247,25 @@ stands_still() {
 	[ $((SECONDS - still_since)) -ge 60 ]
 } 2>/dev/null
 
+# output_and_ticks MARK: what the command prints, and each second a line that ends with MARK; until the emulator has ended.
+output_and_ticks() {
+	tail -n +1 -s 0.1 -f --pid="$emulator_pid" "$work/output" &
+	while kill -0 $!; do
+		sleep 1
+		printf '%s\n' "$1" || kill $!
+	done
+} 2>/dev/null
+
 # follow: print what the command prints as it comes, until the end marker, the time limit or a crash.
 follow() {
-	local line='' part result deadline=$((SECONDS + timeout)) checked=$SECONDS
+	local line='' part result deadline=$((SECONDS + timeout)) checked=$SECONDS tick="@@tick $marker@@"
 	local still_ticks=0 still_since=$SECONDS
-	exec 3< <(exec tail -n +1 -s 0.1 -f --pid="$emulator_pid" "$work/output" 2>/dev/null)
+	# Not `read -t`: of bash it loses the character that comes as the time ends.
+	exec 3< <(output_and_ticks "$tick")
 	while :; do
-		IFS= read -r -t 1 part <&3
+		IFS= read -r part <&3
 		result=$?
-		line=$line$part
+		line=$line${part%"$tick"}
 		case $line in *"@@$marker "[0-9]*@@)
 			printf '%s' "${line%%"@@$marker "*}"
 			line=${line##*"@@$marker "}
@@ -263,11 +273,11 @@ follow() {
 			finish "${line%@@}"
 			;;
 		esac
-		if [ $result = 0 ]; then
+		if [ $result != 0 ]; then
+			died "it stopped without the end marker"
+		elif [ "${part%"$tick"}" = "$part" ]; then
 			printf '%s\n' "$line"
 			line=''
-		elif [ $result -le 128 ]; then
-			died "it stopped without the end marker"
 		fi
 		if [ $SECONDS -ge $deadline ]; then
 			stop_emulator
