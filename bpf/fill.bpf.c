@@ -15,13 +15,13 @@ struct {
 	__type(value, u32);
 } indices SEC(".maps");
 
-/* Pushes args[1] and what is before it, down to args[0] and FILL_ROUND of them. */
+/* Pushes args[0] and what is before it, down to 1 and FILL_ROUND of them. */
 SEC("raw_tp")
 int fill(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 first = ctx->args[0], index = ctx->args[1];
+	u32 index = ctx->args[0];
 
-	for (int i = 0; i < FILL_ROUND && index >= first; i++, index--)
+	for (int i = 0; i < FILL_ROUND && index; i++, index--)
 		if (bpf_map_push_elem(&indices, &index, BPF_ANY))
 			return 1;
 	return 0;

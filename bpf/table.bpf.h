@@ -20,23 +20,23 @@
 
 /* The three maps of a table. */
 #define TABLE(_records, _record, _index, _key, _free) \
-	struct {                                                \
-		__uint(type, BPF_MAP_TYPE_ARRAY);               \
-		__uint(map_flags, BPF_F_MMAPABLE);              \
-		__uint(max_entries, 1);                         \
-		__type(key, u32);                               \
-		__type(value, _record);                         \
-	} _records SEC(".maps");                                \
-	struct {                                                \
-		__uint(type, BPF_MAP_TYPE_HASH);                \
-		__uint(max_entries, 1);                         \
-		__type(key, _key);                              \
-		__type(value, u32);                             \
-	} _index SEC(".maps");                                  \
-	struct {                                                \
-		__uint(type, BPF_MAP_TYPE_STACK);               \
-		__uint(max_entries, 1);                         \
-		__type(value, u32);                             \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_ARRAY);     \
+		__uint(map_flags, BPF_F_MMAPABLE);    \
+		__uint(max_entries, 1);               \
+		__type(key, u32);                     \
+		__type(value, _record);               \
+	} _records SEC(".maps");                      \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);      \
+		__uint(max_entries, 1);               \
+		__type(key, _key);                    \
+		__type(value, u32);                   \
+	} _index SEC(".maps");                        \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_STACK);     \
+		__uint(max_entries, 1);               \
+		__type(value, u32);                   \
 	} _free SEC(".maps")
 
 /* Who has how much of a table, and which record is whose: core/shares.h. */

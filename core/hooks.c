@@ -278,7 +278,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	return NULL;
 }
 
-/* Free indices are in one of these, and nothing else is. */
+/* Free indices are in such a map, and nothing else is. */
 static bool has_indices(const struct bpf_map *map)
 {
 	return bpf_map__type(map) == BPF_MAP_TYPE_STACK;
@@ -421,7 +421,7 @@ static int fill_stacks(const struct attachment *at)
 	bpf_object__for_each_map(map, skeleton__object(at->skel))
 	{
 		if (!err && has_indices(map) && !vcpus__has_map(at->env->vcpus, map))
-			err = map__fill(map, at->first_free ?: 1);
+			err = map__fill(map);
 	}
 	return err;
 }

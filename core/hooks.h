@@ -107,7 +107,6 @@ struct attachment {
 	struct bpf_link *links[MAX_NEEDS];
 	struct bpf_link *gone[MAX_NEEDS]; /* before these: they went with a module */
 	unsigned int places[NR_MOMENTS];  /* of programs that are called; 0: none given yet */
-	uint32_t first_free;	     /* index in its queues of free ones, set by prepare(); 0: 1 */
 	bool refused[MAX_HOOKS];     /* by index in the monitor's table: what this host refused */
 	bool shows_events;	     /* the user sees its single events */
 	uint64_t slower_ns;	     /* of these only what took longer; 0: all */

@@ -31,11 +31,11 @@ void *map__mmap(const struct bpf_map *map, size_t *size)
 }
 
 /* In the kernel. 0 or -errno; a kernel that refuses the program refuses it at once. */
-static int fill_by_program(int fd, uint32_t first, uint32_t last)
+static int fill_by_program(int fd, uint32_t last)
 {
 	struct fill_bpf *skel = fill_bpf__open();
-	uint64_t args[2] = { first, last };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+	uint64_t index = last;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &index, .ctx_size_in = sizeof(index));
 	int err;
 
 	if (!skel)
@@ -43,7 +43,7 @@ static int fill_by_program(int fd, uint32_t first, uint32_t last)
 	err = bpf_map__reuse_fd(skel->maps.indices, fd);
 	if (!err)
 		err = fill_bpf__load(skel);
-	for (; !err && args[1] >= first && args[1] <= last; args[1] -= FILL_ROUND) {
+	for (; !err && index && index <= last; index -= FILL_ROUND) {
 		err = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.fill), &opts);
 		if (!err && opts.retval)
 			err = -E2BIG;
@@ -52,17 +52,17 @@ static int fill_by_program(int fd, uint32_t first, uint32_t last)
 	return err;
 }
 
-int map__fill(const struct bpf_map *stack, uint32_t first)
+int map__fill(const struct bpf_map *stack)
 {
 	uint32_t last = bpf_map__max_entries(stack) - 1;
 	int fd = bpf_map__fd(stack), err;
 
-	if (last - first >= FILL_LEAST) {
-		err = fill_by_program(fd, first, last);
+	if (last > FILL_LEAST) {
+		err = fill_by_program(fd, last);
 		if (!err || err == -E2BIG)
 			return err;
 	}
-	for (uint32_t i = last; i >= first; i--)
+	for (uint32_t i = last; i; i--)
 		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
 			return -errno;
 	return 0;
@@ -91,48 +91,22 @@ static void rt_section__end(const struct rt_section *section)
 		sched_setscheduler(0, section->policy, &section->param);
 }
 
-static void forget(int fd, const void *key, uint32_t value)
+void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
 {
+	struct rt_section section = rt_section__begin();
+	int fd = bpf_map__fd(map);
 	uint32_t known;
 
 	if (!bpf_map_lookup_elem(fd, key, &known) && known == value)
 		bpf_map_delete_elem(fd, key);
-}
-
-void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
-{
-	struct rt_section section = rt_section__begin();
-
-	forget(bpf_map__fd(map), key, value);
-	rt_section__end(&section);
-}
-
-void map__forget_some(const struct bpf_map *map, const void *keys, const uint32_t *values,
-		      size_t nr)
-{
-	struct rt_section section = rt_section__begin();
-	int fd = bpf_map__fd(map);
-	__u32 count = nr;
-
-	/* Linux 5.6 brought it. Where a key is missing it stops. */
-	if (bpf_map_delete_batch(fd, keys, &count, NULL))
-		for (size_t i = 0; i < nr; i++)
-			forget(fd, (const char *)keys + i * bpf_map__key_size(map), values[i]);
 	rt_section__end(&section);
 }
 
 void map__give_back(const struct bpf_map *stack, uint32_t index)
 {
-	map__give_back_some(stack, &index, 1);
-}
-
-void map__give_back_some(const struct bpf_map *stack, const uint32_t *indices, size_t nr)
-{
 	struct rt_section section = rt_section__begin();
-	int fd = bpf_map__fd(stack);
 
-	for (size_t i = 0; i < nr; i++)
-		bpf_map_update_elem(fd, NULL, &indices[i], BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(stack), NULL, &index, BPF_ANY);
 	rt_section__end(&section);
 }
 

@@ -12,8 +12,8 @@ struct bpf_object;
 /* Maps a BPF_F_MMAPABLE array for reading and writing; NULL and errno on error. */
 void *map__mmap(const struct bpf_map *map, size_t *size);
 
-/* A stack of free indices has first to its size - 1, first on top. 0 or -errno. */
-int map__fill(const struct bpf_map *stack, uint32_t first);
+/* A stack of free indices has 1 to its size - 1, the first on top. 0 or -errno. */
+int map__fill(const struct bpf_map *stack);
 
 /*
  * While programs run: removes a key, if its value (a u32) still is this one, and
@@ -26,14 +26,6 @@ int map__fill(const struct bpf_map *stack, uint32_t first);
  */
 void map__forget(const struct bpf_map *map, const void *key, uint32_t value);
 void map__give_back(const struct bpf_map *stack, uint32_t index);
-/*
- * Several at once, MOST_AT_ONCE at most: then nobody waits long for the CPU. The keys are there,
- * and their values are these.
- */
-enum { MOST_AT_ONCE = 64 };
-void map__forget_some(const struct bpf_map *map, const void *keys, const uint32_t *values,
-		      size_t nr);
-void map__give_back_some(const struct bpf_map *stack, const uint32_t *indices, size_t nr);
 
 /*
  * Offset of a variable in a data section (".rodata", ".data") and that

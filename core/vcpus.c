@@ -132,7 +132,7 @@ static int try_load(struct vcpus *v, bool ask_kernel, bool tell_births)
 	if (!err)
 		err = vcpus_bpf__load(v->skel);
 	if (!err)
-		err = map__fill(v->skel->maps.free_slots, 1);
+		err = map__fill(v->skel->maps.free_slots);
 	return err;
 }
 

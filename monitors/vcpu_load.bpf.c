@@ -21,6 +21,9 @@
 
 #define TASK_DEAD 0x80 /* include/linux/sched.h, since 4.x */
 
+/* Places that are looked at for a thief: a pair beyond them gets a second place. */
+enum { MOST_IN_CHAIN = 4 };
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -37,10 +40,16 @@ struct {
 	__type(value, struct run_queue);
 } run_queues SEC(".maps");
 
-TABLE(thieves, struct thief, thief_index, struct thief_key, free_thieves);
+/* A log of 1 << log_bits for each CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct thief);
+} thieves SEC(".maps");
 
-/* Of so many records each: one of them was in use. User space looks at these alone. */
-unsigned char thief_blocks[THIEF_BLOCKS];
+const volatile __u32 log_bits = LEAST_LOG_BITS;
 
 /* As slot_cache, for this monitor alone: a variable costs less than a map. */
 static u16 load_slots[1 << SLOT_CACHE_BITS];
@@ -319,56 +328,77 @@ static __noinline int on_wakeup(void)
 	return 0;
 }
 
-/* A record of its own for the current task. Its number; 0: none is left. */
-static __noinline u32 new_thief(u32 slot)
+static __always_inline struct thief *thief_at(u32 cpu, u32 at)
 {
-	u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct thief_key key = { .slot = slot, .tid = (u32)pid_tgid };
-	u32 index = 0, tgid = pid_tgid >> 32;
-	struct thief *thief;
+	u32 index = cpu << log_bits | at;
 
-	thief = table__take(tgid, &thieves, &free_thieves, &index, LOST_RECORDS_FULL);
-	if (!thief)
-		return 0;
-	thief->key = key;
-	thief->tgid = tgid;
-	table__enter(&thief_index, &key, &free_thieves, &index, LOST_RECORDS_FULL);
-	return index;
+	return bpf_map_lookup_elem(&thieves, &index);
 }
 
 /*
- * The current task, which runs the vCPU of slot own or (0) none, has run for ns while the vCPU
- * of slot waited. A look of user space may take the record from the index in the meantime: then
- * its next look finds the time in it, and only the one after that gives the record to another task.
+ * The current task's place in this CPU's log, as a thief of the vCPU of slot. NULL: it finds none.
+ * What is not below nr_thieves is of a log that was begun anew: chains go down, and end there.
  */
-static __noinline int rob(u32 slot, u64 ns, u32 own)
+static __noinline struct thief *find_thief(struct run_queue *rq, u32 cpu, u32 slot)
 {
-	struct thief_key key = { .slot = slot, .tid = (u32)bpf_get_current_pid_tgid() };
-	struct thief *thief;
-	u32 index;
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u32 tid = pid_tgid, hash = slot * 0x9e3779b1U ^ tid * 0x85ebca6bU;
+	struct thief *first = thief_at(cpu, hash >> (32 - log_bits)), *thief;
+	u32 nr, at;
 
-	/* Nobody took the CPU while it was idle. */
-	if (!key.tid)
-		return 0;
-	index = table__find(&thief_index, &key);
-	if (!index) {
-		index = new_thief(slot) ?: slot;
-		thief_blocks[index / THIEF_BLOCK & (THIEF_BLOCKS - 1)] = 1;
+	if (!rq || !first)
+		return NULL;
+	nr = rq->nr_thieves;
+	at = first->last;
+	for (int i = 0; i < MOST_IN_CHAIN && at < nr; i++) {
+		thief = thief_at(cpu, at);
+		if (!thief)
+			break;
+		if (thief->key.slot == slot && thief->key.tid == tid)
+			return thief;
+		if (thief->older >= at)
+			break;
+		at = thief->older;
 	}
-	thief = bpf_map_lookup_elem(&thieves, &index);
+	thief = nr >> log_bits ? NULL : thief_at(cpu, nr);
 	if (!thief)
-		return 0;
+		return NULL;
+	rq->nr_thieves = nr + 1;
+	/* A program that had it in hand when user space read it has added to it: that is read yet. */
+	if (thief->ns)
+		return NULL;
+	thief->key.slot = slot;
+	thief->key.tid = tid;
+	thief->tgid = pid_tgid >> 32;
+	thief->older = first->last;
+	first->last = nr;
+	return thief;
+}
+
+/*
+ * The current task, which runs the vCPU of slot own or (0) none, has run for ns on this CPU while
+ * the vCPU of slot waited for it. False: nobody is named for it.
+ */
+static __noinline bool rob(struct run_queue *rq, u32 cpu, u32 slot, u64 ns, u32 own)
+{
+	struct thief *thief = find_thief(rq, cpu, slot);
+
+	if (!thief) {
+		lose(LOST_RECORDS_FULL);
+		return false;
+	}
 	/* Both may have changed since: a VMM starts a vCPU, a shell becomes a compiler. */
 	thief->vcpu = own;
 	bpf_get_current_comm(thief->comm, sizeof(thief->comm));
+	/* Last, and at once: user space may take what is in it. */
 	__sync_fetch_and_add(&thief->ns, ns);
-	return 0;
+	return true;
 }
 
 /* The current task leaves the CPU: to those that wait there, it was the thief. */
 static __noinline int rob_waiters(struct run_queue *rq, u32 cpu, u64 now, u32 own)
 {
-	u32 left = 0;
+	u32 tid = bpf_get_current_pid_tgid(), left = 0;
 
 	if (!rq)
 		return 0;
@@ -382,16 +412,16 @@ static __noinline int rob_waiters(struct run_queue *rq, u32 cpu, u64 now, u32 ow
 		r = bpf_map_lookup_elem(&load_records, &slot);
 		since = r ? waits_since(r) : 0;
 		/* It ran elsewhere or waits elsewhere now, or here without a traced switch. */
-		if (!since || task_cpu((void *)r->task) != cpu ||
-		    r->tid == (u32)bpf_get_current_pid_tgid()) {
+		if (!since || task_cpu((void *)r->task) != cpu || r->tid == tid) {
 			rq->waiters[i] = 0;
 			continue;
 		}
 		left++;
 		if (since < rq->since_ns)
 			since = rq->since_ns;
-		if (now > since)
-			rob(slot, now - since, own);
+		/* Nobody took the CPU while it was idle. */
+		if (tid && now > since && !rob(rq, cpu, slot, now - since, own))
+			__sync_fetch_and_add(&r->unnamed_ns, now - since);
 	}
 	rq->waiting = left;
 	return 0;

@@ -197,6 +197,7 @@ static const struct hook hooks[] = {
 /* What a vCPU was said to have, at the last look. */
 struct told {
 	uint64_t ns[NR_BUDGET];
+	uint64_t unnamed_ns;
 	struct kvm_split split;
 	uint32_t cpu;
 	bool on_cpu;
@@ -208,11 +209,12 @@ struct load_state {
 	struct told *told; /* by slot */
 	struct thieves *thieves;
 	struct json_object *no_thieves; /* an empty array; NULL: not needed yet */
-	void *past_vms;		     /* struct vm_ref, by tsearch(): who they are, of a recording */
-	struct thief *thief_records; /* the kernel's, mapped: a slot's each, then tasks' */
-	unsigned char *thief_states; /* as thief_record__next() says, by number */
-	size_t thieves_size, nr_thieves;
-	size_t nr_held; /* of the records, at the last look */
+	void *past_vms;	    /* struct vm_ref, by tsearch(): who they are, of a recording */
+	struct thief *logs; /* the kernel's, mapped: one CPU's after the other */
+	size_t logs_size, nr_cpus;
+	unsigned int log_bits;
+	size_t read[MAX_CPUS]; /* places that were looked at the last time */
+	uint64_t *taken_ns;    /* by slot, at this look */
 	struct vmm {
 		uint32_t tgid;
 		const struct vm_ref *vm; /* the first of its process */
@@ -223,16 +225,17 @@ static int prepare(struct attachment *at, void *opened)
 {
 	const struct vcpu_load_bpf *skel = opened;
 	struct load_state *state = at->state;
-	int err;
+	size_t nr = (vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT;
+	int nr_cpus = libbpf_num_possible_cpus();
 
-	state->nr_thieves = (vcpus__max(at->env->vcpus) + 1) * THIEVES_PER_SLOT;
-	at->first_free = at->records.nr;
-	err = bpf_map__set_max_entries(skel->maps.thieves, state->nr_thieves);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.thief_index, state->nr_thieves);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.free_thieves, state->nr_thieves);
-	return err;
+	if (nr_cpus < 0)
+		return nr_cpus;
+	state->nr_cpus = nr_cpus < MAX_CPUS ? nr_cpus : MAX_CPUS;
+	state->log_bits = LEAST_LOG_BITS;
+	while (state->log_bits < MOST_LOG_BITS && state->nr_cpus << state->log_bits < nr)
+		state->log_bits++;
+	skel->rodata->log_bits = state->log_bits;
+	return bpf_map__set_max_entries(skel->maps.thieves, state->nr_cpus << state->log_bits);
 }
 
 /* /sys/devices/system/cpu/cpuN/nodeM */
@@ -259,12 +262,12 @@ static int start(struct attachment *at)
 
 	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2UL * KEEP_ENDED_VMS);
 	state->told = calloc(at->records.nr, sizeof(*state->told));
-	state->thief_states = calloc(state->nr_thieves, 1);
+	state->taken_ns = calloc(at->records.nr, sizeof(*state->taken_ns));
 	state->vmms = calloc(at->records.nr, sizeof(*state->vmms));
-	if (!state->thieves || !state->told || !state->thief_states || !state->vmms)
+	if (!state->thieves || !state->told || !state->taken_ns || !state->vmms)
 		return -ENOMEM;
-	state->thief_records = map__mmap(skel->maps.thieves, &state->thieves_size);
-	if (!state->thief_records)
+	state->logs = map__mmap(skel->maps.thieves, &state->logs_size);
+	if (!state->logs)
 		return -errno;
 	state->queues = map__mmap(skel->maps.run_queues, &state->queues_size);
 	if (!state->queues)
@@ -287,12 +290,12 @@ static void stop(struct attachment *at)
 
 	if (state->queues)
 		munmap(state->queues, state->queues_size);
-	if (state->thief_records)
-		munmap(state->thief_records, state->thieves_size);
+	if (state->logs)
+		munmap(state->logs, state->logs_size);
 	thieves__free(state->thieves);
 	json_object_put(state->no_thieves);
 	tdestroy(state->past_vms, free);
-	free(state->thief_states);
+	free(state->taken_ns);
 	free(state->vmms);
 	free(state->told);
 	memset(state, 0, sizeof(*state));
@@ -468,102 +471,92 @@ static void note_thief(struct attachment *at, const struct thief *thief, size_t 
 	thieves__note(state->thieves, thief, vm_of(state->vmms, *nr_vmms, thief->tgid), UINT32_MAX);
 }
 
-/* Records that change hands at this look: several are one system call. */
-struct leaving {
-	struct thief_key keys[MOST_AT_ONCE];
-	uint32_t indices[MOST_AT_ONCE];
-	size_t nr;
+static struct thief_log log_of(struct load_state *state, size_t cpu)
+{
+	return (struct thief_log){
+		.thieves = state->logs + (cpu << state->log_bits),
+		.room = 1UL << state->log_bits,
+		.nr = &state->queues[cpu].nr_thieves,
+		.read = &state->read[cpu],
+	};
+}
+
+/* What a vCPU has to lose of its time, before anybody wants to know to whom. */
+static double least_share(const struct attachment *at)
+{
+	double least = 1;
+
+	for (size_t i = 0; i < at->env->nr_sinks; i++)
+		if (at->env->sinks[i].out && at->env->sinks[i].least_share < least)
+			least = at->env->sinks[i].least_share;
+	return least;
+}
+
+/* A look at what thieves have taken. */
+struct taking {
+	struct attachment *at;
+	uint64_t least_ns; /* of vCPUs that lost less nobody is named */
+	size_t nr_vmms;	   /* SIZE_MAX: not looked for yet */
 };
 
-static void leave_index(const struct vcpu_load_bpf *skel, struct leaving *leaving)
+static void take_thief(void *ctx, const struct thief *thief)
 {
-	if (leaving->nr)
-		map__forget_some(skel->maps.thief_index, leaving->keys, leaving->indices,
-				 leaving->nr);
-	leaving->nr = 0;
-}
-
-static void become_free(const struct vcpu_load_bpf *skel, struct leaving *leaving)
-{
-	if (leaving->nr)
-		map__give_back_some(skel->maps.free_thieves, leaving->indices, leaving->nr);
-	leaving->nr = 0;
-}
-
-/* The first record from i on that may have been in use, or the number of records or more. */
-static size_t next_thief(const struct attachment *at, size_t i)
-{
-	const struct vcpu_load_bpf *skel = at->skel;
+	struct taking *taking = ctx;
+	struct attachment *at = taking->at;
 	const struct load_state *state = at->state;
+	uint32_t slot = thief->key.slot;
+	struct load_record *record;
 
-	while (i < state->nr_thieves &&
-	       !__atomic_load_n(&skel->bss->thief_blocks[i / THIEF_BLOCK], __ATOMIC_ACQUIRE))
-		i = (i / THIEF_BLOCK + 1) * THIEF_BLOCK;
-	return i;
+	if (slot >= at->records.nr || at->begins)
+		return;
+	if (state->taken_ns[slot] >= taking->least_ns) {
+		note_thief(at, thief, &taking->nr_vmms);
+		return;
+	}
+	record = records__get(&at->records, slot);
+	__atomic_fetch_add(&record->unnamed_ns, thief->ns, __ATOMIC_RELAXED);
 }
 
-/*
- * Takes what tasks have taken since the last look. One that has taken nothing goes, to make room:
- * short-lived ones are many; while few are held, it has some looks to come back. At the look after
- * that no program still has its record in hand (each runs for microseconds), and another task gets
- * it. What was added to it until then is taken, too.
- */
+/* After that: what nobody is named for. */
+static void take_unnamed(const struct attachment *at, uint32_t slot)
+{
+	const struct load_record *record = records__get(&at->records, slot);
+	struct load_state *state = at->state;
+	uint64_t now = __atomic_load_n(&record->unnamed_ns, __ATOMIC_RELAXED);
+	const struct thief nobody = { .ns = now - state->told[slot].unnamed_ns, .key.slot = slot };
+
+	state->told[slot].unnamed_ns = now;
+	if (nobody.ns && !at->begins)
+		thieves__note(state->thieves, &nobody, NULL, UINT32_MAX);
+}
+
+/* Takes what tasks have taken since the last look. What was before the window began is nobody's. */
 static void look_at_thieves(struct attachment *at)
 {
-	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
-	size_t nr_vmms = SIZE_MAX; /* not looked for yet */
-	struct leaving held = {}, left = {};
-	unsigned int patience = state->nr_held < state->nr_thieves / 4 ? THIEF_PATIENCE : 0;
+	struct taking taking = { .at = at, .nr_vmms = SIZE_MAX };
 
-	state->nr_held = 0;
-	for (size_t i = next_thief(at, 1); i < state->nr_thieves; i = next_thief(at, i + 1)) {
-		struct thief *record = &state->thief_records[i], thief;
-		unsigned int was = state->thief_states[i], now;
-		bool grew = __atomic_load_n(&record->ns, __ATOMIC_RELAXED);
+	taking.least_ns = (uint64_t)(least_share(at) * (double)(at->now_ns - at->before_ns));
+	memset(state->taken_ns, 0, at->records.nr * sizeof(*state->taken_ns));
+	for (size_t cpu = 0; taking.least_ns && cpu < state->nr_cpus; cpu++) {
+		const struct thief_log log = log_of(state, cpu);
 
-		if (grew) {
-			uint64_t ns = __atomic_exchange_n(&record->ns, 0, __ATOMIC_ACQUIRE);
-
-			thief = *record;
-			thief.ns = ns;
-			if (i < at->records.nr)
-				thief.key = (struct thief_key){ .slot = i };
-			note_thief(at, &thief, &nr_vmms);
-		}
-		if (i < at->records.nr)
-			continue;
-		now = thief_record__next(was, grew, patience);
-		state->thief_states[i] = now;
-		state->nr_held += now >= THIEF_HELD;
-		if (was >= THIEF_HELD && now == THIEF_LEAVING) {
-			held.keys[held.nr] = record->key;
-			held.indices[held.nr++] = i;
-		} else if (was == THIEF_LEAVING && now == THIEF_FREE) {
-			left.indices[left.nr++] = i;
-		}
-		if (held.nr == MOST_AT_ONCE)
-			leave_index(skel, &held);
-		if (left.nr == MOST_AT_ONCE)
-			become_free(skel, &left);
+		thief_log__sum(&log, state->taken_ns, at->records.nr);
 	}
-	leave_index(skel, &held);
-	become_free(skel, &left);
-}
+	for (size_t cpu = 0; cpu < state->nr_cpus; cpu++) {
+		const struct thief_log log = log_of(state, cpu);
 
-/* What was taken before the window began. */
-static void forget_thieves(const struct attachment *at)
-{
-	const struct load_state *state = at->state;
-
-	for (size_t i = next_thief(at, 1); i < state->nr_thieves; i = next_thief(at, i + 1))
-		__atomic_store_n(&state->thief_records[i].ns, 0, __ATOMIC_RELAXED);
+		thief_log__take(&log, take_thief, &taking);
+	}
+	for (size_t slot = 1; slot < at->records.nr;
+	     slot = vcpus__next(at->env->vcpus, slot + 1, at->records.nr))
+		take_unnamed(at, slot);
 }
 
 static void look(struct attachment *at)
 {
 	if (at->begins)
-		forget_thieves(at);
+		look_at_thieves(at);
 }
 
 static void retire(struct attachment *at)

@@ -45,6 +45,7 @@ struct load_record {
 	__u64 loads;	       /* periods that began */
 	__u64 migrations;      /* to another physical CPU */
 	__u64 node_migrations; /* of them: to another NUMA node */
+	__u64 unnamed_ns;      /* what thieves took that found no place; any CPU adds to it */
 	union {
 		struct {
 			__u32 state; /* enum budget: now, or while it was last on a CPU */
@@ -67,8 +68,10 @@ struct thief_key {
 };
 
 /*
- * By number. Those below the number of slots are their slots': what is taken there by tasks that
- * find no record. Programs add to ns, user space takes what is in it; both atomically.
+ * What a task had of a CPU while that vCPU waited for it. Each CPU has a log of them, which its
+ * programs alone write, and in which a vCPU and a task have one place until user space has read it.
+ * Who reads takes what is in ns; a place in which there is nothing is free to be written anew. Maps
+ * by hash go by chains through the same places: see find_thief() in vcpu_load.bpf.c.
  */
 struct thief {
 	__u64 ns;
@@ -76,21 +79,24 @@ struct thief {
 	__u32 tgid;
 	__u32 vcpu; /* the slot of the vCPU that the task runs; 0: it runs none */
 	char comm[COMM_LEN];
+	__u32 last;  /* the last one whose hash is this place */
+	__u32 older; /* the one of the same hash before this one */
 };
 
-/*
- * Room for one vCPU's. There are far more than are in use: the one that became free last is given
- * out first, so that those in use lie close together.
- */
-enum { THIEVES_PER_SLOT = 32, THIEF_BLOCK = 64 };
-enum { THIEF_BLOCKS = MAX_VCPU_SLOTS * THIEVES_PER_SLOT / THIEF_BLOCK };
+/* Places of all CPUs' logs, for each slot; and of one CPU's at least and at most, as powers of 2. */
+enum { THIEVES_PER_SLOT = 16, LEAST_LOG_BITS = 9, MOST_LOG_BITS = 16 };
 
-/* Per CPU: what runs there, and the vCPUs that wait for it. Written under the run queue's lock. */
+/*
+ * Per CPU: what runs there, the vCPUs that wait for it, and how far its log of thieves is. Written
+ * under the run queue's lock.
+ */
 struct run_queue {
 	__u64 since_ns;		    /* the running task's time is accounted for up to here */
 	__u32 waiters[MAX_WAITERS]; /* slots; 0: free */
 	__u32 node;		    /* filled in by user space */
 	__u32 waiting;		    /* no slot is in waiters while this is 0 */
+	__u32 nr_thieves;	    /* in the log; user space begins it anew */
+	__u32 pad;
 };
 
 #endif

@@ -655,13 +655,43 @@ const char *loot__name(const struct loot *loot, char name[THIEF_NAME_LEN])
 	return name;
 }
 
-unsigned int thief_record__next(unsigned int now, bool grew, unsigned int patience)
+static size_t end_of(const struct thief_log *log, uint32_t nr)
 {
-	if (now == THIEF_LEAVING)
-		return grew ? THIEF_LEAVING : THIEF_FREE;
-	if (grew)
-		return THIEF_HELD;
-	if (now == THIEF_FREE)
-		return THIEF_FREE;
-	return now - THIEF_HELD < patience ? now + 1 : THIEF_LEAVING;
+	size_t end = nr > *log->read ? nr : *log->read;
+
+	return end < log->room ? end : log->room;
+}
+
+void thief_log__sum(const struct thief_log *log, uint64_t *ns_of, size_t nr_slots)
+{
+	size_t end = end_of(log, __atomic_load_n(log->nr, __ATOMIC_ACQUIRE));
+
+	for (size_t i = 0; i < end; i++) {
+		const struct thief *thief = &log->thieves[i];
+		uint64_t ns = __atomic_load_n(&thief->ns, __ATOMIC_ACQUIRE);
+
+		if (ns && thief->key.slot < nr_slots)
+			ns_of[thief->key.slot] += ns;
+	}
+}
+
+void thief_log__take(const struct thief_log *log,
+		     void (*take)(void *ctx, const struct thief *thief), void *ctx)
+{
+	uint32_t nr = __atomic_load_n(log->nr, __ATOMIC_ACQUIRE), now = nr;
+	size_t end = end_of(log, nr);
+
+	for (size_t i = 0; i < end; i++) {
+		struct thief *place = &log->thieves[i], thief;
+
+		/* Whose it is stays as long as there is something in it: that is taken last. */
+		if (!__atomic_load_n(&place->ns, __ATOMIC_ACQUIRE))
+			continue;
+		thief = *place;
+		thief.ns = __atomic_exchange_n(&place->ns, 0, __ATOMIC_ACQ_REL);
+		take(ctx, &thief);
+	}
+	*log->read = nr;
+	/* One that has come meanwhile is for the next time, and so are all places up to it. */
+	__atomic_compare_exchange_n(log->nr, &now, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }

@@ -65,21 +65,22 @@ void thieves__each(struct thieves *t, const struct row *row, size_t sink, enum s
 /* And back: so much was taken from the vCPU at the head of row. */
 void thieves__add(struct thieves *t, const struct row *row, const struct loot *loot);
 
-/* What becomes of the kernel's record of a thief at a look. It begins as free, 0. */
-enum thief_record {
-	THIEF_FREE,    /* in the stack of free records, or just given to a task */
-	THIEF_LEAVING, /* no program finds it any more; one that had found it may still add to it */
-	THIEF_HELD,    /* a task's; and one more for each look at which it had taken nothing */
+/* The log of a CPU, whose programs go on writing it. */
+struct thief_log {
+	struct thief *thieves;
+	size_t room;  /* for so many */
+	uint32_t *nr; /* of them are in it */
+	size_t *read; /* so many were, at the last look */
 };
 
-/* Looks at which a task's record may stay although it has taken nothing, while there is room. */
-enum { THIEF_PATIENCE = 4 };
+/* Adds to ns_of[slot] what is in the log. */
+void thief_log__sum(const struct thief_log *log, uint64_t *ns_of, size_t nr_slots);
 
 /*
- * grew: there was something in it at this look. patience: so many looks it stays without. Returns
- * what it is now. From held to leaving it is to be taken out of the index, from leaving to free to
- * be given back to the queue.
+ * Hands over what is in the log, each once, and begins it anew. What a program adds at the same time
+ * to what was read here, and is in no log then, is handed over the next time.
  */
-unsigned int thief_record__next(unsigned int now, bool grew, unsigned int patience);
+void thief_log__take(const struct thief_log *log,
+		     void (*take)(void *ctx, const struct thief *thief), void *ctx);
 
 #endif

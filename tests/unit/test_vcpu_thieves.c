@@ -183,63 +183,64 @@ static void test_names(void **state)
 	assert_int_equal(db2.users, 0);
 }
 
-/* The kernel's side, with few records: those in the index, and the stack of the free ones. */
-/* Room for three looks' tasks and the hog, but not for those of the busy look. */
-enum { TASKS_PER_LOOK = 100, NR_RECORDS = 3 * TASKS_PER_LOOK + 1 };
+/* The kernel's side, of one CPU. There is room for a look's tasks and the hog, not for a busy one's. */
+enum { TASKS_PER_LOOK = 100, NR_PLACES = TASKS_PER_LOOK + 1 };
 enum { LOOKS = 200, BUSY_LOOK = 140, HOG = 1, HOG_FROM = 150 };
 
 struct kernel {
-	struct thief records[NR_RECORDS];
+	struct thief places[NR_PLACES];
+	uint32_t nr;
+	size_t read;
 	uint64_t unnamed_ns, all_unnamed_ns;
-	bool indexed[NR_RECORDS], is_free[NR_RECORDS];
-	unsigned int states[NR_RECORDS];
 };
+
+/* NULL: there is none. */
+static struct thief *place_of(struct kernel *k, uint32_t tid)
+{
+	struct thief *place = NULL;
+
+	for (uint32_t i = 0; i < k->nr; i++)
+		if (k->places[i].key.tid == tid)
+			return &k->places[i];
+	if (k->nr < NR_PLACES)
+		place = &k->places[k->nr++];
+	if (!place || place->ns)
+		return NULL;
+	place->key = (struct thief_key){ .slot = 1, .tid = tid };
+	place->tgid = tid;
+	snprintf(place->comm, COMM_LEN, tid == HOG ? "hog" : "cc1");
+	return place;
+}
 
 static void rob(struct kernel *k, uint32_t tid, uint64_t ns)
 {
-	int at = -1;
+	struct thief *place = place_of(k, tid);
 
-	for (int i = 0; i < NR_RECORDS; i++)
-		if (k->indexed[i] && k->records[i].key.tid == tid)
-			at = i;
-	for (int i = 0; at < 0 && i < NR_RECORDS; i++)
-		if (k->is_free[i])
-			at = i;
-	if (at < 0) {
+	if (place)
+		place->ns += ns;
+	else
 		k->unnamed_ns += ns;
-		return;
-	}
-	k->is_free[at] = false;
-	k->indexed[at] = true;
-	k->records[at].key = (struct thief_key){ .slot = 1, .tid = tid };
-	k->records[at].tgid = tid;
-	k->records[at].ns += ns;
-	snprintf(k->records[at].comm, COMM_LEN, tid == HOG ? "hog" : "cc1");
+}
+
+static struct thief_log log_of(struct kernel *k)
+{
+	return (struct thief_log){ k->places, NR_PLACES, &k->nr, &k->read };
+}
+
+static void take(void *ctx, const struct thief *thief)
+{
+	thieves__note(ctx, thief, NULL, UINT32_MAX);
 }
 
 static void look(struct kernel *k, struct thieves *t)
 {
+	const struct thief_log log = log_of(k);
+
 	note(t, 1, 0, k->unnamed_ns);
 	k->all_unnamed_ns += k->unnamed_ns;
 	k->unnamed_ns = 0;
-	for (int i = 0; i < NR_RECORDS; i++) {
-		unsigned int was = k->states[i];
-		bool grew = k->records[i].ns;
-
-		if (grew)
-			thieves__note(t, &k->records[i], NULL, UINT32_MAX);
-		k->records[i].ns = 0;
-		k->states[i] = thief_record__next(was, grew, 0);
-		if (was == THIEF_HELD && k->states[i] == THIEF_LEAVING) {
-			assert_true(k->indexed[i]);
-			k->indexed[i] = false;
-		}
-		if (was == THIEF_LEAVING && k->states[i] == THIEF_FREE) {
-			assert_false(k->indexed[i]);
-			assert_false(k->is_free[i]);
-			k->is_free[i] = true;
-		}
-	}
+	thief_log__take(&log, take, t);
+	assert_int_equal(k->nr, 0);
 }
 
 /* 20,000 tasks, each of which takes something for a moment: there is room for who comes late. */
@@ -252,7 +253,6 @@ static void test_short_lived(void **state)
 	uint32_t tid = 1000;
 
 	(void)state;
-	memset(k.is_free, true, sizeof(k.is_free));
 	begin(t, 1, 100);
 	for (int i = 0; i < LOOKS; i++) {
 		for (int j = 0; j < TASKS_PER_LOOK * (i == BUSY_LOOK ? 4 : 1); j++) {
@@ -296,24 +296,78 @@ static void test_short_lived(void **state)
 	thieves__free(t);
 }
 
-/* One that a program still had in hand when it was taken out of the index. */
+struct taken {
+	struct kernel *k;
+	struct thief *late; /* a program adds to it, or */
+	uint32_t comes;	    /* this task comes, while the log is read */
+	uint64_t ns;
+	char text[500];
+};
+
+static void take_late(void *ctx, const struct thief *thief)
+{
+	struct taken *taken = ctx;
+
+	sprintf(taken->text + strlen(taken->text), "%u:%u=%llu ", thief->key.slot, thief->key.tid,
+		(unsigned long long)thief->ns);
+	if (taken->late)
+		taken->late->ns += taken->ns;
+	taken->late = NULL;
+	if (taken->comes)
+		rob(taken->k, taken->comes, taken->ns);
+	taken->comes = 0;
+}
+
+static const char *take_all(struct kernel *k, struct taken *taken)
+{
+	const struct thief_log log = log_of(k);
+
+	taken->k = k;
+	taken->text[0] = '\0';
+	thief_log__take(&log, take_late, taken);
+	return taken->text;
+}
+
+/* A program that had a place in hand when that was read: its time is told the next time, once. */
 static void test_late(void **state)
 {
+	struct kernel k = {};
+	struct taken taken = {};
+	uint64_t ns_of[2] = {};
+	const struct thief_log log = log_of(&k);
+
 	(void)state;
-	assert_int_equal(thief_record__next(THIEF_FREE, false, 0), THIEF_FREE);
-	assert_int_equal(thief_record__next(THIEF_FREE, true, 0), THIEF_HELD);
-	assert_int_equal(thief_record__next(THIEF_HELD, true, 0), THIEF_HELD);
-	assert_int_equal(thief_record__next(THIEF_HELD, false, 0), THIEF_LEAVING);
-	assert_int_equal(thief_record__next(THIEF_LEAVING, true, 0), THIEF_LEAVING);
-	assert_int_equal(thief_record__next(THIEF_LEAVING, false, 0), THIEF_FREE);
-	/* With patience it may come back. */
-	assert_int_equal(thief_record__next(THIEF_FREE, false, 2), THIEF_FREE);
-	assert_int_equal(thief_record__next(THIEF_HELD, false, 2), THIEF_HELD + 1);
-	assert_int_equal(thief_record__next(THIEF_HELD + 1, true, 2), THIEF_HELD);
-	assert_int_equal(thief_record__next(THIEF_HELD + 1, false, 2), THIEF_HELD + 2);
-	assert_int_equal(thief_record__next(THIEF_HELD + 2, false, 2), THIEF_LEAVING);
-	assert_int_equal(thief_record__next(THIEF_HELD + 2, false, 0), THIEF_LEAVING);
-	assert_int_equal(thief_record__next(THIEF_LEAVING, false, 2), THIEF_FREE);
+	rob(&k, 5, 10);
+	rob(&k, 6, 20);
+	rob(&k, 5, 1);
+	thief_log__sum(&log, ns_of, 2);
+	assert_int_equal(ns_of[1], 31);
+	thief_log__sum(&log, ns_of, 1);
+	assert_int_equal(ns_of[1], 31);
+	taken.late = &k.places[0];
+	taken.ns = 3;
+	assert_string_equal(take_all(&k, &taken), "1:5=11 1:6=20 ");
+	assert_int_equal(k.nr, 0);
+	/* Its place is another's next: it is nobody's time then, and stays where it is. */
+	rob(&k, 7, 4);
+	rob(&k, 8, 2);
+	assert_int_equal(k.unnamed_ns, 4);
+	assert_string_equal(take_all(&k, &taken), "1:5=3 1:8=2 ");
+	assert_string_equal(take_all(&k, &taken), "");
+	/* The same where nothing else happens. */
+	rob(&k, 9, 1);
+	taken.late = &k.places[0];
+	assert_string_equal(take_all(&k, &taken), "1:9=1 ");
+	assert_string_equal(take_all(&k, &taken), "1:9=3 ");
+	assert_string_equal(take_all(&k, &taken), "");
+	/* One that comes while the log is read is not forgotten, and then it begins anew. */
+	rob(&k, 10, 1);
+	taken.comes = 11;
+	assert_string_equal(take_all(&k, &taken), "1:10=1 ");
+	assert_int_equal(k.nr, 2);
+	assert_string_equal(take_all(&k, &taken), "1:11=3 ");
+	assert_int_equal(k.nr, 0);
+	assert_string_equal(take_all(&k, &taken), "");
 }
 
 int main(void)
