@@ -600,15 +600,19 @@ static __always_inline u32 task_cpu(struct task_struct *task)
 	return BPF_CORE_READ(old, cpu);
 }
 
-/* As loaded_vcpu(), for any task. */
-static __always_inline struct kvm_vcpu *task_vcpu(struct task_struct *task)
+/* The vCPU of the first of a task's preempt_notifiers, or NULL. */
+static __always_inline struct kvm_vcpu *notified_vcpu(struct hlist_node *node)
 {
-	struct hlist_node *node = BPF_CORE_READ(task, preempt_notifiers.first);
-
 	if (!node)
 		return NULL;
 	return (void *)node - bpf_core_field_offset(struct kvm_vcpu, preempt_notifier) -
 	       bpf_core_field_offset(struct preempt_notifier, link);
+}
+
+/* As loaded_vcpu(), for any task. */
+static __always_inline struct kvm_vcpu *task_vcpu(struct task_struct *task)
+{
+	return notified_vcpu(BPF_CORE_READ(task, preempt_notifiers.first));
 }
 
 /* The thread that last ran the vCPU, or NULL: pid_task(vcpu->pid, PIDTYPE_PID). */

@@ -11,7 +11,6 @@
  */
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
-#include "../bpf/existing.bpf.h"
 #include "../bpf/hooks.bpf.h"
 #include "../bpf/stat.bpf.h"
 #include "../bpf/window.bpf.h"
@@ -188,7 +187,7 @@ int entry_tracepoint(void *ctx)
 	return LEAVE_TO_PERF;
 }
 
-/* vCPUs that are halted already. */
+/* A vCPU that is halted already. */
 static __noinline int begin_as_it_is(u32 slot, struct kvm_vcpu *vcpu)
 {
 	struct wakeup_record *record = wakeup_record(slot);
@@ -203,82 +202,39 @@ static __noinline int begin_as_it_is(u32 slot, struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-/* The operations of vCPUs' files, of which KVM has one set; 0: not seen yet. */
-static u64 vcpu_operations;
-
-/*
- * By a hash of a vCPU's address: its slot at the last look. slot_cache has one place for vCPUs
- * that lie a power of two apart, as many do; a hash there would cost four instructions an exit.
- */
-static u16 looked_slots[1 << SLOT_CACHE_BITS];
-
-static __always_inline u16 *looked_slot(void *vcpu)
+/* The slot of a vCPU that the task has loaded. */
+static __always_inline u32 slot_of(struct kvm_vcpu *vcpu, struct task_struct *task)
 {
-	return &looked_slots[(u64)vcpu * 0x9e3779b97f4a7c15ULL >> 1 >> (63 - SLOT_CACHE_BITS)];
-}
+	u32 slot = vcpus__cached_slot(vcpu);
+	struct vcpu_info *info = bpf_map_lookup_elem(&vcpus, &slot);
 
-/* The slow way, for a vCPU that has none there: the next look finds it. */
-static __noinline int look_at_file(struct bpf_iter__task_file *ctx)
-{
-	struct kvm_vcpu *vcpu = existing_vcpu(ctx);
-	struct task_struct *task = vcpu ? vcpu_task(vcpu) : NULL;
-	struct vcpu_key key = { .vcpu = (u64)vcpu };
-	struct file *file = ctx->file;
-	u64 operations;
-	u32 slot;
-
-	if (!task || !file)
-		return 0;
-	operations = (u64)file->f_op;
-	FORGET_TYPE(operations);
-	vcpu_operations = operations;
-	key.tid = BPF_CORE_READ(task, pid);
-	if (vcpu_halted(vcpu)) {
-		slot = vcpus__slot_of(vcpu, task);
-		begin_as_it_is(slot, vcpu);
-	} else {
-		slot = table__find(&vcpu_slots, &key);
-	}
-	*looked_slot(vcpu) = slot;
-	return 0;
+	if (slot && info && info->thread == (u64)task && info->state == VCPU_RUNS)
+		return slot;
+	return vcpus__slot_of(vcpu, task);
 }
 
 /*
- * At each look, of all files of the host, where nothing else tells of halts (vcpu_wakeup.c). What
+ * Of all threads of the host at each look, where nothing else tells of halts (vcpu_wakeup.c). What
  * has not been touched since the last look is far from the CPU, so that what counts is how many
- * lines of memory are read: of a file that is no vCPU's its own, of a vCPU that does not wait
- * another one. KVM stays as long as a hook of it is attached, and its operations with it.
+ * lines of memory are read: of a thread that has no vCPU loaded one of its own. A vCPU that is
+ * halted is loaded by the thread that waits.
  */
-SEC("?iter/task_file")
-int existing(struct bpf_iter__task_file *ctx)
+SEC("?iter/task")
+int halted(struct bpf_iter__task *ctx)
 {
-	struct file *file = ctx->file;
-	struct vcpu_info *info;
-	u64 operations, waiter;
-	void *vcpu;
-	u32 slot;
+	struct task_struct *task = ctx->task;
+	struct hlist_node *node;
+	struct kvm_vcpu *vcpu;
 
-	if (!file)
+	if (!task)
 		return 0;
-	operations = (u64)file->f_op;
-	FORGET_TYPE(operations);
-	if (!vcpu_operations)
-		return look_at_file(ctx);
-	if (operations != vcpu_operations)
-		return 0;
-	vcpu = file->private_data;
-	FORGET_TYPE(vcpu);
-	slot = *looked_slot(vcpu);
-	info = bpf_map_lookup_elem(&vcpus, &slot);
-	if (!slot || !info || info->vcpu != (u64)vcpu || info->state != VCPU_RUNS)
-		return look_at_file(ctx);
-	waiter = (u64)vcpu_waiter(vcpu);
-	if (!waiter)
-		return 0;
-	/* Another thread runs it now. */
-	if (waiter != info->thread)
-		return look_at_file(ctx);
-	return vcpu_halted(vcpu) ? begin_as_it_is(slot, vcpu) : 0;
+	node = task->preempt_notifiers.first;
+	FORGET_TYPE(node);
+	FORGET_TYPE(task);
+	vcpu = notified_vcpu(node);
+	if (vcpu && vcpu_halted(vcpu))
+		begin_as_it_is(slot_of(vcpu, task), vcpu);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

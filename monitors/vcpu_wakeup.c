@@ -147,7 +147,7 @@ static const struct hook hooks[] = {
 	{ "kvm_vcpu_halt", HOOK_KPROBE, "kvm_vcpu_block", PROG(halt_kprobe_old),
 	  .applies = host__memslots_in_array },
 
-	{ "task_file", HOOK_ITER, "task_file", PROG(existing),
+	{ "task", HOOK_ITER, "task", PROG(halted),
 	  .gives = "the first halt of vCPUs that were halted when watching started" },
 	{},
 };
@@ -155,9 +155,10 @@ static const struct hook hooks[] = {
 /* Where nothing tells when a halt begins, those that last are looked for at each look. */
 static void look(struct attachment *at)
 {
-	for (size_t i = 0; !attach__has(at, "kvm_vcpu_halt") && i < at->nr_needs; i++)
-		if (at->needs[i].hook && at->needs[i].hook->kind == HOOK_ITER)
-			iter__read(at->link_fds[i], NULL, NULL);
+	int link = attach__iterator(at, "task");
+
+	if (link >= 0 && !attach__has(at, "kvm_vcpu_halt"))
+		iter__read(link, NULL, NULL);
 }
 
 static int label(struct attachment *at, uint32_t slot, struct row *row)

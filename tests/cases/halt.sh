@@ -186,7 +186,7 @@ if planned kinds; then
 fi
 # The verifier may refuse it, and all that is asked above goes on.
 is "halts that began before: the kernel takes the look at them" attached \
-	"$(needs vcpu_wakeup | jq -r '.[] | select(.need == "task_file") | .state')"
+	"$(needs vcpu_wakeup | jq -r '.[] | select(.need == "task") | .state')"
 only_one
 if planned pause_loops; then
 	pause_loops
