@@ -185,6 +185,12 @@ static void keep_samples(struct attachment *at, unsigned int of, const struct sa
 	output__end(window->out);
 }
 
+/* Who is shown all of them needs no order. */
+static bool as_they_are(const struct window *window)
+{
+	return output__arranges(window->out) && window->selection == &everything;
+}
+
 /* All views that show the samples of one. */
 static void write_views(struct attachment *at, size_t sink, unsigned int of,
 			const struct window *window, unsigned int lines)
@@ -203,8 +209,9 @@ static void write_views(struct attachment *at, size_t sink, unsigned int of,
 		for (size_t i = 0; !err && i < s.nr; i++)
 			finish(at, &s.list[i], window);
 		/* --top counts vCPUs or VMs, whose rows are side by side. */
-		s.by_row = output__is_by_cost(window->out) && !window->selection->top;
-		if (!err)
+		s.by_row = as_they_are(window) ||
+			   (output__is_by_cost(window->out) && !window->selection->top);
+		if (!err && !as_they_are(window))
 			err = select__order(&s, lines);
 		for (unsigned int view = 0; !err && m->views[view].title; view++)
 			if (m->views[view].samples == of + 1)

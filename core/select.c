@@ -338,6 +338,15 @@ static int merge_all(struct select *s, const struct samples *samples)
 	return 0;
 }
 
+/* A view that others are no order for. */
+static bool shows_vms(const struct monitor *m)
+{
+	for (const struct view *view = m->views; view->title; view++)
+		if (view->of_vm)
+			return true;
+	return false;
+}
+
 int select__open(struct select *s, const struct selection *sel, const struct monitor *m,
 		 const struct samples *samples, unsigned int of, struct sample *raw, size_t nr_raw)
 {
@@ -352,7 +361,8 @@ int select__open(struct select *s, const struct selection *sel, const struct mon
 		.nr_raw = nr_raw,
 	};
 	s->nr_raw = filter(s, raw, nr_raw, ON_LABELS);
-	qsort(raw, s->nr_raw, sizeof(*raw), by_head);
+	if (sel->by != BY_VCPU || shows_vms(m))
+		qsort(raw, s->nr_raw, sizeof(*raw), by_head);
 	for (size_t i = 0; i < s->nr_raw; i++)
 		raw[i].nr_vcpus = 1;
 	if (sel->by != BY_VCPU) {

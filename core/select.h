@@ -52,7 +52,7 @@ struct select {
 	const struct monitor *m;
 	unsigned int of;    /* the view whose samples they are */
 	unsigned int views; /* bit mask of those that show them */
-	struct sample *raw; /* as they were read, VM by VM */
+	struct sample *raw; /* as they were read; where they are merged or shown, VM by VM */
 	size_t nr_raw;
 	struct sample *parts; /* the same, those that are merged side by side; or NULL */
 	struct sample *list;  /* what they are merged to: first those to show, in order */

@@ -96,6 +96,7 @@ struct output_ops {
 	bool (*has)(const struct column *columns, const struct view *view, unsigned int view_bit);
 	bool for_people; /* shows views that are there only for people (view.again) */
 	bool of_whole;	 /* shows a run as a whole: it gets buckets, and rows by cost */
+	bool arranges;	 /* puts rows in order itself */
 };
 
 /* What a row begins with in data: its own head, and what the section says. */

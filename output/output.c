@@ -257,6 +257,11 @@ bool output__is_by_cost(const struct output *out)
 	return out->ops->of_whole;
 }
 
+bool output__arranges(const struct output *out)
+{
+	return out->ops->arranges;
+}
+
 bool output__keeps_samples(const struct output *out)
 {
 	return out->ops->sample;

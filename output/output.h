@@ -144,6 +144,8 @@ void output__object(struct output *out, struct json_object *obj);
 bool output__wants_buckets(const struct output *out);
 /* It wants rows by what each costs, whatever VM they are of. */
 bool output__is_by_cost(const struct output *out);
+/* It puts rows in order itself, and sums nothing up: they may come as they are. */
+bool output__arranges(const struct output *out);
 
 /* 0, or the errno of the first write that failed; flushes. */
 int output__flush(struct output *out);

@@ -79,6 +79,9 @@ static bool keeps(const struct column *col, unsigned int bit)
 		return false;
 	if (col->flags & COL_HIDDEN)
 		return false;
+	/* Nobody is shown these, and they are large. */
+	if (col->type == COL_OBJECT && (col->flags & COL_DATA_ONLY) && col->role != ROLE_LABEL)
+		return false;
 	return col->type != COL_TIMES && col->type != COL_TALLY && col->type != COL_BITS;
 }
 
@@ -970,6 +973,7 @@ static const struct output_ops model_ops = {
 	.object = model_object,
 	.flush = model_flush,
 	.for_people = true,
+	.arranges = true,
 };
 
 struct output *model__output(struct model *m)
