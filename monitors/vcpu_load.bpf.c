@@ -384,7 +384,7 @@ static __noinline bool rob(struct run_queue *rq, u32 cpu, u32 slot, u64 ns, u32 
 	struct thief *thief = find_thief(rq, cpu, slot);
 
 	if (!thief) {
-		lose(LOST_RECORDS_FULL);
+		lose_of(LOST_RECORDS_FULL, vcpus__tgid(slot));
 		return false;
 	}
 	/* Both may have changed since: a VMM starts a vCPU, a shell becomes a compiler. */

@@ -84,7 +84,7 @@ struct thief {
 };
 
 /* Places of all CPUs' logs, for each slot; and of one CPU's at least and at most, as powers of 2. */
-enum { THIEVES_PER_SLOT = 16, LEAST_LOG_BITS = 9, MOST_LOG_BITS = 16 };
+enum { THIEVES_PER_SLOT = 32, LEAST_LOG_BITS = 9, MOST_LOG_BITS = 16 };
 
 /*
  * Per CPU: what runs there, the vCPUs that wait for it, and how far its log of thieves is. Written
