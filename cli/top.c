@@ -42,9 +42,6 @@ enum {
 	NR_SINKS,
 };
 
-/* Neither a screen nor a rule of the first pass has a word for less of a vCPU's time. */
-static const double LEAST_SHARE = 0.01;
-
 static const struct option_row top_own_options[] = {
 	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
 	{ "slower-than", 0, "TIME",
@@ -704,7 +701,8 @@ static int open_sinks(struct session *s)
 	struct record_options record;
 
 	s->sinks[SINK_SCREEN].interval_ns = s->ui_opts.interval_ns;
-	s->sinks[SINK_SCREEN].least_share = LEAST_SHARE;
+	/* Nor has a screen. */
+	s->sinks[SINK_SCREEN].least_share = ROLLING_LEAST_SHARE;
 	s->sinks[SINK_SCREEN].out = model__output(s->model);
 	if (!s->sinks[SINK_SCREEN].out) {
 		memory__is_short();

@@ -17,7 +17,7 @@ struct sink {
 	uint64_t due_ns;		   /* and when it ends */
 	uint64_t told_vms;		   /* VMs of this run that it was told who they are */
 	bool no_total;			   /* what is measured has changed: intervals tell it */
-	double least_share; /* what takes less of a vCPU's time than this needs no name */
+	double least_share; /* of a vCPU's time: who together took less of it need no names */
 };
 
 enum { MAX_SINKS = 8 };

@@ -43,6 +43,9 @@ struct rolling_vm {
 struct rolling *rolling__new(void);
 void rolling__free(struct rolling *r);
 
+/* Rules have no word for who took less of a vCPU's time: the sink's least_share. */
+#define ROLLING_LEAST_SHARE 0.01
+
 /* For one sink; NULL: out of memory. To be freed before rolling__free(). */
 struct output *rolling__output(struct rolling *r);
 

@@ -21,7 +21,9 @@
 
 #define TASK_DEAD 0x80 /* include/linux/sched.h, since 4.x */
 
-/* Places that are looked at for a thief: a pair beyond them gets a second place. */
+/*
+ * Places that are looked at for a thief: a pair beyond them gets a second place. And for a place.
+ */
 enum { MOST_IN_CHAIN = 4 };
 
 struct {
@@ -343,7 +345,7 @@ static __noinline struct thief *find_thief(struct run_queue *rq, u32 cpu, u32 sl
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	u32 tid = pid_tgid, hash = slot * 0x9e3779b1U ^ tid * 0x85ebca6bU;
-	struct thief *first = thief_at(cpu, hash >> (32 - log_bits)), *thief;
+	struct thief *first = thief_at(cpu, hash >> (32 - log_bits)), *thief = NULL;
 	u32 nr, at;
 
 	if (!rq || !first)
@@ -360,18 +362,24 @@ static __noinline struct thief *find_thief(struct run_queue *rq, u32 cpu, u32 sl
 			break;
 		at = thief->older;
 	}
-	thief = nr >> log_bits ? NULL : thief_at(cpu, nr);
-	if (!thief)
-		return NULL;
-	rq->nr_thieves = nr + 1;
-	/* A program that had it in hand when user space read it has added to it: that is read yet. */
+	/* Where something came after user space had read it, that is to be read yet. */
+	for (int i = 0; i < MOST_IN_CHAIN; i++) {
+		at = nr;
+		thief = at >> log_bits ? NULL : thief_at(cpu, at);
+		if (!thief)
+			return NULL;
+		nr++;
+		if (!thief->ns)
+			break;
+	}
+	rq->nr_thieves = nr;
 	if (thief->ns)
 		return NULL;
 	thief->key.slot = slot;
 	thief->key.tid = tid;
 	thief->tgid = pid_tgid >> 32;
 	thief->older = first->last;
-	first->last = nr;
+	first->last = at;
 	return thief;
 }
 

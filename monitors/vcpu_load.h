@@ -70,8 +70,8 @@ struct thief_key {
 /*
  * What a task had of a CPU while that vCPU waited for it. Each CPU has a log of them, which its
  * programs alone write, and in which a vCPU and a task have one place until user space has read it.
- * Who reads takes what is in ns; a place in which there is nothing is free to be written anew. Maps
- * by hash go by chains through the same places: see find_thief() in vcpu_load.bpf.c.
+ * Who reads takes what is in ns; a place in which there is nothing is free to be written anew. A pair
+ * is found again by its hash: chains of those that have the same one go through these places, too.
  */
 struct thief {
 	__u64 ns;

@@ -284,7 +284,9 @@ void exporter__free(struct exporter *e)
 bool exporter__open(struct exporter *e, struct sink *sinks)
 {
 	sinks[0].out = rolling__output(e->rolling);
+	sinks[0].least_share = ROLLING_LEAST_SHARE;
 	sinks[1].out = metrics__output(e->metrics);
+	sinks[1].least_share = 1;
 	if (!sinks[0].out || !sinks[1].out)
 		memory__is_short();
 	return sinks[0].out && sinks[1].out;

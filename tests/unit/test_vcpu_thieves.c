@@ -197,15 +197,16 @@ struct kernel {
 /* NULL: there is none. */
 static struct thief *place_of(struct kernel *k, uint32_t tid)
 {
-	struct thief *place = NULL;
+	struct thief *place;
 
 	for (uint32_t i = 0; i < k->nr; i++)
 		if (k->places[i].key.tid == tid)
 			return &k->places[i];
-	if (k->nr < NR_PLACES)
+	do {
+		if (k->nr == NR_PLACES)
+			return NULL;
 		place = &k->places[k->nr++];
-	if (!place || place->ns)
-		return NULL;
+	} while (place->ns);
 	place->key = (struct thief_key){ .slot = 1, .tid = tid };
 	place->tgid = tid;
 	snprintf(place->comm, COMM_LEN, tid == HOG ? "hog" : "cc1");
@@ -348,11 +349,11 @@ static void test_late(void **state)
 	taken.ns = 3;
 	assert_string_equal(take_all(&k, &taken), "1:5=11 1:6=20 ");
 	assert_int_equal(k.nr, 0);
-	/* Its place is another's next: it is nobody's time then, and stays where it is. */
+	/* Its place would be another's next, who takes the one behind it. */
 	rob(&k, 7, 4);
 	rob(&k, 8, 2);
-	assert_int_equal(k.unnamed_ns, 4);
-	assert_string_equal(take_all(&k, &taken), "1:5=3 1:8=2 ");
+	assert_int_equal(k.unnamed_ns, 0);
+	assert_string_equal(take_all(&k, &taken), "1:5=3 1:7=4 1:8=2 ");
 	assert_string_equal(take_all(&k, &taken), "");
 	/* The same where nothing else happens. */
 	rob(&k, 9, 1);
