@@ -95,10 +95,10 @@ int find_end(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * anon_inode_getfd(name, fops, vcpu): create_vcpu_fd() (virt/kvm/kvm_main.c) gives each new vCPU its
- * descriptor, without which nobody runs it. The slot of its address, if there is one, is another
- * one's. The function is the kernel's own: a hook on it lets the modules of KVM go, and stays when
- * they come back; a program on a tracepoint of theirs would hold them.
+ * anon_inode_getfd(name, fops, vcpu): create_vcpu_fd() (virt/kvm/kvm_main.c) gives each new vCPU
+ * its descriptor, without which nobody runs it. The slot of its address, if there is one, is
+ * another one's. The function is the kernel's own: a hook on it lets the modules of KVM go, and
+ * stays when they come back; a program on a tracepoint of theirs would hold them.
  */
 SEC("?kprobe/anon_inode_getfd")
 int born(struct pt_regs *ctx)

@@ -70,8 +70,8 @@ struct thief_key {
 /*
  * What a task had of a CPU while that vCPU waited for it. Each CPU has a log of them, which its
  * programs alone write, and in which a vCPU and a task have one place until user space has read it.
- * Who reads takes what is in ns; a place in which there is nothing is free to be written anew. A pair
- * is found again by its hash: chains of those that have the same one go through these places, too.
+ * Who reads takes what is in ns; a place in which there is nothing is free to be written anew. A
+ * pair is found again by its hash: chains of those that have the same one go through these places.
  */
 struct thief {
 	__u64 ns;
@@ -83,7 +83,7 @@ struct thief {
 	__u32 older; /* the one of the same hash before this one */
 };
 
-/* Places of all CPUs' logs, for each slot; and of one CPU's at least and at most, as powers of 2. */
+/* Places of all CPUs' logs, for each slot; of one CPU's at least and at most, as powers of 2. */
 enum { THIEVES_PER_SLOT = 32, LEAST_LOG_BITS = 9, MOST_LOG_BITS = 16 };
 
 /*

@@ -183,7 +183,7 @@ static void test_names(void **state)
 	assert_int_equal(db2.users, 0);
 }
 
-/* The kernel's side, of one CPU. There is room for a look's tasks and the hog, not for a busy one's. */
+/* The kernel's side, of one CPU: room for a look's tasks and the hog, not for a busy look's. */
 enum { TASKS_PER_LOOK = 100, NR_PLACES = TASKS_PER_LOOK + 1 };
 enum { LOOKS = 200, BUSY_LOOK = 140, HOG = 1, HOG_FROM = 150 };
 
