@@ -5,14 +5,6 @@
 # Modules that are unloaded, VMMs that end in KVM_RUN and several kvm_watchers at a time are in robust.sh.
 . "$(dirname "$0")/lib.sh"
 
-# broker_of PID: the privileged process that works for it
-broker_of()
-{
-	for broker_dir in /proc/[0-9]*; do
-		grep -qs "^PPid:[[:space:]]*$1\$" "$broker_dir/status" && echo "${broker_dir#/proc/}"
-	done
-}
-
 # kernel_ids PID...: of programs, maps and links that these have open, as "prog 12"
 kernel_ids()
 {

@@ -431,6 +431,14 @@ answers()
 	done <"$TMP/answers"
 }
 
+# broker_of PID: the privileged process that works for it
+broker_of()
+{
+	for broker_dir in /proc/[0-9]*; do
+		grep -qs "^PPid:[[:space:]]*$1\$" "$broker_dir/status" && echo "${broker_dir#/proc/}"
+	done
+}
+
 # the last line of the run
 summary()
 {

@@ -15,14 +15,6 @@ field()
 	done | tr '\t\n' '  ' | sed 's/ $//'
 }
 
-# broker_of PID: the privileged process that works for it
-broker_of()
-{
-	for broker_dir in /proc/[0-9]*; do
-		test "$(field "${broker_dir#/proc/}" PPid 2>/dev/null)" != "$1" || echo "${broker_dir#/proc/}"
-	done
-}
-
 # exits PID: to user space, by the rows that were shown
 exits()
 {
