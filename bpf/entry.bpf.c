@@ -16,8 +16,15 @@
 #include "run.bpf.h"
 #include "vcpus.bpf.h"
 
-/* A variable, which costs less than a map; to the monitors it is their map waited_vcpus. */
-struct waited_vcpus waited;
+/*
+ * A variable, which costs less than a map, and the only one: to the monitors this is their map
+ * waited_vcpus, and the compiler would choose the order of several.
+ */
+struct {
+	struct waited_vcpus waited;
+	/* The places of the programs that there are, a bit or a byte each; user space writes these. */
+	volatile __u64 called, raw_called, classic_called;
+} shared;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -34,22 +41,19 @@ struct {
 	__type(value, u32);
 } raw_run_programs SEC(".maps"), classic_run_programs SEC(".maps");
 
-/* The places of the programs that there are, a bit or a byte each; user space writes these. */
-volatile __u64 called, raw_called, classic_called;
-
 SEC("raw_tp/kvm_entry")
 int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 vcpu = ctx->args[0], waits;
 	/* Read once: another vCPU may displace it at any time. */
-	volatile u64 *word = &waited.vcpus[slot_cache__index(vcpu)];
+	volatile u64 *word = &shared.waited.vcpus[slot_cache__index(vcpu)];
 
 	waits = *word;
 	if (waits == vcpu)
 		return 0;
 	/* Not of this vCPU: each of them may wait. Each takes itself out. */
 	if ((waits ^ vcpu) > ALL_AT_ENTRY)
-		*word = waits = vcpu | called;
+		*word = waits = vcpu | shared.called;
 #pragma unroll
 	for (int i = 0; i < MAX_AT_ENTRY; i++)
 		if (waits & 1 << i)
@@ -100,7 +104,7 @@ static __always_inline u64 whom_to_tell(u64 all)
 SEC("raw_tp/kvm_fpu")
 int vcpu_run_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 whom = ctx->args[0] ? whom_to_tell(raw_called) : 0;
+	u64 whom = ctx->args[0] ? whom_to_tell(shared.raw_called) : 0;
 
 	if (whom)
 		TELL(ctx, raw_run_programs, whom);
@@ -114,7 +118,7 @@ int vcpu_run_classic(void *ctx)
 	u64 whom;
 
 	bpf_probe_read_kernel(&args, sizeof(args), ctx + 8);
-	whom = args.load ? whom_to_tell(classic_called) : 0;
+	whom = args.load ? whom_to_tell(shared.classic_called) : 0;
 	if (whom)
 		TELL(ctx, classic_run_programs, whom);
 	return LEAVE_TO_PERF;

@@ -29,6 +29,9 @@ struct caller {
 };
 _Static_assert((int)MAX_AT_ENTRY <= (int)MAX_AT_RUN, "room for both");
 
+/* What monitors share begins with what they know of it. */
+_Static_assert(!offsetof(typeof(*((struct entry_bpf *)0)->bss), shared.waited), "in front");
+
 struct entry {
 	struct entry_bpf *skel;
 	const struct vcpus *vcpus;
@@ -75,21 +78,21 @@ struct entry *entry__open(const struct vcpus *vcpus, bool can_cast)
 	e->callers[MOMENT_ENTRY] = (struct caller){
 		.prog = skel->progs.vcpu_entry,
 		.programs = skel->maps.entry_programs,
-		.called = &skel->bss->called,
+		.called = &skel->bss->shared.called,
 		.bits = 1,
 		.max_places = MAX_AT_ENTRY,
 	};
 	e->callers[MOMENT_RUN] = (struct caller){
 		.prog = skel->progs.vcpu_run_raw,
 		.programs = skel->maps.raw_run_programs,
-		.called = &skel->bss->raw_called,
+		.called = &skel->bss->shared.raw_called,
 		.bits = BITS_AT_RUN,
 		.max_places = MAX_AT_RUN,
 	};
 	e->callers[MOMENT_RUN_CLASSIC] = (struct caller){
 		.prog = skel->progs.vcpu_run_classic,
 		.programs = skel->maps.classic_run_programs,
-		.called = &skel->bss->classic_called,
+		.called = &skel->bss->shared.classic_called,
 		.bits = BITS_AT_RUN,
 		.max_places = MAX_AT_RUN,
 	};
