@@ -2,6 +2,9 @@
 /*
  * One program for what several monitors wait for, which finds out who has to know of it.
  *
+ * kvm_exit and kvm_entry: of all that do something at each of them, if there are several. A hook
+ * costs more than a call, and what each of them would find out is handed over (bpf/each.bpf.h).
+ *
  * kvm_entry: of all monitors that wait for a vCPU's entry, but only after something
  * else. At nearly every entry nothing waits, and this says so in a few instructions. Else
  * it calls the monitors' programs, each of which calls the next (bpf/entry.bpf.h).
@@ -13,6 +16,7 @@
  * Kernel: vmx_vcpu_run() in arch/x86/kvm/vmx/vmx.c, svm_vcpu_run() in
  * arch/x86/kvm/svm/svm.c; vcpu_enter_guest() in arch/x86/kvm/x86.c on 5.10.
  */
+#include "each.bpf.h"
 #include "run.bpf.h"
 #include "vcpus.bpf.h"
 
@@ -41,14 +45,13 @@ struct {
 	__type(value, u32);
 } raw_run_programs SEC(".maps"), classic_run_programs SEC(".maps");
 
-SEC("raw_tp/kvm_entry")
-int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
+/* Who waits for this entry is called, and does not return. */
+static __always_inline int call_waiting(void *ctx, u64 vcpu)
 {
-	u64 vcpu = ctx->args[0], waits;
 	/* Read once: another vCPU may displace it at any time. */
 	volatile u64 *word = &shared.waited.vcpus[slot_cache__index(vcpu)];
+	u64 waits = *word;
 
-	waits = *word;
 	if (waits == vcpu)
 		return 0;
 	/* Not of this vCPU: each of them may wait. Each takes itself out. */
@@ -58,6 +61,78 @@ int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
 	for (int i = 0; i < MAX_AT_ENTRY; i++)
 		if (waits & 1 << i)
 			bpf_tail_call(ctx, &entry_programs, i);
+	return 0;
+}
+
+SEC("?raw_tp/kvm_entry")
+int vcpu_entry(struct bpf_raw_tracepoint_args *ctx)
+{
+	return call_waiting(ctx, ctx->args[0]);
+}
+
+/* Places for functions of monitors: these do nothing. */
+#define EXIT_PLACE(_name)                                                           \
+	__attribute__((noinline)) int _name(u64 vcpu, u64 isa, u64 reason, u64 now) \
+	{                                                                           \
+		asm volatile("" ::"r"(vcpu), "r"(isa), "r"(reason), "r"(now));      \
+		return 0;                                                           \
+	}
+#define ENTRY_PLACE(_name)                                     \
+	__attribute__((noinline)) int _name(u64 vcpu, u64 now) \
+	{                                                      \
+		asm volatile("" ::"r"(vcpu), "r"(now));        \
+		return 0;                                      \
+	}
+
+EXIT_PLACE(each_exit_1)
+EXIT_PLACE(each_exit_2)
+EXIT_PLACE(each_exit_3)
+ENTRY_PLACE(each_entry_1)
+ENTRY_PLACE(each_entry_2)
+ENTRY_PLACE(each_entry_3)
+
+/* How many of these there are, of exits two at least; user space writes it before loading. */
+const volatile __u32 at_each_exit, at_each_entry;
+
+/* Some monitors wait for entries. */
+const volatile __u32 some_wait;
+
+/* At an entry the time is read first: what takes time here is not the exit's. */
+SEC("?raw_tp/kvm_entry")
+int vcpu_each_entry(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 vcpu = ctx->args[0], now;
+
+	if (!task_chosen())
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (at_each_entry > 2)
+		each_entry_3(vcpu, now);
+	if (at_each_entry > 1)
+		each_entry_2(vcpu, now);
+	each_entry_1(vcpu, now);
+	return some_wait ? call_waiting(ctx, vcpu) : 0;
+}
+
+/* Backwards: the first one that was chosen is the last to be called, when little is left. */
+SEC("?raw_tp/kvm_exit")
+int vcpu_each_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 vcpu = ctx->args[0], isa = ctx->args[1], reason = REASON_NOT_TOLD, now;
+
+	if (!task_chosen())
+		return 0;
+	if (exit_args_old(vcpu)) {
+		reason = vcpu;
+		vcpu = isa;
+		/* Not read as an argument: kernels that have two would refuse the program. */
+		isa = untyped_arg(ctx, 2);
+	}
+	now = bpf_ktime_get_ns();
+	if (at_each_exit > 2)
+		each_exit_3(vcpu, isa, reason, now);
+	each_exit_2(vcpu, isa, reason, now);
+	each_exit_1(vcpu, isa, reason, now);
 	return 0;
 }
 

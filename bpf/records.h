@@ -140,6 +140,9 @@ enum { THREAD_CACHE_SPOILT = 1 };
 /* Monitors at most that wait for entries: a bit each of a vCPU's address, which has none so low. */
 enum { MAX_AT_ENTRY = 3, ALL_AT_ENTRY = (1 << MAX_AT_ENTRY) - 1 };
 
+/* Monitors at most that do something at each exit, or at each entry, and are called. */
+enum { MAX_AT_EACH = 3 };
+
 /*
  * Direct-mapped by the vCPU's address: a vCPU, and the monitors that wait for its
  * entry. Only a vCPU's own thread writes what stands here of it; so what is found

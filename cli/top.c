@@ -463,8 +463,8 @@ static uint64_t runs_ns(const struct session *s, const struct run *run)
 				sum += info.run_time_ns;
 		}
 	}
-	for (enum moment m = 0; m < NR_MOMENTS; m++)
-		if (attach__entry_info(&s->env, m, &entry))
+	for (enum head h = 0; h < NR_HEADS; h++)
+		if (attach__entry_info(&s->env, h, &entry))
 			sum += entry.run_time_ns;
 	return sum;
 }

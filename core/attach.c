@@ -161,6 +161,7 @@ static void take_hooks(struct attachment *at, struct handed *handed)
 	for (size_t i = 0; i < at->nr_needs; i++) {
 		int prog = handed__take(handed, FDS_PROGS + i);
 		int link = handed__take(handed, FDS_LINKS + i);
+		int caller = handed__take(handed, FDS_CALLERS + i);
 
 		if (prog >= 0) {
 			close_fd(&at->progs[i]);
@@ -170,10 +171,14 @@ static void take_hooks(struct attachment *at, struct handed *handed)
 			close_fd(&at->link_fds[i]);
 			at->link_fds[i] = link;
 		}
+		if (caller >= 0) {
+			close_fd(&at->caller_fds[i]);
+			at->caller_fds[i] = caller;
+		}
 	}
-	for (int m = 0; m < NR_MOMENTS; m++)
-		if (handed->fds[FDS_OTHER + m] >= 0 && !at->env->entry_progs[m])
-			at->env->entry_progs[m] = handed__take(handed, FDS_OTHER + m);
+	for (int h = 0; h < NR_HEADS; h++)
+		if (handed->fds[FDS_OTHER + h] >= 0 && !at->env->entry_progs[h])
+			at->env->entry_progs[h] = handed__take(handed, FDS_OTHER + h);
 }
 
 /* The hooks are the broker's work, what they write to is read here. */
@@ -274,10 +279,9 @@ int attach__iterator(const struct attachment *at, const char *need)
 	return -1;
 }
 
-bool attach__entry_info(const struct attach_env *env, enum moment moment,
-			struct bpf_prog_info *info)
+bool attach__entry_info(const struct attach_env *env, enum head head, struct bpf_prog_info *info)
 {
-	int prog = env->entry_progs[moment];
+	int prog = env->entry_progs[head];
 	__u32 size = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
@@ -335,6 +339,7 @@ void attach__detach(struct attachment *at)
 		/* An iterator does nothing by itself. */
 		if (hook && hook->kind != HOOK_ITER)
 			close_fd(&at->link_fds[i]);
+		close_fd(&at->caller_fds[i]);
 	}
 }
 
@@ -353,6 +358,7 @@ static void end(struct attachment *at)
 	histogram__free(at);
 	for (size_t i = at->nr_needs; i-- > 0;) {
 		close_fd(&at->link_fds[i]);
+		close_fd(&at->caller_fds[i]);
 		close_fd(&at->progs[i]);
 	}
 	samples__free(at->samples);

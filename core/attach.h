@@ -35,8 +35,7 @@ int attach__open_file(const struct attachment *at, struct tempfile *file);
 int attach__iterator(const struct attachment *at, const char *need);
 
 /* What the kernel says of the program that calls others then; false where there is none. */
-bool attach__entry_info(const struct attach_env *env, enum moment moment,
-			struct bpf_prog_info *info);
+bool attach__entry_info(const struct attach_env *env, enum head head, struct bpf_prog_info *info);
 
 /* Fills in the needs' runs and run_ns, which begin when the statistics are enabled. */
 void attach__read_runs(struct attachment *at);

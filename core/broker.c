@@ -184,10 +184,13 @@ static void hand_hooks(const struct server *s, const struct attachment *at, stru
 			continue;
 		if (hook->called_at) {
 			enum moment moment = hook__moment(hook);
+			struct entry_fds fds;
 
 			/* The program that calls it is the one that is attached. */
-			entry__fds(s->env.entry, moment, &handed->fds[FDS_OTHER + moment],
-				   &handed->fds[FDS_LINKS + i]);
+			entry__fds(s->env.entry, moment, at->places[moment], &fds);
+			handed->fds[FDS_OTHER + entry__head(moment)] = fds.prog;
+			handed->fds[FDS_CALLERS + i] = fds.link;
+			handed->fds[FDS_LINKS + i] = fds.called_link;
 			continue;
 		}
 		handed->fds[FDS_PROGS + i] = bpf_program__fd(skeleton__prog(at->skel, hook->prog));
@@ -403,6 +406,7 @@ _Noreturn static void serve(int socket, pid_t client, const struct broker_option
 	prctl(PR_SET_NAME, process_name);
 	for (size_t i = 0; i < opts->nr_chosen; i++)
 		hooks__init(&s.attachments[i], &s.env, &opts->chosen[i]);
+	hooks__plan(&s.env, s.attachments, opts->nr_chosen);
 	handed__init(&ready);
 	ready.err = vcpus__load(s.env.filter, opts->max_vcpus, &s.env.vcpus);
 	if (send_handed(socket, &ready) || ready.err)

@@ -33,10 +33,11 @@ enum {
 	MAX_MAPS = 64,
 	FDS_PROGS = FDS_MAPS + MAX_MAPS, /* of needs[] */
 	FDS_LINKS = FDS_PROGS + MAX_NEEDS,
-	FDS_OTHER = FDS_LINKS + MAX_NEEDS, /* what the question was about */
-	MAX_FDS = FDS_OTHER + 3,
+	FDS_CALLERS = FDS_LINKS + MAX_NEEDS, /* links of programs that call those of needs[] */
+	FDS_OTHER = FDS_CALLERS + MAX_NEEDS, /* what the question was about */
+	MAX_FDS = FDS_OTHER + 4,
 };
-_Static_assert(MAX_FDS - FDS_OTHER >= NR_MOMENTS, "a program for each");
+_Static_assert(MAX_FDS - FDS_OTHER >= NR_HEADS, "a program for each");
 
 /* What it answers. */
 struct handed {

@@ -103,16 +103,25 @@ static void learn_kind(struct attach_env *env, enum hook_kind kind)
 	env->kind_errors[kind] = err;
 }
 
+/* Called each time, if several are. */
+static bool is_each(const struct hook *hook)
+{
+	return hook->called_at == AT_EACH_EXIT || hook->called_at == AT_EACH_ENTRY;
+}
+
 /* The host refused the hook of a need. */
 static void refuse_for(struct attachment *at, struct need_state *need, int err)
 {
 	const struct hook *hooks = at->monitor->hooks;
 	enum hook_kind kind = need->hook->kind;
 
+	at->refused[need->hook - hooks] = true;
+	/* That it can't be called is no news: it is attached then. */
+	if (is_each(need->hook))
+		return;
 	/* Another program for the same event will do: no news, if only its arguments are others. */
 	if (err != -EINVAL || kind != HOOK_RAW_TP || need->first->kind != HOOK_TRACEPOINT)
 		refuse(need, need->hook, err);
-	at->refused[need->hook - hooks] = true;
 	/* To a kernel without the BTF of modules tp_btf says the same of events that are there. */
 	if (err == -ENOENT && is_of_event(need->hook) && kind != HOOK_TP_BTF)
 		refuse_same_event(at, need->hook);
@@ -156,6 +165,13 @@ static bool is_allowed(const struct attachment *at, const struct hook *hook)
 	return !is_refused(at, hook) && (!at->env->kinds || at->env->kinds & (1U << hook->kind));
 }
 
+/* The row is there: on this host, with what the user asks for. */
+static bool is_there(const struct attachment *at, const struct hook *hook)
+{
+	return host__is_one_of(hook->archs) && !(hook->applies && !hook->applies()) &&
+	       !(hook->asked && !hook->asked(at));
+}
+
 /*
  * Instead of a classic tracepoint the raw one that is among its alternatives, which costs less
  * than half: where the kernel does not preempt its programs, it misses nothing either.
@@ -167,10 +183,18 @@ static const struct hook *cheaper(const struct attachment *at, const struct hook
 		return hook;
 	for (const struct hook *h = hook + 1; h->need && !strcmp(h->need, hook->need); h++)
 		if (h->kind == HOOK_RAW_TP && !strcmp(h->target, hook->target) &&
-		    is_allowed(at, h) && !(h->applies && !h->applies()) &&
-		    !(h->asked && !h->asked(at)) && !not_applicable(at->env, h))
+		    is_allowed(at, h) && is_there(at, h) && !not_applicable(at->env, h))
 			return probe__raw_tp_is_preempted() ? hook : h;
 	return hook;
+}
+
+/* The hook is one of AT_EACH_*. */
+static bool can_call(const struct attachment *at, const struct hook *hook)
+{
+	enum moment moment = hook__moment(hook);
+
+	return entry__pays(&at->env->plan, hook->called_at) &&
+	       (at->places[moment] || entry__has_place(at->env->entry, moment, at->monitor));
 }
 
 /* Chooses one alternative per need; at->needs[].hook is NULL where none is left. */
@@ -184,11 +208,9 @@ static void choose_hooks(struct attachment *at)
 		const struct hook *hook;
 		const char *why;
 
-		if (!host__is_one_of(hooks[i].archs))
+		if (!is_there(at, &hooks[i]))
 			continue;
-		if (hooks[i].applies && !hooks[i].applies())
-			continue;
-		if (hooks[i].asked && !hooks[i].asked(at))
+		if (is_each(&hooks[i]) && !can_call(at, &hooks[i]))
 			continue;
 		if (!need || strcmp(need->first->need, hooks[i].need)) {
 			need = &at->needs[at->nr_needs++];
@@ -209,6 +231,32 @@ static void choose_hooks(struct attachment *at)
 	}
 }
 
+static bool is_called_at(const struct attachment *at, enum called_at moment)
+{
+	const struct hook *hooks = at->monitor->hooks;
+
+	for (size_t i = 0; hooks && hooks[i].need; i++)
+		if (hooks[i].called_at == moment && is_there(at, &hooks[i]) &&
+		    is_allowed(at, &hooks[i]) && !not_applicable(at->env, &hooks[i]))
+			return true;
+	return false;
+}
+
+void hooks__plan(struct attach_env *env, const struct attachment *all, size_t nr)
+{
+	memset(&env->plan, 0, sizeof(env->plan));
+	for (enum called_at at = 0; at < NR_CALLED_AT; at++)
+		for (size_t i = 0; i < nr; i++) {
+			bool again = false;
+
+			/* One that is there twice has one place. */
+			for (size_t j = 0; j < i; j++)
+				again |= all[j].monitor == all[i].monitor &&
+					 is_called_at(&all[j], at);
+			env->plan.called[at] += !again && is_called_at(&all[i], at);
+		}
+}
+
 enum moment hook__moment(const struct hook *hook)
 {
 	switch (hook->called_at) {
@@ -216,26 +264,38 @@ enum moment hook__moment(const struct hook *hook)
 		return MOMENT_ENTRY;
 	case AT_RUN:
 		return hook->kind == HOOK_TRACEPOINT ? MOMENT_RUN_CLASSIC : MOMENT_RUN;
+	case AT_EACH_EXIT:
+		return MOMENT_EACH_EXIT;
+	case AT_EACH_ENTRY:
+		return MOMENT_EACH_ENTRY;
 	case NOT_CALLED:
+	case NR_CALLED_AT:
 		break;
 	}
 	return NR_MOMENTS;
 }
 
-/* The maps that are not the object's own; called: a bit for each moment at which it is. */
-static int share(struct attachment *at, struct bpf_object *obj, unsigned int called)
+/*
+ * The hook's program is called. -EAGAIN: it can't be, choose again. Whoever may load it may not
+ * know the functions of another program, which takes CAP_SYS_ADMIN.
+ */
+static int share_call(struct attachment *at, struct skeleton *skel, const struct hook *hook)
 {
+	enum moment moment = hook__moment(hook);
 	struct attach_env *env = at->env;
-	int err = vcpus__share(env->vcpus, obj);
+	int err = 0;
 
-	if (!err && called && !env->entry) {
-		env->entry = entry__open(env->vcpus, picked_types__can_cast());
-		err = env->entry ? 0 : -errno;
-	}
-	for (enum moment m = 0; !err && m < NR_MOMENTS; m++)
-		if (called & 1U << m)
-			err = entry__share(env->entry, m, obj, at->monitor, &at->places[m]);
-	return err;
+	if (!env->entry)
+		env->entry = entry__open(env->vcpus, &env->plan);
+	if (!env->entry)
+		err = -errno;
+	if (!err)
+		err = entry__share(env->entry, moment, skel->obj, skeleton__prog(skel, hook->prog),
+				   at->monitor, &at->places[moment]);
+	if (!err || !is_each(hook) || limits__is_shortage(err))
+		return err;
+	at->refused[hook - at->monitor->hooks] = true;
+	return -EAGAIN;
 }
 
 /* only: the one program to load, or NULL for those of the chosen hooks. */
@@ -244,7 +304,7 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 	LIBBPF_OPTS(bpf_object_open_opts, opts,
 		    .btf_custom_path = at->env->broker ? NULL : picked_types__path());
 	struct skeleton *skel = at->monitor->open_skeleton(&opts);
-	unsigned int called = 0;
+	bool loads = !at->env->broker;
 	int err = 0;
 
 	if (!skel)
@@ -255,15 +315,16 @@ struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *
 		if (!hook || (only && hook != only))
 			continue;
 		err = bpf_program__set_autoload(skeleton__prog(skel, hook->prog), true);
-		called |= hook->called_at ? 1U << hook__moment(hook) : 0;
+		if (!err && loads && hook->called_at)
+			err = share_call(at, skel, hook);
 	}
 	map__set_const(skel->obj, "no_events",
 		       !at->shows_events && !events__are_kept(at->env, at->monitor));
 	map__set_const64(skel->obj, "slower_than_ns", at->slower_ns);
 	/* The constant is the broker's, who loads. */
 	map__set_const(skel->obj, "casts", picked_types__can_cast());
-	if (!err && !at->env->broker)
-		err = share(at, skel->obj, called);
+	if (!err && loads)
+		err = vcpus__share(at->env->vcpus, skel->obj);
 	if (!err)
 		err = events__prepare(at, skel->obj);
 	if (!err && at->monitor->records)
@@ -520,7 +581,7 @@ void hooks__init(struct attachment *at, struct attach_env *env, const struct cho
 	at->slower_ns = chosen->slower_ns ?: env->slower_ns;
 	at->since_ns = UINT64_MAX;
 	for (size_t i = 0; i < MAX_NEEDS; i++)
-		at->progs[i] = at->link_fds[i] = -1;
+		at->progs[i] = at->link_fds[i] = at->caller_fds[i] = -1;
 }
 
 /* Until nothing more is refused. */

@@ -53,7 +53,10 @@ struct hook {
 	bool (*applies)(void);
 	/* The same for what the user asks for. */
 	bool (*asked)(const struct attachment *at);
-	/* Not attached itself: one of bpf/entry.bpf.c's programs calls it. */
+	/*
+	 * Not attached itself: one of bpf/entry.bpf.c's programs calls it. Rows with AT_EACH_* are
+	 * there only where several monitors have one.
+	 */
 	enum called_at called_at;
 };
 
@@ -61,8 +64,9 @@ struct hook {
 struct attach_env {
 	struct broker *broker; /* who loads and attaches; NULL in that process itself */
 	struct vcpus *vcpus;
-	struct entry *entry;	     /* the broker's: made when the first monitor needs it */
-	int entry_progs[NR_MOMENTS]; /* descriptors of its programs since they are attached; or 0 */
+	struct entry *entry;	   /* the broker's: made when the first monitor needs it */
+	struct entry_plan plan;	   /* the same, of all that may be chosen */
+	int entry_progs[NR_HEADS]; /* descriptors of its programs since they are attached; or 0 */
 	/* The broker's: whether the host has a kind of hook at all, as far as it was asked. */
 	unsigned int kinds_asked; /* 1 << enum hook_kind */
 	int kind_errors[NR_HOOK_KINDS];
@@ -103,6 +107,7 @@ struct attachment {
 	size_t nr_needs;
 	/* What the broker has handed over: descriptors, by need; -1: none. */
 	int progs[MAX_NEEDS], link_fds[MAX_NEEDS];
+	int caller_fds[MAX_NEEDS]; /* the links of programs that call theirs */
 	/* In the broker. */
 	struct bpf_link *links[MAX_NEEDS];
 	struct bpf_link *gone[MAX_NEEDS]; /* before these: they went with a module */
@@ -139,7 +144,8 @@ void hooks__init(struct attachment *at, struct attach_env *env, const struct cho
 
 /*
  * The monitor's skeleton, sized, with the programs of the hooks that are chosen, or with
- * that of one of them only; NULL and errno. In the broker it is ready to be loaded.
+ * that of one of them only; NULL and errno. In the broker it is ready to be loaded; EAGAIN: one
+ * of them was refused.
  */
 struct skeleton *hooks__open_skeleton(struct attachment *at, const struct hook *only);
 
@@ -158,6 +164,9 @@ bool hooks__foresee(struct attachment *at);
 
 /* Attaches what was loaded. -EAGAIN: all is unloaded, load again. */
 int hooks__attach(struct attachment *at);
+
+/* Counts the monitors that may be called, before the first one is loaded. */
+void hooks__plan(struct attach_env *env, const struct attachment *all, size_t nr);
 
 /* When it is called; NR_MOMENTS: it is attached itself. */
 enum moment hook__moment(const struct hook *hook);

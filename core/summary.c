@@ -181,20 +181,21 @@ void summary__write_vms(const struct attach_env *env, struct sink *sink)
 /* The programs that call others. */
 static const struct {
 	const char *need, *hook, *whom;
-} callers[NR_MOMENTS] = {
-	[MOMENT_ENTRY] = { "kvm_entry", "raw_tp/kvm_entry", "for all that wait for an entry" },
-	[MOMENT_RUN] = { "kvm_fpu", "raw_tp/kvm_fpu", "for all that have to know each vCPU" },
-	[MOMENT_RUN_CLASSIC] = { "kvm_fpu", "tracepoint/kvm_fpu",
-				 "for all that have to know each vCPU" },
+} callers[NR_HEADS] = {
+	[HEAD_ENTRY] = { "kvm_entry", "raw_tp/kvm_entry", "for all that do something at entries" },
+	[HEAD_RUN] = { "kvm_fpu", "raw_tp/kvm_fpu", "for all that have to know each vCPU" },
+	[HEAD_RUN_CLASSIC] = { "kvm_fpu", "tracepoint/kvm_fpu",
+			       "for all that have to know each vCPU" },
+	[HEAD_EXIT] = { "kvm_exit", "raw_tp/kvm_exit", "for all that do something at exits" },
 };
 
 /* What the hooks that it calls cost together. */
-static struct json_object *caller_object(const struct summary *s, enum moment m)
+static struct json_object *caller_object(const struct summary *s, enum head h)
 {
 	struct json_object *obj =
-		hook_object("kvm_watcher", callers[m].need, callers[m].hook, "attached", "");
+		hook_object("kvm_watcher", callers[h].need, callers[h].hook, "attached", "");
 
-	add_runs(obj, s->entries[m].runs, s->entries[m].run_ns);
+	add_runs(obj, s->entries[h].runs, s->entries[h].run_ns);
 	return obj;
 }
 
@@ -213,12 +214,12 @@ static uint64_t read_entries(struct summary *s)
 	struct bpf_prog_info info;
 	uint64_t skipped = 0;
 
-	for (enum moment m = 0; m < NR_MOMENTS; m++) {
-		if (!attach__entry_info(s->env, m, &info))
+	for (enum head h = 0; h < NR_HEADS; h++) {
+		if (!attach__entry_info(s->env, h, &info))
 			continue;
-		s->entries[m].attached = true;
-		s->entries[m].runs = info.run_cnt;
-		s->entries[m].run_ns = info.run_time_ns;
+		s->entries[h].attached = true;
+		s->entries[h].runs = info.run_cnt;
+		s->entries[h].run_ns = info.run_time_ns;
 		skipped += info.recursion_misses;
 	}
 	return skipped;
@@ -346,14 +347,14 @@ static void say_self_cost(const struct summary *s, uint64_t wall_ns, uint64_t cp
 			    need->hook->target, need->runs, (double)need->run_ns / need->runs);
 		}
 	}
-	for (enum moment m = 0; m < NR_MOMENTS; m++) {
-		if (!s->entries[m].runs)
+	for (enum head h = 0; h < NR_HEADS; h++) {
+		if (!s->entries[h].runs)
 			continue;
-		runs += s->entries[m].runs;
-		ns += s->entries[m].run_ns;
+		runs += s->entries[h].runs;
+		ns += s->entries[h].run_ns;
 		say("self-cost: kvm_watcher: %s, %s: %" PRIu64 " events, %.0f ns each",
-		    callers[m].hook, callers[m].whom, s->entries[m].runs,
-		    (double)s->entries[m].run_ns / s->entries[m].runs);
+		    callers[h].hook, callers[h].whom, s->entries[h].runs,
+		    (double)s->entries[h].run_ns / s->entries[h].runs);
 	}
 	if (s->stats_fd >= 0)
 		say("self-cost: BPF programs: %" PRIu64 " events, %.3f ms (%.2f %% of one CPU)",
@@ -558,9 +559,9 @@ static void write_summary(const struct summary *s, uint64_t now_ns, uint64_t sin
 	}
 	for (int i = 0; i < NR_LOST; i++)
 		json_object_object_add(lost, lost__name(i), json_object_new_uint64(sums[i]));
-	for (enum moment m = 0; m < NR_MOMENTS; m++)
-		if (s->stats_fd >= 0 && s->entries[m].attached)
-			json_object_array_add(hooks, caller_object(s, m));
+	for (enum head h = 0; h < NR_HEADS; h++)
+		if (s->stats_fd >= 0 && s->entries[h].attached)
+			json_object_array_add(hooks, caller_object(s, h));
 	json_object_object_add(obj, "monitor", json_object_new_string("kvm_watcher"));
 	json_object_object_add(obj, "scope", json_object_new_string("summary"));
 	json_object_object_add(obj, "ts_ns", json_object_new_uint64(now_ns));

@@ -26,7 +26,7 @@ struct summary {
 	struct {
 		bool attached;	       /* till the end */
 		uint64_t runs, run_ns; /* as a need's */
-	} entries[NR_MOMENTS];	       /* the programs that call others */
+	} entries[NR_HEADS];	       /* the programs that call others */
 	int stats_fd;		       /* self_cost: keeps the kernel's statistics enabled; or -1 */
 	uint64_t broker_cpu_ns;	       /* what the privileged process has taken */
 	uint64_t entry_skipped, early_skipped; /* runs of these that the kernel skipped */

@@ -15,6 +15,7 @@
  * the page), fast_page_fault, kvm_mmio and kvm_fast_mmio, all in the thread of
  * the vCPU between the two ends.
  */
+#include "../bpf/each.bpf.h"
 #include "../bpf/entry.bpf.h"
 #include "../bpf/events.bpf.h"
 #include "../bpf/pages.bpf.h"
@@ -385,10 +386,9 @@ static __noinline int first_exit(struct kvm_vcpu *vcpu, u64 now)
 }
 
 /* The exit's reason costs more to look at than its time. A misconfig will need the time. */
-static __always_inline int note_exit(void *vcpu)
+static __always_inline int note_exit(void *vcpu, u64 now)
 {
 	struct exit_time *time = exit_time(vcpu);
-	u64 now = bpf_ktime_get_ns();
 
 	if (time->vcpu != (u64)vcpu)
 		return first_exit(vcpu, now);
@@ -639,11 +639,23 @@ struct exit_fields {
 
 /* misconfig: kvm_exit, whose reason vm_exit.bpf.c explains. */
 RAW_TP(misconfig_raw_tp, kvm_exit,
-       exit_args_old(ctx->args[0]) ? on_misconfig(ctx->args[0]) : note_exit((void *)ctx->args[0]))
+       exit_args_old(ctx->args[0]) ? on_misconfig(ctx->args[0]) :
+				     note_exit((void *)ctx->args[0], bpf_ktime_get_ns()))
+
+/* The same as one of the two programs beside it, by what this kernel has. */
+static __always_inline int each_exit(void *vcpu, u64 reason, u64 now)
+{
+	if (casts)
+		return on_misconfig(exit_reason_at_once(vcpu, ISA_VMX, true));
+	return reason == REASON_NOT_TOLD ? note_exit(vcpu, now) : on_misconfig(reason);
+}
+
+EACH_EXIT(misconfig_each, each_exit((void *)vcpu, reason, now))
+
 /* Where reading the reason needs no helper. Kernels that can do that have the new arguments. */
 RAW_TP(misconfig_raw_tp_cast, kvm_exit,
        on_misconfig(exit_reason_at_once((void *)ctx->args[0], ISA_VMX, true)))
-TP_BTF(misconfig_tp_btf, kvm_exit, note_exit((void *)untyped_arg(ctx, 0)))
+TP_BTF(misconfig_tp_btf, kvm_exit, note_exit((void *)untyped_arg(ctx, 0), bpf_ktime_get_ns()))
 TRACEPOINT(misconfig_tracepoint, "kvm/kvm_exit", exit_fields, on_misconfig(args.reason))
 
 struct mmio_fields {

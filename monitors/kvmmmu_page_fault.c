@@ -245,6 +245,9 @@ static const struct hook hooks[] = {
 	{ "spte", HOOK_TP_BTF, "kvm_mmu_spte_requested", PROG(map_tp_btf) },
 	{ "spte", HOOK_TRACEPOINT, "kvm_mmu_spte_requested", PROG(map_tracepoint) },
 
+	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", PROG(misconfig_each),
+	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration", .applies = is_vmx,
+	  .asked = asks_for_mmio, .called_at = AT_EACH_EXIT },
 	{ "ept_misconfig", HOOK_RAW_TP, "kvm_exit", PROG(misconfig_raw_tp_cast),
 	  .gives = "most MMIO accesses: VMX reports them as a misconfiguration",
 	  .applies = is_vmx_that_casts, .asked = asks_for_mmio },

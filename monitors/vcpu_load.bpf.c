@@ -14,6 +14,7 @@
  * A load period is what vcpu_load() and vcpu_put() bracket in KVM_RUN: the vCPU
  * is on a physical CPU.
  */
+#include "../bpf/each.bpf.h"
 #include "../bpf/existing.bpf.h"
 #include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
@@ -287,14 +288,15 @@ static __noinline int find_and_transition(struct kvm_vcpu *vcpu, u32 to)
  * The vCPU has left the guest, or is about to enter it. The cache first: what
  * it has is chosen. And what nearly always happens at once: transition() for that.
  */
-static __always_inline int on_transition(struct kvm_vcpu *vcpu, u32 from, u32 to)
+static __always_inline int on_transition_at(struct kvm_vcpu *vcpu, u32 from, u32 to, u64 at,
+					    bool is_told)
 {
 	struct load_record *r = cached_record(vcpu);
 	u64 now, since;
 
 	if (!r)
 		return find_and_transition(vcpu, to);
-	now = bpf_ktime_get_ns();
+	now = is_told ? at : bpf_ktime_get_ns();
 	since = r->since_ns;
 	if (r->state_and_off != from || now <= since)
 		return transition(r, to, now);
@@ -305,6 +307,11 @@ static __always_inline int on_transition(struct kvm_vcpu *vcpu, u32 from, u32 to
 	r->handling_ns = 0;
 	write_end(r);
 	return 0;
+}
+
+static __always_inline int on_transition(struct kvm_vcpu *vcpu, u32 from, u32 to)
+{
+	return on_transition_at(vcpu, from, to, 0, false);
 }
 
 /* A halt has ended: what KVM polled of the time since the exit was polling. */
@@ -581,6 +588,7 @@ RUN_PROGRAMS(fpu, on_fpu)
 
 /* kvm_entry(vcpu, ...) */
 RAW_TP(entry_raw_tp, kvm_entry, on_transition((void *)ctx->args[0], IN_KVM, IN_GUEST))
+EACH_ENTRY(entry_each, on_transition_at((void *)vcpu, IN_KVM, IN_GUEST, now, true))
 TP_BTF(entry_tp_btf, kvm_entry, on_transition((void *)untyped_arg(ctx, 0), IN_KVM, IN_GUEST))
 
 SEC("?tp/kvm/kvm_entry")
@@ -602,6 +610,7 @@ int exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 	return on_transition((void *)ctx->args[0], IN_GUEST, IN_KVM);
 }
 
+EACH_EXIT(exit_each, on_transition_at((void *)vcpu, IN_GUEST, IN_KVM, now, true))
 TP_BTF(exit_tp_btf, kvm_exit, on_transition((void *)untyped_arg(ctx, 0), IN_GUEST, IN_KVM))
 
 SEC("?tp/kvm/kvm_exit")

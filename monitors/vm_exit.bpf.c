@@ -11,9 +11,10 @@
  * svm_handle_exit() in arch/x86/kvm/svm/svm.c, kvm_vcpu_ioctl() in
  * virt/kvm/kvm_main.c, kvm_arch_vcpu_ioctl_run() in arch/x86/kvm/x86.c.
  */
-#include "../bpf/vcpus.bpf.h"
+#include "../bpf/each.bpf.h"
 #include "../bpf/run.bpf.h"
 #include "../bpf/stat.bpf.h"
+#include "../bpf/vcpus.bpf.h"
 #include "vm_exit.h"
 
 #define EINTR 4
@@ -226,9 +227,8 @@ static __noinline int unusual_entry(struct kvm_vcpu *vcpu, u64 now)
 }
 
 /* The vCPU goes back into the guest. */
-static __always_inline int on_entry_asking(void *vcpu, bool ask_slow)
+static __always_inline int on_entry_asking(void *vcpu, u64 now, bool ask_slow)
 {
-	u64 now = bpf_ktime_get_ns();
 	struct exit_state *state = cached_state(opaque_pointer(vcpu));
 
 	if (opaque(state->vcpu ^ (u64)vcpu) != EXITED)
@@ -238,13 +238,13 @@ static __always_inline int on_entry_asking(void *vcpu, bool ask_slow)
 
 static __always_inline int on_entry(void *vcpu)
 {
-	return on_entry_asking(vcpu, false);
+	return on_entry_asking(vcpu, bpf_ktime_get_ns(), false);
 }
 
 /* The same, which tells of slow ones where they are asked for. */
 static __always_inline int on_entry_any(void *vcpu)
 {
-	return on_entry_asking(vcpu, true);
+	return on_entry_asking(vcpu, bpf_ktime_get_ns(), true);
 }
 
 /* In this order: an exit that user space sees as open is not in its record. */
@@ -442,6 +442,17 @@ RAW_TP(exit_raw_tp_vmx_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_VM
 RAW_TP(exit_raw_tp_svm, kvm_exit, exit_of_isa(ctx, ISA_SVM))
 RAW_TP(exit_raw_tp_svm_chosen, kvm_exit, task_chosen() ? exit_of_isa(ctx, ISA_SVM) : 0)
 
+/* The time at which all were called is not of use here: they take some. */
+static __always_inline int each_exit(void *vcpu, u32 isa, u64 reason)
+{
+	if (reason != REASON_NOT_TOLD)
+		return on_exit(vcpu, reason, isa);
+	isa = exit_isa(isa);
+	return exit_at_once(vcpu, exit_reason_at_once(vcpu, isa, casts), isa);
+}
+
+EACH_EXIT(exit_each, each_exit((void *)vcpu, isa, reason))
+
 /* Without the vendor's BTF: attaches where the event has three arguments, with the reason. */
 RAW_TP(exit_raw_tp_old, kvm_exit,
        task_chosen() ? on_exit((void *)ctx->args[1], ctx->args[0], ctx->args[2]) : 0)
@@ -490,6 +501,7 @@ KRETPROBE(exit_kretprobe_svm, svm_vcpu_run, task_chosen() ? exit_asking(loaded_v
 RAW_TP(entry_raw_tp, kvm_entry, on_entry((void *)ctx->args[0]))
 RAW_TP(entry_raw_tp_chosen, kvm_entry, task_chosen() ? on_entry((void *)ctx->args[0]) : 0)
 RAW_TP(entry_raw_tp_slow, kvm_entry, task_chosen() ? on_entry_any((void *)ctx->args[0]) : 0)
+EACH_ENTRY(entry_each, on_entry_asking((void *)vcpu, now, false))
 TP_BTF(entry_tp_btf, kvm_entry, task_chosen() ? on_entry_any((void *)untyped_arg(ctx, 0)) : 0)
 
 SEC("?tp/kvm/kvm_entry")

@@ -208,6 +208,16 @@ static bool all_vms(const struct attachment *at)
 	return !at->env->filter->pid;
 }
 
+static bool with_slow(const struct attachment *at)
+{
+	return at->slower_ns;
+}
+
+static bool without_slow(const struct attachment *at)
+{
+	return !with_slow(at);
+}
+
 static bool all_exits(const struct attachment *at)
 {
 	return all_vms(at) && !with_l2(at);
@@ -251,11 +261,6 @@ static bool with_detail(const struct attachment *at)
 	return !without(at->config, VIEW_DETAIL);
 }
 
-static bool with_slow(const struct attachment *at)
-{
-	return at->slower_ns;
-}
-
 /* SVM's reasons say which register or exception it was for. */
 static bool is_vmx(void)
 {
@@ -296,6 +301,9 @@ static const struct hook hooks[] = {
 	  .asked = with_slow },
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp_slow), BOTH,
 	  .gives = "the times of the table KVM_EXIT", .asked = with_slow },
+	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_each), BOTH,
+	  .gives = "the times of the table KVM_EXIT", .asked = without_slow,
+	  .called_at = AT_EACH_ENTRY },
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
 	  .gives = "the times of the table KVM_EXIT", .asked = all_vms },
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp_chosen), VENDOR_VMX | VENDOR_SVM,
@@ -311,6 +319,8 @@ static const struct hook hooks[] = {
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_l2), BOTH, true, KVM_EXIT_TABLE,
 	  .asked = with_l2 },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_l2_old), BOTH, .asked = with_l2 },
+	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_each), BOTH, true, KVM_EXIT_TABLE,
+	  .asked = without_l2, .called_at = AT_EACH_EXIT },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_vmx), VENDOR_VMX, true,
 	  KVM_EXIT_TABLE, .applies = host__can_cast, .asked = all_exits },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp_vmx_chosen), VENDOR_VMX, true,

@@ -229,7 +229,7 @@ elif test -n "$modules"; then
 	kvm_watcher -e -t 1 >"$TMP/out" 2>"$TMP/err"
 	is "two capabilities: exit status" 1 $?
 	is "two capabilities: says what to do" 1 "$(grep -c 'KVM_USERSPACE_EXIT.*run it as root' "$TMP/err")"
-elif watch -e; then
+elif watch -e -o --self-cost; then
 	# One vCPU: Linux 7.2 preempts what is left without tracefs, and skips the program for another vCPU then.
 	guest out=600
 	watch_end
@@ -240,6 +240,9 @@ elif watch -e; then
 		is "two capabilities: exits to KVM" 601 "$(jq -s 'map(select(.scope == "total" and .kind == "kvm" and
 			.class == "io") | .count) | add' "$TMP/watch.json")"
 	fi
+	# What a program's functions are is root's to know: nobody takes the place of one, and each has a hook.
+	is "two capabilities: no shared program on kvm_entry" 0 \
+		"$(summary '.hooks | map(select(.monitor == "kvm_watcher" and .need == "kvm_entry")) | length')"
 	is "two capabilities: nothing lost" 0 "$(summary '[.lost[]] | add')"
 else
 	fail "two capabilities: kvm_watcher starts"

@@ -173,6 +173,12 @@ static void test_columns(void **state)
 	}
 }
 
+/* There only where several monitors have such a row. */
+static bool is_each(const struct hook *hook)
+{
+	return hook->called_at == AT_EACH_EXIT || hook->called_at == AT_EACH_ENTRY;
+}
+
 /*
  * Is hook the first row of its need on some host, with some options? It is not if a row before it
  * is there whenever hook is.
@@ -180,7 +186,7 @@ static void test_columns(void **state)
 static bool leads(const struct hook *first, const struct hook *hook)
 {
 	for (; first < hook; first++)
-		if ((!first->applies || first->applies == hook->applies) &&
+		if (!is_each(first) && (!first->applies || first->applies == hook->applies) &&
 		    (!first->asked || first->asked == hook->asked))
 			return false;
 	return true;
@@ -207,6 +213,34 @@ static size_t check_need(const struct hook *first)
 			assert_int_not_equal(hook->prog, other->prog);
 	}
 	return nr;
+}
+
+/* Each moment has room for all, and each of them one place. */
+static void test_called(void **state)
+{
+	static const size_t room[NR_CALLED_AT] = {
+		[AT_ENTRY] = MAX_AT_ENTRY,
+		[AT_RUN] = MAX_AT_RUN,
+		[AT_EACH_EXIT] = MAX_AT_EACH,
+		[AT_EACH_ENTRY] = MAX_AT_EACH,
+	};
+	size_t nr[NR_CALLED_AT] = {};
+
+	(void)state;
+	for (size_t i = 0; i < nr_monitors; i++) {
+		const char *needs[NR_CALLED_AT] = {};
+
+		for (const struct hook *h = monitors[i]->hooks; h && h->need; h++) {
+			if (!h->called_at)
+				continue;
+			nr[h->called_at] += !needs[h->called_at];
+			if (needs[h->called_at])
+				assert_string_equal(h->need, needs[h->called_at]);
+			needs[h->called_at] = h->need;
+		}
+	}
+	for (size_t at = AT_ENTRY; at < NR_CALLED_AT; at++)
+		assert_in_range(nr[at], 2, room[at]);
 }
 
 static void test_hooks(void **state)
@@ -247,6 +281,13 @@ static void check_section(const struct hook *hook, const char *section)
 	bool found = false;
 
 	section += *section == '?';
+	/* It takes the place of a function of the program that is on the event. */
+	if (is_each(hook)) {
+		assert_string_equal(section, "freplace");
+		assert_string_equal(hook->target,
+				    hook->called_at == AT_EACH_EXIT ? "kvm_exit" : "kvm_entry");
+		return;
+	}
 	for (int i = 0; i < 4 && words[hook->kind][i]; i++)
 		found |= !strncmp(section, words[hook->kind][i], strlen(words[hook->kind][i]));
 	assert_true(found);
@@ -395,12 +436,12 @@ static void test_events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	 cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_options),	 cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_samples),	 cmocka_unit_test(test_times),
-		cmocka_unit_test(test_columns),	 cmocka_unit_test(test_hooks),
-		cmocka_unit_test(test_programs), cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_names),	cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_samples), cmocka_unit_test(test_times),
+		cmocka_unit_test(test_columns), cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_called),	cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_kinds),	cmocka_unit_test(test_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
