@@ -122,14 +122,15 @@ with() {
 }
 
 # hooks: those of the kvm_watcher that has just ended, as empty_programs wants them. One program is there for all
-# that wait for an entry, and for all that are told of vCPUs; the second end of a call has another kind.
+# that do something at exits or entries, and for all that are told of vCPUs; the second end of a call has another kind.
 hooks() {
 	sed -n '$s/.*"hooks":\[//p' "$tmp/output" | tr '{' '\n' | grep '"state":"attached"' |
 		sed 's/.*"monitor":"\([^"]*\)","need":"\([^"]*\)","hook":"\([^"]*\)".*/\1 \2 \3/' | awk '
 		$3 ~ /^iter/ { next }
 		$3 ~ /sys_ioctl$/ && $3 ~ /^kprobe/ { sub(/^kprobe/, "kprobe.multi", $3) }
 		$2 ~ /return$/ { sub(/^kprobe/, "kretprobe", $3); sub(/^fentry/, "fexit", $3) }
-		$1 !~ /vm_exit|vcpu_load/ && $3 ~ /kvm_(entry|fpu)$/ && said[$3]++ { next }
+		$3 ~ /kvm_(entry|exit)$/ && said[$3]++ { next }
+		$1 !~ /vm_exit|vcpu_load/ && $3 ~ /kvm_fpu$/ && said[$3]++ { next }
 		{ print $3 }'
 }
 
