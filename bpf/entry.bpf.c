@@ -26,7 +26,7 @@
  */
 struct {
 	struct waited_vcpus waited;
-	/* The places of the programs that there are, a bit or a byte each; user space writes these. */
+	/* The places of the programs that there are, a bit or a byte each; user space's. */
 	volatile __u64 called, raw_called, classic_called;
 } shared;
 
