@@ -22,9 +22,7 @@
 
 #define TASK_DEAD 0x80 /* include/linux/sched.h, since 4.x */
 
-/*
- * Places that are looked at for a thief: a pair beyond them gets a second place. And for a place.
- */
+/* Places that are looked at for a thief: a pair beyond them gets a second place. */
 enum { MOST_IN_CHAIN = 4 };
 
 struct {
@@ -370,7 +368,7 @@ static __noinline struct thief *find_thief(struct run_queue *rq, u32 cpu, u32 sl
 		at = thief->older;
 	}
 	/* Where something came after user space had read it, that is to be read yet. */
-	for (int i = 0; i < MOST_IN_CHAIN; i++) {
+	for (int i = 0; i <= MAX_WAITERS; i++) {
 		at = nr;
 		thief = at >> log_bits ? NULL : thief_at(cpu, at);
 		if (!thief)

@@ -675,11 +675,11 @@ void thief_log__sum(const struct thief_log *log, uint64_t *ns_of, size_t nr_slot
 	}
 }
 
-void thief_log__take(const struct thief_log *log,
-		     void (*take)(void *ctx, const struct thief *thief), void *ctx)
+/* False: there was nothing up to there. */
+static bool take_up_to(const struct thief_log *log, size_t end,
+		       void (*take)(void *ctx, const struct thief *thief), void *ctx)
 {
-	uint32_t nr = __atomic_load_n(log->nr, __ATOMIC_ACQUIRE), now = nr;
-	size_t end = end_of(log, nr);
+	bool any = false;
 
 	for (size_t i = 0; i < end; i++) {
 		struct thief *place = &log->thieves[i], thief;
@@ -690,8 +690,25 @@ void thief_log__take(const struct thief_log *log,
 		thief = *place;
 		thief.ns = __atomic_exchange_n(&place->ns, 0, __ATOMIC_ACQ_REL);
 		take(ctx, &thief);
+		any = true;
+	}
+	return any;
+}
+
+void thief_log__take(const struct thief_log *log,
+		     void (*take)(void *ctx, const struct thief *thief), void *ctx)
+{
+	/* What came while it was read: this process may have lost the CPU meanwhile. */
+	enum { PASSES = 3 };
+	uint32_t nr = 0, now;
+
+	for (int pass = 0; pass < PASSES; pass++) {
+		nr = __atomic_load_n(log->nr, __ATOMIC_ACQUIRE);
+		if (!take_up_to(log, end_of(log, nr), take, ctx))
+			break;
 	}
 	*log->read = nr;
-	/* One that has come meanwhile is for the next time, and so are all places up to it. */
+	now = nr;
+	/* One that has come yet is for the next time, and so are all places up to it. */
 	__atomic_compare_exchange_n(log->nr, &now, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }

@@ -77,8 +77,8 @@ struct thief_log {
 void thief_log__sum(const struct thief_log *log, uint64_t *ns_of, size_t nr_slots);
 
 /*
- * Hands over what is in the log, each once, and begins it anew. What a program adds at the same
- * time to what was read here, and is in no log then, is handed over the next time.
+ * Hands over what is in the log, each nanosecond once, and begins it anew. What a program adds to
+ * a place after that was read is handed over the next time.
  */
 void thief_log__take(const struct thief_log *log,
 		     void (*take)(void *ctx, const struct thief *thief), void *ctx);
