@@ -186,26 +186,26 @@ fi
 
 if planned names; then
 # Names that steer terminals; the test's own terminal fails where a control character comes.
-"$TMP/bin/crosvm" --timeout=120 --name="$(printf 'x\033[2J\033]0;owned\007y')" cpuid=4000000000 >/dev/null 2>&1 &
+"$TMP/bin/crosvm" --timeout=120 --name="$(printf 'top-test\033[2J\033]0\007')" cpuid=4000000000 >/dev/null 2>&1 &
 hostile=$!
-"$TMP/bin/crosvm" --timeout=120 --name="$(printf '\350\231\232\346\213\237\346\234\272')" cpuid=4000000000 >/dev/null 2>&1 &
+"$TMP/bin/crosvm" --timeout=120 --name="$(printf 'top-test\350\231\232\346\213\237\346\234\272')" cpuid=4000000000 >/dev/null 2>&1 &
 chinese=$!
 cat >"$TMP/keys" <<END
-until 60 x?[2J?]0;owned?y
-until 20 虚拟机
+until 60 top-test?[2J?]0?
+until 20 top-test虚拟机
 keys /
 keys 拟
-gone 5 owned
+gone 5 ]0?
 keys \r
 keys \r
-until 5 VMs > 虚拟机
+until 5 VMs > top-test虚拟机
 screen $TMP/screen
 keys q
 ends 20
 restored
 END
-on_screen "hostile and Chinese names" kvm_watcher top --no-config --interval=1 <"$TMP/keys"
-holds "as text, too" sh -c 'kvm_watcher top --once --interval=1 2>/dev/null | grep -q "x?\[2J?\]0;owned?y"'
+on_screen "hostile and Chinese names" kvm_watcher top --no-config "$ours" --interval=1 <"$TMP/keys"
+holds "as text, too" sh -c 'kvm_watcher top --once "$1" --interval=1 2>/dev/null | grep -q "top-test?\[2J?\]0?"' sh "$ours"
 kill $hostile $chinese 2>/dev/null
 wait $hostile $chinese
 part_ends
@@ -244,7 +244,7 @@ is "and is printed" 1 "$(kvm_watcher top --once "$TMP/run" | grep -c '^top-test 
 # w: from then on.
 rm -f "$TMP/gate"
 (vm out=77)
-vm --start-on="$TMP/gate" --timeout=60 --vcpus=2 out=55 &
+vm --start-on="$TMP/gate" --timeout=120 --vcpus=2 out=55 &
 busy=$!
 cat >"$TMP/keys" <<END
 until 60 PAIN%
@@ -272,7 +272,7 @@ is "in its intervals, too" 112 "$(recorded interval KVM_USERSPACE_EXIT "$TMP/w")
 rm -f "$TMP/gate"*
 mkdir "$TMP/started"
 for gate in 1 2 3; do
-	vm --start-on="$TMP/gate$gate" --timeout=60 --vcpus=2 out=$((gate * 100 + 11)) &
+	vm --start-on="$TMP/gate$gate" --timeout=120 --vcpus=2 out=$((gate * 100 + 11)) &
 done
 cat >"$TMP/keys" <<END
 until 60 PAIN%
