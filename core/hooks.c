@@ -103,8 +103,7 @@ static void learn_kind(struct attach_env *env, enum hook_kind kind)
 	env->kind_errors[kind] = err;
 }
 
-/* Called each time, if several are. */
-static bool is_each(const struct hook *hook)
+bool hook__is_each(const struct hook *hook)
 {
 	return hook->called_at == AT_EACH_EXIT || hook->called_at == AT_EACH_ENTRY;
 }
@@ -117,7 +116,7 @@ static void refuse_for(struct attachment *at, struct need_state *need, int err)
 
 	at->refused[need->hook - hooks] = true;
 	/* That it can't be called is no news: it is attached then. */
-	if (is_each(need->hook))
+	if (hook__is_each(need->hook))
 		return;
 	/* Another program for the same event will do: no news, if only its arguments are others. */
 	if (err != -EINVAL || kind != HOOK_RAW_TP || need->first->kind != HOOK_TRACEPOINT)
@@ -210,7 +209,7 @@ static void choose_hooks(struct attachment *at)
 
 		if (!is_there(at, &hooks[i]))
 			continue;
-		if (is_each(&hooks[i]) && !can_call(at, &hooks[i]))
+		if (hook__is_each(&hooks[i]) && !can_call(at, &hooks[i]))
 			continue;
 		if (!need || strcmp(need->first->need, hooks[i].need)) {
 			need = &at->needs[at->nr_needs++];
@@ -292,7 +291,7 @@ static int share_call(struct attachment *at, struct skeleton *skel, const struct
 	if (!err)
 		err = entry__share(env->entry, moment, skel->obj, skeleton__prog(skel, hook->prog),
 				   at->monitor, &at->places[moment]);
-	if (!err || !is_each(hook) || limits__is_shortage(err))
+	if (!err || !hook__is_each(hook) || limits__is_shortage(err))
 		return err;
 	at->refused[hook - at->monitor->hooks] = true;
 	return -EAGAIN;

@@ -168,6 +168,9 @@ int hooks__attach(struct attachment *at);
 /* Counts the monitors that may be called, before the first one is loaded. */
 void hooks__plan(struct attach_env *env, const struct attachment *all, size_t nr);
 
+/* It is called at each exit, or at each entry, where several monitors are. */
+bool hook__is_each(const struct hook *hook);
+
 /* When it is called; NR_MOMENTS: it is attached itself. */
 enum moment hook__moment(const struct hook *hook);
 

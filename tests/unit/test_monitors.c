@@ -173,12 +173,6 @@ static void test_columns(void **state)
 	}
 }
 
-/* There only where several monitors have such a row. */
-static bool is_each(const struct hook *hook)
-{
-	return hook->called_at == AT_EACH_EXIT || hook->called_at == AT_EACH_ENTRY;
-}
-
 /*
  * Is hook the first row of its need on some host, with some options? It is not if a row before it
  * is there whenever hook is.
@@ -186,7 +180,7 @@ static bool is_each(const struct hook *hook)
 static bool leads(const struct hook *first, const struct hook *hook)
 {
 	for (; first < hook; first++)
-		if (!is_each(first) && (!first->applies || first->applies == hook->applies) &&
+		if (!hook__is_each(first) && (!first->applies || first->applies == hook->applies) &&
 		    (!first->asked || first->asked == hook->asked))
 			return false;
 	return true;
@@ -282,7 +276,7 @@ static void check_section(const struct hook *hook, const char *section)
 
 	section += *section == '?';
 	/* It takes the place of a function of the program that is on the event. */
-	if (is_each(hook)) {
+	if (hook__is_each(hook)) {
 		assert_string_equal(section, "freplace");
 		assert_string_equal(hook->target,
 				    hook->called_at == AT_EACH_EXIT ? "kvm_exit" : "kvm_entry");
