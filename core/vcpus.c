@@ -546,7 +546,8 @@ const struct vm_ref *vcpus__vm_of_process(struct vcpus *v, uint32_t tgid)
 	const struct vm_ref *found = NULL;
 
 	for (const struct vm_ref *vm = v->vms; vm; vm = vm->next)
-		if (vm->tgid == tgid && (!found || vm->nth <= found->nth))
+		if (vm->tgid == tgid &&
+		    (!found || (vm->start_ns == found->start_ns && vm->nth <= found->nth)))
 			found = vm;
 	if (found || !host__initial_pid_namespace())
 		return found;

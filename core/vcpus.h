@@ -154,7 +154,10 @@ void vcpus__tell_new(const struct vcpus *vcpus, uint64_t *told,
 size_t vcpus__tell_alive(struct vcpus *vcpus, void (*tell)(void *ctx, const struct vm_ref *vm),
 			 void *ctx);
 
-/* The first VM of a process, or the process itself. NULL: it is not known and has ended. */
+/*
+ * The first VM of a process, or the process itself; of processes with that number the one
+ * whose VM came last. NULL: it is not known and has ended.
+ */
 const struct vm_ref *vcpus__vm_of_process(struct vcpus *vcpus, uint32_t tgid);
 
 /* Who keeps such a pointer beyond a look says so, and when it does no longer; NULL is accepted. */

@@ -134,6 +134,44 @@ static __always_inline u32 creator_of(u64 kvm)
 	return kvm ? READ_U32((struct kvm *)kvm, userspace_pid) : 0;
 }
 
+static __always_inline u64 process_start(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/*
+ * It is not what was there before: a VM that another thread has made, whose end was not
+ * seen, or a process that had the same number.
+ */
+static __always_inline bool is_still(const struct ioctl_owner *owner)
+{
+	if (owner->replaced)
+		return false;
+	return owner->kvm ? owner->creator == creator_of(owner->kvm) :
+			    owner->start_ns == process_start();
+}
+
+/* Whatever had this address, or number, is gone. */
+static __always_inline void replace_owner(struct owner_key *key, struct ioctl_owner *old)
+{
+	bpf_map_delete_elem(&owner_index, key);
+	old->replaced = 1;
+}
+
+/* 0: there is none. */
+static __always_inline u32 known_owner(struct owner_key *key)
+{
+	u32 index = table__find(&owner_index, key);
+	struct ioctl_owner *owner = index ? bpf_map_lookup_elem(&owners, &index) : NULL;
+
+	if (!owner || is_still(owner))
+		return index;
+	replace_owner(key, owner);
+	return 0;
+}
+
 static __noinline u32 new_owner(struct owner_key *key)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -145,7 +183,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	if (key->kvm && share__is_used_up(&owner_shares, tgid)) {
 		key->kvm = 0;
 		key->tgid = tgid;
-		index = table__find(&owner_index, key);
+		index = known_owner(key);
 		if (index)
 			return index;
 	}
@@ -166,28 +204,14 @@ static __noinline u32 new_owner(struct owner_key *key)
 	return index;
 }
 
-/* Whatever had this address is gone. */
-static __always_inline void replace_owner(struct owner_key *key, struct ioctl_owner *old)
-{
-	bpf_map_delete_elem(&owner_index, key);
-	old->replaced = 1;
-}
-
-/* An owner whose VM another thread has made was there before, and its end was not seen. */
 static __always_inline u32 find_owner(u64 kvm)
 {
 	struct owner_key key = {
 		.kvm = kvm,
 		.tgid = kvm ? 0 : bpf_get_current_pid_tgid() >> 32,
 	};
-	u32 index = table__find(&owner_index, &key);
-	struct ioctl_owner *owner = index ? bpf_map_lookup_elem(&owners, &index) : NULL;
 
-	if (owner && (owner->replaced || owner->creator != creator_of(kvm))) {
-		replace_owner(&key, owner);
-		index = 0;
-	}
-	return index ?: new_owner(&key);
+	return known_owner(&key) ?: new_owner(&key);
 }
 
 /* KVM_CREATE_VM returned a descriptor. */
@@ -350,8 +374,9 @@ static __always_inline bool is_record_of(u32 index, u64 pid_tgid, const struct i
 	    record->key.vcpu != call->vcpu)
 		return false;
 	owner = bpf_map_lookup_elem(&owners, &record->key.owner);
-	return owner && owner->in_use && !owner->replaced && owner->kvm == call->kvm &&
-	       (call->kvm || owner->tgid == pid_tgid >> 32);
+	if (!owner || !owner->in_use || owner->replaced || owner->kvm != call->kvm)
+		return false;
+	return call->kvm || (owner->tgid == pid_tgid >> 32 && owner->start_ns == process_start());
 }
 
 static __noinline int find_both(struct ioctl_call *call)

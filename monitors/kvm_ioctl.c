@@ -148,6 +148,7 @@ struct ioctl_state {
 	size_t owners_size, nr_owners;
 	struct shares owner_shares;
 	const struct vm_ref **vms; /* by owner */
+	bool *forgotten;	   /* by owner: no new call finds it, see retire() */
 	struct {
 		uint64_t count; /* at the last look */
 		bool ended;	/* nothing more would come at the look before the last one */
@@ -183,8 +184,9 @@ static int start(struct attachment *at)
 	if (!state->owners)
 		return -errno;
 	state->vms = calloc(state->nr_owners, sizeof(*state->vms));
+	state->forgotten = calloc(state->nr_owners, sizeof(*state->forgotten));
 	state->seen = calloc(at->records.nr, sizeof(*state->seen));
-	if (!state->vms || !state->seen)
+	if (!state->vms || !state->forgotten || !state->seen)
 		return -ENOMEM;
 	return shares__open(&state->owner_shares, skel->maps.owner_shares, state->nr_owners - 1);
 }
@@ -199,6 +201,7 @@ static void stop(struct attachment *at)
 		munmap(state->owners, state->owners_size);
 	shares__close(&state->owner_shares);
 	free(state->vms);
+	free(state->forgotten);
 	free(state->seen);
 }
 
@@ -228,7 +231,7 @@ static const struct vm_ref *name_vm(const struct attachment *at, const struct io
 	/* A VM with vCPUs is its owner's, though another process may have called first. */
 	if (info.kvm)
 		vm = vcpus__find_vm(vcpus, info.kvm);
-	if (!vm || vm->tgid != info.tgid)
+	if (!vm || vm->tgid != info.tgid || vm->start_ns != info.start_ns)
 		vm = vcpus__add_vm(vcpus, &info);
 	return has_owner(at->state, vm) ? vcpus__new_vm(vcpus, &info) : vm;
 }
@@ -344,19 +347,40 @@ static void forget(struct attachment *at, uint32_t index)
 	memset(&state->seen[index], 0, sizeof(state->seen[index]));
 }
 
-static void retire_owner(struct attachment *at, uint32_t index)
+static void forget_owner(struct attachment *at, uint32_t index)
 {
 	const struct kvm_ioctl_bpf *skel = at->skel;
 	struct ioctl_state *state = at->state;
-	struct ioctl_owner *owner = &state->owners[index];
+	const struct ioctl_owner *owner = &state->owners[index];
 	struct owner_key key = { .kvm = owner->kvm, .tgid = owner->kvm ? 0 : owner->tgid };
 
 	map__forget(skel->maps.owner_index, &key, index);
+	state->forgotten[index] = true;
+}
+
+static void free_owner(struct attachment *at, uint32_t index)
+{
+	const struct kvm_ioctl_bpf *skel = at->skel;
+	struct ioctl_state *state = at->state;
+
 	vcpus__put_vm(state->vms[index]);
 	state->vms[index] = NULL;
-	memset(owner, 0, sizeof(*owner));
+	state->forgotten[index] = false;
+	memset(&state->owners[index], 0, sizeof(state->owners[index]));
 	shares__give_back(&state->owner_shares, index);
 	map__give_back(skel->maps.free_owners, index);
+}
+
+/* Its process, or VM, is gone, and it has no record. */
+static void retire_owner(struct attachment *at, uint32_t index)
+{
+	const struct ioctl_state *state = at->state;
+	const struct ioctl_owner *owner = &state->owners[index];
+
+	if (state->forgotten[index])
+		free_owner(at, index);
+	else if (owner->replaced || !process_lives(owner))
+		forget_owner(at, index);
 }
 
 /* All that is in the record is taken, or nobody asks for it. */
@@ -376,20 +400,23 @@ static bool retire_record(struct attachment *at, uint32_t index)
 	const struct ioctl_state *state = at->state;
 	const struct ioctl_owner *owner = &state->owners[record->key.owner];
 
+	bool ended = owner->replaced ||
+		     (record->key.tid ? !thread_lives(&record->key) : !process_lives(owner));
+
 	/* An interval later: what it did since the ring was read is shown by then. */
-	if (state->seen[index].ended && is_taken(at, index)) {
+	if (ended && state->seen[index].ended && is_taken(at, index)) {
 		records__retire(at, index);
 		return false;
 	}
-	state->seen[index].ended =
-		owner->replaced ||
-		(record->key.tid ? !thread_lives(&record->key) : !process_lives(owner));
+	state->seen[index].ended = ended;
 	return true;
 }
 
 /*
  * Makes room: records of threads that are gone and of VMs whose address is
- * another's, then owners without a record whose process is gone.
+ * another's, then owners without a record whose process is gone. A process may
+ * make records behind the look at them, and end before the look at it. So its
+ * owners are forgotten first, and free at the next look, if that finds no record.
  */
 static void retire(struct attachment *at)
 {
@@ -405,12 +432,9 @@ static void retire(struct attachment *at)
 		if (record->in_use && owner < state->nr_owners && retire_record(at, i))
 			used[owner] = true;
 	}
-	for (size_t i = 1; i < state->nr_owners; i++) {
-		const struct ioctl_owner *owner = &state->owners[i];
-
-		if (owner->in_use && !used[i] && (owner->replaced || !process_lives(owner)))
+	for (size_t i = 1; i < state->nr_owners; i++)
+		if (state->owners[i].in_use && !used[i])
 			retire_owner(at, i);
-	}
 	free(used);
 }
 

@@ -160,6 +160,15 @@ come_and_go()
 	done
 }
 
+# Others come and go meanwhile, whose VMs live for milliseconds: none of theirs is taken for one of these.
+pass_by()
+{
+	while test ! -e "$TMP/over"; do
+		kvm_guest --repeat=2 out=7 >/dev/null 2>&1 && echo 2 >>"$TMP/passed"
+		sleep 0.1
+	done
+}
+
 # Rows of the last 1,000 VMs are kept: what is compared begins behind them. The two buffers of a recording are as large as
 # its largest interval was, and a busy host makes a larger one now and then: in two minutes they may double once more.
 behind=1300
@@ -187,6 +196,7 @@ flat()
 cp "$(command -v kvm_guest)" "$generator"
 : >"$TMP/vms"
 : >"$TMP/generator.failed"
+: >"$TMP/passed"
 watch_all old
 if test -z "$watcher" || test -z "$broker"; then
 	fail "it watches" "$(cat "$TMP/old/err")"
@@ -196,6 +206,8 @@ watch_pid=$watcher
 beside_starts
 come_and_go &
 guests=$!
+pass_by &
+passers=$!
 ticks=0
 begin=$(date +%s)
 # On a busy host VMs come slowly: twice as long at most, until there are enough.
@@ -216,7 +228,7 @@ while goes_on && kill -0 "$watcher" 2>/dev/null; do
 done
 compare
 : >"$TMP/over"
-wait $guests
+wait $guests $passers
 beside_ends
 # The last VMs are seen to have ended.
 sleep 1
@@ -233,7 +245,7 @@ test -z "$SOAK_KEEP" || cp "$TMP/samples" "$SOAK_KEEP"
 test -z "$SOAK_KEEP" || cp "$TMP/rows" "$SOAK_KEEP.rows"
 
 vms=$(($(wc -l <"$TMP/vms") * 100))
-echo "# $vms VMs, $(wc -l <"$TMP/samples") samples; kvm_watcher: $(awk 'END { print $3 " KiB, " $4 " descriptors" }' "$TMP/samples"); kvm_watcher-bpf: $(awk 'END { print $6 " KiB, " $7 " descriptors" }' "$TMP/samples")"
+echo "# $vms VMs, $((2 * $(wc -l <"$TMP/passed"))) of others, $(wc -l <"$TMP/samples") samples; kvm_watcher: $(awk 'END { print $3 " KiB, " $4 " descriptors" }' "$TMP/samples"); kvm_watcher-bpf: $(awk 'END { print $6 " KiB, " $7 " descriptors" }' "$TMP/samples")"
 is "the generator had no trouble" 0 "$(wc -l <"$TMP/generator.failed")"
 holds "VMs came and went" test $vms -ge 100
 if test "$(awk -v behind=$behind '$2 >= behind' "$TMP/samples" | wc -l)" -ge 6; then
@@ -256,6 +268,7 @@ fi
 # Each vCPU makes one exit more, for its end.
 is "totals: exits to user space" $((vms * 2 * (exits + 1))) "$(jq -s 'map(select(.scope == "total" and .kind == "userspace" and
 	.reason == "IO") | .count) | add' "$TMP/rows")"
+is "totals: VMs, as -l sees them" "$vms" "$(jq -s 'map(select(.scope == "total" and .name == "KVM_CREATE_VM") | .count) | add' "$TMP/rows")"
 is "totals: KVM_RUNs" $((vms * 2 * (exits + 1))) "$(jq -s 'map(select(.scope == "total" and .name == "KVM_RUN") |
 	.count - (.errors.EINTR // 0)) | add' "$TMP/rows")"
 # Another VM may have lost something here.

@@ -2,6 +2,7 @@
 # What happens while it watches: one of the two processes is killed, VMs are stopped and go on, vCPUs are added, a vCPU is set
 # back to an earlier state, the host's clock is set. A CPU that goes and comes and a suspend are in events_two_cpus.sh,
 # snapshots of a real QEMU in events_qemu.sh.
+# A process gets the number of one that has ended.
 # Modules that are unloaded, VMMs that end in KVM_RUN and several kvm_watchers at a time are in robust.sh.
 . "$(dirname "$0")/lib.sh"
 
@@ -139,6 +140,40 @@ if planned vcpus; then
 	guest --vcpus=64 --id-step=$((step / 16)) out=20
 	watch_end
 	is "64 vCPUs with holes between their ids" "$(wanted)" "$(by_vcpu)"
+	part_ends
+fi
+
+# each FILTER: what of the rows of each process with the number $again, the oldest first
+each()
+{
+	jq -rs --argjson pid "$again" "map(select(.scope == \"total\" and .pid == \$pid)) | group_by(.vm_id) |
+		sort_by(.[0].vm_id | split(\".\")[1] | tonumber) | map(map(select($1) | .count) | add // 0) | join(\" \")" \
+		"$TMP/watch.json"
+}
+
+# Process numbers are used again: on a busy host in a minute. Here at once, the vCPU thread's too, and often the address of
+# the VM and of its vCPU with them; in one interval, in which nobody looks who has ended. A number that has just been given
+# comes last.
+if planned numbers; then
+	watch -e -l --summary
+	true &
+	again=$!
+	wait $again
+	if guest --pid=$again --same-thread out=41; then
+		sleep 0.05
+		guest --pid=$again --same-thread out=43
+		sleep 0.05
+		guest --pid=$again --vcpus=2 out=47
+		watch_end
+		is "three processes with one number: each one's exits" "42 44 96" "$(each '.kind == "userspace" and .reason == "IO"')"
+		is "... each one's KVM_RUNs" "42 44 96" "$(each '.name == "KVM_RUN"')"
+		is "... each one has made a VM" "1 1 1" "$(each '.name == "KVM_CREATE_VM"')"
+		is "... each one's vCPUs" "1 1 2" "$(each '.name == "KVM_CREATE_VCPU"')"
+		no_loss "... nothing is lost"
+	else
+		watch_end
+		fail "a process gets the number of one that has ended" "$(cat "$TMP/guest.err")"
+	fi
 	part_ends
 fi
 

@@ -219,6 +219,7 @@ struct plan {
 	enum mode mode;
 	enum log_kind log;
 	bool separate;
+	pid_t pid;     /* 0: whatever */
 	bool huge;     /* the pages to touch are 2 MiB pages of the host */
 	bool thp;      /* they may be, when the guest first needs them */
 	bool auto_eoi; /* an interrupt of Hyper-V's that ends by itself: APICv can't be used */

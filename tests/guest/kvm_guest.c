@@ -4,11 +4,16 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "guest.h"
 
@@ -49,7 +54,8 @@ enum {
 	OPT_DEBUG,
 	OPT_FOREVER,
 	OPT_LATE,
-	OPT_ID_STEP
+	OPT_ID_STEP,
+	OPT_PID
 };
 
 static const struct option options[] = {
@@ -89,6 +95,7 @@ static const struct option options[] = {
 	{ "debug", required_argument, NULL, OPT_DEBUG },
 	{ "late-ms", required_argument, NULL, OPT_LATE },
 	{ "id-step", required_argument, NULL, OPT_ID_STEP },
+	{ "pid", required_argument, NULL, OPT_PID },
 	{ "forever", no_argument, NULL, OPT_FOREVER },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -112,6 +119,7 @@ static const char help_head[] =
 	"  --pit           with KVM's PIT, which has a thread of the kernel's\n"
 	"  --ksm           with 64 pages that are all the same and may be merged\n"
 	"  --separate      a process for each VM\n"
+	"  --pid=N         as process N, which there is none of now: needs root\n"
 	"  --same-thread   the one vCPU of the one VM runs in the main thread\n"
 	"  --start-on=FILE start the guests when FILE is there\n"
 	"  --end-on=FILE   when all is told, keep the VMs until FILE is there (a minute at most)\n"
@@ -383,6 +391,9 @@ static void parse_option(int opt, char **argv, struct plan *plan)
 	case OPT_ID_STEP:
 		plan->id_step = option_number("id-step", 1, 65536);
 		break;
+	case OPT_PID:
+		plan->pid = option_number("pid", 1, 1 << 22);
+		break;
 	case OPT_FOREVER:
 		plan->forever = true;
 		break;
@@ -547,6 +558,27 @@ static void *run_beside(void *plan)
 	exit(run(plan));
 }
 
+/* Goes on in a new process of that number, and ends as that does. */
+static void become(pid_t pid)
+{
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&pid,
+		.set_tid_size = 1,
+	};
+	long child = syscall(SYS_clone3, &args, sizeof(args));
+	int status;
+
+	if (!child)
+		return;
+	if (child < 0)
+		usage_error("--pid=%d: %s", pid, strerror(errno));
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			usage_error("--pid=%d: %s", pid, strerror(errno));
+	exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_GUEST_FAILED);
+}
+
 int main(int argc, char **argv)
 {
 	static struct plan plan = { .nr_vms = 1,
@@ -561,6 +593,8 @@ int main(int argc, char **argv)
 	pthread_t thread;
 
 	parse(argc, argv, &plan);
+	if (plan.pid)
+		become(plan.pid);
 	if (plan.probe)
 		return probe(&plan) ? EXIT_GUEST_FAILED : EXIT_AS_EXPECTED;
 	if (plan.main == MAIN_RUNS)
