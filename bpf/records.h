@@ -225,7 +225,7 @@ struct vcpu_entry {
 	__u32 vcpu_id;
 	__u32 nth;	    /* user space's: in the order of the iterator */
 	__u32 confidential; /* compat/confidential.h, of the VM */
-	__u32 pad;
+	__u32 creator;	    /* the thread that has made the VM, as KVM has it */
 };
 
 #endif

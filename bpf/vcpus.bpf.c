@@ -26,6 +26,7 @@ int list_vcpus(struct bpf_iter__task_file *ctx)
 	entry.tgid = task->tgid;
 	entry.vcpu_id = ENTRY_OF_VM;
 	entry.confidential = kvm_confidential(kvm);
+	entry.creator = BPF_CORE_READ(kvm, userspace_pid);
 	if (vcpu) {
 		entry.exits = BPF_CORE_READ(vcpu, stat.exits);
 		entry.tid = BPF_CORE_READ(vcpu, pid, numbers[0].nr);

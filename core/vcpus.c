@@ -430,9 +430,11 @@ static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_
 	vm__write_id(vm->id, vm->tgid, vm->start_ns / NSEC_PER_TICK, vm->nth);
 }
 
-/* A VM may be seen before it is encrypted, by what tells nothing of that. */
-static void note_confidential(struct vm_ref *vm, const struct vcpu_info *info)
+/* A VM may be seen before it is encrypted, and by what tells nothing of that or of who has made it. */
+static void note_more(struct vm_ref *vm, const struct vcpu_info *info)
 {
+	if (!vm->creator)
+		vm->creator = info->creator;
 	if (!vm->confidential && info->confidential)
 		vm->confidential =
 			confidential__name(info->confidential, host__vendors() & VENDOR_SVM);
@@ -450,7 +452,7 @@ struct vm_ref *vcpus__new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->start_ns = info->start_ns;
 	vm->leader = info->leader;
 	vm->next = v->vms;
-	note_confidential(vm, info);
+	note_more(vm, info);
 	name_vm(v->broker, vm, info);
 	v->vms = vm;
 	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label, &vm->who);
@@ -462,7 +464,7 @@ static struct vm_ref *get_or_add_vm(struct vcpus *v, const struct vcpu_info *inf
 	for (struct vm_ref *vm = v->vms; vm; vm = vm->next)
 		if (vm->kvm == info->kvm && vm->tgid == info->tgid &&
 		    vm->start_ns == info->start_ns) {
-			note_confidential(vm, info);
+			note_more(vm, info);
 			return vm;
 		}
 	return vcpus__new_vm(v, info);
@@ -654,7 +656,12 @@ int vcpus__entries(struct vcpus *v, struct vcpu_entry **entries, size_t *nr)
 	return has_lister(v) ? read_lister(v->lister, entries, nr) : v->lister;
 }
 
-const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
+static bool may_be(const struct vm_ref *vm, uint64_t kvm, uint32_t creator)
+{
+	return vm->kvm == kvm && (!creator || !vm->creator || vm->creator == creator);
+}
+
+const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm, uint32_t creator)
 {
 	struct vcpu_entry *entries = NULL;
 	const struct vm_ref *vm;
@@ -662,7 +669,7 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 
 	/* The newest comes first: an address that is used again means the new VM. */
 	for (vm = v->vms; vm; vm = vm->next)
-		if (vm->kvm == kvm)
+		if (may_be(vm, kvm, creator))
 			return vm;
 	if (!has_lister(v) || read_lister(v->lister, &entries, &nr))
 		return NULL;
@@ -673,10 +680,11 @@ const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm)
 			.tgid = entries[i].tgid,
 			.start_ns = entries[i].start_ns,
 			.confidential = entries[i].confidential,
+			.creator = entries[i].creator,
 		};
 		const struct vm_ref *one = get_or_add_vm(v, &info);
 
-		if (info.kvm == kvm)
+		if (one && may_be(one, kvm, creator))
 			vm = one;
 	}
 	free(entries);

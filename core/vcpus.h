@@ -29,6 +29,7 @@ struct vm_ref {
 	uint64_t start_ns;
 	uint64_t kvm;
 	uint64_t leader;    /* the process's task_struct *; 0: not known */
+	uint32_t creator;   /* the thread that has made it, as KVM has it; 0: not known */
 	uint64_t nr;	    /* no other VM's in this run */
 	uint64_t told_ns;   /* when the first sink was told who it is; 0: none was */
 	unsigned int users; /* who refers to it */
@@ -107,10 +108,11 @@ bool vcpus__any_ended(const struct vcpus *vcpus);
 const struct vcpu_ref *vcpus__get_new(struct vcpus *vcpus, uint32_t slot);
 
 /*
- * The VM with that struct kvm *, for events that carry no vCPU; looks through
- * all descriptors when it is not known yet. NULL: there is none.
+ * The VM with that struct kvm * that this thread has made (kvm->userspace_pid; 0: any), for
+ * events that carry no vCPU; looks through all descriptors when it is not known yet. NULL:
+ * there is none.
  */
-const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm);
+const struct vm_ref *vcpus__find_vm(struct vcpus *vcpus, uint64_t kvm, uint32_t creator);
 /* What takes longest of that, a second on slow hosts: not to be done while the window begins. */
 void vcpus__prepare_finding(struct vcpus *vcpus);
 

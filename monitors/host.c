@@ -534,6 +534,7 @@ static void put_vms(struct writer *w)
 			.kvm = entries[i].kvm,
 			.tgid = entries[i].tgid,
 			.start_ns = entries[i].start_ns,
+			.creator = entries[i].creator,
 		};
 
 		for (of = 1; i + of < nr && !by_vm(&entries[i], &entries[i + of]); of++)

@@ -222,6 +222,7 @@ static const struct vm_ref *name_vm(const struct attachment *at, const struct io
 		.kvm = owner->kvm,
 		.tgid = owner->tgid,
 		.start_ns = owner->start_ns,
+		.creator = owner->creator,
 	};
 	const struct vm_ref *vm = NULL;
 
@@ -230,7 +231,7 @@ static const struct vm_ref *name_vm(const struct attachment *at, const struct io
 	vcpus__learn(vcpus);
 	/* A VM with vCPUs is its owner's, though another process may have called first. */
 	if (info.kvm)
-		vm = vcpus__find_vm(vcpus, info.kvm);
+		vm = vcpus__find_vm(vcpus, info.kvm, info.creator);
 	if (!vm || vm->tgid != info.tgid || vm->start_ns != info.start_ns)
 		vm = vcpus__add_vm(vcpus, &info);
 	return has_owner(at->state, vm) ? vcpus__new_vm(vcpus, &info) : vm;

@@ -230,14 +230,14 @@ static void look(struct attachment *at)
 }
 
 /* Looking through all descriptors takes its time: not for each of a VM's records. */
-static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm)
+static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm, uint32_t creator)
 {
 	struct chip_state *state = at->state;
 	const struct vm_ref *vm;
 
 	if (!kvm || kvm == state->unknown_kvm)
 		return NULL;
-	vm = vcpus__find_vm(at->env->vcpus, kvm);
+	vm = vcpus__find_vm(at->env->vcpus, kvm, creator);
 	if (!vm)
 		state->unknown_kvm = kvm;
 	return vm;
@@ -250,7 +250,7 @@ static bool fill_owner(const struct attachment *at, uint32_t index, struct row *
 	struct chip_owner *owner = &((struct chip_state *)at->state)->owners[index];
 
 	if (!owner->known) {
-		owner->vm = vcpus__get_vm(find_vm(at, record->key.kvm));
+		owner->vm = vcpus__get_vm(find_vm(at, record->key.kvm, record->key.owner));
 		owner->known = true;
 	}
 	vm_ref__row(owner->vm, 0, row);

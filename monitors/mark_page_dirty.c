@@ -288,7 +288,7 @@ static void say_it_is_off(const struct attachment *at, uint64_t kvm)
 
 	if (at->env->quiet || state->nr_named > MOST_NAMED)
 		return;
-	vm = vcpus__find_vm(at->env->vcpus, kvm);
+	vm = vcpus__find_vm(at->env->vcpus, kvm, 0);
 	if (!vm || !vm->chosen)
 		return;
 	if (state->nr_named++ < MOST_NAMED)
@@ -384,13 +384,14 @@ static void stop(struct attachment *at)
 }
 
 /* The VM of a record: by the vCPU that made it, which is certain, or by its address. */
-static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm, uint32_t vcpu_slot)
+static const struct vm_ref *find_vm(const struct attachment *at, uint64_t kvm, uint32_t creator,
+				    uint32_t vcpu_slot)
 {
 	const struct vcpu_ref *ref = vcpus__get_new(at->env->vcpus, vcpu_slot);
 
 	if (ref && ref->info.kvm == kvm)
 		return ref->vm;
-	return vcpus__find_vm(at->env->vcpus, kvm);
+	return vcpus__find_vm(at->env->vcpus, kvm, creator);
 }
 
 /* A VM that ended before anybody could look is shown unless others were asked for. */
@@ -456,7 +457,7 @@ static void name_region(const struct attachment *at, struct dirty_region *region
 
 	if (region->wanted || region->unwanted)
 		return;
-	vm = find_vm(at, region->key.kvm, slot->vcpu_slot);
+	vm = find_vm(at, region->key.kvm, region->key.creator, slot->vcpu_slot);
 	if (vm)
 		decide(at, region, vm);
 }
@@ -839,7 +840,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 		region = region_of(at, e->record);
 	if (region)
 		name_region(at, region, e->record);
-	vm = region ? region->vm : find_vm(at, e->kvm, e->head.slot);
+	vm = region ? region->vm : find_vm(at, e->kvm, 0, e->head.slot);
 	if (!is_chosen(at, vm) || (ref && !ref->chosen) || (!ref && at->env->filter->chooses_vcpu))
 		return;
 

@@ -156,7 +156,7 @@ static const struct vm_ref *vm_of(const struct attachment *at, const struct unma
 	if (!info.kvm)
 		return NULL;
 	if (!info.tgid)
-		return vcpus__find_vm(at->env->vcpus, info.kvm);
+		return vcpus__find_vm(at->env->vcpus, info.kvm, 0);
 	memcpy(info.comm, record->vm_comm, sizeof(info.comm));
 	return vcpus__add_vm(at->env->vcpus, &info);
 }

@@ -191,6 +191,7 @@ static void note_vm(const struct attachment *at, const struct vcpu_entry *entry)
 		.kvm = entry->kvm,
 		.tgid = entry->tgid,
 		.start_ns = entry->start_ns,
+		.creator = entry->creator,
 	};
 	const struct vm_ref *vm = vcpus__add_vm(at->env->vcpus, &info);
 	struct vmm *vmm = find_vmm(at->state, entry->tgid);
@@ -291,6 +292,7 @@ static void take_thread(const struct attachment *at, struct vmm *vmm,
 			.kvm = vcpu->kvm,
 			.tgid = vcpu->tgid,
 			.start_ns = vcpu->start_ns,
+			.creator = vcpu->creator,
 		};
 
 		of_vcpu = vcpus__add_vm(at->env->vcpus, &info);

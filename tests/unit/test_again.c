@@ -64,7 +64,7 @@ static bool open_run(struct run *run)
 	if (!run->env.broker || vcpus__open(&run->filter, run->env.broker, &run->env.vcpus))
 		return false;
 	/* Other VMs of this host would have the iterator opened, which is kept, some time. */
-	vcpus__find_vm(run->env.vcpus, 1);
+	vcpus__find_vm(run->env.vcpus, 1, 0);
 	return true;
 }
 
