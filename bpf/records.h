@@ -167,6 +167,19 @@ struct vcpu_key {
 	__u32 pad;
 };
 
+/* A process, whoever has its number later. */
+struct process_key {
+	__u64 start_ns; /* task start_boottime of its main thread */
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* The begin of a process's command line, for a name when /proc is too late. */
+struct process_args {
+	__u32 len; /* 0: it could not be read */
+	char text[1020];
+};
+
 /* Everything that was not measured as it should, one counter each. */
 enum lost {
 	LOST_VCPUS_FULL,     /* events of vCPUs that found no slot */

@@ -70,6 +70,17 @@ struct {
 	__uint(max_entries, 64 * 1024);
 } new_vcpus SEC(".maps");
 
+/*
+ * Command lines of processes that are new, until user space has named them: a VM may end before
+ * anybody looks at /proc. Without room that is all there is.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct process_key);
+	__type(value, struct process_args);
+} new_processes SEC(".maps");
+
 /* The current task is one of those that -p chooses. */
 static __always_inline bool task_chosen(void)
 {
@@ -104,6 +115,43 @@ static __always_inline bool share__is_used_up(void *shares, u32 tgid)
 	return share__is_beyond(shares, tgid, sure < SURE_RECORDS ? SURE_RECORDS : sure, 1);
 }
 
+/* Nothing of the table is the process's so far, as far as its place tells. */
+static __always_inline bool share__is_first(void *shares, u32 tgid)
+{
+	struct share *mine = share__at(shares, share__place(tgid));
+
+	return mine && !mine->taken;
+}
+
+/*
+ * Keeps the command line, as far as its memory is there, if the current task is of the process
+ * (mm->arg_start and arg_end, as get_mm_cmdline() in fs/proc/base.c has them).
+ */
+static __noinline __attribute__((unused)) int vcpus__keep_args(u32 tgid, u64 start_ns)
+{
+	static const struct process_args none;
+	struct process_key key = { .start_ns = start_ns, .tgid = tgid };
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct process_args *args;
+	u64 begin, len;
+
+	if (bpf_get_current_pid_tgid() >> 32 != tgid ||
+	    bpf_map_update_elem(&new_processes, &key, &none, BPF_NOEXIST))
+		return 0;
+	args = bpf_map_lookup_elem(&new_processes, &key);
+	if (!args)
+		return 0;
+	begin = BPF_CORE_READ(task, mm, arg_start);
+	len = BPF_CORE_READ(task, mm, arg_end) - begin;
+	if (len > sizeof(args->text))
+		len = sizeof(args->text);
+	/* Here the verifier knows the bounds. */
+	barrier_var(len);
+	if (!bpf_probe_read_user(args->text, len, (void *)begin))
+		args->len = len;
+	return 0;
+}
+
 /*
  * Gives {vcpu, thread} a slot. 0 when there is none left. The thread itself, the
  * iterator and those that wake the thread may come here at the same moment.
@@ -115,6 +163,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	volatile struct slot_place *place = vcpus__place(vcpu);
 	struct vcpu_info *info;
 	u32 slot = 0, tgid = pid_tgid >> 32;
+	bool first = share__is_first(&vcpu_shares, tgid);
 
 	/* One VM may be the host's only one, and large: three quarters are for it. */
 	if (!only_tgid && share__is_beyond(&vcpu_shares, tgid, SURE_SLOTS, 7)) {
@@ -140,6 +189,8 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
 		return slot;
 	share__take(&vcpu_shares, slot, tgid);
+	if (first)
+		vcpus__keep_args(tgid, info->start_ns);
 	info->state = VCPU_RUNS;
 	bpf_ringbuf_output(&new_vcpus, &slot, sizeof(slot), 0);
 	return slot;

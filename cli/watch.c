@@ -549,8 +549,9 @@ int watch__can(const struct options *opts)
 		return EXIT_NOT_MEASURED;
 	}
 	if (!host__initial_pid_namespace())
-		say("this is not the host's PID namespace: pids are the host's, and VMs are named "
-		    "after their threads (--list shows those of this namespace)");
+		say("this is not the host's PID namespace: pids are the host's, and VMs that run "
+		    "already are named after their threads (--list shows those of this "
+		    "namespace)");
 	return 0;
 }
 

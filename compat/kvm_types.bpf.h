@@ -108,7 +108,9 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
-struct mm_struct;
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+};
 
 /* With the times of threads that have ended. */
 struct signal_struct {

@@ -381,20 +381,55 @@ const struct vcpu_ref *vcpus__get_new(struct vcpus *v, uint32_t slot)
 	return vcpus__get(v, slot);
 }
 
-/* The process's name if it still is the process that the kernel saw, else its comm. */
-static void name_process(struct broker *broker, struct vm_ref *vm, const struct vcpu_info *info)
+/* In another PID namespace /proc has other processes with these pids. */
+static int ask_proc(const struct vcpus *v, const struct vcpu_info *info, struct vm *found)
 {
 	struct process_files files;
-	struct vm found;
-	int err;
+	int err = host__initial_pid_namespace() ?
+			  broker__open_process(v->broker, info->tgid, &files) :
+			  -ESRCH;
 
-	/* In another PID namespace /proc has other processes with these pids. */
-	err = host__initial_pid_namespace() ? broker__open_process(broker, info->tgid, &files) :
-					      -ESRCH;
 	if (!err)
-		err = vm__name_process(&files, info->tgid, &found);
-	if (err || found.start_time + 1 < info->start_ns / NSEC_PER_TICK ||
-	    found.start_time > info->start_ns / NSEC_PER_TICK + 1) {
+		err = vm__name_process(&files, info->tgid, found);
+	if (!err && (found->start_time + 1 < info->start_ns / NSEC_PER_TICK ||
+		     found->start_time > info->start_ns / NSEC_PER_TICK + 1))
+		err = -ESRCH;
+	return err;
+}
+
+static struct process_key process_key(const struct vcpu_info *info)
+{
+	return (struct process_key){ .start_ns = info->start_ns, .tgid = info->tgid };
+}
+
+/* By the command line that the kernel has kept. */
+static int ask_kernel(const struct vcpus *v, const struct vcpu_info *info, struct vm *found)
+{
+	int fd = bpf_map__fd(v->skel->maps.new_processes);
+	struct process_key key = process_key(info);
+	char comm[sizeof(info->comm) + 1] = "";
+	struct process_args args;
+
+	if (bpf_map_lookup_elem(fd, &key, &args) || !args.len || args.len > sizeof(args.text))
+		return -ESRCH;
+	memcpy(comm, info->comm, sizeof(info->comm));
+	*found = (struct vm){ .pid = info->tgid };
+	return vm__name_args(comm, args.text, args.len, sizeof(args.text), found);
+}
+
+void vcpus__forget_args(const struct vcpus *v, const struct vcpu_info *info)
+{
+	struct process_key key = process_key(info);
+
+	bpf_map_delete_elem(bpf_map__fd(v->skel->maps.new_processes), &key);
+}
+
+/* The process's name, also when it has ended; as far as nobody knows it, its comm. */
+static void name_process(const struct vcpus *v, struct vm_ref *vm, const struct vcpu_info *info)
+{
+	struct vm found;
+
+	if (ask_proc(v, info, &found) && ask_kernel(v, info, &found)) {
 		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
 		return;
 	}
@@ -403,7 +438,7 @@ static void name_process(struct broker *broker, struct vm_ref *vm, const struct 
 	vm->who = found.who;
 }
 
-static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_info *info)
+static void name_vm(const struct vcpus *v, struct vm_ref *vm, const struct vcpu_info *info)
 {
 	const struct vm_ref *sibling = NULL;
 
@@ -421,7 +456,7 @@ static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_
 		memcpy(vm->vmm, sibling->vmm, sizeof(vm->vmm));
 		vm->who = sibling->who;
 	} else {
-		name_process(broker, vm, info);
+		name_process(v, vm, info);
 	}
 	if (vm->nth == 1)
 		snprintf(vm->label, sizeof(vm->label), "%s", vm->name);
@@ -430,7 +465,7 @@ static void name_vm(struct broker *broker, struct vm_ref *vm, const struct vcpu_
 	vm__write_id(vm->id, vm->tgid, vm->start_ns / NSEC_PER_TICK, vm->nth);
 }
 
-/* A VM may be seen before it is encrypted, and by what tells nothing of that or of who has made it. */
+/* It may be seen before it is encrypted, and by what tells neither that nor who has made it. */
 static void note_more(struct vm_ref *vm, const struct vcpu_info *info)
 {
 	if (!vm->creator)
@@ -453,7 +488,7 @@ struct vm_ref *vcpus__new_vm(struct vcpus *v, const struct vcpu_info *info)
 	vm->leader = info->leader;
 	vm->next = v->vms;
 	note_more(vm, info);
-	name_vm(v->broker, vm, info);
+	name_vm(v, vm, info);
 	v->vms = vm;
 	vm->chosen = filter__has_vm(v->filter, vm->tgid, vm->label, &vm->who);
 	return vm;
@@ -702,6 +737,7 @@ static void resolve(struct vcpus *v, uint32_t slot)
 	vm = get_or_add_vm(v, &ref->info);
 	if (vm && is_another_vm(v, vm, &ref->info))
 		vm = vcpus__new_vm(v, &ref->info);
+	vcpus__forget_args(v, &ref->info);
 	if (!vm)
 		return;
 	vm->leader = ref->info.leader;

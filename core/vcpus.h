@@ -125,6 +125,9 @@ const struct vm_ref *vcpus__add_vm(struct vcpus *vcpus, const struct vcpu_info *
 /* The same of a VM that is known to be another one than all before it. */
 struct vm_ref *vcpus__new_vm(struct vcpus *vcpus, const struct vcpu_info *info);
 
+/* The process is named: what the kernel has kept of its command line makes room for others'. */
+void vcpus__forget_args(const struct vcpus *vcpus, const struct vcpu_info *info);
+
 /*
  * Processes that were asked about in one look, by their ids' last bits: many
  * records are of few processes. Begins with zeros.

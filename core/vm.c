@@ -282,38 +282,44 @@ static const struct vmm *identify(char *exe, const struct args *args)
 }
 
 /* Where its text is not known it is "". */
-static void read_identity(struct process_files *files, const struct args *args, struct vm *vm)
+static void identify_vm(const char *exe, const struct args *args, const char *cgroups,
+			struct vm *vm)
 {
-	const char *exe = !files->exe[0] && args->len ? args->data : files->exe;
-	char *cgroups = NULL;
-	size_t len;
+	identity__read(&vm->who, vm->vmm, !exe[0] && args->len ? args->data : exe, args,
+		       cgroups ? cgroups : "");
+}
 
-	if (files->cgroup >= 0)
-		cgroups = read_fd(files->cgroup, MAX_CGROUPS, &len);
-	identity__read(&vm->who, vm->vmm, exe, args, cgroups ? cgroups : "");
-	free(cgroups);
+/* vm->name and vm->vmm. */
+static void name_by(char *exe, const struct args *args, const char *comm, struct vm *vm)
+{
+	const struct vmm *vmm = identify(exe, args);
+
+	args__copy(vm->vmm, sizeof(vm->vmm), comm);
+	args__copy(vm->name, sizeof(vm->name), comm);
+	if (vmm) {
+		args__copy(vm->vmm, sizeof(vm->vmm), vmm->name);
+		if (args->len)
+			vmm->read_name(args, vm);
+	}
+	if (!vm->name[0])
+		args__copy(vm->name, sizeof(vm->name), comm);
 }
 
 /* vm->name, vm->vmm and vm->who. */
 static void read_name(struct process_files *files, const char *comm, struct vm *vm)
 {
 	struct args args = {};
-	const struct vmm *vmm;
+	char *cgroups = NULL;
+	size_t len;
 
-	args__copy(vm->vmm, sizeof(vm->vmm), comm);
-	args__copy(vm->name, sizeof(vm->name), comm);
 	if (files->cmdline >= 0)
 		args.data = read_fd(files->cmdline, MAX_CMDLINE, &args.len);
-	vmm = identify(files->exe, &args);
-	if (vmm) {
-		args__copy(vm->vmm, sizeof(vm->vmm), vmm->name);
-		if (args.len)
-			vmm->read_name(&args, vm);
-	}
-	if (!vm->name[0])
-		args__copy(vm->name, sizeof(vm->name), comm);
-	read_identity(files, &args, vm);
+	if (files->cgroup >= 0)
+		cgroups = read_fd(files->cgroup, MAX_CGROUPS, &len);
+	name_by(files->exe, &args, comm, vm);
+	identify_vm(files->exe, &args, cgroups, vm);
 	free(args.data);
+	free(cgroups);
 }
 
 static uint64_t read_rss(int dir)
@@ -609,6 +615,24 @@ int vm__name_process(struct process_files *files, pid_t pid, struct vm *vm)
 		read_name(files, comm, vm);
 	close_files(files);
 	return err;
+}
+
+int vm__name_args(const char *comm, const char *data, size_t len, size_t size, struct vm *vm)
+{
+	struct args args = { .data = malloc(len + 1), .len = len };
+	char exe[] = "";
+
+	if (!args.data)
+		return -ENOMEM;
+	memcpy(args.data, data, len);
+	/* Of one that was cut the last argument may be a part. */
+	while (len == size && args.len && args.data[args.len - 1])
+		args.len--;
+	args.data[args.len] = '\0';
+	name_by(exe, &args, comm, vm);
+	identify_vm(exe, &args, NULL, vm);
+	free(args.data);
+	return 0;
 }
 
 /* Processes that aren't VMs get their name only when it's wanted. */

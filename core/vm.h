@@ -50,6 +50,12 @@ int vm__open_process(const char *procfs, pid_t pid, struct process_files *files)
 /* Sets vm->pid, name, vmm, who and start_time, and closes the files. 0, or -ESRCH. */
 int vm__name_process(struct process_files *files, pid_t pid, struct vm *vm);
 
+/*
+ * The same of a process that is gone, by its main thread's name and the begin of its command
+ * line: len bytes, as /proc/PID/cmdline has them, of size at most.
+ */
+int vm__name_args(const char *comm, const char *data, size_t len, size_t size, struct vm *vm);
+
 /* All VMs, sorted by pid; *vms is to be freed. 0 or -errno. */
 int vm__scan(const char *procfs, struct vm **vms, size_t *nr);
 

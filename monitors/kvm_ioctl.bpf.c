@@ -177,6 +177,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	u32 index = 0, tgid = bpf_get_current_pid_tgid() >> 32;
+	bool first = share__is_first(&owner_shares, tgid);
 	struct ioctl_owner *owner;
 
 	/* A VM beyond the share of its process is the process's. */
@@ -199,6 +200,8 @@ static __noinline u32 new_owner(struct owner_key *key)
 	if (!table__enter(&owner_index, key, &free_owners, &index, LOST_RECORDS_FULL))
 		return index;
 	share__take(&owner_shares, index, tgid);
+	if (first)
+		vcpus__keep_args(tgid, owner->start_ns);
 	owner->in_use = 1;
 	announce(index);
 	return index;

@@ -234,7 +234,10 @@ static const struct vm_ref *name_vm(const struct attachment *at, const struct io
 		vm = vcpus__find_vm(vcpus, info.kvm, info.creator);
 	if (!vm || vm->tgid != info.tgid || vm->start_ns != info.start_ns)
 		vm = vcpus__add_vm(vcpus, &info);
-	return has_owner(at->state, vm) ? vcpus__new_vm(vcpus, &info) : vm;
+	if (has_owner(at->state, vm))
+		vm = vcpus__new_vm(vcpus, &info);
+	vcpus__forget_args(vcpus, &info);
+	return vm;
 }
 
 static const struct vm_ref *vm_of(const struct attachment *at, uint32_t index)

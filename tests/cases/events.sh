@@ -2,7 +2,7 @@
 # What happens while it watches: one of the two processes is killed, VMs are stopped and go on, vCPUs are added, a vCPU is set
 # back to an earlier state, the host's clock is set. A CPU that goes and comes and a suspend are in events_two_cpus.sh,
 # snapshots of a real QEMU in events_qemu.sh.
-# A process gets the number of one that has ended.
+# A process gets the number of one that has ended, and VMs end before anybody looks.
 # Modules that are unloaded, VMMs that end in KVM_RUN and several kvm_watchers at a time are in robust.sh.
 . "$(dirname "$0")/lib.sh"
 
@@ -174,6 +174,40 @@ if planned numbers; then
 		watch_end
 		fail "a process gets the number of one that has ended" "$(cat "$TMP/guest.err")"
 	fi
+	part_ends
+fi
+
+# named: "monitor name count" of this case's VMs, by the rows that were shown
+named()
+{
+	jq -rs 'map(select(.scope == "total" and (.vm | startswith("late")) and ((.kind == "userspace" and .reason == "IO") or
+		.name == "KVM_RUN"))) | group_by([.monitor, .vm])[] | "\(.[0].monitor) \(.[0].vm) \(map(.count) | add)"' "$TMP/watch.json"
+}
+
+# Who reads and prints is stopped, as on a host that is busy: both processes are gone when it goes on. A third one has a name
+# that is cut, as it is behind what the kernel keeps.
+if planned late; then
+	generator=$TMP/crosvm
+	cp "$(command -v kvm_guest)" "$generator"
+	for options in "-e -l" "-l --vm=late-one" "-e --vm=late-t*"; do
+		# shellcheck disable=SC2086 # these are options
+		watch $options
+		kill -STOP "$watch_pid"
+		"$generator" --name=late-one out=100 >"$TMP/1.json"
+		"$generator" --name=late-two --vcpus=2 out=50 >"$TMP/2.json"
+		"$generator" --start-on="/$(printf '/%.0s' $(seq 1 1000))" --name=late-behind out=10 >"$TMP/3.json"
+		kill -CONT "$watch_pid"
+		watch_end
+		case $options in
+		*one) want='kvm_ioctl late-one 101' ;;
+		*t\*) want='vm_exit late-two 102' ;;
+		*) want='kvm_ioctl late-one 101
+kvm_ioctl late-two 102
+vm_exit late-one 101
+vm_exit late-two 102' ;;
+		esac
+		is "VMs that have ended before anybody looked, $options: they have their names" "$want" "$(named)"
+	done
 	part_ends
 fi
 

@@ -31,6 +31,32 @@ static int file_of(const struct part *part)
 	return fd;
 }
 
+static void check_texts(const struct vm *vm)
+{
+	check_ends(vm->name, sizeof(vm->name));
+	check_ends(vm->vmm, sizeof(vm->vmm));
+	check_ends(vm->who.uuid, sizeof(vm->who.uuid));
+	check_ends(vm->who.vmm_version, sizeof(vm->who.vmm_version));
+	check_ends(vm->who.cgroup, sizeof(vm->who.cgroup));
+	check_ends(vm->who.libvirt_name, sizeof(vm->who.libvirt_name));
+	check_ends(vm->who.pod_uid, sizeof(vm->who.pod_uid));
+	check_ends(vm->who.kube_namespace, sizeof(vm->who.kube_namespace));
+	check_ends(vm->who.kube_vmi, sizeof(vm->who.kube_vmi));
+}
+
+/* The begin of the command line alone, whole and cut. */
+static void name_late(const struct part *cmdline)
+{
+	struct vm vm = {};
+
+	if (vm__name_args("qemu", (const char *)cmdline->data, cmdline->size, SIZE_MAX, &vm))
+		return;
+	check_texts(&vm);
+	vm = (struct vm){};
+	if (!vm__name_args("qemu", (const char *)cmdline->data, cmdline->size, cmdline->size, &vm))
+		check_texts(&vm);
+}
+
 static void name(const struct part parts[NR_PARTS])
 {
 	struct process_files files = {
@@ -44,15 +70,7 @@ static void name(const struct part parts[NR_PARTS])
 	memcpy(files.exe, parts[3].data, len);
 	if (vm__name_process(&files, 1, &vm))
 		return;
-	check_ends(vm.name, sizeof(vm.name));
-	check_ends(vm.vmm, sizeof(vm.vmm));
-	check_ends(vm.who.uuid, sizeof(vm.who.uuid));
-	check_ends(vm.who.vmm_version, sizeof(vm.who.vmm_version));
-	check_ends(vm.who.cgroup, sizeof(vm.who.cgroup));
-	check_ends(vm.who.libvirt_name, sizeof(vm.who.libvirt_name));
-	check_ends(vm.who.pod_uid, sizeof(vm.who.pod_uid));
-	check_ends(vm.who.kube_namespace, sizeof(vm.who.kube_namespace));
-	check_ends(vm.who.kube_vmi, sizeof(vm.who.kube_vmi));
+	check_texts(&vm);
 	vm__match("*a?[b-d]*", vm.name);
 }
 
@@ -89,6 +107,7 @@ int fuzz_process(const uint8_t *data, size_t size)
 		data = stop ? stop + 1 : end;
 	}
 	name(parts);
+	name_late(&parts[1]);
 	for (int i = 0; i < NR_PARTS; i++)
 		read_as_file(&parts[i]);
 	return 0;

@@ -211,6 +211,31 @@ static void test_names(void **state)
 	}
 }
 
+/* Of a process that is gone its command line is left, which the kernel may have cut. */
+static void test_late_names(void **state)
+{
+	static const char line[] = "/usr/bin/qemu-system-x86_64\0-name\0guest=web,debug-threads=on";
+	struct vm vm = { .pid = 7 };
+	size_t len = sizeof(line);
+
+	(void)state;
+	assert_int_equal(vm__name_args("qemu-system-x86", line, len, 1020, &vm), 0);
+	assert_string_equal(vm.name, "web");
+	assert_string_equal(vm.vmm, "qemu");
+	assert_int_equal(vm.pid, 7);
+	/* All of the last argument is there, by chance. */
+	assert_int_equal(vm__name_args("qemu-system-x86", line, len, len, &vm), 0);
+	assert_string_equal(vm.name, "web");
+	/* What is cut is no name. */
+	for (size_t cut = 1; cut < len; cut++) {
+		assert_int_equal(vm__name_args("qemu-system-x86", line, cut, cut, &vm), 0);
+		assert_string_equal(vm.name, "qemu-system-x86");
+	}
+	assert_int_equal(vm__name_args("CPU 0/KVM", "", 0, 1020, &vm), 0);
+	assert_string_equal(vm.name, "CPU 0/KVM");
+	assert_string_equal(vm.vmm, "CPU 0/KVM");
+}
+
 static void test_long_cmdline(void **state)
 {
 	size_t len = 4 << 20;
@@ -411,6 +436,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_late_names),
 		cmocka_unit_test_setup_teardown(test_long_cmdline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_vm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zombie, setup, teardown),
