@@ -105,8 +105,12 @@ void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
 void map__give_back(const struct bpf_map *stack, uint32_t index)
 {
 	struct rt_section section = rt_section__begin();
+	int tries = 100;
 
-	bpf_map_update_elem(bpf_map__fd(stack), NULL, &index, BPF_ANY);
+	/* Its lock is given up when another CPU has it for long (queue_stack_map_push_elem()). */
+	while (bpf_map_update_elem(bpf_map__fd(stack), NULL, &index, BPF_ANY) && errno == EBUSY &&
+	       tries--)
+		;
 	rt_section__end(&section);
 }
 

@@ -429,6 +429,8 @@ static __noinline int on_enter(u32 fd, u32 cmd, u64 arg)
 	/* One that was killed in a call had the number before. */
 	if (place && place->place.tid == tid)
 		place->place.busy = 0;
+	else if (place && place->place.claims)
+		bpf_map_delete_elem(&calls, &tid);
 	if (!file)
 		return 0;
 	call.kind = identify(file, &call.kvm, &call.vcpu);
