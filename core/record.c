@@ -31,7 +31,7 @@
 enum {
 	LEVEL = 6,		  /* of zstd */
 	EVENTS_ROOM = 1 << 20,	  /* bytes of single events that wait for a frame of their own */
-	FRAME_ROOM = 64 << 20,	  /* an interval that is larger than that is in several frames */
+	FRAME_ROOM = 1 << 20,	  /* an interval that is larger than that is in several frames */
 	EVENTS_NS = NSEC_PER_SEC, /* and so long they wait at most while others come */
 };
 
@@ -46,7 +46,8 @@ struct recorder {
 	struct sink *sink;
 	int fds[RECORDING_SEGMENTS];
 	size_t nr_fds, current;
-	off_t written; /* of the current file, in whole frames */
+	off_t written;	   /* of the current file, in whole frames */
+	off_t interval_at; /* where the interval began, or the last one did */
 	ZSTD_CCtx *packer;
 	char *packed;
 	size_t packed_room;
@@ -220,24 +221,23 @@ static int rotate(struct recorder *r)
 	fdatasync(r->fds[r->current]);
 	r->current = (r->current + 1) % r->nr_fds;
 	fd = r->fds[r->current];
-	r->written = 0;
+	r->written = r->interval_at = 0;
 	r->sink->told_vms = 0;
 	if (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET))
 		return errno;
 	return write_frame(r, &r->head);
 }
 
-/* There is no room for one more frame like the last one. */
-static bool is_full(const struct recorder *r, off_t last)
+/* There is no room for one more interval like the last one, or events like those since then. */
+static bool is_full(const struct recorder *r)
 {
 	return r->options.limit &&
-	       (uint64_t)(r->written + last) > r->options.limit / RECORDING_SEGMENTS;
+	       (uint64_t)(2 * r->written - r->interval_at) > r->options.limit / RECORDING_SEGMENTS;
 }
 
 /* Writes the lines that wait. The disk begins with them at once; the end waits for it. */
 static void end_frame(struct recorder *r)
 {
-	off_t before = r->written;
 	int err = 0;
 
 	if (!r->frame.len)
@@ -246,7 +246,7 @@ static void end_frame(struct recorder *r)
 		err = write_frame(r, &r->frame);
 	buf__reset(&r->frame);
 	/* Segments end with an interval. */
-	if (!err && !r->failed && !r->in_window && is_full(r, r->written - before))
+	if (!err && !r->failed && !r->in_window && is_full(r))
 		err = rotate(r);
 	if (err)
 		fail(r, err);
@@ -631,6 +631,7 @@ static void record_begin_window(struct output *out, enum scope scope, uint64_t s
 
 	say_offset(out);
 	r->in_window = true;
+	r->interval_at = r->written;
 	buf__printf(&r->line, "{\"window\":\"%s\",\"since_ns\":%llu,\"now_ns\":%llu}",
 		    scope__name(scope), (unsigned long long)since_ns, (unsigned long long)now_ns);
 	end_line(r);

@@ -174,8 +174,8 @@ static struct probe_row sample(unsigned int vcpu, uint64_t count)
 	return row;
 }
 
-static void write_interval(struct sink *sink, enum scope scope, uint64_t since_ns, uint64_t now_ns,
-			   uint64_t count)
+static void write_vcpus(struct sink *sink, enum scope scope, uint64_t since_ns, uint64_t now_ns,
+			uint64_t count, unsigned int nr_vcpus)
 {
 	const struct section section = {
 		.monitor = probe.name,
@@ -190,13 +190,19 @@ static void write_interval(struct sink *sink, enum scope scope, uint64_t since_n
 	output__set_clock(sink->out, 1700000000000000000);
 	output__begin_window(sink->out, scope, since_ns, now_ns);
 	output__begin(sink->out, &section);
-	for (unsigned int vcpu = 0; vcpu < 2; vcpu++) {
+	for (unsigned int vcpu = 0; vcpu < nr_vcpus; vcpu++) {
 		struct probe_row row = sample(vcpu, count);
 
 		output__sample(sink->out, &row.row, NULL);
 	}
 	output__end(sink->out);
 	output__end_window(sink->out);
+}
+
+static void write_interval(struct sink *sink, enum scope scope, uint64_t since_ns, uint64_t now_ns,
+			   uint64_t count)
+{
+	write_vcpus(sink, scope, since_ns, now_ns, count, 2);
 }
 
 static void write_event(struct sink *sink, uint64_t ts_ns)
@@ -443,6 +449,69 @@ static void test_mask(void **state)
 	snprintf(command, sizeof(command), "zstdcat %s | grep -qE 'web|qemu|node-7|secret'", path);
 	if (!system("command -v zstdcat >/dev/null"))
 		assert_int_not_equal(system(command), 0);
+}
+
+enum { MOST_FRAMES = 64 };
+
+/* How many frames these are, where each one begins, and how large the largest of them is. */
+static unsigned int count_frames(const char *data, size_t size, size_t begins[MOST_FRAMES],
+				 uint64_t *largest)
+{
+	unsigned int nr = 0;
+
+	*largest = 0;
+	for (size_t at = 0; at < size; nr++) {
+		unsigned long long of = ZSTD_getFrameContentSize(data + at, size - at);
+		size_t len = ZSTD_findFrameCompressedSize(data + at, size - at);
+
+		assert_true(of < ZSTD_CONTENTSIZE_ERROR);
+		assert_false(ZSTD_isError(len));
+		if (of > *largest)
+			*largest = of;
+		assert_true(nr < MOST_FRAMES);
+		begins[nr] = at;
+		at += len;
+	}
+	return nr;
+}
+
+/* A recorder needs no more memory for them, and their readers find them whole, or not at all. */
+static void test_large_intervals(void **state)
+{
+	enum { NR_VCPUS = 20000 };
+	struct record_options opts = options();
+	const struct recorded_line *line;
+	unsigned int nr_frames, nr_rows = 0;
+	struct sink sink = {};
+	struct recording *rec;
+	size_t size, begins[MOST_FRAMES];
+	uint64_t largest;
+	bool damaged;
+	char why[256], *data = NULL;
+
+	(void)state;
+	start(&sink, &opts);
+	for (uint64_t i = 1; i <= 3; i++)
+		write_vcpus(&sink, SCOPE_INTERVAL, i * 1000000000, (i + 1) * 1000000000, 10 * i,
+			    NR_VCPUS);
+	finish(&sink);
+	size = read_file(path, &data);
+	nr_frames = count_frames(data, size, begins, &largest);
+	assert_in_range(nr_frames, 7, MOST_FRAMES);
+	assert_in_range(largest, 1 << 20, (1 << 20) + 4096);
+	assert_int_equal(count_intervals(path, &damaged), 3);
+	assert_false(damaged);
+	rec = recording__open(path, monitors, 1, why);
+	assert_non_null(rec);
+	while ((line = recording__next(rec))->what != RECORDED_END)
+		nr_rows += line->what == RECORDED_SAMPLE;
+	assert_int_equal(nr_rows, 3 * NR_VCPUS);
+	recording__close(rec);
+	/* Its recorder was killed before the last frame of the last interval; behind it is the end. */
+	write_file(path, data, begins[nr_frames - 2]);
+	free(data);
+	assert_int_equal(count_intervals(path, &damaged), 2);
+	assert_false(damaged);
 }
 
 /* Segments are of their size, each is readable alone, and together they are the latest. */
@@ -737,6 +806,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damage_at_every_byte, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_random_bytes, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_mask, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_large_intervals, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_rotation, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_existing_file_is_kept, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_full_disk, make_dir, remove_dir),
