@@ -507,7 +507,7 @@ static void test_large_intervals(void **state)
 		nr_rows += line->what == RECORDED_SAMPLE;
 	assert_int_equal(nr_rows, 3 * NR_VCPUS);
 	recording__close(rec);
-	/* Its recorder was killed before the last frame of the last interval; behind it is the end. */
+	/* Its recorder was killed before the last frame of the last interval. */
 	write_file(path, data, begins[nr_frames - 2]);
 	free(data);
 	assert_int_equal(count_intervals(path, &damaged), 2);
