@@ -132,7 +132,7 @@ static int start(struct attachment *at)
 	const struct monitor *m = at->monitor;
 	int err = at->skel ? map_words(at) : 0;
 
-	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_ENDED_VMS);
+	at->samples = samples__new(m->columns, m->row_size, at->env->nr_sinks, KEEP_VMS_OF_RUN);
 	if (!err && !at->samples)
 		err = -ENOMEM;
 	if (!err && at->skel)

@@ -88,6 +88,7 @@ struct samples {
 	size_t nr_ended, nr_remainders;
 	uint64_t latest_vm; /* its number */
 	struct series_vm *vms[VM_BUCKETS];
+	size_t nr_vms;
 	uint64_t nr_polls;
 	struct text **texts;
 	size_t nr_texts, nr_text_buckets;
@@ -454,6 +455,7 @@ static struct series_vm *get_vm(struct samples *s, uint64_t nr)
 		vm->nr = nr;
 		vm->next = *bucket;
 		*bucket = vm;
+		s->nr_vms++;
 	}
 	vm->users++;
 	return vm;
@@ -468,6 +470,7 @@ static void put_vm(struct samples *s, struct series_vm *vm)
 	for (at = &s->vms[vm->nr % VM_BUCKETS]; *at != vm; at = &(*at)->next)
 		;
 	*at = vm->next;
+	s->nr_vms--;
 	free(vm);
 }
 
@@ -1094,11 +1097,20 @@ static bool fold(struct samples *s, struct series *series,
 	return true;
 }
 
-/* What ended a thousand VMs ago; and sooner what has more series than a VM should have. */
+/*
+ * What ended 500 VMs ago. And sooner where more than 500 VMs have series, of which a quarter
+ * may always be of what has ended; or where VMs have more series than they should have.
+ */
+static bool is_old(const struct samples *s, const struct series *ended)
+{
+	return s->latest_vm - ended->ended_at >= s->keep_vms ||
+	       (s->nr_vms > s->keep_vms && s->nr_ended > s->nr_all / 4) ||
+	       s->nr_ended > s->keep_vms * MOST_SERIES_PER_VM;
+}
+
 static void fold_old(struct samples *s)
 {
-	while (s->oldest && (s->latest_vm - s->oldest->ended_at >= s->keep_vms ||
-			     s->nr_ended > s->keep_vms * MOST_SERIES_PER_VM))
+	while (s->oldest && is_old(s, s->oldest))
 		if (!fold(s, s->oldest, remainder_of))
 			return;
 }

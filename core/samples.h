@@ -28,8 +28,8 @@
 
 enum {
 	MAX_VIEWS = 8,
-	/* VMs that have ended, whose series are kept one by one. */
-	KEEP_ENDED_VMS = 1000,
+	/* VMs whose series are kept one by one, also when they have ended. */
+	KEEP_VMS_OF_RUN = 500,
 	MOST_SERIES_PER_VM = 16, /* on average */
 	MOST_ENDED_OF_VM = 4096, /* of one VM: what ends after them is its OTHERS */
 	/* Remainders with labels of their own: guests choose some of these. */
@@ -57,7 +57,8 @@ struct sample {
 
 /*
  * columns are those of all views; a row has row_size bytes. What has ended is
- * kept until keep_vms VMs have come since. NULL: out of memory.
+ * kept until keep_vms VMs have come since, and as long as no more VMs have series.
+ * NULL: out of memory.
  */
 struct samples *samples__new(const struct column *columns, size_t row_size, size_t nr_sinks,
 			     size_t keep_vms);

@@ -264,7 +264,7 @@ static int start(struct attachment *at)
 	const struct vcpu_load_bpf *skel = at->skel;
 	struct load_state *state = at->state;
 
-	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2UL * KEEP_ENDED_VMS);
+	state->thieves = thieves__new(at->records.nr, at->env->nr_sinks, 2UL * KEEP_VMS_OF_RUN);
 	state->told = calloc(at->records.nr, sizeof(*state->told));
 	state->taken_ns = calloc(at->records.nr, sizeof(*state->taken_ns));
 	state->vmms = calloc(at->records.nr, sizeof(*state->vmms));

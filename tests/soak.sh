@@ -84,12 +84,12 @@ beside_ends()
 }
 
 # What it reads of VMs is theirs that are called soak: others may run here. Rows are of the whole host: those of the last
-# 1,000 VMs could not be shown in the two seconds that the end of a run has on a busy host.
+# 500 VMs could not be shown in the two seconds that the end of a run has on a busy host.
 watch_all()
 {
 	mkdir "$TMP/$1"
 	kvm_watcher -e -f -d -w -n -o -c -i -h -l -T --nested --vm_state --vmm_threads --unmaps --host --summary \
-		--vm='soak*' ${SOAK_MAX_VCPUS:+--max-vcpus=$SOAK_MAX_VCPUS} --interval=10 --by=host --format=json --output="$TMP/$1/all" --temp-dir="$TMP/$1" \
+		--vm='soak*' ${SOAK_MAX_VCPUS:+--max-vcpus=$SOAK_MAX_VCPUS} --interval=2 --by=host --format=json --output="$TMP/$1/all" --temp-dir="$TMP/$1" \
 		--record="$TMP/$1/recording.zst" --record-interval=1 --record-limit=64M >"$TMP/$1/out" 2>"$TMP/$1/err" &
 	watcher=$!
 	while ! grep -qs watching "$TMP/$1/err"; do
@@ -169,13 +169,13 @@ pass_by()
 	done
 }
 
-# Rows of the last 1,000 VMs are kept: what is compared begins behind them. The two buffers of a recording are as large as
-# its largest interval was, and a busy host makes a larger one now and then: in two minutes they may double once more.
-behind=1300
-doubling=12288
+# Rows of 500 VMs are kept, and those of two intervals come on top of them: what is compared begins behind the first 1,000.
+# What the allocator has is in steps of 2 MB: in two minutes, whose first third is short, there may be two more of them.
+behind=1000
+doubling=4096
 # Of the time, so much at the end is for a second kvm_watcher, which first sees as many VMs as the first one has seen.
 comparing=60 compared=25
-test "$seconds" -lt 600 || behind=4500 doubling=0 comparing=300 compared=120
+test "$seconds" -lt 600 || doubling=0 comparing=300 compared=120
 doubling=$((doubling + ${SOAK_MAX_VCPUS:-0} * 3 / 2))
 
 # median N FROM TO: of that column of the samples there, between these shares of them, in percent

@@ -114,7 +114,7 @@ static void open_table(struct table *t, const struct monitor *m, unsigned int vi
 	*t = (struct table){ .m = m, .view = view, .nr = (size_t)nr_vms * vcpus * each };
 	if (!t->nr)
 		exit(1);
-	t->samples = samples__new(m->columns, m->row_size, 2, KEEP_ENDED_VMS);
+	t->samples = samples__new(m->columns, m->row_size, 2, KEEP_VMS_OF_RUN);
 	t->rows = calloc(t->nr, m->row_size);
 	t->sources = calloc(t->nr, sizeof(struct source *));
 	if (!t->samples || !t->rows || !t->sources)

@@ -134,7 +134,7 @@ static struct thing_row row_of(const struct fed *f)
 static int feed(void **state)
 {
 	(void)state;
-	store = samples__new(columns, sizeof(struct thing_row), 1, KEEP_ENDED_VMS);
+	store = samples__new(columns, sizeof(struct thing_row), 1, KEEP_VMS_OF_RUN);
 	assert_non_null(store);
 	for (int i = 0; i < NR_FED; i++) {
 		struct thing_row row = row_of(&fed[i]);
