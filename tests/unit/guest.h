@@ -9,8 +9,11 @@
 
 #define GUEST "build/tests/kvm_guest"
 
-/* Runs one with so many exits, and the one that ends it. Returns its process, which has ended. */
-static inline pid_t run_guest(int exits)
+/*
+ * Runs one with so many exits, and the one that ends it: the program at path, whose last part
+ * names the VM. Returns its process, which has ended.
+ */
+static inline pid_t run_guest_at(const char *path, int exits)
 {
 	char ops[32];
 	int status;
@@ -21,12 +24,17 @@ static inline pid_t run_guest(int exits)
 	if (!pid) {
 		if (!freopen("/dev/null", "w", stdout))
 			_exit(1);
-		execl(GUEST, GUEST, ops, NULL);
+		execl(path, path, ops, NULL);
 		_exit(1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	return pid;
+}
+
+static inline pid_t run_guest(int exits)
+{
+	return run_guest_at(GUEST, exits);
 }
 
 #endif
