@@ -62,6 +62,7 @@ struct vcpu_info {
 	__u8 told[8];	    /* of it, at the begin of KVM_RUN: by the place of who was */
 	__u64 to_tell;	    /* the same of who is to be, while they are */
 	__u64 run_ns;	    /* the last begin of which somebody asked for the time */
+	__u64 first_exits;  /* KVM's own count when the slot was given out */
 	__u32 creator;	    /* the thread that has made its VM, as KVM has it */
 	__u32 pad;
 } __attribute__((aligned(64)));

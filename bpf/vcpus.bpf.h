@@ -184,6 +184,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	info->leader = (u64)leader;
 	info->creator = READ_U32((struct kvm *)info->kvm, userspace_pid);
 	info->confidential = kvm_confidential((void *)info->kvm);
+	info->first_exits = READ_U64(vcpu, stat.exits);
 	info->birth = place ? place->birth : 0;
 	BPF_CORE_READ_STR_INTO(&info->comm, leader, comm);
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))

@@ -528,16 +528,23 @@ void vcpus__tell_new(const struct vcpus *v, uint64_t *told,
 	*told = v->nr_vms;
 }
 
-static bool is_later(const struct vcpu_info *now, uint64_t vcpu, uint64_t exits)
+static struct past_vcpu past_of(const struct vcpu_info *info)
 {
-	return now->vcpu != vcpu || now->exits == EXITS_ENDED || now->exits < exits;
+	return (struct past_vcpu){ info->vcpu, info->exits, info->birth };
+}
+
+/* Exits: as far as they were looked at, or EXITS_ENDED. */
+static bool is_later(const struct vcpu_info *now, struct past_vcpu before)
+{
+	return now->vcpu != before.vcpu || now->first_exits < before.exits ||
+	       (now->birth != before.birth && birth__is_of(now->birth, now->vcpu));
 }
 
 /*
  * The kernel likes to use the address of a VM again. A VM has one vCPU of a
  * number, and keeps it until it ends: another one of that number is another
- * VM's, also at the same address, where its exits are counted from zero. A
- * thread that takes a vCPU over goes on counting.
+ * VM's, also at the same address, where its exits are counted from zero, or its
+ * birth was told. A thread that takes a vCPU over goes on counting.
  */
 static bool is_another_vm(const struct vcpus *v, const struct vm_ref *vm,
 			  const struct vcpu_info *info)
@@ -546,12 +553,11 @@ static bool is_another_vm(const struct vcpus *v, const struct vm_ref *vm,
 		const struct vcpu_ref *ref = &v->refs[slot];
 
 		if (ref->known && ref->vm == vm && ref->info.vcpu_id == info->vcpu_id &&
-		    (ref->info.tid == info->tid ||
-		     is_later(info, ref->info.vcpu, v->infos[slot].exits)))
+		    (ref->info.tid == info->tid || is_later(info, past_of(&v->infos[slot]))))
 			return true;
 	}
 	return info->vcpu_id < vm->nr_past && vm->past[info->vcpu_id].vcpu &&
-	       is_later(info, vm->past[info->vcpu_id].vcpu, vm->past[info->vcpu_id].exits);
+	       is_later(info, vm->past[info->vcpu_id]);
 }
 
 /* A vCPU has ended: what it was stays known to its VM. */
@@ -569,7 +575,7 @@ static void note_past(struct vm_ref *vm, const struct vcpu_info *info)
 		vm->nr_past = nr;
 	}
 	if (nr <= vm->nr_past)
-		vm->past[info->vcpu_id] = (struct past_vcpu){ info->vcpu, info->exits };
+		vm->past[info->vcpu_id] = past_of(info);
 }
 
 const struct vm_ref *vcpus__add_vm(struct vcpus *v, const struct vcpu_info *info)

@@ -36,6 +36,7 @@ struct vm_ref {
 	unsigned int nth;   /* of its process */
 	struct past_vcpu {
 		uint64_t vcpu, exits;
+		uint32_t birth;
 	} * past; /* by number: vCPUs that have ended */
 	size_t nr_past;
 	bool chosen;   /* by -p and --vm */

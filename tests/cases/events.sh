@@ -189,21 +189,24 @@ named()
 if planned late; then
 	generator=$TMP/crosvm
 	cp "$(command -v kvm_guest)" "$generator"
-	for options in "-e -l" "-l --vm=late-one" "-e --vm=late-t*"; do
+	for options in "-e" "-l --vm=late-*" "-e --vm=late-t*"; do
 		# shellcheck disable=SC2086 # these are options
 		watch $options
 		kill -STOP "$watch_pid"
-		"$generator" --name=late-one out=100 >"$TMP/1.json"
+		"$generator" --name=late-one --repeat=3 out=100 >"$TMP/1.json"
 		"$generator" --name=late-two --vcpus=2 out=50 >"$TMP/2.json"
 		"$generator" --start-on="/$(printf '/%.0s' $(seq 1 1000))" --name=late-behind out=10 >"$TMP/3.json"
 		kill -CONT "$watch_pid"
 		watch_end
 		case $options in
-		*one) want='kvm_ioctl late-one 101' ;;
+		*-\*) want='kvm_ioctl late-one 101
+kvm_ioctl late-one#2 101
+kvm_ioctl late-one#3 101
+kvm_ioctl late-two 102' ;;
 		*t\*) want='vm_exit late-two 102' ;;
-		*) want='kvm_ioctl late-one 101
-kvm_ioctl late-two 102
-vm_exit late-one 101
+		*) want='vm_exit late-one 101
+vm_exit late-one#2 101
+vm_exit late-one#3 101
 vm_exit late-two 102' ;;
 		esac
 		is "VMs that have ended before anybody looked, $options: they have their names" "$want" "$(named)"
