@@ -509,7 +509,7 @@ static void test_the_living_come_first(void **state)
 		assert_in_range(samples__nr_series(s), vm + vm / 4, vm + vm / 3 + 1);
 	}
 	assert_int_equal(sum_up(s, FAST, SCOPE_TOTAL).count, 3 * LIVE + 2 * ENDED);
-	for (size_t i = 0; i < 3 * LIVE; i++)
+	for (size_t i = 0; i < 3UL * LIVE; i++)
 		samples__close(s, sources[i]);
 	assert_int_equal(sum_up(s, SLOW, SCOPE_TOTAL).count, 3 * LIVE + 2 * ENDED);
 	assert_in_range(samples__nr_series(s), KEEP - 1, KEEP);
