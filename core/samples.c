@@ -59,7 +59,7 @@ struct series {
 	uint64_t polled_at;
 	bool had_source;
 	bool ended;	   /* and in the list of those */
-	uint64_t ended_at; /* the latest VM then */
+	uint64_t ended_at; /* how many VMs had come by then */
 	bool remainder;
 	bool early, grew;   /* some of what its sources have was before the window; some is of it */
 	uint64_t caught_up; /* a bit for each sink: it has seen all of an ended one; no copy */
@@ -86,9 +86,9 @@ struct samples {
 	size_t nr_buckets, nr_all, room_all;
 	struct series *oldest, *newest; /* ended */
 	size_t nr_ended, nr_remainders;
-	uint64_t latest_vm; /* its number */
 	struct series_vm *vms[VM_BUCKETS];
 	size_t nr_vms;
+	uint64_t nr_vms_came; /* those that are gone included */
 	uint64_t nr_polls;
 	struct text **texts;
 	size_t nr_texts, nr_text_buckets;
@@ -456,6 +456,7 @@ static struct series_vm *get_vm(struct samples *s, uint64_t nr)
 		vm->next = *bucket;
 		*bucket = vm;
 		s->nr_vms++;
+		s->nr_vms_came++;
 	}
 	vm->users++;
 	return vm;
@@ -530,7 +531,7 @@ static void remove_series(struct samples *s, struct series *series)
 static void end_series(struct samples *s, struct series *series)
 {
 	series->ended = true;
-	series->ended_at = s->latest_vm;
+	series->ended_at = s->nr_vms_came;
 	series->newer = NULL;
 	series->older = s->newest;
 	*(s->newest ? &s->newest->newer : &s->oldest) = series;
@@ -915,8 +916,6 @@ struct source *samples__open(struct samples *s, unsigned int view, const struct 
 
 	if (!source)
 		return NULL;
-	if (row->vm_nr > s->latest_vm)
-		s->latest_vm = row->vm_nr;
 	if (!series) {
 		series = new_series(s, view, hash, row);
 		if (!series) {
@@ -1103,7 +1102,7 @@ static bool fold(struct samples *s, struct series *series,
  */
 static bool is_old(const struct samples *s, const struct series *ended)
 {
-	return s->latest_vm - ended->ended_at >= s->keep_vms ||
+	return s->nr_vms_came - ended->ended_at >= s->keep_vms ||
 	       (s->nr_vms > s->keep_vms && s->nr_ended > s->nr_all / 4) ||
 	       s->nr_ended > s->keep_vms * MOST_SERIES_PER_VM;
 }
@@ -1175,8 +1174,6 @@ bool samples__add(struct samples *s, unsigned int view, const struct row *row)
 	uint64_t hash = hash_key(layout, view, row);
 	struct series *series = find(s, view, hash, row, false);
 
-	/* Numbers of several runs are not those of one. */
-	s->latest_vm += !find_vm(s, row->vm_nr);
 	if (!series)
 		series = new_series(s, view, hash, row);
 	if (!series)

@@ -516,6 +516,24 @@ static void test_the_living_come_first(void **state)
 	samples__free(s);
 }
 
+/* VMs that nobody asks for have numbers too: they do not make the others old. */
+static void test_others_count_for_nothing(void **state)
+{
+	struct samples *s = new_samples(2);
+
+	(void)state;
+	for (uint32_t vm = 1; vm <= 2001; vm += 1000) {
+		struct thing_row now = labelled("io", vm);
+		struct source *source = open_source(s, &now);
+
+		now.count = 1;
+		take(s, source, &now);
+		samples__close(s, source);
+		assert_int_equal(samples__nr_remainders(s), vm == 2001);
+	}
+	samples__free(s);
+}
+
 /* What was folded does not come back: the VM that looks like it begins anew. */
 static void test_folding_is_final(void **state)
 {
@@ -664,6 +682,7 @@ int main(void)
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_folding),
 		cmocka_unit_test(test_the_living_come_first),
+		cmocka_unit_test(test_others_count_for_nothing),
 		cmocka_unit_test(test_folding_is_final),
 		cmocka_unit_test(test_remainders_are_bounded),
 		cmocka_unit_test(test_merge),
