@@ -30,17 +30,17 @@ void memory__is_short(void)
 enum { LARGE_PAGE = 2 << 20 };
 
 /*
- * What is taken and freed at each look stays with the heap. Its end moves seldom, and far: what is
- * untouched when it becomes large pages needs no copy.
+ * What is taken and freed at each look stays with the heap. Its end moves by large pages: what is
+ * untouched when it becomes one needs no copy, and all of it is resident from then on.
  */
 static void keep_heap(void)
 {
 #ifdef __GLIBC__
-	enum { MOST_KEPT = 16 << 20, STEP = 4 * LARGE_PAGE };
+	enum { MOST_KEPT = 16 << 20 };
 
 	mallopt(M_MMAP_THRESHOLD, MOST_KEPT);
 	mallopt(M_TRIM_THRESHOLD, MOST_KEPT);
-	mallopt(M_TOP_PAD, STEP);
+	mallopt(M_TOP_PAD, LARGE_PAGE);
 #endif
 }
 
