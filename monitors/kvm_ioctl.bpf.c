@@ -194,7 +194,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	owner->kvm = key->kvm;
 	owner->creator = creator_of(key->kvm);
 	owner->tgid = tgid;
-	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->start_ns = process_start();
 	owner->replaced = 0;
 	BPF_CORE_READ_STR_INTO(&owner->comm, leader, comm);
 	if (!table__enter(&owner_index, key, &free_owners, &index, LOST_RECORDS_FULL))

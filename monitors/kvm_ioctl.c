@@ -403,7 +403,6 @@ static bool retire_record(struct attachment *at, uint32_t index)
 	const struct ioctl_record *record = records__get(&at->records, index);
 	const struct ioctl_state *state = at->state;
 	const struct ioctl_owner *owner = &state->owners[record->key.owner];
-
 	bool ended = owner->replaced ||
 		     (record->key.tid ? !thread_lives(&record->key) : !process_lives(owner));
 
