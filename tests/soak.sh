@@ -149,24 +149,18 @@ of()
 	echo "$2 $(find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l) $(sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }')"
 }
 
-# now_ms: of the clock that nobody sets
-now_ms()
-{
-	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
-}
-
 # VMs come and go until it is over: short ones, a hundred in each process, one process after the other. As many a second
 # all the time, if the host can: memory depends on how many there are in an interval.
 come_and_go()
 {
 	while test ! -e "$TMP/over"; do
-		next_ms=$(($(now_ms) + pace_ms))
+		next_ms=$(($(uptime_ms) + pace_ms))
 		"$generator" --name=soak --repeat=25 --vms=4 --vcpus=2 out=$exits >"$TMP/guest.out" 2>"$TMP/guest.err" || {
 			cat "$TMP/guest.err" >>"$TMP/generator.failed"
 			return
 		}
 		echo 100 >>"$TMP/vms"
-		left_ms=$((next_ms - $(now_ms)))
+		left_ms=$((next_ms - $(uptime_ms)))
 		test $left_ms -le 0 || sleep "$((left_ms / 1000)).$(printf %03d $((left_ms % 1000)))"
 	done
 }

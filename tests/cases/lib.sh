@@ -173,6 +173,12 @@ hist_end()
 	sed -n "s/^{ $hist_key: *\([0-9]*\) } hitcount: *\([0-9]*\).*/\1 \2/p" "$TMP/hist" | sort -n
 }
 
+# uptime_ms: of the clock that nobody sets
+uptime_ms()
+{
+	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
+}
+
 # watch OPTION...: starts kvm_watcher in the background, with JSON into
 # $TMP/watch.json and messages into $TMP/watch.err, and returns when it watches.
 watch()

@@ -32,11 +32,6 @@ none) vms=200 exits=600 most_ms=2500 most_idle=2000 most_busy=9000 ;;
 esac
 vcpus=$((2 * vms))
 
-uptime_ms()
-{
-	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
-}
-
 # started: ms from the command to the moment from which all is watched, by the run's last line
 started()
 {
