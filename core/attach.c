@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "broker.h"
+#include "clock.h"
 #include "events.h"
 #include "limits.h"
 #include "log.h"
@@ -89,6 +90,7 @@ void attach__begin(struct attachment *at, uint64_t now_ns)
 	if (m->records)
 		records__look(at);
 	at->begins = false;
+	at->events_since_ns = clock__ns();
 }
 
 void attach__forget(struct attachment *at)
@@ -97,6 +99,7 @@ void attach__forget(struct attachment *at)
 	if (at->monitor->look)
 		at->monitor->look(at);
 	at->begins = false;
+	at->events_since_ns = clock__ns();
 }
 
 void attach__look(struct attachment *at, uint64_t now_ns)

@@ -110,7 +110,7 @@ int events__hand(struct attachment *at, const void *data, size_t size)
 	if (size < sizeof(*event) || !memchr(event->comm, '\0', sizeof(event->comm)))
 		return 0;
 	is_note = !event->ts_ns;
-	is_wanted = event->ts_ns >= at->since_ns && event->ts_ns <= at->until_ns;
+	is_wanted = event->ts_ns >= at->events_since_ns && event->ts_ns <= at->until_ns;
 	/* The run has to end soon: totals go first; for a few events there is always time. */
 	if (!is_note && is_wanted && at->nr_at_end >= ALWAYS_AT_END && stop__is_late()) {
 		at->nr_left_out++;

@@ -578,7 +578,7 @@ void hooks__init(struct attachment *at, struct attach_env *env, const struct cho
 	at->config = chosen->config;
 	at->shows_events = events__are_shown(env, chosen);
 	at->slower_ns = chosen->slower_ns ?: env->slower_ns;
-	at->since_ns = UINT64_MAX;
+	at->since_ns = at->events_since_ns = UINT64_MAX;
 	for (size_t i = 0; i < MAX_NEEDS; i++)
 		at->progs[i] = at->link_fds[i] = at->caller_fds[i] = -1;
 }

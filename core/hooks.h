@@ -121,7 +121,8 @@ struct attachment {
 	uint64_t nr_left_out;	     /* events that the end of the run left no time for */
 	uint64_t nr_gone;	     /* hooks that went with a module */
 	uint64_t read_until_ns;	     /* reading ends with the first event after that */
-	uint64_t since_ns, until_ns; /* the window: events are shown from .. to */
+	uint64_t since_ns, until_ns; /* the window */
+	uint64_t events_since_ns;    /* what happened before it is in no counter, and not shown */
 	uint64_t now_ns, before_ns;  /* the moment of this look, and of the one before */
 	bool begins;		     /* this look is the window's begin */
 	bool replays;		     /* nothing is attached: its samples are a recording's */
