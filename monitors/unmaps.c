@@ -269,6 +269,16 @@ static void sample(struct attachment *at, uint32_t index, struct row *to)
 	row->count = read_count(&record->count);
 }
 
+/* Without a time there is no sum of times. */
+static void finish(struct attachment *at, const struct sample *sample, const struct window *window)
+{
+	struct unmap_row *row = (struct unmap_row *)sample->row;
+
+	(void)at, (void)window;
+	if (!row->time_count)
+		row->total_ns = UINT64_MAX;
+}
+
 /* The record is free again. */
 static void forget(struct attachment *at, uint32_t index)
 {
@@ -322,4 +332,5 @@ const struct monitor unmaps_monitor = {
 	.prepare = prepare,
 	.start = start,
 	.stop = stop,
+	.finish = finish,
 };
