@@ -424,12 +424,26 @@ void vcpus__forget_args(const struct vcpus *v, const struct vcpu_info *info)
 	bpf_map_delete_elem(bpf_map__fd(v->skel->maps.new_processes), &key);
 }
 
+/* One that ends is in /proc until its parent has waited for it, but without its command line. */
+static bool find_process(const struct vcpus *v, const struct vcpu_info *info, struct vm *found)
+{
+	bool is_there = !ask_proc(v, info, found);
+	struct vm kept;
+
+	if (is_there && found->has_args)
+		return true;
+	if (ask_kernel(v, info, &kept))
+		return is_there;
+	*found = kept;
+	return true;
+}
+
 /* The process's name, also when it has ended; as far as nobody knows it, its comm. */
 static void name_process(const struct vcpus *v, struct vm_ref *vm, const struct vcpu_info *info)
 {
 	struct vm found;
 
-	if (ask_proc(v, info, &found) && ask_kernel(v, info, &found)) {
+	if (!find_process(v, info, &found)) {
 		snprintf(vm->name, sizeof(vm->name), "%.15s", info->comm);
 		return;
 	}

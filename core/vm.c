@@ -294,6 +294,7 @@ static void name_by(char *exe, const struct args *args, const char *comm, struct
 {
 	const struct vmm *vmm = identify(exe, args);
 
+	vm->has_args = args->len;
 	args__copy(vm->vmm, sizeof(vm->vmm), comm);
 	args__copy(vm->name, sizeof(vm->name), comm);
 	if (vmm) {

@@ -21,6 +21,7 @@ struct vm {
 	uint64_t start_time;	/* stat field 22, initial time namespace: with pid, an identity */
 	char name[VM_NAME_LEN]; /* what the VMM was told to call it, else comm */
 	char vmm[24];		/* "qemu", "cloud-hypervisor", "firecracker", ... or comm */
+	bool has_args;		/* by its command line, which one that ends has no longer */
 	unsigned int nr_vms;	/* kvm-vm descriptors held */
 	unsigned int nr_vcpus;	/* kvm-vcpu:N descriptors held */
 	uint64_t rss_bytes;	/* VmRSS */

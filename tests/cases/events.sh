@@ -185,7 +185,8 @@ named()
 }
 
 # Who reads and prints is stopped, as on a host that is busy: both processes are gone when it goes on. A third one has a name
-# that is cut, as it is behind what the kernel keeps.
+# that is cut, as it is behind what the kernel keeps. A fourth one's parent does not wait for it: it is in /proc, without its
+# command line.
 if planned late; then
 	generator=$TMP/crosvm
 	cp "$(command -v kvm_guest)" "$generator"
@@ -196,18 +197,29 @@ if planned late; then
 		"$generator" --name=late-one --repeat=3 out=100 >"$TMP/1.json"
 		"$generator" --name=late-two --vcpus=2 out=50 >"$TMP/2.json"
 		"$generator" --start-on="/$(printf '/%.0s' $(seq 1 1000))" --name=late-behind out=10 >"$TMP/3.json"
+		sh -c '"$0" --name=late-unwaited out=20 >"$1.json" & echo $! >"$1.pid"; exec sleep 60' "$generator" "$TMP/4" &
+		parent=$!
+		is_zombie() { grep -qs '^State:[[:space:]]*Z' "/proc/$(cat "$TMP/4.pid")/status"; }
+		for _ in $(seq 50); do
+			sleep 0.1
+			is_zombie && break
+		done
+		holds "a VMM has ended, and its parent does not wait for it" is_zombie
 		kill -CONT "$watch_pid"
 		watch_end
+		kill $parent
 		case $options in
 		*-\*) want='kvm_ioctl late-one 101
 kvm_ioctl late-one#2 101
 kvm_ioctl late-one#3 101
-kvm_ioctl late-two 102' ;;
+kvm_ioctl late-two 102
+kvm_ioctl late-unwaited 21' ;;
 		*t\*) want='vm_exit late-two 102' ;;
 		*) want='vm_exit late-one 101
 vm_exit late-one#2 101
 vm_exit late-one#3 101
-vm_exit late-two 102' ;;
+vm_exit late-two 102
+vm_exit late-unwaited 21' ;;
 		esac
 		is "VMs that have ended before anybody looked, $options: they have their names" "$want" "$(named)"
 	done
