@@ -30,13 +30,15 @@ static const struct column columns[] = {
 	{},
 };
 
-int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps, size_t nr_regions)
+int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps, size_t nr_regions,
+		      bool lists)
 {
 	int err = pages__open(&pages->counts, maps);
 
 	if (err)
 		return err;
 	pages->nr_regions = nr_regions;
+	pages->lists = lists;
 	pages->past = calloc(pages->counts.nr_chunks, sizeof(*pages->past));
 	return pages->past ? 0 : -ENOMEM;
 }
@@ -156,32 +158,6 @@ static void add_chunk(struct dirty_pages *pages, const struct dirty_region *regi
 				(struct page_count){ region, first + i, past[i].count };
 }
 
-void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions)
-{
-	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&pages->counts, i);
-		const struct dirty_region *region = region_of(pages, chunk, regions);
-
-		if (!region || !region->retired)
-			continue;
-		if (region->wanted)
-			add_chunk(pages, region, i);
-		pages__free(&pages->counts, i);
-		memset(pages->past[i], 0, sizeof(pages->past[i]));
-	}
-}
-
-void dirty_pages__finish(struct dirty_pages *pages, struct dirty_region *const *regions)
-{
-	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
-		const struct page_chunk *chunk = pages__get(&pages->counts, i);
-		const struct dirty_region *region = region_of(pages, chunk, regions);
-
-		if (region && region->wanted)
-			add_chunk(pages, region, i);
-	}
-}
-
 /* By process, VM, slot and place. VMs that are not known come last. */
 static int compare(const struct dirty_region *a, const struct dirty_region *b)
 {
@@ -208,6 +184,54 @@ static int by_count(const void *a, const void *b)
 	if (order)
 		return order;
 	return x->rel_gfn < y->rel_gfn ? -1 : x->rel_gfn > y->rel_gfn;
+}
+
+/* Twice as many as are kept: those that were marked least are left out. */
+static void bound_list(struct dirty_pages *pages)
+{
+	if (pages->nr < 2 * MOST_ENDED_PAGES)
+		return;
+	qsort(pages->list, pages->nr, sizeof(*pages->list), by_count);
+	pages->nr_left_out += pages->nr - MOST_ENDED_PAGES;
+	pages->nr = MOST_ENDED_PAGES;
+}
+
+void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions)
+{
+	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&pages->counts, i);
+		const struct dirty_region *region = region_of(pages, chunk, regions);
+
+		if (!region || !region->retired)
+			continue;
+		if (region->wanted && pages->lists)
+			add_chunk(pages, region, i);
+		bound_list(pages);
+		pages__free(&pages->counts, i);
+		memset(pages->past[i], 0, sizeof(pages->past[i]));
+	}
+}
+
+void dirty_pages__drop(struct dirty_pages *pages)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < pages->nr; i++)
+		if (!pages->list[i].region->dropped)
+			pages->list[nr++] = pages->list[i];
+	pages->nr_left_out += pages->nr - nr;
+	pages->nr = nr;
+}
+
+void dirty_pages__finish(struct dirty_pages *pages, struct dirty_region *const *regions)
+{
+	for (size_t i = 1; i < pages->counts.nr_chunks; i++) {
+		const struct page_chunk *chunk = pages__get(&pages->counts, i);
+		const struct dirty_region *region = region_of(pages, chunk, regions);
+
+		if (region && region->wanted)
+			add_chunk(pages, region, i);
+	}
 }
 
 static void write_page(struct output *out, const struct page_count *page, uint64_t now_ns)

@@ -29,7 +29,8 @@ struct dirty_region {
 	bool unwanted;	  /* the user does not. Neither: the VM is not known yet */
 	bool tried;	  /* the VM was not known at a look */
 	bool gone;	  /* the VM was gone at the last look */
-	bool retired;	  /* the record is about to be free again */
+	bool retired;	  /* the record is about to be free again, or is */
+	bool dropped;	  /* it is about to be freed */
 	uint64_t nr;	  /* from 1, of those that are wanted: rows have it */
 	uint64_t marked;  /* pages that were marked */
 	uint64_t once;	  /* of them, those that were marked once only */
@@ -40,6 +41,9 @@ struct dirty_region {
 		uint64_t pages;
 	} windows[MAX_SINKS];
 };
+
+/* Pages of regions that are retired: those that were marked most are kept. */
+enum { MOST_ENDED_PAGES = 1 << 20 };
 
 /* A page at the last look. */
 struct page_past {
@@ -58,6 +62,8 @@ struct dirty_pages {
 	struct page_past (*past)[CHUNK_PAGES]; /* by chunk */
 	struct page_count *list;	       /* of regions that are retired, at the end of all */
 	size_t nr, room;
+	bool lists;	      /* somebody wants the list */
+	uint64_t nr_left_out; /* pages of retired regions that are no longer in it */
 	size_t nr_regions; /* so many are by record: those that are handed to a look have as many */
 	uint32_t look;	   /* the number of the last one, from 1 */
 	struct {
@@ -67,8 +73,9 @@ struct dirty_pages {
 	size_t nr_sinks;
 };
 
-/* counts is prepared. 0 or -errno. */
-int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps, size_t nr_regions);
+/* counts is prepared. lists: pages are listed at the end. 0 or -errno. */
+int dirty_pages__open(struct dirty_pages *pages, const struct page_maps *maps, size_t nr_regions,
+		      bool lists);
 void dirty_pages__close(struct dirty_pages *pages);
 
 /* A look begins: what the sinks were shown at the one before is over. */
@@ -81,8 +88,11 @@ void dirty_pages__look(struct dirty_pages *pages, struct dirty_region *const *re
 uint64_t dirty_pages__unique(const struct dirty_pages *pages, const struct dirty_region *region,
 			     size_t sink);
 
-/* Lists the pages of retired regions; their counters are free again. */
+/* Lists the pages of retired regions, up to some; their counters are free again. */
 void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *regions);
+
+/* Leaves the pages of dropped regions out of the list. */
+void dirty_pages__drop(struct dirty_pages *pages);
 
 /* Lists the pages of all other regions: the last thing that is done. */
 void dirty_pages__finish(struct dirty_pages *pages, struct dirty_region *const *regions);

@@ -3,6 +3,7 @@
 #include "mark_page_dirty.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,12 +208,16 @@ static const struct hook hooks[] = {
 	{},
 };
 
+/* Memory slots of VMs that have ended. */
+enum { MOST_ENDED_REGIONS = 1024 };
+
 struct dirty_state {
 	struct dirty_pages pages;
 	struct dirty_region **by_record;
 	size_t nr_records;
-	struct dirty_region **regions; /* those that were asked for, as rows name them */
-	size_t nr_regions;
+	struct dirty_region **regions; /* those that were asked for, by the number that rows have */
+	size_t nr_regions, nr_ended;
+	uint64_t last_region;	   /* the number of the last one */
 	bool written;		   /* the file of pages is */
 	struct logging_entry *vms; /* as the iterator saw them last, each once, by address */
 	size_t nr_vms;
@@ -344,7 +349,8 @@ static int start(struct attachment *at)
 {
 	const struct mark_page_dirty_bpf *skel = at->skel;
 	struct dirty_state *state = at->state;
-	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel), at->records.nr);
+	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel), at->records.nr,
+				    at->env->format != FORMAT_PROMETHEUS);
 
 	if (err)
 		return err;
@@ -417,7 +423,7 @@ static struct dirty_region *region_of(const struct attachment *at, uint32_t inde
 	return region;
 }
 
-/* The user asks for it: from now on it is counted, and kept until the end. */
+/* The user asks for it: from now on it is counted. */
 static void keep_region(struct dirty_state *state, struct dirty_region *region)
 {
 	struct dirty_region **more;
@@ -427,7 +433,7 @@ static void keep_region(struct dirty_state *state, struct dirty_region *region)
 		return;
 	state->regions = more;
 	more[state->nr_regions++] = region;
-	region->nr = state->nr_regions;
+	region->nr = ++state->last_region;
 	region->wanted = true;
 }
 
@@ -567,6 +573,27 @@ static bool note_retired(const struct attachment *at)
 	return any;
 }
 
+/* Of those that have ended the latest are kept: sinks may not have seen them yet. */
+static void drop_old(struct dirty_state *state)
+{
+	size_t nr = 0, nr_dropped = 0;
+
+	if (state->nr_ended < 2 * MOST_ENDED_REGIONS)
+		return;
+	for (size_t i = 0; nr_dropped < MOST_ENDED_REGIONS; i++) {
+		state->regions[i]->dropped = state->regions[i]->retired;
+		nr_dropped += state->regions[i]->dropped;
+	}
+	dirty_pages__drop(&state->pages);
+	for (size_t i = 0; i < state->nr_regions; i++)
+		if (state->regions[i]->dropped)
+			free(state->regions[i]);
+		else
+			state->regions[nr++] = state->regions[i];
+	state->nr_regions = nr;
+	state->nr_ended -= nr_dropped;
+}
+
 static void retire(struct attachment *at)
 {
 	struct dirty_state *state = at->state;
@@ -584,9 +611,11 @@ static void retire(struct attachment *at)
 		state->by_record[i] = NULL;
 		vcpus__put_vm(region->vm);
 		region->vm = NULL;
+		state->nr_ended += region->wanted;
 		if (!region->wanted)
 			free(region);
 	}
+	drop_old(state);
 }
 
 static const struct record_kind records = {
@@ -615,13 +644,25 @@ static double seconds_of(const struct window *window)
 	return (double)(window->now_ns - window->since_ns) / NSEC_PER_SEC;
 }
 
+static int by_number(const void *key, const void *at)
+{
+	const struct dirty_region *const *region = at;
+	uint64_t nr = *(const uint64_t *)key;
+
+	return nr < (*region)->nr ? -1 : nr > (*region)->nr;
+}
+
 /* NULL: the row is of several, or of none that is kept. */
 static const struct dirty_region *region_in(const struct attachment *at,
 					    const struct dirty_row *row)
 {
 	const struct dirty_state *state = at->state;
+	struct dirty_region **found = NULL;
 
-	return row->region - 1 < state->nr_regions ? state->regions[row->region - 1] : NULL;
+	if (state->nr_regions)
+		found = bsearch(&row->region, state->regions, state->nr_regions,
+				sizeof(*state->regions), by_number);
+	return found ? *found : NULL;
 }
 
 static size_t sink_of(const struct attachment *at, const struct window *window)
@@ -820,9 +861,15 @@ static void write_pages(struct attachment *at, const struct window *window)
 	if (state->written)
 		return;
 	state->written = true;
+	if (!state->pages.lists)
+		return;
 	dirty_pages__finish(&state->pages, state->by_record);
-	/* Series have no pages. */
-	if (state->pages.nr && at->env->format != FORMAT_PROMETHEUS)
+	if (state->pages.nr_left_out)
+		say("mark_page_dirty: the file of pages lacks %" PRIu64
+		    " pages of VMs that have ended, the oldest or the least dirtied: with -p or "
+		    "--vm there is room for all of fewer VMs",
+		    state->pages.nr_left_out);
+	if (state->pages.nr)
 		dirty_pages__write(&state->pages, at, &section, window->now_ns);
 }
 

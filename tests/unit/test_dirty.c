@@ -118,6 +118,7 @@ static int set_up(void **state)
 	m->pages.counts.chunks = m->chunks;
 	m->pages.counts.nr_chunks = NR_CHUNKS;
 	m->pages.nr_regions = NR_RECORDS;
+	m->pages.lists = true;
 	m->pages.past = calloc(NR_CHUNKS, sizeof(*m->pages.past));
 	m->now_ns = 1000;
 	m->sinks[FAST].since_ns = m->sinks[SLOW].since_ns = m->now_ns;
@@ -252,6 +253,54 @@ static void test_no_such_region(void **state)
 	assert_int_equal(m->pages.nr, 0);
 }
 
+/* Of what is retired the pages that were marked most are kept, however many there have been. */
+static void test_ended_are_bounded(void **state)
+{
+	enum { FULL = 2 * MOST_ENDED_PAGES };
+	struct share shares[NR_CHUNKS] = {};
+	struct marked *m = *state;
+
+	m->pages.counts.shares.list = shares;
+	m->pages.room = FULL + CHUNK_PAGES;
+	m->pages.list = calloc(m->pages.room, sizeof(*m->pages.list));
+	assert_non_null(m->pages.list);
+	for (m->pages.nr = 0; m->pages.nr < FULL - 1; m->pages.nr++)
+		m->pages.list[m->pages.nr] =
+			(struct page_count){ &m->two, m->pages.nr, 1 + m->pages.nr % 7 };
+	mark(m, 1, 5, 1000);
+	mark(m, 1, 6, 1);
+	look(m);
+	m->one.retired = true;
+	dirty_pages__retire(&m->pages, m->regions);
+	assert_int_equal(m->pages.nr, MOST_ENDED_PAGES);
+	assert_int_equal(m->pages.nr_left_out, FULL + 1 - MOST_ENDED_PAGES);
+	assert_ptr_equal(m->pages.list[0].region, &m->one);
+	assert_int_equal(m->pages.list[0].count, 1000);
+	assert_int_equal(m->pages.list[m->pages.nr - 1].count, 4);
+
+	m->two.dropped = true;
+	dirty_pages__drop(&m->pages);
+	assert_int_equal(m->pages.nr, 1);
+	assert_int_equal(m->pages.nr_left_out, FULL);
+}
+
+/* Series have no pages: nobody asks for a list, which would grow. */
+static void test_no_list(void **state)
+{
+	struct share shares[NR_CHUNKS] = {};
+	struct marked *m = *state;
+
+	m->pages.counts.shares.list = shares;
+	m->pages.lists = false;
+	mark(m, 1, 5, 3);
+	look(m);
+	m->one.retired = true;
+	dirty_pages__retire(&m->pages, m->regions);
+	assert_int_equal(m->pages.nr, 0);
+	assert_int_equal(m->pages.nr_left_out, 0);
+	assert_int_equal(m->chunks[1].in_use, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +313,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_marked_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wanted_late, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_such_region, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_ended_are_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_list, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
