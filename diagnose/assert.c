@@ -139,7 +139,7 @@ static const char *parse_labels(struct assertion *a, const char *p, const char *
 		struct assertion_label *label = &a->labels[a->nr_labels];
 		size_t len;
 
-		*wrong = "a label is NAME=VALUE, and there are four at most";
+		*wrong = "a label is NAME=VALUE; at most four are allowed";
 		if (a->nr_labels == sizeof(a->labels) / sizeof(*a->labels))
 			return p;
 		len = word(p + 1, "=", label->name, sizeof(label->name));
@@ -168,10 +168,10 @@ static const char *parse_what(struct assertion *a, const char *p, const char **w
 		len = word(p + 6, "<>= \t", a->class, sizeof(a->class));
 		*wrong = len && knows_class(a->class) ?
 				 NULL :
-				 "there is no such class of exits (docs/kvm_exit.md)";
+				 "no exit class has that name (docs/kvm_exit.md)";
 		return p + 6 + len;
 	}
-	*wrong = "what is it about? A slice, an exit reason, class=CLASS or TABLE.column";
+	*wrong = "name a slice, an exit reason, class=CLASS or TABLE.column";
 	if (!len)
 		return p;
 	p += len;
@@ -192,9 +192,7 @@ static const char *parse_what(struct assertion *a, const char *p, const char **w
 	*dot = '\0';
 	snprintf(a->table, sizeof(a->table), "%s", text);
 	snprintf(a->column, sizeof(a->column), "%s", dot + 1);
-	*wrong = find_column(a) ? NULL :
-				  "there is no such table, or it has no such column "
-				  "(docs/schema.json)";
+	*wrong = find_column(a) ? NULL : "no table has that name and column (docs/schema.json)";
 	return *wrong ? p : parse_labels(a, p, wrong);
 }
 
@@ -269,18 +267,18 @@ static const char *parse_limit(struct assertion *a, const char *p, const char **
 	double number;
 
 	p = parse_number(p, &number, unit, sizeof(unit));
-	*wrong = "after the sign comes a number";
+	*wrong = "a number must follow the operator";
 	if (!p)
 		return "";
 	*wrong = NULL;
 	if (assertion__is_time(a)) {
 		a->limit = number * time_unit(unit);
 		if (!time_unit(unit))
-			*wrong = "a time has a unit: ns, us, ms, s, m or h";
+			*wrong = "a time needs a unit: ns, us, ms, s, m or h";
 	} else if (assertion__is_share(a)) {
 		a->limit = number / 100;
 		if (strcmp(unit, "%"))
-			*wrong = "a share of time is in percent: 5%";
+			*wrong = "a share of time is given in percent: 5%";
 	} else {
 		a->limit = number;
 		if (*unit && strcmp(unit, "/s"))
@@ -297,7 +295,7 @@ static const char *parse_rest(struct assertion *a, const char *p, const char **w
 	while (*p) {
 		size_t len = word(p, " \t", text, sizeof(text));
 
-		*wrong = "at the end only \"for TIME\" and \"in VM\" may follow";
+		*wrong = "only \"for TIME\" and \"in VM\" may follow the number";
 		if (len == 3 && same(text, "for")) {
 			p = parse_number(skip(p + len), &number, unit, sizeof(unit));
 			if (!p || !time_unit(unit))
@@ -328,15 +326,15 @@ const char *assertion__parse(struct assertion *a, const char *text)
 	if (wrong)
 		return wrong;
 	if (a->agg == AGG_DEFAULT && !*a->slice && !*a->table)
-		return "say what of these exits: p50, p90, p99, max, min, mean, rate, share or "
-		       "count of";
+		return "put an aggregate before these exits: p50, p90, p99, max, min, mean, rate, "
+		       "share or count of";
 	if (*a->slice && a->agg != AGG_DEFAULT && a->agg != AGG_SHARE)
-		return "of a slice there is the share of time alone";
+		return "a slice has only its share of the time";
 	if (*a->table && a->agg >= AGG_P50 && a->agg <= AGG_P99)
-		return "a column has no percentiles; name the column that is one, such as p99_ns";
+		return "a column has no percentiles; name a percentile column such as p99_ns";
 	p = parse_op(a, p);
 	if (!p)
-		return "compare it by <, <=, >, >= or =";
+		return "an operator must follow: <, <=, >, >= or =";
 	p = parse_limit(a, p, &wrong);
 	if (!wrong)
 		parse_rest(a, p, &wrong);
@@ -476,8 +474,8 @@ static void judge_vcpu(struct assertion *a, const struct facts *f, size_t vm, ui
 		return;
 	if (percentile && m.events < LEAST_EVENTS) {
 		if (isnan(a->value))
-			snprintf(a->why, sizeof(a->why),
-				 "%.0f of them are too few for a percentile", m.events);
+			snprintf(a->why, sizeof(a->why), "%.0f exits are too few for a percentile",
+				 m.events);
 		return;
 	}
 	if (!is_worse(a, m.value, a->value))
@@ -538,7 +536,7 @@ void assertion__judge(struct assertion *a, const struct facts *f)
 	a->value = NAN;
 	a->of = NULL;
 	a->vcpu = UINT32_MAX;
-	snprintf(a->why, sizeof(a->why), "nothing of it was seen");
+	snprintf(a->why, sizeof(a->why), "no matching data was seen");
 	/* Exits to user space are seen without those to KVM. */
 	if (why && (!*a->reason || !facts__has_monitor(f, "vm_exit"))) {
 		snprintf(a->why, sizeof(a->why), "%s", why);
@@ -562,7 +560,7 @@ void assertion__judge(struct assertion *a, const struct facts *f)
 	}
 	if (a->state == ASSERTION_HOLDS && measured_ns * 1.02 < a->for_ns) {
 		a->state = ASSERTION_UNDECIDED;
-		snprintf(a->why, sizeof(a->why), "%.1f s were measured, not %.1f s",
+		snprintf(a->why, sizeof(a->why), "only %.1f s of %.1f s were measured",
 			 measured_ns / 1e9, a->for_ns / 1e9);
 	}
 }
