@@ -56,9 +56,9 @@ void slices__name(unsigned int slices, char *text, size_t size)
 		[SLICE_HALT] = "halts",
 		[SLICE_STEAL] = "steal",
 		[SLICE_BLOCK] = "sleep",
-		[SLICE_UNACC] = "time of no state",
+		[SLICE_UNACC] = "unaccounted time",
 		[SLICE_HELPERS] = "the VMM's threads",
-		[SLICE_DELAYS] = "threads that wait for a CPU",
+		[SLICE_DELAYS] = "threads waiting for a CPU",
 	};
 	size_t used = 0;
 
@@ -273,10 +273,10 @@ static enum opinion judge(const struct look *l, struct finding *f)
 	if (opinion != OPINION_POSSIBLE && opinion != OPINION_LIKELY && opinion != OPINION_CERTAIN)
 		return opinion;
 	if (rule->rate > 0)
-		turns &= finding__least(f, "events per second", f->rate, UNIT_PER_S, rule->rate,
-					rule->rate_by);
+		turns &=
+			finding__least(f, "events", f->rate, UNIT_PER_S, rule->rate, rule->rate_by);
 	if (rule->cost > 0)
-		turns &= finding__least(f, "its cost", share_of(l, rule, claimed(f)), UNIT_SHARE,
+		turns &= finding__least(f, "cost", share_of(l, rule, claimed(f)), UNIT_SHARE,
 					rule->cost, rule->cost_by);
 	return turns ? opinion : OPINION_NO;
 }
@@ -391,7 +391,7 @@ static bool lacks(const struct facts *f, const char *const *needs, size_t most, 
 		if (!facts__has_monitor(f, monitor))
 			snprintf(why, size, "%s was not measured", monitor);
 		else if (need && facts__was_not_asked(f, monitor, need + 1))
-			snprintf(why, size, "%s: %s was not asked for", monitor, need + 1);
+			snprintf(why, size, "%s: %s was not requested", monitor, need + 1);
 		else
 			unasked = false;
 	}
@@ -470,13 +470,14 @@ static const char *too_little(const struct round *round, const struct rule *rule
 
 	if (!options->one_window &&
 	    (round->whole.seconds < LEAST_SECONDS || round->windows < LEAST_WINDOWS)) {
-		snprintf(why, sizeof(why), "%.1f s in %zu parts were measured; it takes 5 s, in %d",
+		snprintf(why, sizeof(why),
+			 "%.1f s in %zu parts were measured; a rule needs 5 s in %d parts",
 			 round->whole.seconds, round->windows, LEAST_WINDOWS);
 		return why;
 	}
 	/* One that began meanwhile was less than nothing old. */
 	if (rule->storm && options->least_age_s > 0 && round->age < options->least_age_s) {
-		snprintf(why, sizeof(why), "the VM was %.0f s old, and may have been booting",
+		snprintf(why, sizeof(why), "the VM was only %.0f s old and may have been booting",
 			 round->age < 0 ? 0 : round->age);
 		return why;
 	}
@@ -672,7 +673,7 @@ static const char *hindrance(const struct round *round, const struct rule *rule,
 
 	*state = STATE_NOT_APPLICABLE;
 	if (round->nr && round->accounts[0].stopped && !rule->of_host)
-		return "no vCPU of the VM runs: it is stopped";
+		return "the VM is stopped: none of its vCPUs runs";
 	*state = STATE_UNKNOWN;
 	if (!why && lost_too_much(round, rule))
 		why = "too many events were lost";
@@ -706,7 +707,7 @@ static void add_result(const struct round *round, const struct rule *rule, size_
 		return;
 	if (why && state != STATE_NOT_APPLICABLE && !rule->of_host && passes_unseen(round, rule)) {
 		state = STATE_PASS;
-		why = "what it would take of the time is not there";
+		why = "the time that it would claim is below its threshold";
 	}
 	*r = (struct result){ .rule = rule, .vm = &d->facts->vms[round->vm], .state = STATE_PASS };
 	if (why) {

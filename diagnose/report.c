@@ -56,60 +56,62 @@ const struct view diagnose_views[] = {
 	COL(_member, NULL, COL_OBJECT, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY, __VA_ARGS__)
 
 const struct column diagnose_columns[] = {
-	TEXT(rule, DIAGNOSIS, .help = "which sickness: a section of docs/diagnose.md"),
-	TEXT(family, DIAGNOSIS, .help = "what it is about"),
+	TEXT(rule, DIAGNOSIS, .help = "the rule: a section of docs/diagnose.md"),
+	TEXT(family, DIAGNOSIS, .help = "the group of rules that it belongs to"),
 	TEXT(state, DIAGNOSIS,
 	     .help = "finding, note, explained, unknown, too_little, pass or not_applicable"),
-	TEXT(severity, DIAGNOSIS, .help = "critical or warning, of a finding; note; else absent"),
+	TEXT(severity, DIAGNOSIS,
+	     .help = "critical or warning for a finding, note for a note; else absent"),
 	TEXT(certainty, DIAGNOSIS,
-	     .help = "certain: by a setting, and what it costs; likely: the signature is complete; "
-		     "possible"),
+	     .help = "certain: a setting or its measured cost proves it; likely: the signature is "
+		     "complete; possible: a look-alike cannot be excluded"),
 	COL(cost_ns, NULL, COL_NSEC, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY,
-	    .help = "what it took of all its vCPUs' time, or of host CPUs"),
+	    .help = "time that it costs: of all affected vCPUs, or of host CPUs"),
 	COL(share, NULL, COL_DOUBLE, ROLE_GAUGE, DIAGNOSIS, .flags = COL_DATA_ONLY,
-	    .help = "of the time of the vCPU that has most of it, or of one CPU; 1 is all"),
-	OBJECT(vcpus, .help = "those that have it; absent: it is the VM's or the host's"),
+	    .help = "share of the worst vCPU's time, or of one CPU; 1 is all"),
+	OBJECT(vcpus, .help = "the affected vCPUs; absent: the rule judges the VM or the host"),
 	TEXT(object, DIAGNOSIS, .help = "what to change: a device, a thread, a cgroup"),
-	OBJECT(claims, .help = "what it claims of each slice, of the worst vCPU, in nanoseconds"),
-	OBJECT(evidence, .help = "numbers of the worst vCPU, and what they were held against"),
+	OBJECT(claims, .help = "nanoseconds that it claims of each slice of the worst vCPU"),
+	OBJECT(evidence, .help = "values of the worst vCPU, and their thresholds"),
 	COL(windows_true, NULL, COL_U32, ROLE_GAUGE, TESTED, .flags = COL_DATA_ONLY,
-	    .help = "parts of the run in which it is so, too"),
+	    .help = "parts of the run in which it holds"),
 	COL(windows_of, NULL, COL_U32, ROLE_GAUGE, TESTED, .flags = COL_DATA_ONLY,
-	    .help = "of so many"),
-	TEXT(explained_by, DIAGNOSIS, .help = "the rule that claims the time"),
-	TEXT(why, TESTED, .help = "why it is unknown, not applicable, undecided, or too little"),
-	TEXT(title, DIAGNOSIS, .help = "what is wrong, in a sentence"),
-	TEXT(not_what, DIAGNOSIS, .help = "which look-alikes are excluded"),
-	OBJECT(remedies, .help = "command, when it has an effect, and its risk"),
-	TEXT(verify, DIAGNOSIS, .help = "what to expect when it is cured"),
+	    .help = "parts of the run that were judged"),
+	TEXT(explained_by, DIAGNOSIS, .help = "the rule that claimed the time"),
+	TEXT(why, TESTED,
+	     .help = "why it is unknown, not applicable, undecided, or has too little data"),
+	TEXT(title, DIAGNOSIS, .help = "the problem, in a sentence"),
+	TEXT(not_what, DIAGNOSIS, .help = "the look-alikes that are excluded"),
+	OBJECT(remedies, .help = "commands, when each takes effect, and its risk"),
+	TEXT(verify, DIAGNOSIS, .help = "what to expect once it is cured"),
 	TEXT(help, DIAGNOSIS, .help = "where the rule is explained"),
 	COL(ignored, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
-	    .help = "by --ignore: it does not fail the run"),
+	    .help = "--ignore names it: it does not fail the run"),
 	COL(known, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
-	    .help = "--baseline has it, too, and it is not costlier by more than a fifth"),
+	    .help = "--baseline has it too, and it now costs at most 20 % more"),
 	COL(seen, NULL, COL_BOOL, ROLE_LABEL, DIAGNOSIS, .flags = COL_DATA_ONLY,
-	    .help = "a test has made it on a machine, and found it; false: not yet"),
+	    .help = "a test has reproduced it on a machine and found it; false: not yet"),
 
-	TIME(wall_ns, .help = "time in which the vCPU was watched"),
-	TIME(guest_ns, .help = "of it in the guest; absent: not told from KVM"),
+	TIME(wall_ns, .help = "time that the vCPU was watched"),
+	TIME(guest_ns, .help = "in the guest; absent: cannot be told apart from KVM"),
 	TIME(kvm_ns, .help = "in KVM"),
 	TIME(vmm_ns, .help = "in the VMM"),
 	TIME(poll_ns, .help = "halt-polling"),
 	TIME(halted_ns, .help = "halted"),
 	TIME(steal_ns, .help = "ready to run, without a CPU"),
 	TIME(blocked_ns, .help = "asleep in KVM, not halted"),
-	TIME(unaccounted_ns, .help = "none of these"),
+	TIME(unaccounted_ns, .help = "in none of these states"),
 	TIME(lost_ns, .help = "KVM, VMM, polling, steal and sleep together"),
-	TIME(explained_ns, .help = "of that: claimed by findings"),
+	TIME(explained_ns, .help = "part of lost_ns that findings claim"),
 
-	TEXT(assertion, ASSERTED, .help = "as it was given"),
+	TEXT(assertion, ASSERTED, .help = "its text, as given"),
 	TEXT(result, ASSERTED, .help = "holds, failed or undecided"),
 	COL(value, NULL, COL_DOUBLE, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
-	    .help = "of the vCPU where it is worst: ns, a share (1 is all), a rate or a number"),
+	    .help = "value of the worst vCPU: ns, a share (1 is all), a rate or a number"),
 	COL(limit, NULL, COL_DOUBLE, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
-	    .help = "what it is held against, in the same unit"),
+	    .help = "its limit, in the same unit"),
 	COL(events, NULL, COL_U64, ROLE_GAUGE, ASSERTED, .flags = COL_DATA_ONLY,
-	    .help = "exits that it is of; absent where it is of none"),
+	    .help = "the exits that it covers; absent if it is not about exits"),
 	{},
 };
 
@@ -466,7 +468,7 @@ static void put_evidence(struct buf *to, const struct evidence *e)
 	put_value(to, e->value, e->unit);
 	if (isnan(e->least))
 		return;
-	buf__puts(to, e->most ? " (below " : " (from ");
+	buf__puts(to, e->most ? " (below " : " (threshold ");
 	put_value(to, e->least, e->unit);
 	if (e->whose)
 		buf__printf(to, ", %s", e->whose);
@@ -582,10 +584,10 @@ static void put_line(struct buf *to, const struct result *r)
 	put_vcpus(&words, r);
 	if (r->state == STATE_NOTE)
 		buf__printf(&words, ": %s.", r->rule->title);
-	if (r->state == STATE_EXPLAINED)
-		buf__printf(&words, ": explained by %s.",
-			    r->explained_by == r->rule ? "nothing that is left of its time" :
-							 r->explained_by->id);
+	if (r->state == STATE_EXPLAINED && r->explained_by == r->rule)
+		buf__puts(&words, ": its slices have less than half of the time that it claims.");
+	else if (r->state == STATE_EXPLAINED)
+		buf__printf(&words, ": explained by %s.", r->explained_by->id);
 	for (size_t i = 0; r->state == STATE_NOTE && r->finding && i < r->finding->nr_evidence;
 	     i++) {
 		buf__puts(&words, i ? "; " : " ");
@@ -705,8 +707,7 @@ static void put_accounts(struct buf *to, const struct diagnosis *d)
 		rows[at] = worst;
 		nr = ++vms < MOST_ROWS ? vms : MOST_ROWS;
 	}
-	put_wrapped(to, 0, "WHERE THE TIME WENT, in per cent (of each VM the vCPU that lost most)",
-		    false);
+	put_wrapped(to, 0, "WHERE THE TIME WENT, in percent (the worst vCPU of each VM)", false);
 	buf__puts(to, "VM");
 	buf__pad(to, name_columns(to) - 2);
 	buf__puts(to, "     PID VCPU");
@@ -742,7 +743,7 @@ static void put_assertion(struct buf *to, const struct assertion *a)
 			buf__printf(&words, "; it holds in %u of %u parts of the run",
 				    a->windows_true, a->windows_of);
 		if (a->close)
-			buf__puts(&words, "; close: percentiles are within 12.5 %");
+			buf__puts(&words, "; close: percentiles are accurate to 12.5 %");
 	}
 	buf__puts(to, heads[a->state]);
 	put_wrapped(to, LABEL, words.data ?: "", false);
@@ -808,7 +809,7 @@ static void put_verdict(struct buf *to, const struct diagnosis *d)
 		buf__puts(&words, "No VM was seen.");
 	} else if (!nr && seconds < LEAST_SECONDS) {
 		buf__printf(&words,
-			    "Too short: %.1f s were measured, and rules take 5 s (-t 5 or more).",
+			    "Too short: %.1f s were measured, but rules need 5 s (-t 5 or more).",
 			    seconds);
 		open = 0;
 	} else if (!nr) {
@@ -856,12 +857,11 @@ static void put_cost_of_us(struct buf *to, const struct facts *f)
 	buf__printf(&words, "watching took %.1f %% of a CPU", 100 * f->self_cpu_ns / ns);
 	if (f->bpf_runs > 0)
 		buf__printf(&words,
-			    "; its programs in the kernel ran %.0f times, %.0f ns each: %.1f %% of "
-			    "a CPU",
+			    "; its BPF programs ran %.0f times, %.0f ns each: %.1f %% of a CPU",
 			    f->bpf_runs, f->bpf_ns / f->bpf_runs,
 			    100 * f->bpf_ns / (f->total.now_ns - f->total.since_ns));
 	else
-		buf__puts(&words, ", beside what it added to exits (--self-cost tells it)");
+		buf__puts(&words, ", besides the time it added to exits (--self-cost measures it)");
 	put_headed(to, "COST", &words);
 	buf__free(&words);
 }
@@ -974,7 +974,7 @@ static void write_text(const struct diagnosis *d, const struct assertion *assert
 	for (size_t i = 0; i < nr; i++)
 		put_assertion(&to, &assertions[i]);
 	for (size_t i = 0; i < d->nr_results && d->results[i].state == STATE_FINDING; i++) {
-		buf__puts(&to, i ? "\n" : "\nFINDINGS, by what they cost\n");
+		buf__puts(&to, i ? "\n" : "\nFINDINGS, costliest first\n");
 		put_finding(&to, &d->results[i], i + 1);
 	}
 	put_state(&to, d, STATE_NOTE, "NOTES");

@@ -66,10 +66,10 @@ static double unnamed(const struct look *l, const struct thefts *t, enum taker t
 static enum opinion taken_by(const struct look *l, struct finding *f, enum taker taker)
 {
 	static const char *const whom[] = {
-		[BY_OTHER_VMS] = "of it, other VMs took",
-		[BY_OWN_VM] = "of it, its own threads took",
-		[BY_HOST] = "of it, tasks of the host took",
-		[BY_US] = "of it, kvm_watcher took",
+		[BY_OTHER_VMS] = "other VMs' share of the steal",
+		[BY_OWN_VM] = "its own threads' share of the steal",
+		[BY_HOST] = "host tasks' share of the steal",
+		[BY_US] = "kvm_watcher's share of the steal",
 	};
 	struct thefts t = thefts_of(l);
 	double steal = l->slices[SLICE_STEAL];
@@ -142,12 +142,12 @@ static enum opinion quota(const struct look *l, struct finding *f)
 	all = look__sum(&vm, "VCPU_LOAD", "steal_ns", NULL);
 	throttled = throttled_ns(l, f, &known);
 	if (!known && l->window == &l->facts->total)
-		return finding__unknown(f, "no cgroup of the VM is known");
+		return finding__unknown(f, "the VM's cgroup is not known");
 	finding__show(f, "steal", look__share(l, steal), UNIT_SHARE);
-	named = finding__most(f, "taken by anybody", steal > 0 ? t.all / steal : 0, UNIT_SHARE,
-			      0.30, NULL);
-	enough = finding__least(f, "the cgroup was stopped", all > 0 ? throttled / all : 0,
-				UNIT_SHARE, 0.50, NULL);
+	named = finding__most(f, "other tasks' share of the steal", steal > 0 ? t.all / steal : 0,
+			      UNIT_SHARE, 0.30, NULL);
+	enough = finding__least(f, "throttled time relative to the steal",
+				all > 0 ? throttled / all : 0, UNIT_SHARE, 0.50, NULL);
 	finding__claim(f, SLICE_STEAL, steal - t.all);
 	return named && enough ? OPINION_CERTAIN : OPINION_NO;
 }
@@ -179,7 +179,7 @@ static double most_stolen(const struct look *l)
 static enum opinion lock_holder(const struct look *l, struct finding *f)
 {
 	finding__claim(f, SLICE_GUEST, spun_ns(l));
-	return finding__least(f, "steal of a vCPU of the VM", most_stolen(l), UNIT_SHARE, 0.05,
+	return finding__least(f, "steal of the worst vCPU", most_stolen(l), UNIT_SHARE, 0.05,
 			      "OpenShift's alert") ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
@@ -213,13 +213,13 @@ static enum opinion isolated(const struct look *l, struct finding *f)
 
 	snprintf(text, sizeof(text), "%ld", cpu);
 	if (cpu < 0 || (!cpus__meet(text, kept) && !cpus__meet(text, full)))
-		return finding__na(f, "the vCPU is not alone on an isolated CPU");
+		return finding__na(f, "the vCPU is not pinned to an isolated CPU");
 	/* On AMD the guest's timer is the host's: such an exit, and an interrupt of its own. */
 	if (!strcmp(l->facts->vendor, "kvm_amd"))
 		own = look__sum(l, "VCPU_STATE", "irq_injections", NULL) / l->seconds;
 	f->rate = fmax(0, interrupts - own);
-	finding__show(f, "of interrupts of its own", own, UNIT_PER_S);
-	finding__show(f, "taken by others", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE);
+	finding__show(f, "the guest's own interrupts", own, UNIT_PER_S);
+	finding__show(f, "steal", look__share(l, l->slices[SLICE_STEAL]), UNIT_SHARE);
 	finding__claim(f, SLICE_KVM, look__kvm_ns(l, "interrupt"));
 	finding__claim(f, SLICE_STEAL, l->slices[SLICE_STEAL]);
 	finding__object(f, "CPU %ld", cpu);
@@ -230,14 +230,14 @@ static enum opinion isolated(const struct look *l, struct finding *f)
 
 #define STEALS                                                                               \
 	.slices = IN(STEAL), .cost = 0.05, .cost_by = "OpenShift's alert", .critical = 0.10, \
-	.needs = { NEED_STEAL, "vcpu_load:sched_wakeup" }, .verify = "STEAL% of -o is below 5"
+	.needs = { NEED_STEAL, "vcpu_load:sched_wakeup" }, .verify = "STEAL% in -o is below 5"
 
 const struct rule cpu_rules[] = {
 	{ .id = "quota-throttled",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "A CPU quota stops the VM",
-	  .not_what = "neighbours: less than 30 % of the steal has somebody who ran instead",
+	  .title = "A CPU quota throttles the VM",
+	  .not_what = "neighbours: other tasks ran during less than 30 % of the steal",
 	  .slices = IN(STEAL),
 	  .cost = 0.05,
 	  .cost_by = "OpenShift's alert",
@@ -245,29 +245,28 @@ const struct rule cpu_rules[] = {
 	  .needs = { NEED_STEAL, "host" },
 	  .judge = quota,
 	  .remedies = { { "live", "virsh schedinfo {vm} --live --set vcpu_quota=-1",
-			  "other VMs may get less" },
+			  "other VMs may get less CPU time" },
 			{ "live", "echo max > /sys/fs/cgroup{object}/cpu.max",
-			  "until its manager writes it again" } },
-	  .verify = "STEAL% of -o is below 5, and throttled_usec of --host does not grow" },
+			  "until its manager (systemd, libvirt) sets it again" } },
+	  .verify = "STEAL% in -o is below 5, and throttled_usec in --host does not grow" },
 	{ .id = "steal-other-vms",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "Other VMs take the CPUs that its vCPUs want",
-	  .not_what =
-		  "a quota: somebody ran instead; the host's own tasks: those are counted apart",
+	  .title = "Other VMs take CPU time that its vCPUs need",
+	  .not_what = "a quota: other tasks ran meanwhile; host tasks: they are counted separately",
 	  STEALS,
 	  .judge = other_vms,
 	  .remedies = { { "live", "virsh vcpupin {vm} VCPU CPULIST",
-			  "pinned vCPUs can't evade others" },
+			  "pinned vCPUs cannot move to an idle CPU" },
 			{ "live", "virsh schedinfo {vm} --live --set cpu_shares=N",
-			  "the others get less" },
+			  "other VMs get less CPU time" },
 			{ "live", "virsh migrate --live {vm} qemu+ssh://HOST/system",
-			  "a migration" } } },
+			  "needs a migration" } } },
 	{ .id = "steal-own-vm",
 	  .seen = true,
 	  .family = "cpu",
 	  .title = "The VM's own threads compete for too few CPUs",
-	  .not_what = "neighbours: the threads that ran instead are of this VM",
+	  .not_what = "neighbours: the threads that ran instead belong to this VM",
 	  STEALS,
 	  .storm = true,
 	  .judge = own_vm,
@@ -278,65 +277,64 @@ const struct rule cpu_rules[] = {
 	{ .id = "steal-host-task",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "Tasks of the host take the CPUs that its vCPUs want",
-	  .not_what = "other VMs and a quota: the tasks that ran instead are no VM's",
+	  .title = "Host tasks take CPU time that its vCPUs need",
+	  .not_what = "other VMs or a quota: the tasks that ran instead belong to no VM",
 	  STEALS,
 	  .judge = host_task,
-	  .remedies = { { "live", "renice -n 19 -p $(pgrep -x {object})",
-			  "that task takes longer" },
+	  .remedies = { { "live", "renice -n 19 -p $(pgrep -x {object})", "slows that task down" },
 			{ "live", "systemctl set-property UNIT AllowedCPUs=CPULIST",
-			  "the service has fewer CPUs" } } },
+			  "the service gets fewer CPUs" } } },
 	{ .id = "observer",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "kvm_watcher itself takes the CPUs that vCPUs want",
-	  .not_what = "anybody else: tasks are told apart",
+	  .title = "kvm_watcher itself takes CPU time that vCPUs need",
+	  .not_what = "another task: each task's time is counted separately",
 	  STEALS,
 	  .judge = observer,
 	  .remedies = { { "live", "kvm_watcher diagnose -p {pid}", NULL } } },
 	{ .id = "lock-holder-preempted",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "vCPUs spin for locks while other vCPUs of the VM wait for a CPU",
-	  .not_what = "locks that the guest holds long: a vCPU of the VM has steal meanwhile",
+	  .title = "vCPUs spin on locks while other vCPUs of the VM wait for a CPU",
+	  .not_what = "long critical sections in the guest: a vCPU of the VM has steal meanwhile",
 	  .slices = IN(STEAL),
 	  .per_vm = true,
 	  .cost = 0.02,
 	  .needs = { NEED_PLE, NEED_STEAL, "vcpu_load:sched_wakeup" },
 	  .judge = lock_holder,
-	  .remedies = { { "live", "first what the steal is from: the findings beside this one",
+	  .remedies = { { "live", "first fix the cause of the steal: see the other findings",
 			  NULL },
 			{ "VM restart", "Linux: -cpu ...,kvm-pv-unhalt=on", NULL },
 			{ "VM restart", "Windows: -cpu ...,hv-spinlocks=0x1fff", NULL },
-			{ "VM restart", "fewer vCPUs", "less CPU" } },
-	  .verify = "SPUN of -n grows by less than 2 % of a CPU's cycles" },
+			{ "VM restart", "fewer vCPUs", "less CPU for the guest" } },
+	  .verify = "SPUN in -n grows by less than 2 % of a CPU's cycles" },
 	{ .id = "ple-on-dedicated",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "PAUSE loops leave the guest, and nobody else wants the CPU",
-	  .not_what = "a lock holder without a CPU: there is no steal",
+	  .title = "PAUSE loops cause exits, although no other task wants the CPU",
+	  .not_what = "a preempted lock holder: there is no steal",
 	  .note = true,
 	  .needs = { NEED_PLE, NEED_STEAL, "vmm_threads:threads", NEED_EXITS },
 	  .judge = ple_on_dedicated,
 	  .remedies = { { "module reload", "modprobe -r kvm_intel && modprobe kvm_intel ple_gap=0",
-			  "no VM may run; VMs that share CPUs wait longer for locks" },
+			  "all VMs must be stopped; VMs that share CPUs wait longer for locks" },
 			{ "VM restart", "-overcommit cpu-pm=on, -cpu host,kvm-hint-dedicated=on",
-			  "the CPU is busy while the guest idles" } },
-	  .verify = "GROWN of -n is 0" },
+			  "the host CPU is busy even if the guest idles" } },
+	  .verify = "GROWN in -n is 0" },
 	{ .id = "isolated-cpu-disturbed",
 	  .seen = true,
 	  .family = "cpu",
-	  .title = "A vCPU that has an isolated CPU is interrupted by the host",
+	  .title = "The host interrupts a vCPU on an isolated CPU",
 	  .not_what = "the guest's own timer: its interrupts are not counted",
 	  .note = true,
 	  .rate = 10,
 	  .needs = { "host", "vmm_threads:threads", NEED_EXITS, NEED_STEAL, "vm_state:kvm_state" },
 	  .judge = isolated,
 	  .remedies = { { "live", "echo CPULIST > /proc/irq/N/smp_affinity_list",
-			  "other CPUs serve them" },
+			  "other CPUs handle these interrupts" },
 			{ "host reboot", "isolcpus=, nohz_full= and rcu_nocbs= for that CPU",
 			  NULL },
 			{ "module reload", "kvm.kvmclock_periodic_sync=N", NULL } },
-	  .verify = "fewer than 10 exits for interrupts a second (-e)" },
+	  .verify = "fewer than 10 interrupt exits a second (-e)" },
 	{},
 };

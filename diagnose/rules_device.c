@@ -32,8 +32,8 @@ static enum opinion doorbell(const struct look *l, struct finding *f)
 	finding__object(f, "port 0x%llx", (unsigned long long)most.first);
 	finding__claim(f, SLICE_KVM, most.kvm_ns);
 	finding__claim(f, SLICE_VMM, most.vmm_ns);
-	return finding__most(f, "of it reads", (most.count - most.writes) / most.count, UNIT_SHARE,
-			     0.01, NULL) ?
+	return finding__most(f, "share of reads", (most.count - most.writes) / most.count,
+			     UNIT_SHARE, 0.01, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -47,14 +47,17 @@ static enum opinion device(const struct look *l, struct finding *f, const char *
 	if (!is)
 		return OPINION_NO;
 	f->rate = worst.to_vmm / l->seconds;
-	is = finding__least(f, "of all such exits", worst.to_vmm / all, UNIT_SHARE, 0.50, NULL);
+	is = finding__least(f,
+			    *class == 'i' ? "share of port exits to the VMM" :
+					    "share of MMIO exits to the VMM",
+			    worst.to_vmm / all, UNIT_SHARE, 0.50, NULL);
 	if (worst.name)
 		finding__object(f, "%s", worst.name);
 	else
 		finding__object(f, "%s 0x%llx", *class == 'i' ? "port" : "address",
 				(unsigned long long)worst.first);
-	finding__show(f, "of it writes", worst.writes / worst.count, UNIT_SHARE);
-	finding__show(f, "a stay in the VMM", worst.vmm_ns / worst.to_vmm, UNIT_NSEC);
+	finding__show(f, "share of writes", worst.writes / worst.count, UNIT_SHARE);
+	finding__show(f, "mean time in the VMM", worst.vmm_ns / worst.to_vmm, UNIT_NSEC);
 	finding__claim(f, SLICE_KVM, worst.kvm_ns);
 	finding__claim(f, SLICE_VMM, worst.vmm_ns);
 	return is ? OPINION_LIKELY : OPINION_NO;
@@ -93,9 +96,9 @@ static enum opinion vmm_slow(const struct look *l, struct finding *f)
 		}
 	}
 	share = look__share(l, total);
-	finding__show(f, "99 of 100 stays are shorter than", p99, UNIT_NSEC);
+	finding__show(f, "p99 time in the VMM", p99, UNIT_NSEC);
 	/* Long stays are worse than many; in an emulated machine all are long. */
-	is = finding__least(f, "in the VMM", share, UNIT_SHARE,
+	is = finding__least(f, "time in the VMM", share, UNIT_SHARE,
 			    p99 > 1e6 && !host_is_slow(l, NULL) ? 0.05 : 0.20, NULL);
 	finding__claim(f, SLICE_VMM, total);
 	return is ? OPINION_LIKELY : OPINION_NO;
@@ -118,7 +121,7 @@ static enum opinion kicks(const struct look *l, struct finding *f)
 	f->rate = look__sum(l, "KVM_USERSPACE_EXIT", "count", kicked) / l->seconds;
 	finding__claim(f, SLICE_VMM, look__vmm_ns(l, "interrupt"));
 	finding__claim(f, SLICE_KVM, look__kvm_ns(l, "interrupt"));
-	return finding__most(f, "readers of the dirty log", readers, UNIT_NUMBER, 1, NULL) ?
+	return finding__most(f, "reads of the dirty log", readers, UNIT_NUMBER, 1, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -147,8 +150,8 @@ static enum opinion masked_line(const struct look *l, struct finding *f)
 	}
 	f->rate = masked / l->seconds;
 	finding__claim(f, SLICE_HELPERS, l->slices[SLICE_HELPERS]);
-	return count > 0 && finding__least(f, "of them masked", masked / count, UNIT_SHARE, 0.90,
-					   NULL) ?
+	return count > 0 && finding__least(f, "share of masked interrupts", masked / count,
+					   UNIT_SHARE, 0.90, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -180,7 +183,7 @@ static enum opinion irq_by_ioctl(const struct look *l, struct finding *f)
 		ns += line_ns * 2 * raised / calls;
 	count += raised;
 	f->rate = count / l->seconds;
-	finding__show(f, "each takes", count > 0 ? ns / count : 0, UNIT_NSEC);
+	finding__show(f, "mean time per interrupt", count > 0 ? ns / count : 0, UNIT_NSEC);
 	/* Who calls may sleep in it. */
 	finding__claim(f, SLICE_HELPERS, fmin(ns, l->slices[SLICE_HELPERS]));
 	return OPINION_CERTAIN;
@@ -192,7 +195,7 @@ static enum opinion route_churn(const struct look *l, struct finding *f)
 	double ns, count = ioctls(l, names, &ns);
 
 	f->rate = count / l->seconds;
-	finding__show(f, "each takes", count > 0 ? ns / count : 0, UNIT_NSEC);
+	finding__show(f, "mean time per call", count > 0 ? ns / count : 0, UNIT_NSEC);
 	finding__claim(f, SLICE_HELPERS, fmin(ns, l->slices[SLICE_HELPERS]));
 	return OPINION_LIKELY;
 }
@@ -223,11 +226,11 @@ static enum opinion starved(const struct look *l, struct finding *f)
 	delay = fact__get(helper, "delay_ns");
 	cpu = fact__get(helper, "cpu_ns");
 	finding__object(f, "%s", fact__get_text(helper, "comm") ?: "-");
-	finding__show(f, "it ran", cpu / 1e9 / l->seconds, UNIT_SHARE);
+	finding__show(f, "time running", cpu / 1e9 / l->seconds, UNIT_SHARE);
 	finding__claim(f, SLICE_DELAYS, delay);
 	/* What hardly runs hardly matters. */
-	return finding__least(f, "it ran or waited, of a CPU", (cpu + delay) / 1e9 / l->seconds,
-			      UNIT_SHARE, 0.20, NULL) ?
+	return finding__least(f, "time running or waiting for a CPU",
+			      (cpu + delay) / 1e9 / l->seconds, UNIT_SHARE, 0.20, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -253,8 +256,8 @@ static enum opinion saturated(const struct look *l, struct finding *f)
 const struct rule device_rules[] = {
 	{ .id = "doorbell-in-vmm",
 	  .seen = true,
-	  .title = "A virtio doorbell wakes the VMM's vCPU thread; an ioeventfd would not",
-	  .not_what = "an emulated device: one port, and writes alone",
+	  .title = "Virtio doorbells exit to the VMM instead of signalling an ioeventfd",
+	  .not_what = "an emulated device: only one port is used, and only for writes",
 	  OF_DEVICE,
 	  .rate = 100,
 	  .cost = 0.02,
@@ -263,42 +266,43 @@ const struct rule device_rules[] = {
 			{ "VM restart", "network: vhost=on; libvirt: <driver name='vhost'/>",
 			  NULL },
 			{ "VM restart", "-device virtio-...,disable-legacy=on",
-			  "a guest without virtio 1.0 loses the device" } },
+			  "a guest without virtio 1.0 support loses the device" } },
 	  .verify = "exits to the VMM for that port are below 100 a second" },
 	{ .id = "pio-device",
 	  .seen = true,
-	  .title = "An emulated device costs an exit to the VMM for each access to its ports",
-	  .not_what =
-		  "a virtio doorbell, or a clock: those have rules of their own, which come first",
+	  .title = "Each access to an emulated device's ports costs an exit to the VMM",
+	  .not_what = "a virtio doorbell or a clock: their own rules come first",
 	  OF_DEVICE,
 	  .rate = 2000,
 	  .cost = 0.05,
 	  .judge = pio_device,
 	  .remedies = { { "VM restart", "disks: virtio-blk or virtio-scsi instead of IDE",
-			  "drivers" },
+			  "needs guest drivers" },
 			{ "guest reboot", "serial console: loglevel=4, or hvc0 of virtio-console",
 			  "fewer messages" },
-			{ "VM restart", "take away what nobody uses: vmport=off, no floppy, no VGA",
+			{ "VM restart", "remove unused devices: vmport=off, no floppy, no VGA",
 			  NULL } },
-	  .verify = "-e --detail has fewer than 2000 such exits a second" },
+	  .verify = "-e --detail shows fewer than 2000 such exits a second" },
 	{ .id = "mmio-device",
 	  .seen = true,
-	  .title = "An emulated device costs an exit to the VMM for each access to its registers",
-	  .not_what = "the local APIC, the HPET: they are other addresses",
+	  .title = "Each access to an emulated device's registers costs an exit to the VMM",
+	  .not_what = "the local APIC or the HPET: their addresses are excluded",
 	  OF_DEVICE,
 	  .rate = 2000,
 	  .cost = 0.05,
 	  .judge = mmio_device,
-	  .remedies = { { "VM restart", "virtio-net with vhost=on instead of e1000", "drivers" },
-			{ "VM restart", "virtio-blk instead of an emulated controller", "drivers" },
-			{ "VM restart", "-device virtio-...,ioeventfd=on where it is virtio",
+	  .remedies = { { "VM restart", "virtio-net with vhost=on instead of e1000",
+			  "needs guest drivers" },
+			{ "VM restart", "virtio-blk instead of an emulated controller",
+			  "needs guest drivers" },
+			{ "VM restart", "for virtio devices: -device virtio-...,ioeventfd=on",
 			  NULL } },
-	  .verify = "-e --detail has fewer than 2000 such exits a second" },
+	  .verify = "-e --detail shows fewer than 2000 such exits a second" },
 	{ .id = "msr-to-vmm",
 	  .seen = true,
 	  .family = "devices",
-	  .title = "The VMM is asked for each access to an MSR",
-	  .not_what = "MSRs that KVM serves: these went on to user space",
+	  .title = "MSR accesses exit to the VMM",
+	  .not_what = "MSRs that KVM handles: these exits reach user space",
 	  .slices = IN(VMM),
 	  .storm = true,
 	  .rate = 100,
@@ -306,13 +310,13 @@ const struct rule device_rules[] = {
 	  .needs = { NEED_USER, "vcpu_load:kvm_fpu" },
 	  .judge = msr_to_vmm,
 	  .remedies = { { "VM restart",
-			  "let the VMM's MSR filter pass that MSR (-e --detail has it)", NULL } },
+			  "allow that MSR in the VMM's MSR filter (-e --detail shows it)", NULL } },
 	  .verify = "fewer than 100 such exits a second" },
 	{ .id = "kick-storm",
 	  .seen = true,
 	  .family = "devices",
-	  .title = "Signals throw vCPUs out of the guest again and again",
-	  .not_what = "a migration: nobody reads the dirty log",
+	  .title = "Signals keep forcing vCPUs out of the guest",
+	  .not_what = "a migration: nothing reads the dirty log",
 	  .slices = IN(VMM) | IN(KVM),
 	  .rate = 500,
 	  .cost = 0.02,
@@ -322,14 +326,15 @@ const struct rule device_rules[] = {
 			  "bpftrace -e 'tracepoint:signal:signal_generate /args.pid == TID/ { "
 			  "@[comm] = count(); }'",
 			  NULL },
-			{ "live", "ask the VMM less often: fewer statistics polled, no debugger",
+			{ "live",
+			  "query the VMM less often: poll fewer statistics, detach debuggers",
 			  NULL } },
-	  .verify = "fewer than 500 exits INTR a second" },
+	  .verify = "fewer than 500 INTR exits a second" },
 	{ .id = "masked-timer-line",
 	  .seen = true,
 	  .family = "devices",
-	  .title = "The VMM raises an interrupt line that the guest has masked",
-	  .not_what = "interrupts that arrive: nearly all of them are masked",
+	  .title = "The VMM keeps raising an interrupt line that the guest has masked",
+	  .not_what = "delivered interrupts: nearly all are masked",
 	  .slices = IN(HELPERS),
 	  .per_vm = true,
 	  .rate = 200,
@@ -339,12 +344,12 @@ const struct rule device_rules[] = {
 	  .remedies = { { "VM restart", "-machine hpet=off",
 			  "Windows without hv-stimer then uses the RTC" },
 			{ "VM restart", "libvirt: <timer name='hpet' present='no'/>", NULL } },
-	  .verify = "MASKED of -c is below 200 a second" },
+	  .verify = "MASKED in -c is below 200 a second" },
 	{ .id = "irq-by-ioctl",
 	  .seen = true,
 	  .family = "devices",
-	  .title = "The VMM injects each interrupt by a system call",
-	  .not_what = "lines that are masked: those are not counted",
+	  .title = "The VMM injects each interrupt with a system call",
+	  .not_what = "masked lines: they are not counted",
 	  .slices = IN(HELPERS),
 	  .per_vm = true,
 	  .storm = true,
@@ -359,8 +364,8 @@ const struct rule device_rules[] = {
 	{ .id = "route-churn",
 	  .seen = true,
 	  .family = "devices",
-	  .title = "Interrupt routes are written again and again",
-	  .not_what = "a hotplug, which ends",
+	  .title = "The VMM keeps rewriting interrupt routes",
+	  .not_what = "a hotplug: this does not end",
 	  .slices = IN(HELPERS) | IN(VMM),
 	  .gate = 0.005,
 	  .per_vm = true,
@@ -368,15 +373,15 @@ const struct rule device_rules[] = {
 	  .rate = 50,
 	  .needs = { "kvm_ioctl:ioctl_enter", "kvm_ioctl:ioctl_return", "vmm_threads:threads" },
 	  .judge = route_churn,
-	  .remedies = { { "guest reboot", "a guest driver that does not mask for each interrupt",
+	  .remedies = { { "guest reboot", "a guest driver that does not mask at each interrupt",
 			  NULL },
-			{ "host reboot", "a newer kernel: routes are updated faster", NULL } },
+			{ "host reboot", "a newer kernel, which updates routes faster", NULL } },
 	  .verify = "fewer than 50 such ioctls a second (-l)" },
 	{ .id = "helper-starved",
 	  .seen = true,
 	  .family = "devices",
 	  .title = "A thread that serves the VM's devices waits for a CPU",
-	  .not_what = "a thread that hardly runs: it ran or waited a fifth of the time",
+	  .not_what = "a mostly idle thread: it ran or waited at least 20 % of the time",
 	  .slices = IN(DELAYS),
 	  .per_vm = true,
 	  .cost = 0.10,
@@ -385,11 +390,11 @@ const struct rule device_rules[] = {
 	  .remedies = { { "live", "virsh iothreadpin {vm} IOTHREAD CPULIST", NULL },
 			{ "live", "virsh emulatorpin {vm} CPULIST", NULL },
 			{ "live", "taskset -p -c CPULIST TID", NULL } },
-	  .verify = "RUN_DELAY of --vmm_threads is below 10 % of the time" },
+	  .verify = "RUN_DELAY in --vmm_threads is below 10 % of the time" },
 	{ .id = "helper-saturated",
 	  .seen = true,
 	  .family = "devices",
-	  .title = "A thread that serves the VM's devices has no time left",
+	  .title = "A thread that serves the VM's devices saturates its CPU",
 	  .not_what = "a thread that waits for a CPU: this one runs",
 	  .slices = IN(HELPERS),
 	  .per_vm = true,
@@ -399,7 +404,7 @@ const struct rule device_rules[] = {
 	  .judge = saturated,
 	  .remedies = { { "VM restart", "libvirt: <driver queues='N'/>, an iothread for each disk",
 			  NULL } },
-	  .verify = "CPU% of --vmm_threads is below 90" },
+	  .verify = "CPU% in --vmm_threads is below 90" },
 	{},
 };
 
@@ -409,16 +414,15 @@ const struct rule last_rules[] = {
 	  .family = "devices",
 	  .title = "vCPUs wait for the VMM",
 	  .rest = true,
-	  .not_what =
-		  "one device or MSR: rules for these come first; halts and signals are left out",
+	  .not_what = "one device or MSR: their rules come first; halts and signals are excluded",
 	  .slices = IN(VMM),
 	  .cost = 0.05,
 	  .needs = { NEED_USER, "vcpu_load:kvm_fpu" },
 	  .judge = vmm_slow,
 	  .remedies = { { "VM restart", "disks: iothread, aio=io_uring, cache=none", NULL },
 			{ "VM restart", "network: vhost=on", NULL },
-			{ "live", "fewer QMP queries; --slower-than=1ms -e shows single stays",
+			{ "live", "fewer QMP queries; --slower-than=1ms -e shows each slow exit",
 			  NULL } },
-	  .verify = "VMM% of -o is below 20, its p99 below 1 ms" },
+	  .verify = "VMM% in -o is below 20, and the p99 of exits to the VMM below 1 ms" },
 	{},
 };

@@ -70,7 +70,7 @@ static enum opinion split_lock(const struct look *l, struct finding *f)
 
 	f->rate = count / l->seconds;
 	finding__claim(f, SLICE_BLOCK, l->slices[SLICE_BLOCK]);
-	return finding__least(f, "an exception takes, median", isnan(p50) ? 0 : p50, UNIT_NSEC,
+	return finding__least(f, "median time of an exception", isnan(p50) ? 0 : p50, UNIT_NSEC,
 			      10e6, "the kernel's msleep(10)") ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
@@ -83,8 +83,8 @@ static enum opinion nested(const struct look *l, struct finding *f)
 
 	f->rate = l0 / l->seconds;
 	finding__claim(f, SLICE_KVM, look__kvm_ns(l, "nested"));
-	return finding__least(f, "exits for each exit of its guest", l2 > 0 ? l0 / l2 : 0,
-			      UNIT_NUMBER, 3, NULL) ?
+	return finding__least(f, "exits per nested exit", l2 > 0 ? l0 / l2 : 0, UNIT_NUMBER, 3,
+			      NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -102,10 +102,10 @@ static enum opinion spins(const struct look *l, struct finding *f)
 			finding__object(f, "%s", fact__get_text(row, "reason") ?: "-");
 		}
 	f->rate = most / l->seconds;
-	is = finding__most(f, "in the guest", look__share(l, l->slices[SLICE_GUEST]), UNIT_SHARE,
-			   0.20, NULL);
-	is &= finding__most(f, "halted", look__share(l, l->slices[SLICE_HALT]), UNIT_SHARE, 0.01,
-			    NULL);
+	is = finding__most(f, "time in the guest", look__share(l, l->slices[SLICE_GUEST]),
+			   UNIT_SHARE, 0.20, NULL);
+	is &= finding__most(f, "time halted", look__share(l, l->slices[SLICE_HALT]), UNIT_SHARE,
+			    0.01, NULL);
 	finding__claim(f, SLICE_KVM, l->slices[SLICE_KVM]);
 	return is ? OPINION_LIKELY : OPINION_NO;
 }
@@ -128,7 +128,7 @@ static enum opinion crashes(const struct look *l, struct finding *f)
 			resets += count;
 		}
 	}
-	if (finding__least(f, "errors of KVM", errors, UNIT_NUMBER, 1, NULL))
+	if (finding__least(f, "KVM errors", errors, UNIT_NUMBER, 1, NULL))
 		return OPINION_CERTAIN;
 	/* A guest that reboots by a triple fault does it once. */
 	if (!finding__least(f, "triple faults", resets, UNIT_NUMBER, 4, NULL))
@@ -143,8 +143,8 @@ static enum opinion slow_host(const struct look *l, struct finding *f)
 	bool slow = host_is_slow(l, &p50);
 
 	if (isnan(p50))
-		return finding__unknown(f, "no exits that tell it were seen");
-	return finding__least(f, "the cheapest exit takes, median", p50, UNIT_NSEC, 15e3,
+		return finding__unknown(f, "too few CPUID, MSR and interrupt exits to judge by");
+	return finding__least(f, "median time of the cheapest exit", p50, UNIT_NSEC, 15e3,
 			      "hardware takes about 1500 ns") &&
 			       slow ?
 		       OPINION_CERTAIN :
@@ -159,7 +159,7 @@ static enum opinion ksm(const struct look *l, struct finding *f)
 
 	if (run != 1)
 		return OPINION_NO;
-	return finding__least(f, "of the memory available", total > 0 ? available / total : 0,
+	return finding__least(f, "share of memory available", total > 0 ? available / total : 0,
 			      UNIT_SHARE, 0.30, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
@@ -185,8 +185,8 @@ static enum opinion l1d_flush(const struct look *l, struct finding *f)
 	if (!when || strcmp(when, "always") != 0)
 		return OPINION_NO;
 	finding__word(f, "kvm_intel.vmentry_l1d_flush", when);
-	return exits > 0 && finding__least(f, "flushes for each exit", flushes / exits, UNIT_NUMBER,
-					   0.9, NULL) ?
+	return exits > 0 && finding__least(f, "flushes per exit", flushes / exits, UNIT_NUMBER, 0.9,
+					   NULL) ?
 		       OPINION_CERTAIN :
 		       OPINION_NO;
 }
@@ -197,7 +197,7 @@ static enum opinion governor(const struct look *l, struct finding *f)
 		   *driver = look__host_text(l, "cpufreq.driver");
 
 	if (!is || !driver)
-		return finding__na(f, "the host does not scale frequencies");
+		return finding__na(f, "the host does not scale CPU frequencies");
 	finding__word(f, "governor", is);
 	/* Where the processor chooses itself the name says little. */
 	return strstr(is, "powersave") && !strstr(driver, "pstate") ? OPINION_CERTAIN : OPINION_NO;
@@ -207,8 +207,8 @@ const struct rule error_rules[] = {
 	{ .id = "vm-crashes",
 	  .seen = true,
 	  .family = "errors",
-	  .title = "KVM gives up on the guest, or the guest resets itself again and again",
-	  .not_what = "a reboot: that is one triple fault",
+	  .title = "KVM gives up on the guest, or the guest keeps resetting itself",
+	  .not_what = "a single reboot: that is one triple fault",
 	  .error = true,
 	  .per_vm = true,
 	  .needs = { NEED_USER },
@@ -223,95 +223,95 @@ const struct rule feature_rules[] = {
 	{ .id = "debugger-left-on",
 	  .seen = true,
 	  .family = "features",
-	  .title = "A debugger is at the guest and stops it all the time",
-	  .not_what = "a guest that debugs itself: the VMM has asked KVM for it",
+	  .title = "A debugger is attached to the guest and keeps stopping it",
+	  .not_what = "a debugger inside the guest: the VMM has turned on debugging in KVM",
 	  .slices = IN(KVM) | IN(VMM),
 	  .rate = 100,
 	  .cost = 0.02,
 	  .needs = { "vm_state:kvm_state", NEED_EXITS, NEED_USER },
 	  .judge = debugger,
 	  .remedies = { { "live", "detach gdb (QEMU: -s, -gdb), delete watchpoints", NULL } },
-	  .verify = "DEBUGGED of --vm_state says no" },
+	  .verify = "DEBUGGED in --vm_state is no" },
 	{ .id = "split-lock",
 	  .family = "features",
-	  .title = "The guest locks across cache lines; the host makes it wait 10 ms each time",
-	  .not_what = "other exceptions: half of them take 10 ms or longer",
+	  .title = "The guest locks across cache lines, and the host delays each lock by 10 ms",
+	  .not_what = "other exceptions: the median is 10 ms or longer",
 	  .slices = IN(BLOCK),
 	  .rate = 1,
 	  .cost = 0.02,
 	  .needs = { NEED_EXITS, NEED_STEAL },
 	  .judge = split_lock,
-	  .remedies = { { "guest reboot", "mend the program in the guest: align what it locks",
+	  .remedies = { { "guest reboot", "fix the program in the guest: align the data it locks",
 			  NULL },
 			{ "live", "sysctl kernel.split_lock_mitigate=0",
-			  "its bus locks then slow down all VMs of the host" } },
+			  "its bus locks then slow down all VMs on the host" } },
 	  .verify = "P50 of EXCEPTION_NMI is below 1 ms" },
 	{ .id = "nested-amplification",
 	  .seen = true,
 	  .family = "features",
-	  .title = "The guest is a hypervisor, and each exit of its guests costs several",
-	  .not_what = "an idle one: its guests' exits are counted",
+	  .title = "The guest is a hypervisor, and each exit of its guests causes several more",
+	  .not_what = "an idle hypervisor: its guests do exit",
 	  .slices = IN(KVM),
 	  .cost = 0.10,
 	  .needs = { NEED_EXITS, "nested" },
 	  .judge = nested,
-	  .remedies = { { "VM restart", "Windows: -cpu ...,hv-evmcs, or switch VBS off",
+	  .remedies = { { "VM restart", "Windows: -cpu ...,hv-evmcs, or turn VBS off",
 			  "less protection in the guest" },
-			{ "module reload", "kvm_intel.enable_shadow_vmcs=Y", "no VM may run" } },
-	  .verify = "fewer exits for each exit of its guest (--nested)" },
+			{ "module reload", "kvm_intel.enable_shadow_vmcs=Y",
+			  "all VMs must be stopped" } },
+	  .verify = "fewer exits per nested exit (--nested)" },
 	{ .id = "cpuid-loop",
 	  .seen = true,
 	  .family = "features",
-	  .title = "A program in the guest executes CPUID all the time",
-	  .not_what = "a boot: it lasts",
+	  .title = "A program in the guest keeps executing CPUID",
+	  .not_what = "a boot: this does not end",
 	  .slices = IN(KVM),
 	  .storm = true,
 	  .rate = 1000,
 	  .cost = 0.02,
 	  .needs = { NEED_EXITS },
 	  .judge = cpuid_loop,
-	  .remedies = { { "live", "mend the program: LFENCE or SERIALIZE instead of CPUID",
-			  NULL } },
-	  .verify = "fewer than 1000 exits CPUID a second" },
+	  .remedies = { { "live", "fix the program: LFENCE or SERIALIZE instead of CPUID", NULL } },
+	  .verify = "fewer than 1000 CPUID exits a second" },
 	{ .id = "pmu-msrs",
 	  .seen = true,
 	  .family = "features",
-	  .title = "A profiler in the guest writes performance counters, each by an exit",
-	  .not_what = "the NMI watchdog: about one a second",
+	  .title = "A profiler in the guest uses performance counters; each access exits",
+	  .not_what = "the NMI watchdog: that causes about one exit a second",
 	  .slices = IN(KVM),
 	  .storm = true,
 	  .rate = 2000,
 	  .cost = 0.03,
 	  .needs = { NEED_EXITS, "vm_exit:kvm_msr" },
 	  .judge = pmu,
-	  .remedies = { { "live", "stop perf in the guest, or let it sample less often", NULL },
-			{ "VM restart", "-cpu ...,pmu=off", "no profiles in the guest" } },
+	  .remedies = { { "live", "stop perf in the guest, or lower its sampling rate", NULL },
+			{ "VM restart", "-cpu ...,pmu=off", "no profiling in the guest" } },
 	  .verify = "fewer than 2000 such exits a second" },
 	{ .id = "wbinvd",
 	  .seen = true,
 	  .family = "features",
-	  .title = "The guest flushes all caches",
-	  .not_what = "a host where this is ignored: each is an exit that takes long",
+	  .title = "The guest flushes all CPU caches",
+	  .not_what = "a host that ignores the flushes: these exits take long",
 	  .slices = IN(KVM),
 	  .rate = 1,
 	  .cost = 0.01,
 	  .needs = { NEED_EXITS },
 	  .judge = wbinvd,
-	  .remedies = { { "guest reboot", "the driver that does it: a newer one", NULL },
+	  .remedies = { { "guest reboot", "update the driver that does it", NULL },
 			{ "VM restart", "devices behind an IOMMU with snoop control", NULL } },
-	  .verify = "no exits WBINVD" },
+	  .verify = "no WBINVD exits" },
 	{ .id = "spins-without-progress",
 	  .seen = true,
 	  .family = "features",
-	  .title = "The guest leaves for the same reason over and over, and gets nowhere",
-	  .not_what = "a busy device: no device is asked so often",
+	  .title = "The guest exits for one reason over and over, without progress",
+	  .not_what = "a busy device: none causes so many exits",
 	  .slices = IN(KVM),
 	  .rate = 100000,
 	  .cost = 0.50,
 	  .needs = { NEED_EXITS, "vcpu_load:kvm_entry" },
 	  .judge = spins,
 	  .remedies = { { "host reboot", "a newer kernel", NULL } },
-	  .verify = "GUEST% of -o is above 20" },
+	  .verify = "GUEST% in -o is above 20" },
 	{},
 };
 
@@ -319,48 +319,48 @@ const struct rule host_rules[] = {
 	{ .id = "host-is-slow",
 	  .seen = true,
 	  .family = "host",
-	  .title = "Exits take far longer here than on hardware: this host is a VM, or emulated",
-	  .not_what = "steal: a median says what one exit takes",
+	  .title = "Exits take far longer than on bare metal: this host is a VM or emulated",
+	  .not_what = "steal: it hardly changes a median",
 	  .note = true,
 	  .of_host = true,
 	  .needs = { NEED_EXITS },
 	  .judge = slow_host,
-	  .remedies = { { "host reboot", "run VMs on hardware", NULL } },
+	  .remedies = { { "host reboot", "run VMs on bare metal", NULL } },
 	  .verify = "P50 of the cheapest exits is below 15 us" },
 	{ .id = "ksm-without-need",
 	  .seen = true,
 	  .family = "host",
-	  .title = "KSM looks for equal pages although memory is not short",
-	  .not_what = "overcommitted memory: a third of it is available",
+	  .title = "KSM scans for identical pages although memory is not short",
+	  .not_what = "memory overcommit: at least 30 % is available",
 	  .note = true,
 	  .of_host = true,
 	  .needs = { "host" },
 	  .judge = ksm,
 	  .remedies = { { "live", "echo 2 > /sys/kernel/mm/ksm/run",
-			  "merged pages need memory again" } },
-	  .verify = "ksm.run of --host is not 1" },
+			  "unmerged pages take memory again" } },
+	  .verify = "ksm.run in --host is not 1" },
 	{ .id = "l1d-flush",
 	  .seen = true,
 	  .family = "host",
-	  .title = "The L1 data cache is flushed at nearly each entry, against L1TF",
-	  .not_what = "conditional flushes, which are due after others have run",
+	  .title = "Nearly every VM entry flushes the L1 data cache (L1TF mitigation)",
+	  .not_what = "conditional flushes: the parameter says always",
 	  .note = true,
 	  .of_host = true,
 	  .needs = { "vm_state:kvm_state", "host" },
 	  .judge = l1d_flush,
 	  .remedies = { { "live", "echo cond > /sys/module/kvm_intel/parameters/vmentry_l1d_flush",
-			  "guests that you do not trust" } },
-	  .verify = "l1d_flush of --vm_state is far below exits" },
+			  "weaker protection against untrusted guests" } },
+	  .verify = "l1d_flush in --vm_state is far below exits" },
 	{ .id = "cpu-powersave",
 	  .seen = true,
 	  .family = "host",
 	  .title = "The host's CPUs stay at their lowest frequency",
-	  .not_what = "intel_pstate and amd_pstate, whose powersave scales",
+	  .not_what = "intel_pstate or amd_pstate: their powersave governor scales",
 	  .note = true,
 	  .of_host = true,
 	  .needs = { "host" },
 	  .judge = governor,
-	  .remedies = { { "live", "cpupower frequency-set -g schedutil", "more power" } },
-	  .verify = "cpufreq.governor of --host" },
+	  .remedies = { { "live", "cpupower frequency-set -g schedutil", "uses more power" } },
+	  .verify = "cpufreq.governor in --host is not powersave" },
 	{},
 };

@@ -14,7 +14,7 @@ static enum opinion halt_poll(const struct look *l, struct finding *f)
 
 	finding__claim(f, SLICE_POLL, l->slices[SLICE_POLL]);
 	if (ok + failed > 0)
-		finding__show(f, "of it before a wake-up", ok / (ok + failed), UNIT_SHARE);
+		finding__show(f, "share that ended with a wake-up", ok / (ok + failed), UNIT_SHARE);
 	if (!free_cpu)
 		return OPINION_NO;
 	/* It does what it is for. */
@@ -37,15 +37,16 @@ static enum opinion slow_wakeup(const struct look *l, struct finding *f)
 	bool is;
 
 	f->rate = count / l->seconds;
-	is = finding__most(f, "half of all halts are shorter than", p50, UNIT_NSEC, 200e3, NULL);
-	is &= finding__most(f, "found by polling", count > 0 ? polled / count : 0, UNIT_SHARE, 0.5,
+	is = finding__most(f, "median halt", p50, UNIT_NSEC, 200e3, NULL);
+	is &= finding__most(f, "share ended by polling", count > 0 ? polled / count : 0, UNIT_SHARE,
+			    0.5, NULL);
+	is &= finding__most(f, "time taken by other tasks", look__share(l, taken), UNIT_SHARE, 0.01,
 			    NULL);
-	is &= finding__most(f, "taken by anybody", look__share(l, taken), UNIT_SHARE, 0.01, NULL);
-	finding__show(f, "from wake-up to guest, median", wake, UNIT_NSEC);
+	finding__show(f, "median wake-up latency", wake, UNIT_NSEC);
 	finding__claim(f, SLICE_STEAL, waited);
 	finding__claim(f, SLICE_KVM, woken - waited);
 	if (is && host_is_slow(l, NULL))
-		return finding__na(f, "exits take so long here that wake-ups tell nothing");
+		return finding__na(f, "exits are too slow here to judge wake-ups");
 	return is ? OPINION_LIKELY : OPINION_NO;
 }
 
@@ -58,10 +59,11 @@ static enum opinion idle_hidden(const struct look *l, struct finding *f)
 	if (!disabled)
 		return l->window == &l->facts->total ?
 			       finding__unknown(f,
-						"this kernel does not tell which exits are off") :
+						"this kernel does not report which exits are off") :
 			       OPINION_NO;
 	finding__word(f, "exits that are off", disabled);
-	return finding__least(f, "in the guest", look__share(l, busy), UNIT_SHARE, 0.95, NULL) &&
+	return finding__least(f, "time in the guest", look__share(l, busy), UNIT_SHARE, 0.95,
+			      NULL) &&
 			       strstr(disabled, "HLT") ?
 		       OPINION_CERTAIN :
 		       OPINION_NO;
@@ -75,10 +77,11 @@ static enum opinion clock_unstable(const struct look *l, struct finding *f)
 
 	if (isnan(master))
 		return l->window == &l->facts->total ?
-			       finding__unknown(f, "this kernel does not tell it") :
+			       finding__unknown(f, "this kernel does not report the master clock") :
 			       OPINION_NO;
-	finding__word(f, "the host's clock", source ?: "-");
-	finding__word(f, "kvmclock", master > 0 ? "the same on all vCPUs" : "differs by vCPU");
+	finding__word(f, "the host's clocksource", source ?: "-");
+	finding__word(f, "kvmclock",
+		      master > 0 ? "the same on all vCPUs" : "differs between vCPUs");
 	return master > 0 ? OPINION_NO : OPINION_CERTAIN;
 }
 
@@ -102,9 +105,10 @@ static enum opinion emulated_tick(const struct look *l, struct finding *f)
 	}
 	pins = irqs / l->seconds;
 	f->rate = (rtc.count + hpet.count) / l->seconds;
-	is = finding__least(f, "of all exits", exits > 0 ? (rtc.count + hpet.count) / exits : 0,
-			    UNIT_SHARE, 0.30, NULL);
-	is &= finding__least(f, "interrupts of the timer per second", pins, UNIT_PER_S, 100, NULL);
+	is = finding__least(f, "clock chip's share of all exits",
+			    exits > 0 ? (rtc.count + hpet.count) / exits : 0, UNIT_SHARE, 0.30,
+			    NULL);
+	is &= finding__least(f, "timer interrupts", pins, UNIT_PER_S, 100, NULL);
 	finding__claim(f, SLICE_KVM, rtc.kvm_ns + hpet.kvm_ns);
 	finding__claim(f, SLICE_VMM, rtc.vmm_ns + hpet.vmm_ns);
 	finding__object(f, "%s", rtc.count > hpet.count ? "the RTC" : "the HPET");
@@ -142,7 +146,7 @@ static enum opinion clock_reads(const struct look *l, struct finding *f)
 	finding__object(f, "%s", most->name);
 	finding__claim(f, SLICE_KVM, most->kvm_ns);
 	finding__claim(f, SLICE_VMM, most->vmm_ns);
-	return finding__most(f, "written to", most->count > 0 ? most->writes / most->count : 0,
+	return finding__most(f, "share of writes", most->count > 0 ? most->writes / most->count : 0,
 			     UNIT_SHARE, 0.05, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
@@ -165,9 +169,9 @@ static enum opinion tick_while_idle(const struct look *l, struct finding *f)
 	devices__count(&apic, l);
 	of_it += apic.count;
 	f->rate = look__sum(l, "KVM_TIMER", "fired", NULL) / l->seconds;
-	is = finding__least(f, "halted", look__share(l, l->slices[SLICE_HALT]), UNIT_SHARE, 0.80,
-			    NULL);
-	is &= finding__least(f, "exits that are halts, timers, MSRs", exits > 0 ? of_it / exits : 0,
+	is = finding__least(f, "time halted", look__share(l, l->slices[SLICE_HALT]), UNIT_SHARE,
+			    0.80, NULL);
+	is &= finding__least(f, "share of halt, timer and MSR exits", exits > 0 ? of_it / exits : 0,
 			     UNIT_SHARE, 0.80, NULL);
 	finding__claim(f, SLICE_KVM, l->slices[SLICE_KVM]);
 	finding__claim(f, SLICE_POLL, l->slices[SLICE_POLL]);
@@ -178,8 +182,8 @@ const struct rule idle_rules[] = {
 	{ .id = "emulated-tick",
 	  .seen = true,
 	  .family = "idle",
-	  .title = "The guest ticks by an emulated clock chip",
-	  .not_what = "a guest that reads the time: an interrupt comes with the accesses",
+	  .title = "The guest's tick comes from an emulated clock chip",
+	  .not_what = "a guest that only reads the time: timer interrupts come with the accesses",
 	  .slices = IN(KVM) | IN(VMM),
 	  .per_vm = true,
 	  .storm = true,
@@ -198,30 +202,31 @@ const struct rule idle_rules[] = {
 			{ "VM restart", "only after that: <timer name='hpet' present='no'/>",
 			  "without stimer Windows then uses the RTC, which is slower" },
 			{ "guest reboot", "Linux: clocksource=tsc, or kvm-clock", NULL } },
-	  .verify = "-e --detail has fewer than 200 such exits a second" },
+	  .verify = "-e --detail shows fewer than 200 such exits a second" },
 	{ .id = "clock-reads-exit",
 	  .seen = true,
 	  .family = "idle",
-	  .title = "The guest leaves each time that it reads the clock",
-	  .not_what = "a tick: nearly all accesses read, and no interrupt comes with them",
+	  .title = "Each clock read in the guest causes an exit",
+	  .not_what = "a tick: nearly all accesses are reads of a counter",
 	  .slices = IN(KVM) | IN(VMM),
 	  .per_vm = true,
 	  .rate = 1000,
 	  .cost = 0.02,
 	  .needs = { NEED_EXITS, NEED_USER, "vm_exit:kvm_pio", "vm_exit:kvm_msr" },
 	  .judge = clock_reads,
-	  .remedies = { { "VM restart", "-cpu host,+invtsc; Windows: hv-time, too",
-			  "+invtsc prevents migration to hosts of another TSC frequency" },
+	  .remedies = { { "VM restart", "-cpu host,+invtsc; Windows: also hv-time",
+			  "+invtsc prevents migration to hosts with another TSC frequency" },
 			{ "live",
 			  "in the guest: echo tsc > "
 			  "/sys/devices/system/clocksource/clocksource0/current_clocksource",
-			  "only where the TSC is stable" } },
-	  .verify = "-e --detail has fewer than 1000 such exits a second" },
+			  "only if the TSC is stable" } },
+	  .verify = "-e --detail shows fewer than 1000 such exits a second" },
 	{ .id = "tick-while-idle",
 	  .seen = true,
 	  .family = "idle",
-	  .title = "A timer wakes vCPUs that have nothing to do, all the time",
-	  .not_what = "a tick of 250 Hz: it fires more often; an application: nothing else is done",
+	  .title = "A timer keeps waking vCPUs that have nothing to do",
+	  .not_what =
+		  "a 250 Hz tick: it fires more often; an application: the vCPU does nothing else",
 	  .slices = IN(KVM) | IN(POLL),
 	  .storm = true,
 	  .rate = 600,
@@ -229,27 +234,28 @@ const struct rule idle_rules[] = {
 	  .needs = { NEED_EXITS, "kvm_timer:apic_timer_expired", "vcpu_load:kvm_vcpu_wakeup" },
 	  .judge = tick_while_idle,
 	  .remedies = { { "guest reboot", "Linux: nohz=on, CONFIG_HZ=250 or less", NULL },
-			{ "live", "Windows: powercfg /energy names who asked for 1 ms", NULL } },
-	  .verify = "FIRED of -T is below 600 a second while the vCPU halts" },
+			{ "live", "Windows: powercfg /energy names what requested a 1 ms timer",
+			  NULL } },
+	  .verify = "FIRED in -T is below 600 a second while the vCPU halts" },
 	{ .id = "halt-poll-burns",
 	  .seen = true,
 	  .family = "idle",
 	  .title = "KVM polls for wake-ups that come too late",
-	  .not_what = "polling that pays: most of its time ends without a wake-up",
+	  .not_what = "polling that pays off: over 10 % of its time ends without a wake-up",
 	  .slices = IN(POLL),
 	  .cost = 0.10,
 	  .cost_by = "s390's halt_poll_max_steal",
 	  .needs = { "vcpu_load:kvm_vcpu_wakeup", NEED_STEAL, "halt_poll_ns:kvm_vcpu_wakeup" },
 	  .judge = halt_poll,
 	  .remedies = { { "live", "echo 50000 > /sys/module/kvm/parameters/halt_poll_ns",
-			  "all VMs of the host; wake-ups take longer" },
-			{ "VM restart", "the VMM: KVM_CAP_HALT_POLL for this VM alone", NULL } },
-	  .verify = "POLL% of -o is below 10" },
+			  "affects all VMs of the host; slower wake-ups" },
+			{ "VM restart", "KVM_CAP_HALT_POLL in the VMM, for this VM only", NULL } },
+	  .verify = "POLL% in -o is below 10" },
 	{ .id = "slow-wakeup",
 	  .seen = true,
 	  .family = "idle",
-	  .title = "Waking up takes a large part of many short halts",
-	  .not_what = "steal: nobody ran instead",
+	  .title = "Wake-ups take a large part of many short halts",
+	  .not_what = "steal: no other task ran meanwhile",
 	  .slices = IN(KVM) | IN(STEAL),
 	  .rate = 2000,
 	  .cost = 0.05,
@@ -257,36 +263,37 @@ const struct rule idle_rules[] = {
 		     "vcpu_load:sched_wakeup", NEED_EXITS },
 	  .judge = slow_wakeup,
 	  .remedies = { { "live", "echo 200000 > /sys/module/kvm/parameters/halt_poll_ns",
-			  "host CPUs are busy while guests halt" },
-			{ "live", "tuned-adm profile latency-performance", "more power" } },
-	  .verify = "WAKE_P50 of -w is shorter" },
+			  "host CPUs are busy while vCPUs are halted" },
+			{ "live", "tuned-adm profile latency-performance", "uses more power" } },
+	  .verify = "WAKE_P50 in -w is shorter" },
 	{ .id = "idle-is-hidden",
 	  .seen = true,
 	  .family = "idle",
-	  .title = "HLT does not leave the guest: a host CPU is busy, idle or not",
-	  .not_what = "real work can't be told from it: that is why this is a note",
+	  .title = "HLT does not exit: the host CPU is busy even if the guest idles",
+	  .not_what = "a busy guest looks the same, so this is only a note",
 	  .note = true,
 	  .needs = { "vm_state:kvm_state", "vcpu_load:kvm_fpu" },
 	  .judge = idle_hidden,
 	  .remedies = { { "VM restart",
-			  "drop -overcommit cpu-pm=on, unless CPUs are the VM's alone",
-			  "wake-ups take longer" } },
-	  .verify = "NO_EXITS of --vm_state does not have HLT" },
+			  "drop -overcommit cpu-pm=on, unless the VM has dedicated CPUs",
+			  "slower wake-ups" } },
+	  .verify = "NO_EXITS in --vm_state does not list HLT" },
 	{ .id = "kvmclock-unstable",
 	  .seen = true,
 	  .family = "idle",
 	  .title = "Guests cannot read kvmclock without a system call",
-	  .not_what = "nothing looks like it: KVM says so itself",
+	  .not_what = "anything else: KVM itself reports it",
 	  .note = true,
 	  .per_vm = true,
 	  .needs = { "vm_state:kvm_state", "host" },
 	  .judge = clock_unstable,
-	  .remedies = { { "live", "dmesg | grep -i tsc: why the host's TSC is not trusted", NULL },
+	  .remedies = { { "live", "dmesg | grep -i tsc: shows why the host does not trust its TSC",
+			  NULL },
 			{ "live",
 			  "echo tsc > "
 			  "/sys/devices/system/clocksource/clocksource0/current_clocksource",
-			  "a TSC that is not stable makes time wrong; VMs that run stay as they "
-			  "are until they are restarted" } },
-	  .verify = "MASTERCLOCK of --vm_state says yes" },
+			  "an unstable TSC gives wrong time; running VMs change only when "
+			  "restarted" } },
+	  .verify = "MASTERCLOCK in --vm_state is yes" },
 	{},
 };

@@ -15,7 +15,7 @@ static enum opinion irqchip_in_vmm(const struct look *l, struct finding *f)
 	f->rate = (look__sum(l, "KVM_USERSPACE_EXIT", "count", WHERE({ "class", "halt" })) +
 		   look__sum(l, "KVM_USERSPACE_EXIT", "count", WHERE({ "class", "window" }))) /
 		  l->seconds;
-	finding__word(f, "interrupt chips in the kernel", chip);
+	finding__word(f, "in-kernel interrupt chip", chip);
 	finding__claim(f, SLICE_VMM, look__vmm_ns(l, "window") + look__vmm_ns(l, "halt"));
 	return OPINION_CERTAIN;
 }
@@ -45,9 +45,9 @@ static enum opinion apicv_off(const struct look *l, struct finding *f)
 	if (!inhibits || !strcmp(inhibits, "none"))
 		return OPINION_NO;
 	if (!(intel && *intel == 'Y') && !(amd && *amd == 'Y'))
-		return finding__na(f, "neither APICv nor AVIC is on");
+		return finding__na(f, "neither APICv nor AVIC is enabled");
 	f->rate = look__sum(l, "VCPU_STATE", "irq_injections", NULL) / l->seconds;
-	finding__word(f, "what inhibits it", inhibits);
+	finding__word(f, "inhibited by", inhibits);
 	finding__claim(f, SLICE_KVM, apic_ns(l));
 	return OPINION_CERTAIN;
 }
@@ -62,12 +62,12 @@ static enum opinion xapic(const struct look *l, struct finding *f)
 	devices__count(&tpr, l);
 	devices__count(&x2apic, l);
 	if (look__max(l, "VCPU_STATE", "apicv_active", NULL) > 0)
-		return finding__na(f, "the processor does it by itself");
+		return finding__na(f, "the processor accelerates the APIC");
 	f->rate = tpr.count / l->seconds;
 	finding__object(f, "the local APIC");
 	finding__claim(f, SLICE_KVM, tpr.kvm_ns);
-	return tpr.count > 0 && finding__most(f, "by MSR instead", x2apic.count / tpr.count,
-					      UNIT_SHARE, 0.05, NULL) ?
+	return tpr.count > 0 && finding__most(f, "MSR accesses relative to MMIO accesses",
+					      x2apic.count / tpr.count, UNIT_SHARE, 0.05, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -84,7 +84,7 @@ static enum opinion ipi_storm(const struct look *l, struct finding *f)
 	devices__count(&low, l);
 	f->rate = (x2apic.writes + low.writes) / l->seconds;
 	finding__claim(f, SLICE_KVM, x2apic.kvm_ns + low.kvm_ns);
-	return finding__most(f, "hypercalls per second", pv / l->seconds, UNIT_PER_S, 100, NULL) ?
+	return finding__most(f, "hypercalls", pv / l->seconds, UNIT_PER_S, 100, NULL) ?
 		       OPINION_POSSIBLE :
 		       OPINION_NO;
 }
@@ -101,7 +101,7 @@ const struct rule irq_rules[] = {
 	  .seen = true,
 	  .family = "interrupts",
 	  .title = "The VMM emulates the interrupt controllers",
-	  .not_what = "a slow VMM: KVM itself says that it has no interrupt chip",
+	  .not_what = "a slow VMM: KVM itself reports that it has no interrupt chip",
 	  .slices = IN(VMM),
 	  .rate = 100,
 	  .cost = 0.05,
@@ -110,12 +110,12 @@ const struct rule irq_rules[] = {
 	  .remedies = { { "VM restart", "-machine kernel-irqchip=on, or split", NULL },
 			{ "VM restart", "libvirt: <features><ioapic driver='kvm'/></features>",
 			  NULL } },
-	  .verify = "IRQCHIP of --vm_state is not none" },
+	  .verify = "IRQCHIP in --vm_state is not none" },
 	{ .id = "apicv-not-used",
 	  .seen = true,
 	  .family = "interrupts",
-	  .title = "The processor could deliver interrupts by itself, but may not",
-	  .not_what = "a host without APICv or AVIC: it is on",
+	  .title = "The processor could deliver interrupts itself, but KVM inhibits it",
+	  .not_what = "a host without APICv or AVIC: it is enabled",
 	  .slices = IN(KVM),
 	  .rate = 1000,
 	  .cost = 0.05,
@@ -127,12 +127,12 @@ const struct rule irq_rules[] = {
 			  "PIT_REINJ: -machine kernel-irqchip=split, or -global "
 			  "kvm-pit.lost_tick_policy=discard",
 			  "old guests may lose ticks" } },
-	  .verify = "APICV of --vm_state says yes" },
+	  .verify = "APICV in --vm_state is yes" },
 	{ .id = "xapic",
 	  .seen = true,
 	  .family = "interrupts",
-	  .title = "The guest uses its APIC by memory: each access is an exit that KVM decodes",
-	  .not_what = "x2APIC: hardly any access is by MSR",
+	  .title = "The guest accesses its APIC by MMIO: each access is an exit that KVM decodes",
+	  .not_what = "x2APIC: there are hardly any MSR accesses",
 	  .slices = IN(KVM),
 	  .per_vm = true,
 	  .storm = true,
@@ -140,13 +140,13 @@ const struct rule irq_rules[] = {
 	  .cost = 0.02,
 	  .needs = { NEED_EXITS, "vm_exit:kvm_mmio", "vm_state:kvm_state" },
 	  .judge = xapic,
-	  .remedies = { { "VM restart", "-cpu ...,+x2apic", "an old guest does not use it" } },
-	  .verify = "fewer than 500 exits for 0xfee00000 a second" },
+	  .remedies = { { "VM restart", "-cpu ...,+x2apic", "old guests do not use it" } },
+	  .verify = "fewer than 500 exits a second for 0xfee00000" },
 	{ .id = "ipi-storm",
 	  .seen = true,
 	  .family = "interrupts",
-	  .title = "vCPUs send each other very many interrupts, each by an exit",
-	  .not_what = "whether one would have gone to several vCPUs is not seen: hence a note",
+	  .title = "vCPUs send each other very many interrupts, each with an exit",
+	  .not_what = "the number of targets of an IPI is not visible, so this is only a note",
 	  .slices = IN(KVM),
 	  .per_vm = true,
 	  .storm = true,
@@ -156,13 +156,13 @@ const struct rule irq_rules[] = {
 	  .judge = ipi_storm,
 	  .remedies = { { "VM restart", "Linux: -cpu ...,kvm-pv-ipi=on,kvm-pv-tlb-flush=on", NULL },
 			{ "VM restart", "Windows: -cpu ...,hv-ipi,hv-tlbflush", NULL },
-			{ "VM restart", "fewer vCPUs", "less CPU" } },
+			{ "VM restart", "fewer vCPUs", "less CPU for the guest" } },
 	  .verify = "fewer than 5000 such exits a second" },
 	{ .id = "intx-eoi",
 	  .seen = true,
 	  .family = "interrupts",
-	  .title = "Level-triggered interrupts cost an exit at their end",
-	  .not_what = "MSIs: they have no such exit",
+	  .title = "Level-triggered interrupts cost an exit at each EOI",
+	  .not_what = "MSIs: they cause no such exit",
 	  .slices = IN(KVM),
 	  .per_vm = true,
 	  .rate = 1000,

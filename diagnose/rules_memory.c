@@ -57,10 +57,10 @@ static enum opinion from_disk(const struct look *l, struct finding *f)
 	bool is;
 
 	f->rate = disk_faults(l) / l->seconds;
-	is = finding__least(f, "from a disk, of the faults that wait",
+	is = finding__least(f, "share of major faults that read a disk",
 			    major > 0 ? disk_faults(l) / major : 0, UNIT_SHARE, 0.50, NULL);
-	finding__show(f, "asleep in faults", look__share(l, blocked), UNIT_SHARE);
-	finding__show(f, "longest of 99 of 100 faults", longest_fault_ns(l), UNIT_NSEC);
+	finding__show(f, "time asleep in KVM", look__share(l, blocked), UNIT_SHARE);
+	finding__show(f, "p99 time of a fault", longest_fault_ns(l), UNIT_NSEC);
 	finding__claim(f, SLICE_BLOCK, blocked);
 	/* With zram or zswap a page comes back without sleep. */
 	finding__claim(f, SLICE_KVM, in_kvm < l->slices[SLICE_KVM] ? in_kvm : l->slices[SLICE_KVM]);
@@ -71,10 +71,10 @@ static enum opinion userfault(const struct look *l, struct finding *f)
 {
 	double blocked = l->slices[SLICE_BLOCK], faults = fault_ns(l);
 	double major = major_faults(l);
-	bool is = finding__most(f, "from a disk, of the faults that wait",
+	bool is = finding__most(f, "share of major faults that read a disk",
 				major > 0 ? disk_faults(l) / major : 0, UNIT_SHARE, 0.50, NULL);
 
-	is &= finding__least(f, "in page faults, of the sleep",
+	is &= finding__least(f, "share of sleep in page faults",
 			     blocked > 0 ? (faults > blocked ? 1 : faults / blocked) : 0,
 			     UNIT_SHARE, 0.50, NULL);
 	finding__claim(f, SLICE_BLOCK, faults < blocked ? faults : blocked);
@@ -108,9 +108,9 @@ static enum opinion log_left_on(const struct look *l, struct finding *f)
 	double slots = look__max(l, "VM_STATE", "logged_slots", NULL);
 
 	/* A screen has one, in memory of its own. */
-	if (!finding__least(f, "memory slots that are logged", slots, UNIT_NUMBER, 2, NULL))
+	if (!finding__least(f, "memory slots with dirty logging", slots, UNIT_NUMBER, 2, NULL))
 		return OPINION_NO;
-	return finding__most(f, "readers of the log", readers_of_log(l), UNIT_NUMBER, 1, NULL) ?
+	return finding__most(f, "reads of the log", readers_of_log(l), UNIT_NUMBER, 1, NULL) ?
 		       OPINION_LIKELY :
 		       OPINION_NO;
 }
@@ -132,9 +132,9 @@ static enum opinion diverges(const struct look *l, struct finding *f)
 		finding__least(f, "reads of the log", readers_of_log(&whole), UNIT_NUMBER, 1, NULL);
 
 	if (is_read && isnan(prediction(l, "converges")))
-		return finding__unknown(f, "what the migration may send is not known: give "
-					   "--migration-bandwidth");
-	finding__show(f, "rounds until it gets nowhere", prediction(l, "rounds"), UNIT_NUMBER);
+		return finding__unknown(
+			f, "the migration's bandwidth is not known: set --migration-bandwidth");
+	finding__show(f, "rounds until they stop shrinking", prediction(l, "rounds"), UNIT_NUMBER);
 	return is_read && prediction(l, "converges") == 0 ? OPINION_LIKELY : OPINION_NO;
 }
 
@@ -149,7 +149,7 @@ static enum opinion memslots(const struct look *l, struct finding *f)
 		ns += look__sum(l, "KVM_IOCTL", "total_ns", WHERE({ "name", name[i] }));
 	}
 	f->rate = count / l->seconds;
-	finding__show(f, "each takes", count > 0 ? ns / count : 0, UNIT_NSEC);
+	finding__show(f, "mean time per call", count > 0 ? ns / count : 0, UNIT_NSEC);
 	finding__claim(f, SLICE_KVM, faults < l->slices[SLICE_KVM] ? faults : l->slices[SLICE_KVM]);
 	finding__claim(f, SLICE_VMM, ns < l->slices[SLICE_VMM] ? ns : l->slices[SLICE_VMM]);
 	return OPINION_LIKELY;
@@ -251,11 +251,11 @@ static enum opinion numa_remote(const struct look *l, struct finding *f)
 		return finding__na(f, "the host has one NUMA node");
 	remote = remote_bytes(l, &all, &worst);
 	if (!(all > 0) && l->window == &l->facts->total)
-		return finding__unknown(f, "no memory.numa_stat of the VM's cgroup");
-	far = finding__least(f, "of its memory where no vCPU runs", all > 0 ? remote / all : 0,
-			     UNIT_SHARE, 0.20, NULL);
-	finding__show(f, "bytes of it", remote, UNIT_NUMBER);
-	finding__show(f, "vCPUs change the node, per second", moves, UNIT_PER_S);
+		return finding__unknown(f, "the VM's cgroup has no memory.numa_stat");
+	far = finding__least(f, "share of its memory where no vCPU runs",
+			     all > 0 ? remote / all : 0, UNIT_SHARE, 0.20, NULL);
+	finding__show(f, "bytes there", remote, UNIT_NUMBER);
+	finding__show(f, "vCPU moves between nodes", moves, UNIT_PER_S);
 	finding__object(f, "node %ld", worst);
 	return far && all >= LEAST_BYTES ? OPINION_LIKELY : OPINION_NO;
 }
@@ -292,7 +292,7 @@ static enum opinion refaults(const struct look *l, struct finding *f)
 		}
 	}
 	f->rate = faults / l->seconds;
-	is = finding__least(f, "of its faults: pages that were taken away",
+	is = finding__least(f, "share of faults on pages taken away",
 			    faults > 0 ? fmin(1, back / faults) : 0, UNIT_SHARE, 0.30, NULL);
 	finding__claim(f, SLICE_KVM,
 		       fmin(ns, l->slices[SLICE_KVM]) * (faults > 0 ? fmin(1, back / faults) : 0));
@@ -318,9 +318,9 @@ static enum opinion small_pages(const struct look *l, struct finding *f)
 			       finding__unknown(f, "this kernel does not count pages by size") :
 			       OPINION_NO;
 	if (gauge(l, "logged_slots") > 1)
-		return finding__na(f, "the dirty log splits pages");
+		return finding__na(f, "dirty logging splits pages");
 	is = finding__least(f, "bytes in small pages", small, UNIT_NUMBER, PAGE_1G, NULL);
-	is &= finding__least(f, "of all that is mapped",
+	is &= finding__least(f, "share of all mapped memory",
 			     small + large > 0 ? small / (small + large) : 0, UNIT_SHARE, 0.50,
 			     NULL);
 	finding__word(f, "transparent huge pages", thp ?: "-");
@@ -337,11 +337,10 @@ static enum opinion nx_splits(const struct look *l, struct finding *f)
 
 	if (isnan(last))
 		return OPINION_NO;
-	grows = finding__least(f, "splits more per second", (last - first) / whole, UNIT_PER_S, 100,
-			       NULL);
-	many = finding__least(f, "of all large pages", last + large > 0 ? last / (last + large) : 0,
-			      UNIT_SHARE, 0.25, NULL);
-	finding__word(f, "the processor's bug", bug ?: "-");
+	grows = finding__least(f, "new splits", (last - first) / whole, UNIT_PER_S, 100, NULL);
+	many = finding__least(f, "share of all large pages",
+			      last + large > 0 ? last / (last + large) : 0, UNIT_SHARE, 0.25, NULL);
+	finding__word(f, "iTLB multihit", bug ?: "-");
 	return last > 0 && (grows || many) && bug && !strncmp(bug, "Not affected", 12) ?
 		       OPINION_CERTAIN :
 		       OPINION_NO;
@@ -355,7 +354,7 @@ static enum opinion no_tdp(const struct look *l, struct finding *f)
 
 	if (!(ept && *ept == 'N') && !(npt && *npt == 'N') && off_as_number != 0)
 		return OPINION_NO;
-	finding__word(f, "second page tables in hardware", "off");
+	finding__word(f, "EPT or NPT", "off");
 	finding__claim(f, SLICE_KVM,
 		       look__kvm_ns(l, "exception") + look__kvm_ns(l, "cr") +
 			       look__kvm_ns(l, "tlb"));
@@ -366,8 +365,8 @@ const struct rule memory_rules[] = {
 	{ .id = "memory-from-disk",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "The guest's memory has to come from a disk, or from compressed swap",
-	  .not_what = "memory that is touched first: these faults read from a device",
+	  .title = "The guest's memory has to be read back from disk or compressed swap",
+	  .not_what = "first-touch faults: these faults read from a device",
 	  .slices = IN(KVM) | IN(BLOCK),
 	  .rate = 10,
 	  .cost = 0.05,
@@ -377,15 +376,15 @@ const struct rule memory_rules[] = {
 	  .remedies = { { "live", "echo max > /sys/fs/cgroup{cgroup}/memory.max",
 			  "less memory for others" },
 			{ "VM restart", "libvirt: <memoryBacking><locked/></memoryBacking>",
-			  "its memory is taken at once" },
+			  "takes all of its memory at once" },
 			{ "live", "fewer VMs on this host: virsh migrate --live {vm} ...",
-			  "a migration" } },
-	  .verify = "MAJFLT of --vmm_threads is below 10 a second" },
+			  "needs a migration" } },
+	  .verify = "MAJFLT in --vmm_threads is below 10 a second" },
 	{ .id = "userfault-wait",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "The guest waits for pages that a process has to bring",
-	  .not_what = "swap: most of the faults that wait read from no disk",
+	  .title = "The guest waits for pages that a user-space process supplies",
+	  .not_what = "swap: most major faults do not read a disk",
 	  .slices = IN(BLOCK),
 	  .cost = 0.05,
 	  .needs = { NEED_STEAL, "vmm_threads:threads", "kvmmmu_page_fault:kvm_page_fault",
@@ -393,13 +392,12 @@ const struct rule memory_rules[] = {
 	  .judge = userfault,
 	  .remedies = { { "live", "post-copy or a lazy restore ends by itself: wait for it", NULL },
 			{ "live", "virsh migrate ... --parallel: more bandwidth", NULL } },
-	  .verify = "BLOCK% of -o is below 5" },
+	  .verify = "BLOCK% in -o is below 5" },
 	{ .id = "memslot-churn",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "Memory slots change again and again; each time all of the guest's pages are "
-		   "lost",
-	  .not_what = "a boot, or a hotplug, which end",
+	  .title = "Memory slots keep changing, which drops all of the guest's mappings each time",
+	  .not_what = "a boot or a hotplug: this does not end",
 	  .slices = IN(KVM) | IN(VMM),
 	  .per_vm = true,
 	  .storm = true,
@@ -407,15 +405,15 @@ const struct rule memory_rules[] = {
 	  .cost = 0.05,
 	  .needs = { "kvm_ioctl:ioctl_enter", "kvm_ioctl:ioctl_return", "vcpu_load:kvm_fpu" },
 	  .judge = memslots,
-	  .remedies = { { "guest reboot", "what toggles ROMs or BARs: firmware options, drivers",
-			  NULL } },
+	  .remedies = { { "guest reboot",
+			  "stop what toggles ROMs or BARs: firmware options, drivers", NULL } },
 	  .verify = "fewer than 5 KVM_SET_USER_MEMORY_REGION a second (-l)" },
 	{ .id = "refault-churn",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "The host takes pages away that the guest uses, again and again",
-	  .not_what = "memory that is touched first: what faults was taken away; swap: nothing is "
-		      "read from a disk",
+	  .title = "The host keeps taking away pages that the guest uses",
+	  .not_what =
+		  "first-touch faults: these pages were taken away before; swap: no disk is read",
 	  .slices = IN(KVM),
 	  .per_vm = true,
 	  .storm = true,
@@ -425,33 +423,33 @@ const struct rule memory_rules[] = {
 		     "kvmmmu_page_fault:kvm_page_fault" },
 	  .judge = refaults,
 	  .remedies = { { "live", "ksm: echo 2 > /sys/kernel/mm/ksm/run",
-			  "merged pages need memory again" },
+			  "unmerged pages take memory again" },
 			{ "live", "numa: sysctl kernel.numa_balancing=0, and virsh numatune {vm}",
 			  "memory stays where it is" },
 			{ "live", "vmm: virsh dommemstat {vm} --period 0; no free-page-reporting",
-			  "memory that is free in the guest stays taken" },
+			  "memory that the guest frees stays allocated" },
 			{ "live", "reclaim: more memory for the VM's cgroup (memory.high, .max)",
 			  "less memory for others" } },
-	  .verify = "COUNT of -f is below 100 a second, or GUEST of --unmaps" },
+	  .verify = "COUNT in -f or GUEST in --unmaps is below 100 a second" },
 	{ .id = "no-tdp",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "KVM shadows the guest's page tables, because the hardware's are switched off",
-	  .not_what = "a guest's own faults: the module's parameter says so",
+	  .title = "KVM shadows the guest's page tables because EPT or NPT is off",
+	  .not_what = "the guest's own faults: the module parameter is off",
 	  .slices = IN(KVM),
 	  .cost = 0.05,
 	  .needs = { "host", NEED_EXITS },
 	  .judge = no_tdp,
 	  .remedies = { { "module reload", "modprobe -r kvm_amd && modprobe kvm_amd npt=1",
-			  "no VM may run" },
+			  "all VMs must be stopped" },
 			{ "module reload", "modprobe -r kvm_intel && modprobe kvm_intel ept=1",
-			  "no VM may run" } },
-	  .verify = "kvm_amd.npt or kvm_intel.ept of --host is Y" },
+			  "all VMs must be stopped" } },
+	  .verify = "kvm_amd.npt or kvm_intel.ept in --host is Y" },
 	{ .id = "dirty-log-left-on",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "The guest's writes are logged, and nobody reads the log",
-	  .not_what = "a migration: it reads the log; a screen: it has one slot",
+	  .title = "The guest's writes are logged, but nothing reads the log",
+	  .not_what = "a migration: that reads the log; a display: that logs only one slot",
 	  .note = true,
 	  .per_vm = true,
 	  .storm = true,
@@ -459,16 +457,16 @@ const struct rule memory_rules[] = {
 	  .judge = log_left_on,
 	  .may = is_logged,
 	  .may_needs = "vm_state:kvm_state",
-	  .remedies = { { "live", "virsh domjobabort {vm}", "ends a migration" },
+	  .remedies = { { "live", "virsh domjobabort {vm}", "aborts a running migration" },
 			{ "live", "virsh qemu-monitor-command {vm} --hmp 'cancel_vcpu_dirty_limit'",
 			  NULL },
 			{ "VM restart", "virsh reboot {vm}", NULL } },
-	  .verify = "LOGGED of --vm_state is 0" },
+	  .verify = "LOGGED in --vm_state is 0" },
 	{ .id = "migration-diverges",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "The guest writes faster than the migration sends",
-	  .not_what = "a log that nobody reads: it is read",
+	  .title = "The guest dirties memory faster than the migration can send it",
+	  .not_what = "an abandoned log: this one is read",
 	  .note = true,
 	  .per_vm = true,
 	  .needs = { "mark_page_dirty", "kvm_ioctl:ioctl_enter" },
@@ -476,51 +474,52 @@ const struct rule memory_rules[] = {
 	  .may = is_logged,
 	  .may_needs = "vm_state:kvm_state",
 	  .remedies = { { "live", "virsh migrate-setspeed {vm} MIB", "more network traffic" },
-			{ "live", "virsh migrate ... --auto-converge", "the guest gets slower" },
-			{ "live", "virsh migrate-postcopy {vm}", "a lost network ends the VM" } },
-	  .verify = "CONVERGES of -d says yes" },
+			{ "live", "virsh migrate ... --auto-converge", "slows the guest down" },
+			{ "live", "virsh migrate-postcopy {vm}",
+			  "a network failure ends the VM" } },
+	  .verify = "CONVERGES in -d is yes" },
 	{ .id = "small-pages",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "Most of the guest's memory is mapped by small pages",
-	  .not_what = "dirty logging, which splits pages: it is off",
+	  .title = "Most of the guest's memory is mapped with small pages",
+	  .not_what = "dirty logging, which also splits pages: it is off",
 	  .note = true,
 	  .per_vm = true,
 	  .storm = true,
 	  .needs = { "vm_state:kvm_state", "host" },
 	  .judge = small_pages,
 	  .remedies = { { "live", "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-			  "khugepaged takes time" },
+			  "khugepaged uses CPU time" },
 			{ "VM restart", "libvirt: <memoryBacking><hugepages/></memoryBacking>",
-			  "memory is reserved" } },
-	  .verify = "4K of --vm_state falls" },
+			  "reserves host memory" } },
+	  .verify = "4K in --vm_state falls" },
 	{ .id = "nx-huge-page-splits",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "Large pages are split against a bug that this processor does not have",
-	  .not_what = "a processor that has iTLB multihit: the kernel says that it is not affected",
+	  .title = "Large pages are split to avoid a bug that this processor does not have",
+	  .not_what = "a processor with iTLB multihit: the kernel reports that it is not affected",
 	  .note = true,
 	  .per_vm = true,
 	  .needs = { "vm_state:kvm_state", "host" },
 	  .judge = nx_splits,
 	  .remedies = { { "live", "echo off > /sys/module/kvm/parameters/nx_huge_pages",
-			  "only where the processor is not affected" } },
-	  .verify = "NX_SPLITS of --vm_state falls" },
+			  "only if the processor is not affected" } },
+	  .verify = "NX_SPLITS in --vm_state falls" },
 	{ .id = "numa-remote",
 	  .seen = true,
 	  .family = "memory",
-	  .title = "Much of the guest's memory is on a NUMA node where none of its vCPUs runs",
-	  .not_what = "a VM that has vCPUs on all nodes: they run there",
+	  .title = "Much of the guest's memory is on NUMA nodes where none of its vCPUs run",
+	  .not_what = "a VM with vCPUs on all nodes: none runs on that node",
 	  .note = true,
 	  .per_vm = true,
 	  .storm = true,
 	  .needs = { "host", "vcpu_load:sched_switch", "vcpu_load:kvm_fpu" },
 	  .judge = numa_remote,
 	  .remedies = { { "live", "virsh numatune {vm} --nodeset N --live",
-			  "memory moves, which takes time" },
-			{ "live", "migratepages {pid} FROM TO", "memory moves, which takes time" },
+			  "moving memory takes time" },
+			{ "live", "migratepages {pid} FROM TO", "moving memory takes time" },
 			{ "live", "virsh vcpupin {vm} VCPU CPULIST",
-			  "pinned vCPUs can't evade others" } },
-	  .verify = "memory.numa_stat of --host: nearly all is on nodes where vCPUs run" },
+			  "pinned vCPUs cannot move to an idle CPU" } },
+	  .verify = "memory.numa_stat in --host: nearly all memory is on nodes where vCPUs run" },
 	{},
 };

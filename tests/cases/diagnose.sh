@@ -26,7 +26,7 @@ if planned vmm; then
 	remedy irq-by-ioctl "a VMM that uses KVM_IRQFD"
 	remedy route-churn "a guest driver that does not mask for each interrupt"
 	remedy dirty-log-left-on "virsh reboot"
-	remedy memslot-churn "what toggles ROMs or BARs"
+	remedy memslot-churn "stop what toggles ROMs or BARs"
 	remedy vmm-slow "disks: iothread"
 
 	# Those that take a CPU are by themselves: what the VMMs above do many times a second is seldom beside them.
@@ -41,8 +41,8 @@ if planned vmm; then
 	record_ends
 	judge sick
 	remedy irqchip-in-vmm "-machine kernel-irqchip=on"
-	remedy msr-to-vmm "let the VMM's MSR filter pass that MSR"
-	remedy kick-storm "ask the VMM less often"
+	remedy msr-to-vmm "allow that MSR in the VMM's MSR filter"
+	remedy kick-storm "query the VMM less often"
 	remedy vm-crashes "dmesg | tail -50"
 
 	# By itself: it takes the second CPU from all others.
@@ -235,12 +235,12 @@ if planned exits; then
 	remedy userfault-wait "wait for it"
 	remedy vm-crashes "dmesg | tail -50"
 	remedy tick-while-idle "CONFIG_HZ=250 or less"
-	remedy cpuid-loop "mend the program"
+	remedy cpuid-loop "fix the program"
 	remedy pio-device "serial console: loglevel=4"
 	remedy doorbell-in-vmm "ioeventfd=on"
 	remedy clock-reads-exit "current_clocksource"
 	remedy mmio-device "virtio-net with vhost=on"
-	remedy pmu-msrs "let it sample less often"
+	remedy pmu-msrs "lower its sampling rate"
 	remedy wbinvd "the driver that does it"
 	remedy xapic "+x2apic"
 	remedy debugger-left-on "detach gdb"
@@ -280,7 +280,7 @@ if planned vmx; then
 	all_live
 	record_ends
 	judge sick
-	remedy cpuid-loop "mend the program"
+	remedy cpuid-loop "fix the program"
 	remedy clock-reads-exit "current_clocksource"
 	vm "CPUID now and then" none --forever cpuid=2 $rest
 	stays
@@ -361,7 +361,7 @@ if planned settings; then
 	stays
 	echo "$stay_pid" >"$cg/quota/cgroup.procs"
 	live "a quota" 3 -p "$stay_pid" --fail-on=quota-throttled
-	is "live: the first line says it" 1 "$(head -n 2 "$TMP/text" | tr '\n' ' ' | grep -c "^[1-9] finding.*A CPU quota stops the VM")"
+	is "live: the first line says it" 1 "$(head -n 2 "$TMP/text" | tr '\n' ' ' | grep -c "^[1-9] finding.*A CPU quota throttles the VM")"
 	remedy=$(sed -n 's,^ *\(echo max > \)/sys/fs/cgroup\(/.*\)$,\1'"$cg"'\2,p' "$TMP/text")
 	is "live: its remedy names the cgroup" "echo max > $cg/quota/cpu.max" "$remedy"
 	sh -c "$remedy"

@@ -139,7 +139,7 @@ if planned cost; then
 	kvm_watcher diagnose -p $pid --after=0 -t 5 --self-cost >"$TMP/text" 2>"$TMP/err"
 	tr '\n' ' ' <"$TMP/text" | tr -s ' ' >"$TMP/line"
 	holds "what watching took, and its programs" \
-		grep -q "COST watching took [0-9.]* % of a CPU; its programs in the kernel ran [0-9]* times, [0-9]* ns each" "$TMP/line"
+		grep -q "COST watching took [0-9.]* % of a CPU; its BPF programs ran [0-9]* times, [0-9]* ns each" "$TMP/line"
 	is "no line but a command is longer than 80" 0 "$(awk 'length > 80' "$TMP/text" | grep -c -v "^            ")"
 	ends
 	part_ends

@@ -733,7 +733,7 @@ static void test_not_asked_for(void **state)
 	diagnosis__make(&d, &f, &options);
 	assert_int_equal(result_of(&d, "cpuid-loop")->state, STATE_PASS);
 	assert_int_equal(result_of(&d, "pio-device")->state, STATE_UNKNOWN);
-	assert_string_equal(result_of(&d, "pio-device")->why, "vm_exit: kvm_pio was not asked for");
+	assert_string_equal(result_of(&d, "pio-device")->why, "vm_exit: kvm_pio was not requested");
 	diagnosis__free(&d);
 	facts__free(&f);
 }
