@@ -64,7 +64,7 @@ struct vcpu_info {
 	__u64 run_ns;	    /* the last begin of which somebody asked for the time */
 	__u64 first_exits;  /* KVM's own count when the slot was given out */
 	__u32 creator;	    /* the thread that has made its VM, as KVM has it */
-	__u32 pad;
+	__u32 kept_args;    /* with it the kernel kept the process's command line */
 } __attribute__((aligned(64)));
 
 /* Slots that find_end looks at in one run; the verifier follows each round. */

@@ -125,7 +125,8 @@ static __always_inline bool share__is_first(void *shares, u32 tgid)
 
 /*
  * Keeps the command line, as far as its memory is there, if the current task is of the process
- * (mm->arg_start and arg_end, as get_mm_cmdline() in fs/proc/base.c has them).
+ * (mm->arg_start and arg_end, as get_mm_cmdline() in fs/proc/base.c has them). 1: user space has
+ * to forget it.
  */
 static __noinline __attribute__((unused)) int vcpus__keep_args(u32 tgid, u64 start_ns)
 {
@@ -140,7 +141,7 @@ static __noinline __attribute__((unused)) int vcpus__keep_args(u32 tgid, u64 sta
 		return 0;
 	args = bpf_map_lookup_elem(&new_processes, &key);
 	if (!args)
-		return 0;
+		return 1;
 	begin = BPF_CORE_READ(task, mm, arg_start);
 	len = BPF_CORE_READ(task, mm, arg_end) - begin;
 	if (len > sizeof(args->text))
@@ -149,7 +150,7 @@ static __noinline __attribute__((unused)) int vcpus__keep_args(u32 tgid, u64 sta
 	barrier_var(len);
 	if (!bpf_probe_read_user(args->text, len, (void *)begin))
 		args->len = len;
-	return 0;
+	return 1;
 }
 
 /*
@@ -190,8 +191,7 @@ static __noinline u32 vcpus__new_slot(struct kvm_vcpu *vcpu, u64 pid_tgid, struc
 	if (!table__enter(&vcpu_slots, &key, &free_slots, &slot, LOST_VCPUS_FULL))
 		return slot;
 	share__take(&vcpu_shares, slot, tgid);
-	if (first)
-		vcpus__keep_args(tgid, info->start_ns);
+	info->kept_args = first && vcpus__keep_args(tgid, info->start_ns);
 	info->state = VCPU_RUNS;
 	bpf_ringbuf_output(&new_vcpus, &slot, sizeof(slot), 0);
 	return slot;

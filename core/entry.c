@@ -286,7 +286,7 @@ static int put_into_map(struct list *l, const struct bpf_program *prog, unsigned
 	int fd = bpf_program__fd(prog);
 	uint32_t index = place - 1;
 
-	return bpf_map_update_elem(bpf_map__fd(l->programs), &index, &fd, BPF_ANY) ? -errno : 0;
+	return map__update(l->programs, &index, &fd);
 }
 
 int entry__attach(struct entry *e, enum moment moment, const struct bpf_program *prog,
@@ -326,7 +326,7 @@ void entry__detach(struct entry *e, enum moment moment, unsigned int place)
 		l->caller->link = NULL;
 	}
 	if (!l->function) {
-		bpf_map_delete_elem(bpf_map__fd(l->programs), &index);
+		map__delete(l->programs, &index);
 		return;
 	}
 	bpf_link__destroy(l->links[index]);

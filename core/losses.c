@@ -93,7 +93,7 @@ void losses__learn(struct losses *l, struct vcpus *vcpus)
 		struct lost_of *of = find(l, &loser);
 
 		before = &loser;
-		if (!of || bpf_map_lookup_elem(bpf_map__fd(l->losers), &loser, &of->count))
+		if (!of || map__lookup(l->losers, &loser, &of->count))
 			continue;
 		if (!of->vm)
 			of->vm = vcpus__get_vm(vcpus__vm_of_process(vcpus, loser.tgid));

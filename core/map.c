@@ -91,6 +91,33 @@ static void rt_section__end(const struct rt_section *section)
 		sched_setscheduler(0, section->policy, &section->param);
 }
 
+int map__lookup(const struct bpf_map *map, const void *key, void *value)
+{
+	struct rt_section section = rt_section__begin();
+	int err = bpf_map_lookup_elem(bpf_map__fd(map), key, value);
+
+	rt_section__end(&section);
+	return err;
+}
+
+int map__update(const struct bpf_map *map, const void *key, const void *value)
+{
+	struct rt_section section = rt_section__begin();
+	int err = bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY);
+
+	rt_section__end(&section);
+	return err;
+}
+
+int map__delete(const struct bpf_map *map, const void *key)
+{
+	struct rt_section section = rt_section__begin();
+	int err = bpf_map_delete_elem(bpf_map__fd(map), key);
+
+	rt_section__end(&section);
+	return err;
+}
+
 void map__forget(const struct bpf_map *map, const void *key, uint32_t value)
 {
 	struct rt_section section = rt_section__begin();

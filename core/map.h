@@ -16,15 +16,20 @@ void *map__mmap(const struct bpf_map *map, size_t *size);
 int map__fill(const struct bpf_map *stack);
 
 /*
- * While programs run: removes a key, if its value (a u32) still is this one, and
- * gives an index back to a stack of free ones.
+ * What is done to maps while programs run.
  *
  * The kernel lets no classic tracepoint program or kprobe run on a CPU that is
  * inside such a system call (bpf_disable_instrumentation()), and with Linux 7's
- * preemption whatever runs there meanwhile misses events. So these two run
- * with a real-time priority, where that is allowed.
+ * preemption whatever runs there meanwhile misses events. So these run with a
+ * real-time priority, where that is allowed.
  */
+/* 0 or -errno. */
+int map__lookup(const struct bpf_map *map, const void *key, void *value);
+int map__update(const struct bpf_map *map, const void *key, const void *value);
+int map__delete(const struct bpf_map *map, const void *key);
+/* Removes a key, if its value (a u32) still is this one. */
 void map__forget(const struct bpf_map *map, const void *key, uint32_t value);
+/* Gives an index back to a stack of free ones. */
 void map__give_back(const struct bpf_map *stack, uint32_t index);
 
 /*

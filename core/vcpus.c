@@ -405,12 +405,12 @@ static struct process_key process_key(const struct vcpu_info *info)
 /* By the command line that the kernel has kept. */
 static int ask_kernel(const struct vcpus *v, const struct vcpu_info *info, struct vm *found)
 {
-	int fd = bpf_map__fd(v->skel->maps.new_processes);
 	struct process_key key = process_key(info);
 	char comm[sizeof(info->comm) + 1] = "";
 	struct process_args args;
 
-	if (bpf_map_lookup_elem(fd, &key, &args) || !args.len || args.len > sizeof(args.text))
+	if (map__lookup(v->skel->maps.new_processes, &key, &args) || !args.len ||
+	    args.len > sizeof(args.text))
 		return -ESRCH;
 	memcpy(comm, info->comm, sizeof(info->comm));
 	*found = (struct vm){ .pid = info->tgid };
@@ -421,7 +421,8 @@ void vcpus__forget_args(const struct vcpus *v, const struct vcpu_info *info)
 {
 	struct process_key key = process_key(info);
 
-	bpf_map_delete_elem(bpf_map__fd(v->skel->maps.new_processes), &key);
+	if (info->kept_args)
+		map__delete(v->skel->maps.new_processes, &key);
 }
 
 /* One that ends is in /proc until its parent has waited for it, but without its command line. */

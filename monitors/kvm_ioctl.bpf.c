@@ -200,8 +200,7 @@ static __noinline u32 new_owner(struct owner_key *key)
 	if (!table__enter(&owner_index, key, &free_owners, &index, LOST_RECORDS_FULL))
 		return index;
 	share__take(&owner_shares, index, tgid);
-	if (first)
-		vcpus__keep_args(tgid, owner->start_ns);
+	owner->kept_args = first && vcpus__keep_args(tgid, owner->start_ns);
 	owner->in_use = 1;
 	announce(index);
 	return index;

@@ -223,6 +223,7 @@ static const struct vm_ref *name_vm(const struct attachment *at, const struct io
 		.tgid = owner->tgid,
 		.start_ns = owner->start_ns,
 		.creator = owner->creator,
+		.kept_args = owner->kept_args,
 	};
 	const struct vm_ref *vm = NULL;
 

@@ -19,12 +19,14 @@ enum { NO_VCPU = 0xffff };
  * at the address of an earlier one is a new owner.
  */
 struct ioctl_owner {
-	__u64 kvm;	/* struct kvm *, or 0 */
-	__u64 start_ns; /* task start_boottime of the process seen first */
-	__u32 tgid;	/* that process */
-	__u32 in_use;	/* written last */
-	__u32 replaced; /* its address is another VM's now */
-	__u32 creator;	/* the thread that made the VM, as KVM has it */
+	__u64 kvm;	 /* struct kvm *, or 0 */
+	__u64 start_ns;	 /* task start_boottime of the process seen first */
+	__u32 tgid;	 /* that process */
+	__u32 in_use;	 /* written last */
+	__u32 replaced;	 /* its address is another VM's now */
+	__u32 creator;	 /* the thread that made the VM, as KVM has it */
+	__u32 kept_args; /* as in struct vcpu_info */
+	__u32 pad;
 	char comm[16];
 };
 

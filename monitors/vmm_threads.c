@@ -13,6 +13,7 @@
 #include "../core/filter.h"
 #include "../core/iter.h"
 #include "../core/metric.h"
+#include "../core/map.h"
 #include "../core/monitor.h"
 #include "../core/samples.h"
 #include "../core/vcpus.h"
@@ -149,18 +150,18 @@ static struct vmm *find_vmm(const struct threads_state *state, uint32_t tgid)
 	return NULL;
 }
 
-static int vmms_map(const struct attachment *at)
+static const struct bpf_map *vmms_map(const struct attachment *at)
 {
 	const struct vmm_threads_bpf *skel = at->skel;
 
-	return bpf_map__fd(skel->maps.vmms);
+	return skel->maps.vmms;
 }
 
 static void remove_vmm(const struct attachment *at, struct vmm *vmm)
 {
 	struct threads_state *state = at->state;
 
-	bpf_map_delete_elem(vmms_map(at), &vmm->tgid);
+	map__delete(vmms_map(at), &vmm->tgid);
 	account__close(&vmm->account);
 	*vmm = state->vmms[--state->nr];
 }
@@ -180,7 +181,7 @@ static struct vmm *add_vmm(const struct attachment *at, const struct vcpu_entry 
 	}
 	more = &state->vmms[state->nr++];
 	*more = (struct vmm){ .tgid = entry->tgid, .start_ns = entry->start_ns };
-	bpf_map_update_elem(vmms_map(at), &more->tgid, &wanted, BPF_ANY);
+	map__update(vmms_map(at), &more->tgid, &wanted);
 	return more;
 }
 
