@@ -65,6 +65,8 @@ static void tell(const struct told *t)
 		"edge", "level"
 	};
 
+	/* VMs do this at the same time: a line is one's. */
+	flockfile(stdout);
 	printf("{\"what\":\"irq\",\"pid\":%d,\"chip\":\"%s\"", getpid(), t->chip);
 	print_number("pin", t->pin);
 	print_number("dest", t->dest);
@@ -79,6 +81,7 @@ static void tell(const struct told *t)
 	if (t->raiser_comm)
 		printf(",\"raiser_comm\":\"%s\",\"raiser_tid\":%d", t->raiser_comm, t->raiser);
 	printf("}\n");
+	funlockfile(stdout);
 }
 
 /* KVM's answer: above 0 so many got it, 0 it was pending already, below 0 masked or nobody. */
