@@ -460,7 +460,7 @@ const struct rule memory_rules[] = {
 	  .remedies = { { "live", "virsh domjobabort {vm}", "aborts a running migration" },
 			{ "live", "virsh qemu-monitor-command {vm} --hmp 'cancel_vcpu_dirty_limit'",
 			  NULL },
-			{ "VM restart", "virsh reboot {vm}", NULL } },
+			{ "VM restart", "virsh shutdown {vm}, then virsh start {vm}", NULL } },
 	  .verify = "LOGGED in --vm_state is 0" },
 	{ .id = "migration-diverges",
 	  .seen = true,
