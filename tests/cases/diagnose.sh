@@ -24,7 +24,7 @@ if planned vmm; then
 	judge sick
 	remedy masked-timer-line "-machine hpet=off"
 	remedy irq-by-ioctl "a VMM that uses KVM_IRQFD"
-	remedy route-churn "a guest driver that does not mask for each interrupt"
+	remedy route-churn "a guest driver that does not mask at each interrupt"
 	remedy dirty-log-left-on "virsh shutdown"
 	remedy memslot-churn "stop what toggles ROMs or BARs"
 	remedy vmm-slow "disks: iothread"
