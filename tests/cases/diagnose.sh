@@ -134,7 +134,7 @@ if planned cpus; then
 	record_ends
 	judge sick
 	live "a task on its CPU" 3 -p "$stay_pid" --fail-on=steal-host-task
-	is "live: the first line says it" 1 "$(head -n 2 "$TMP/text" | tr '\n' ' ' | grep -c "^1 finding.*Tasks of the host take")"
+	is "live: the first line says it" 1 "$(head -n 2 "$TMP/text" | tr '\n' ' ' | grep -c "^1 finding.*Host tasks take")"
 	is "live: no line but a command is longer than 80" 0 "$(awk 'length > 80' "$TMP/text" | grep -c -v "^            ")"
 	remedy=$(sed -n 's/^  remedy  *\(renice .*\)/\1/p' "$TMP/text")
 	is "live: the remedy names it" "renice -n 19 -p \$(pgrep -x kvmhog)" "$remedy"
