@@ -73,7 +73,7 @@ static struct json_object *check_kinds(void)
 		json_object_object_add(one, "works", json_object_new_boolean(works));
 		json_object_object_add(one, "why",
 				       json_object_new_string(works ? "" :
-							      other ? "not among its types" :
+							      other ? "not in that kernel's BTF" :
 								      strerror(-err)));
 		json_object_object_add(kinds, hook_kind__name(kind), one);
 	}
@@ -173,7 +173,7 @@ static struct json_object *foresee_monitors(const struct options *opts, bool *wo
 			all, chosen[i].monitor->name,
 			other_kernel__has_kvm() ?
 				foresee_monitor(&env, &chosen[i], works) :
-				no_monitor("not known without the BTF of kvm and of kvm_intel or "
+				no_monitor("unknown without the BTF of kvm and of kvm_intel or "
 					   "kvm_amd: --btf=vmlinux,kvm,kvm_intel"));
 	return all;
 }
@@ -193,10 +193,10 @@ static struct json_object *check_monitors(const struct options *opts, bool *work
 	const char *why = NULL;
 
 	if (!host__has_kvm())
-		why = "this kernel has no KVM now";
+		why = "KVM is not loaded";
 	else if (!(env.broker = broker__start(&privileged)) ||
 		 vcpus__open(&opts->filter, env.broker, &env.vcpus))
-		why = host__bpf_refusal() ?: "BPF maps are refused";
+		why = host__bpf_refusal() ?: "the kernel refused to create the BPF maps";
 	for (size_t i = 0; i < nr; i++)
 		json_object_object_add(all, chosen[i].monitor->name,
 				       why ? no_monitor(why) :
@@ -255,7 +255,7 @@ static void print_host(struct json_object *host)
 	text__print(stdout, "", "tracefs     %s", text_of(host, "tracefs") ?: "not mounted");
 	if (!true_of(host, "initial_pid_namespace"))
 		text__print(stdout, "",
-			    "namespace   not the host's PID namespace: pids here are not the "
+			    "namespace   not the host's PID namespace: pids here differ from the "
 			    "kernel's");
 }
 
@@ -332,7 +332,7 @@ static int answer(const struct options *opts, bool *works)
 		json_object_put(all);
 	err = out ? output__flush(out) : ENOMEM;
 	if (err)
-		say("can't write the answer: %s", strerror(err));
+		say("can't write the output: %s", strerror(err));
 	output__free(out);
 	return err;
 }
@@ -382,15 +382,16 @@ int check__run(const struct options *opts)
 static int parse_btf(struct options *opts, const char *arg)
 {
 	if (!*arg)
-		return usage_error("--btf: the name is empty; give a file's with BTF, or several "
-				   "with commas: vmlinux,kvm,kvm_intel");
+		return usage_error("--btf: the name is empty; give files with BTF, separated by "
+				   "commas: vmlinux,kvm,kvm_intel");
 	opts->btf = arg;
 	return 0;
 }
 
 const struct option_row btf_options[] = {
 	{ "btf", 0, "FILE[,FILE]|DIR",
-	  "--check: on the kernel of these files, such as vmlinux,kvm,kvm_intel, without root",
+	  "with --check: check the kernel in these files, such as vmlinux,kvm,kvm_intel, without "
+	  "root",
 	  GROUP_INSTEAD, parse_btf, .rare = true },
 	{},
 };
@@ -398,11 +399,12 @@ const struct option_row btf_options[] = {
 int check__options(struct options *opts)
 {
 	if (opts->format == FORMAT_CSV)
-		return usage_error("--check has no CSV form; use --format=json or none");
+		return usage_error("--check has no CSV output; use --format=json or no --format");
 	if (opts->format == FORMAT_HTML)
-		return usage_error("--check has no page; use --format=json or none");
+		return usage_error("--check has no HTML output; use --format=json or no --format");
 	if (format__is_picture(opts->format))
-		return usage_error("--check is no trace and no stacks; use --format=json or none");
+		return usage_error(
+			"--check has no trace or stack output; use --format=json or no --format");
 	return 0;
 }
 
@@ -412,7 +414,7 @@ static const struct option_row *const tables[] = {
 
 const struct command check_command = {
 	.name = "check",
-	.doc = "Says what can be measured on this host, with these monitors or all.",
+	.doc = "Report what can be measured on this host, by these monitors or all.",
 	.tables = tables,
 	.monitors = monitors,
 	.nr_monitors = &nr_monitors,

@@ -45,7 +45,7 @@ static int parse_assert(struct options *opts, const char *arg)
 	if (wrong)
 		return usage_error("--assert: \"%s\": %s", arg, wrong);
 	if (opts->diagnose.nr_asserted == MAX_REPEATED)
-		return usage_error("--assert: %d at most", MAX_REPEATED);
+		return usage_error("--assert: give at most %d", MAX_REPEATED);
 	opts->diagnose.asserted[opts->diagnose.nr_asserted++] = arg;
 	return 0;
 }
@@ -64,12 +64,11 @@ static bool is_rule(const char *arg, size_t len)
 static int parse_ignore(struct options *opts, const char *arg)
 {
 	if (!is_rule(arg, strcspn(arg, ":")))
-		return usage_error(
-			"--ignore: \"%s\" names no rule (diagnose --verbose lists them); "
-			"give ID or ID:VM",
-			arg);
+		return usage_error("--ignore: \"%s\" is not a rule; give ID or ID:VM (diagnose "
+				   "--verbose lists the rules)",
+				   arg);
 	if (opts->diagnose.nr_ignored == MAX_REPEATED)
-		return usage_error("--ignore: %d at most", MAX_REPEATED);
+		return usage_error("--ignore: give at most %d", MAX_REPEATED);
 	opts->diagnose.ignored[opts->diagnose.nr_ignored++] = arg;
 	return 0;
 }
@@ -82,12 +81,14 @@ static int parse_fail_on(struct options *opts, const char *arg)
 		if ((len == 7 && !strncmp(p, "warning", len)) ||
 		    (len == 8 && !strncmp(p, "critical", len)) || is_rule(p, len))
 			continue;
-		return usage_error("--fail-on: \"%s\": give warning, critical, or rules with "
-				   "commas between them (diagnose --verbose lists them)",
-				   arg);
+		return usage_error(
+			"--fail-on: \"%s\" is not a severity or a rule; give warning, critical, or "
+			"rules separated by commas (diagnose --verbose lists the rules)",
+			arg);
 	}
 	if (!*arg)
-		return usage_error("--fail-on: give warning, critical, or the name of a rule");
+		return usage_error(
+			"--fail-on: the value is empty; give warning, critical, or rules");
 	opts->diagnose.fail_on = arg;
 	return 0;
 }
@@ -126,41 +127,41 @@ static int parse_bandwidth(struct options *opts, const char *arg)
 static int parse_undecided(struct options *opts, const char *arg)
 {
 	if (strcmp(arg, "pass") && strcmp(arg, "fail"))
-		return usage_error("--undecided: \"%s\"; give pass or fail", arg);
+		return usage_error("--undecided: \"%s\" is not a verdict; give pass or fail", arg);
 	opts->diagnose.undecided_passes = !strcmp(arg, "pass");
 	return 0;
 }
 
 static const struct option_row diagnose_options[] = {
-	{ "monitoring_time", 't', "TIME", "measure that long, in each pass (default 10 seconds)",
+	{ "monitoring_time", 't', "TIME", "length of each pass (default 10 seconds)",
 	  GROUP_SELECTION, parse_time },
-	{ "all", 0, NULL, "measure everything at once, without a first pass", GROUP_SELECTION,
+	{ "all", 0, NULL, "measure everything in one pass", GROUP_SELECTION,
 	  .flag = offsetof(struct options, all) },
 	{ "after", 0, "TIME",
-	  "judge what a booting guest does, too, only in VMs this old (default 60 seconds)",
+	  "in VMs younger than this, ignore what any booting guest does (default 60 seconds)",
 	  GROUP_SELECTION, parse_after },
-	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus,
+	{ "max-vcpus", 0, "N", "track up to N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus,
 	  .rare = true },
-	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
+	{ "no-sandbox", 0, NULL, "keep full privileges in the process that reads and prints",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox), .rare = true },
-	{ "self-cost", 0, NULL, "report the cost of the BPF programs, which adds a little",
+	{ "self-cost", 0, NULL, "report the cost of the BPF programs, at a small extra cost",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, self_cost), .rare = true },
 	{ "assert", 0, "TEXT",
-	  "exit with 3 unless 'p99 of IO_INSTRUCTION < 200us for 30s' (repeatable)", GROUP_OUTPUT,
-	  parse_assert },
-	{ "fail-on", 0, "WHAT", "exit with 3 on findings: warning, critical, or rules, with commas",
+	  "exit with 3 unless this holds: 'p99 of IO_INSTRUCTION < 200us for 30s' (repeatable)",
+	  GROUP_OUTPUT, parse_assert },
+	{ "fail-on", 0, "WHAT",
+	  "exit with 3 on these findings: warning, critical, or rules separated by commas",
 	  GROUP_OUTPUT, parse_fail_on },
 	{ "baseline", 0, "FILE",
-	  "findings that this recording has, too, do not fail the run, unless they cost a fifth "
-	  "more",
+	  "findings that are in this recording, too, fail the run only if they cost a fifth more",
 	  GROUP_OUTPUT, parse_baseline },
 	{ "migration-bandwidth", 0, "MiB/s",
-	  "what a migration may send, to tell whether it can end", GROUP_SELECTION,
+	  "bandwidth of a live migration, to tell whether it converges", GROUP_SELECTION,
 	  parse_bandwidth },
-	{ "ignore", 0, "ID[:VM]", "this finding is known and does not fail the run (repeatable)",
+	{ "ignore", 0, "ID[:VM]", "do not fail the run on this known finding (repeatable)",
 	  GROUP_OUTPUT, parse_ignore },
 	{ "undecided", 0, "pass|fail",
-	  "whether what could not be judged fails the run (default: exit with 4)", GROUP_OUTPUT,
+	  "if something can't be judged, exit with 0 (pass) or 4 (fail, the default)", GROUP_OUTPUT,
 	  parse_undecided },
 	{},
 };
@@ -416,7 +417,7 @@ static int begin_second(struct passes *p, struct run *run, uint32_t wanted)
 		chosen &= ~(1U << needed->plain);
 	slices__name(p->m->above, above, sizeof(above));
 	say("first pass, %g s: %s%s; second pass, %g s", seconds_of(p->m),
-	    *above ? above : "there is something to look closer at",
+	    *above ? above : "something needs a closer look",
 	    !*above			    ? "" :
 	    p->m->above & (p->m->above - 1) ? " are above 5 %" :
 					      " is above 5 %",
@@ -450,7 +451,7 @@ static int passes_reported(void *ctx, struct run *run)
 		return begin_second(p, run, wanted);
 	/* The end tells of it once more. */
 	p->m->first.lost = 0;
-	say("first pass, %g s: it says all, there is no second one", seconds_of(p->m));
+	say("first pass, %g s: nothing needs a second pass", seconds_of(p->m));
 	return RUN_END;
 }
 
@@ -458,7 +459,7 @@ static void end_passes(struct measured *m)
 {
 	/* It was broken off: the first one stays. */
 	if (m->has_second && m->second.nr_windows < LIVE_WINDOWS) {
-		say("the second pass was broken off: what follows is of the first one");
+		say("the second pass was interrupted: the report covers the first pass only");
 		m->has_second = false;
 		m->broken_off = true;
 		m->first.self_cpu_ns = m->second.self_cpu_ns;
@@ -644,14 +645,14 @@ static void say_passes(const struct measured *m, char *text, size_t size)
 	slices__name(m->above, above, sizeof(above));
 	if (m->has_second)
 		snprintf(text, size, "two passes of %g s; the first saw %s%s", seconds_of(m),
-			 *above ? above : "something to look closer at",
+			 *above ? above : "something that needs a closer look",
 			 *above ? " above 5 % of the time" : "");
 	else if (m->broken_off)
-		snprintf(text, size, "one pass of %g s; the second one was broken off",
+		snprintf(text, size, "one pass of %g s; the second pass was interrupted",
 			 seconds_of(m));
 	else
-		snprintf(text, size, "one pass of %g s: it left no question that a second would %s",
-			 seconds_of(m), "answer");
+		snprintf(text, size, "one pass of %g s; a second pass was not needed",
+			 seconds_of(m));
 }
 
 static struct json_object *head(const struct options *opts, const struct measured *m)
@@ -790,12 +791,13 @@ static int check_options(struct options *opts)
 	struct table_ref refs[MAX_TABLES];
 
 	if (opts->nr_operands && opts->record.path)
-		return usage_error("--record records what is measured now; a recording is there");
+		return usage_error(
+			"--record works only on live VMs; leave out --record or the recording");
 	if (opts->nr_operands && opts->all)
 		return usage_error(
-			"--all is for what is measured now; a recording has what it has");
+			"--all works only on live VMs; leave out --all or the recording");
 	if (opts->nr_operands && opts->time_ns)
-		return usage_error("-t is the time to measure; a recording has its own");
+		return usage_error("-t works only on live VMs; leave out -t or the recording");
 	return tables__choose(opts, refs, tables__add(refs, 0, diagnose_views, diagnose_columns));
 }
 
@@ -806,13 +808,11 @@ static const struct option_row *const tables[] = {
 
 const struct command diagnose_command = {
 	.name = "diagnose",
-	.doc = "Report which VM has which problem, what it costs and what to do, from the account "
-	       "of "
-	       "each vCPU's time, now or in recordings.",
-	.epilogue =
-		"Exit codes: 0 it was measured, 1 it could not be, 2 the command line is wrong, "
-		"3 a finding of --fail-on, or an --assert that does not hold, 4 undecided: this "
-		"host reveals too little, or the run was too short.",
+	.doc = "Report each VM's problems: what they cost and how to fix them, from where vCPU "
+	       "time goes, live or in recordings.",
+	.epilogue = "Exit codes: 0 data was measured, 1 nothing could be measured, 2 the command "
+		    "line is wrong, 3 a finding of --fail-on or a failed --assert, 4 undecided: "
+		    "this host reveals too little, or the run was too short.",
 	.operands = "[FILE...]",
 	.most_operands = MAX_OPERANDS,
 	.reads_files = false,

@@ -32,11 +32,12 @@ static int parse_fail_above(struct options *opts, const char *arg)
 }
 
 static const struct option_row diff_options[] = {
-	{ "at", 0, "TIME", "of one file: before and after 2026-11-29T03:10, 03:10:30, or @SECONDS",
+	{ "at", 0, "TIME",
+	  "compare one file before and after 2026-11-29T03:10, 03:10:30, or @SECONDS",
 	  GROUP_SELECTION, parse_at },
-	{ "fail-above", 0, "PERCENT", "exit with 3 if something became worse by more", GROUP_OUTPUT,
+	{ "fail-above", 0, "PERCENT", "exit with 3 if something got worse by more", GROUP_OUTPUT,
 	  parse_fail_above },
-	{ "all", 0, NULL, "rows without a difference, too", GROUP_OUTPUT,
+	{ "all", 0, NULL, "show rows without a difference, too", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, all) },
 	{},
 };
@@ -44,7 +45,7 @@ static const struct option_row diff_options[] = {
 static int check_options(struct options *opts)
 {
 	if (opts->nr_operands == 2 && opts->from)
-		return usage_error("--at divides one recording; give one file");
+		return usage_error("--at splits one recording; give one file");
 	if (opts->nr_operands == 1 && !opts->from)
 		return usage_error(
 			"diff needs two recordings, or one and --at=TIME: kvm_watcher diff "
@@ -52,8 +53,8 @@ static int check_options(struct options *opts)
 	if (!opts->nr_operands)
 		return usage_error("diff needs the names of two recordings: kvm_watcher diff A B");
 	if (format__is_picture(opts->format))
-		return usage_error("diff is no trace and no stacks; use --format=table, json, csv "
-				   "or html");
+		return usage_error(
+			"diff has no trace or stack output; use --format=table, json, csv or html");
 	return 0;
 }
 
@@ -154,9 +155,9 @@ static const struct option_row *const tables[] = {
 
 const struct command diff_command = {
 	.name = "diff",
-	.doc = "Compare two recordings: what became more, less, worse.",
-	.epilogue = "A difference is shown if it is certain and large; --all shows all rows. Exit "
-		    "code 3: something became worse by more than --fail-above.",
+	.doc = "Compare two recordings: what rose, fell or got worse.",
+	.epilogue = "Shows only differences that are statistically significant and large; --all "
+		    "shows all rows. Exit code 3: something got worse by more than --fail-above.",
 	.operands = "A [B]",
 	.most_operands = 2,
 	.by = BY_VM,

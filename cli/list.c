@@ -49,11 +49,11 @@ const struct view list_views[] = {
 
 const struct column list_columns[] = {
 	COL(kind, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "vm or vcpu"),
-	COL(vmm, "VMM", COL_STRING, ROLE_LABEL, .views = IN_VMS, .help = "what runs it"),
+	COL(vmm, "VMM", COL_STRING, ROLE_LABEL, .views = IN_VMS, .help = "VMM that runs the VM"),
 	COL(vcpus, "VCPUS", COL_U32, ROLE_GAUGE, .views = IN_VMS, .help = "vCPU descriptors"),
 	COL(confidential, "CONFIDENTIAL", COL_STRING, ROLE_LABEL, .views = IN_VMS,
 	    .drop = DROP_FIRST,
-	    .help = "sev, sev-es, sev-snp or tdx; absent: the VM hides nothing"),
+	    .help = "sev, sev-es, sev-snp or tdx; absent: not a confidential VM"),
 	COL(memory_bytes, NULL, COL_U64, ROLE_GAUGE, .views = IN_VMS, .flags = COL_DATA_ONLY,
 	    .help = "guest memory: KVM's memory slots"),
 	COL(rss_bytes, NULL, COL_U64, ROLE_GAUGE, .views = IN_VMS, .flags = COL_DATA_ONLY,
@@ -63,19 +63,19 @@ const struct column list_columns[] = {
 	COL(rss_mib, "RSS(MiB)", COL_DOUBLE, ROLE_GAUGE, .views = IN_VMS, .flags = COL_TABLE_ONLY,
 	    .help = "resident memory of the VMM's process"),
 	COL(exits, "EXITS", COL_U64, ROLE_COUNTER, .views = IN_VCPUS,
-	    .help = "KVM's own count since the vCPU was made"),
+	    .help = "KVM's own count since the vCPU was created"),
 	COL(vmm_version, "VERSION", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
-	    .help = "the VMM's, where the path of its executable has it"),
+	    .help = "version of the VMM, if the path of its executable has it"),
 	COL(uuid, "UUID", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
-	    .help = "what the VMM was told to give the guest"),
+	    .help = "UUID that the VMM gives the guest"),
 	COL(libvirt_name, "LIBVIRT", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
-	    .help = "libvirt's name of the VM, by its scope in machine.slice"),
+	    .help = "libvirt's name of the VM, from its scope in machine.slice"),
 	COL(kube_namespace, "NAMESPACE", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
-	    .help = "Kubernetes' namespace of a VM of KubeVirt"),
+	    .help = "Kubernetes namespace of a KubeVirt VM"),
 	COL(kube_vmi, "VMI", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
 	    .help = "its VirtualMachineInstance"),
 	COL(pod_uid, "POD_UID", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
-	    .help = "UID of the Kubernetes pod that the VMM runs in, by its cgroup"),
+	    .help = "UID of the VMM's Kubernetes pod, from its cgroup"),
 	COL(cgroup, "CGROUP", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
 	    .help = "path of the VMM's cgroup"),
 	{},
@@ -247,10 +247,10 @@ int list__options(struct options *opts)
 	struct table_ref refs[MAX_TABLES];
 
 	if (opts->format == FORMAT_HTML)
-		return usage_error("--list has no page; use --format=table, json or csv");
+		return usage_error("--list has no HTML output; use --format=table, json or csv");
 	if (format__is_picture(opts->format))
 		return usage_error(
-			"--list is no trace and no stacks; use --format=table, json or csv");
+			"--list has no trace or stack output; use --format=table, json or csv");
 	return tables__choose(opts, refs, tables__add(refs, 0, list_views, list_columns));
 }
 
@@ -283,12 +283,12 @@ int list__run(const struct options *opts)
 	signal(SIGPIPE, SIG_IGN);
 	err = vm__scan("/proc", &vms, &nr_vms);
 	if (err) {
-		say("the processes in /proc can't be read: %s", strerror(-err));
+		say("can't read the processes in /proc: %s", strerror(-err));
 		return EXIT_NOT_MEASURED;
 	}
 	err = vcpus__list(&entries, &nr);
 	if (err)
-		say("threads and memory of the vCPUs are not known: %s",
+		say("the threads of vCPUs and the memory of VMs are unknown: %s",
 		    host__bpf_refusal() ?: strerror(-err));
 	/* Entries have the host's pids. */
 	knows = !err && host__initial_pid_namespace();
@@ -300,9 +300,9 @@ int list__run(const struct options *opts)
 	if (err && err != -ECANCELED)
 		say("can't write the list: %s", strerror(-err));
 	else if (!err && !nr_vms && geteuid())
-		say("no VM of yours runs now: run it as root to see all");
+		say("none of your VMs is running: run it as root to see all VMs");
 	else if (!err && !nr_vms)
-		say("no VM runs now");
+		say("no VM is running");
 	free(list.vms);
 	free(entries);
 	free(vms);
@@ -315,7 +315,7 @@ static const struct option_row *const tables[] = {
 
 const struct command list_command = {
 	.name = "list",
-	.doc = "Lists the VMs that run now.",
+	.doc = "List the running VMs.",
 	.tables = tables,
 	.check = list__options,
 	.run = list__run,

@@ -116,7 +116,7 @@ int parse_duration(const char *option, const char *arg, uint64_t least_ns, uint6
 	while (unit < sizeof(units) / sizeof(*units) && strcmp(arg + len, units[unit].name))
 		unit++;
 	if (!len || end != arg + len || unit == sizeof(units) / sizeof(*units))
-		return usage_error("%s: \"%s\" is not a duration; give seconds, or a number and "
+		return usage_error("%s: \"%s\" is not a duration; give seconds, or a number with "
 				   "us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h",
 				   option, arg);
 	value *= units[unit].ns;
@@ -141,11 +141,11 @@ int parse_size(const char *option, const char *arg, uint64_t least, uint64_t *si
 	unit = ok && *end ? strchr(units, *end) : NULL;
 	*size = (uint64_t)value << (unit ? 10 * (unit - units + 1) : 0);
 	if (!ok || (*end && (!unit || end[1])))
-		return usage_error("%s: \"%s\" is not a size; give a number of bytes, or one and "
+		return usage_error("%s: \"%s\" is not a size; give a number of bytes, or one with "
 				   "K, M or G, such as 500M",
 				   option, arg);
 	if (*size < least)
-		return usage_error("%s: %s is too little; give %" PRIu64 "M or more", option, arg,
+		return usage_error("%s: %s is too small; give %" PRIu64 "M or more", option, arg,
 				   least >> 20);
 	return 0;
 }
@@ -179,16 +179,16 @@ static int parse_width(struct options *opts, const char *arg)
 {
 	if (parse_count(arg, MAX_WIDTH, &opts->width) && opts->width >= MIN_WIDTH)
 		return 0;
-	return usage_error("--width: \"%s\" is not a width for tables; give a number of columns "
-			   "from %d to %d",
-			   arg, MIN_WIDTH, MAX_WIDTH);
+	return usage_error(
+		"--width: \"%s\" is not a table width; give a number of columns from %d to %d", arg,
+		MIN_WIDTH, MAX_WIDTH);
 }
 
 static int parse_output(struct options *opts, const char *arg)
 {
 	if (!*arg)
-		return usage_error("--output: the name is empty; give a file's, or a directory's "
-				   "with a slash at its end");
+		return usage_error("--output: the name is empty; give a file, or a directory that "
+				   "ends with a slash");
 	opts->output = arg;
 	return 0;
 }
@@ -208,9 +208,10 @@ static int parse_pod(struct filter *filter, const char *arg)
 				   "pod:default/web or 'pod:*/web*'",
 				   arg);
 	if (!strncmp(slash + 1, "virt-launcher-", strlen("virt-launcher-")))
-		return usage_error("--vm: \"%s\": names of pods are not known; give that of the "
-				   "VirtualMachineInstance, or the pod's UID, as in --list",
-				   arg);
+		return usage_error(
+			"--vm: \"%s\" names a pod, which kvm_watcher can't look up; give the name "
+			"of the VirtualMachineInstance, or the pod's UID, as in --list",
+			arg);
 	return 0;
 }
 
@@ -236,7 +237,7 @@ static int parse_identity(struct filter *filter, const char *arg)
 		return usage_error("--vm: the cgroup is empty; give a shell pattern for its path, "
 				   "such as 'cgroup:*web*'");
 	if (filter->vm_by == VM_BY_UUID && !identity__copy_uuid(filter->uuid, filter->pattern))
-		return usage_error("--vm: \"%s\" is not a UUID; give all of it, such as "
+		return usage_error("--vm: \"%s\" is not a UUID; give a full one, such as "
 				   "uuid:2d1b1c5e-6a3f-4b0c-9d57-0c6f2d1e8a41, as in --list",
 				   filter->pattern);
 	return 0;
@@ -305,7 +306,7 @@ static int parse_hooks(struct options *opts, const char *arg)
 const struct option_row filter_options[] = {
 	{ "vm_pid", 'p', "PID", "only the VMs of this process", GROUP_SELECTION, parse_pid },
 	{ "vm", 0, "NAME",
-	  "only VMs of this name (a shell pattern), or uuid:UUID, pod:NAMESPACE/NAME, "
+	  "only VMs with this name (a shell pattern), uuid:UUID, pod:NAMESPACE/NAME or "
 	  "cgroup:PATTERN",
 	  GROUP_SELECTION, parse_pattern },
 	{ "vcpu", 0, "N[,N]", "only these vCPUs, such as 0,2 or 0-3", GROUP_SELECTION, parse_vcpus,
@@ -329,8 +330,8 @@ static int parse_by(struct options *opts, const char *arg)
 			opts->selection.by = i;
 			return 0;
 		}
-	return usage_error("--by: \"%s\" is not what rows can be of; choose host, vm%s or vcpu",
-			   arg, opts->command->reads_files ? ", file" : "");
+	return usage_error("--by: \"%s\" is not a grouping; choose host, vm%s or vcpu", arg,
+			   opts->command->reads_files ? ", file" : "");
 }
 
 static int parse_sort(struct options *opts, const char *arg)
@@ -371,18 +372,17 @@ int selection__check(const struct options *opts, const struct chosen *chosen, si
 	if (selection__is_wrong(sel, chosen, nr, text, sizeof(text)))
 		return usage_error("%s", text);
 	if (sel->histogram && opts->format == FORMAT_CSV)
-		return usage_error("--histogram: CSV has no place for histograms; choose "
-				   "--format=table or --format=json");
+		return usage_error("--histogram: CSV can't hold histograms; choose --format=table "
+				   "or --format=json");
 	if (sel->histogram && format__is_picture(opts->format))
-		return usage_error(
-			"--histogram: traces and stacks have no place for histograms; choose "
-			"--format=table or --format=json");
+		return usage_error("--histogram: traces and stacks can't hold histograms; choose "
+				   "--format=table or --format=json");
 	return 0;
 }
 
 const struct option_row grouping_options[] = {
 	{ "where", 0, "COLUMN=PATTERN",
-	  "only rows with such a value; also !=, and < or > with a number (repeatable)",
+	  "only rows with a matching value; also !=, and < or > with a number (repeatable)",
 	  GROUP_SELECTION, parse_where, .rare = true },
 	{ "by", 0, "host|vm|vcpu", "one row per host, VM or vCPU (default)", GROUP_OUTPUT,
 	  parse_by },
@@ -390,15 +390,15 @@ const struct option_row grouping_options[] = {
 };
 
 const struct option_row top_options[] = {
-	{ "top", 0, "N", "only the N vCPUs, VMs or rows that come first (default: what fits)",
+	{ "top", 0, "N", "only the first N vCPUs, VMs or rows (default: as many as fit)",
 	  GROUP_OUTPUT, parse_top, .rare = true },
 	{},
 };
 
 const struct option_row selection_options[] = {
-	{ "sort", 0, "[-]COLUMN", "order by this column, the greatest first; -COLUMN: the least",
+	{ "sort", 0, "[-]COLUMN", "sort by this column, largest first; -COLUMN: smallest first",
 	  GROUP_OUTPUT, parse_sort, .rare = true },
-	{ "histogram", 0, NULL, "the distribution of all times, too", GROUP_OUTPUT,
+	{ "histogram", 0, NULL, "also show the distribution of all times", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, selection.histogram), .rare = true },
 	{},
 };
@@ -432,9 +432,7 @@ static int parse_metrics_by(struct options *opts, const char *arg)
 			opts->serve.by = i;
 			return 0;
 		}
-	return usage_error("--metrics-by: \"%s\" is not what series can be of; choose auto, vm or "
-			   "vcpu",
-			   arg);
+	return usage_error("--metrics-by: \"%s\" is not a grouping; choose auto, vm or vcpu", arg);
 }
 
 static int parse_metrics_limit(struct options *opts, const char *arg)
@@ -449,7 +447,7 @@ static int parse_metrics_limit(struct options *opts, const char *arg)
 
 const struct option_row metrics_options[] = {
 	{ "metrics-by", 0, "auto|vm|vcpu",
-	  "series for Prometheus by VM or vCPU (default auto: by vCPU where that is useful)",
+	  "Prometheus series by VM or vCPU (default auto: by vCPU where that is useful)",
 	  GROUP_OUTPUT, parse_metrics_by, .rare = true },
 	{ "metrics-limit", 0, "N",
 	  "at most this many series (default 50000); the rarest are folded into one", GROUP_OUTPUT,
@@ -458,14 +456,14 @@ const struct option_row metrics_options[] = {
 };
 
 const struct option_row table_options[] = {
-	{ "table", 0, "NAME[,NAME]", "only these tables, by their names in JSON", GROUP_OUTPUT,
+	{ "table", 0, "NAME[,NAME]", "only these tables, named as in JSON", GROUP_OUTPUT,
 	  parse_tables, .rare = true },
 	{},
 };
 
 const struct option_row width_options[] = {
-	{ "width", 0, "N", "tables of N columns (default: the terminal's, 100 in a pipe)",
-	  GROUP_OUTPUT, parse_width, .rare = true },
+	{ "width", 0, "N", "width of tables (default: the terminal's, 100 in a pipe)", GROUP_OUTPUT,
+	  parse_width, .rare = true },
 	{},
 };
 
@@ -778,9 +776,8 @@ static int print_usage(struct table *t)
 static int answer_help(struct table *t, const char *arg)
 {
 	if (arg && strcmp(arg, "all"))
-		return usage_error("--help: \"%s\" is not what help there is; give --help or "
-				   "--help=all",
-				   arg);
+		return usage_error(
+			"--help: \"%s\" is not a kind of help; give --help or --help=all", arg);
 	return print_help(t, arg);
 }
 
@@ -843,7 +840,7 @@ static int take_operand(struct table *t, const char *word)
 		return usage_error("\"%s\" is not an option; %s takes options only, see %s --help",
 				   word, t->name, t->name);
 	if (opts->nr_operands == t->command->most_operands)
-		return usage_error("\"%s\" is one too many; %s takes %zu of them at most", word,
+		return usage_error("\"%s\" is one argument too many; %s takes at most %zu", word,
 				   t->name, t->command->most_operands);
 	opts->operands[opts->nr_operands++] = word;
 	return -1;
@@ -909,9 +906,11 @@ static int read_config(const char *path, bool given, bool *there)
 	}
 	fclose(file);
 	if (len == sizeof(config_text))
-		return usage_error("--config: %s is too large for a file of options", path);
+		return usage_error(
+			"--config: %s is too large; a file of options must be smaller than 64 KiB",
+			path);
 	if (memchr(config_text, '\0', len))
-		return usage_error("--config: %s is no text", path);
+		return usage_error("--config: %s is not a text file; give a file of options", path);
 	config_text[len] = '\0';
 	return 0;
 }
@@ -939,12 +938,12 @@ static int apply_line(struct table *t, char *line)
 	opt = *name ? find_long(t, name, strlen(name), false) : NULL;
 	if (!opt || !strcmp(name, "config") || !strcmp(name, "help") || !strcmp(name, "usage") ||
 	    !strcmp(name, "version"))
-		return usage_error("\"%s\" is not an option that can stand here; they are those of "
-				   "%s --help without the dashes",
+		return usage_error("\"%s\" is not an option for this file; use those of %s --help, "
+				   "without the dashes",
 				   name, t->name);
 	i = opt - t->argp;
 	if (!opt->arg && value)
-		return usage_error("%s takes no value; give a line with its name alone", name);
+		return usage_error("%s takes no value; give its name alone", name);
 	if (opt->arg && (!value || !*trim(value)))
 		return usage_error("%s needs a value: %s = %s", name, name, opt->arg);
 	return apply(t, i, value ? trim(value) : NULL);
@@ -1055,8 +1054,8 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 		return code;
 	code = check_parts(&t);
 	if (!code && opts->format == FORMAT_PROMETHEUS && command->name)
-		code = usage_error("--format=prometheus is of what is watched now; %s has other "
-				   "formats, see %s --help",
+		code = usage_error("--format=prometheus works only on live VMs; for the formats of "
+				   "%s see %s --help",
 				   command->name, t.name);
 	if (!code && command->check)
 		code = command->check(opts);
@@ -1116,7 +1115,7 @@ struct output *options__open_output(const struct options *opts)
 
 	if (err)
 		say("--output: %s can't be written: %s%s", failed, limits__reason(err),
-		    err == -EISDIR ? "; with a slash at its end it gets a file per table" : "");
+		    err == -EISDIR ? "; end the name with a slash to write a file per table" : "");
 	else if (opts->width)
 		output__set_width(out, opts->width);
 	return out;

@@ -92,11 +92,11 @@ void presence__say(const struct filter *filter)
 	name_all(vms, nr, false, names, sizeof(names));
 	nr_chosen = keep_chosen(filter, vms, nr);
 	if (!nr)
-		say("no VM runs; waiting");
+		say("no VM is running; waiting");
 	else if (!nr_chosen && filter->vm)
 		say("no VM matches '%s' now (running: %s); waiting", filter->vm, names);
 	else if (filter->chooses_vcpu && nr_chosen && !has_vcpu(filter, vms, nr_chosen))
-		say("no VM has a vCPU of --vcpu now (running: %s); waiting",
+		say("no VM has a vCPU that --vcpu selects (running: %s); waiting",
 		    name_all(vms, nr_chosen, true, names, sizeof(names)));
 	free(vms);
 }

@@ -10,7 +10,7 @@
 static int parse_record(struct options *opts, const char *arg)
 {
 	if (!*arg)
-		return usage_error("--record: the name is empty; give a file's");
+		return usage_error("--record: the name is empty; give a file");
 	opts->record.path = arg;
 	return 0;
 }
@@ -27,18 +27,19 @@ static int parse_limit(struct options *opts, const char *arg)
 }
 
 const struct option_row record_options[] = {
-	{ "record", 0, "FILE", "record into this file, too: see record --help", GROUP_OUTPUT,
+	{ "record", 0, "FILE", "also record into this file: see record --help", GROUP_OUTPUT,
 	  parse_record },
-	{ "record-interval", 0, "TIME", "time between two samples of it (default 10 seconds)",
-	  GROUP_OUTPUT, parse_interval, .rare = true },
+	{ "record-interval", 0, "TIME",
+	  "time between samples in the recording (default 10 seconds)", GROUP_OUTPUT,
+	  parse_interval, .rare = true },
 	{},
 };
 
 const struct option_row file_options[] = {
 	{ "record-limit", 0, "SIZE",
-	  "limit FILE and FILE.1 to FILE.3 together; the oldest is overwritten", GROUP_OUTPUT,
-	  parse_limit, .rare = true },
-	{ "mask", 0, NULL, "record numbers instead of the names of VMs and processes", GROUP_OUTPUT,
+	  "limit the total size of FILE and FILE.1 to FILE.3; the oldest is overwritten",
+	  GROUP_OUTPUT, parse_limit, .rare = true },
+	{ "mask", 0, NULL, "replace the names of VMs and processes by numbers", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, record.mask), .rare = true },
 	{ "force", 0, NULL, "overwrite an existing recording", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, record.force), .rare = true },
@@ -48,9 +49,9 @@ const struct option_row file_options[] = {
 static int check_options(struct options *opts)
 {
 	if (!opts->nr_operands)
-		return usage_error("record needs the name of a file: kvm_watcher record FILE -e");
+		return usage_error("record needs a file: kvm_watcher record FILE -e");
 	if (!*opts->operands[0])
-		return usage_error("record: the name is empty; give a file's");
+		return usage_error("record: the name is empty; give a file");
 	opts->record.path = opts->operands[0];
 	return watch__check(opts);
 }
@@ -61,8 +62,8 @@ static const struct option_row *const tables[] = {
 
 const struct command record_command = {
 	.name = "record",
-	.doc = "Record into a file what the monitors measure.",
-	.epilogue = "Intervals are 10 seconds; zstdcat FILE | jq reads it, replay shows it.",
+	.doc = "Record what the monitors measure into a file.",
+	.epilogue = "Intervals are 10 seconds; zstdcat FILE | jq reads the file, replay shows it.",
 	.operands = "FILE",
 	.most_operands = 1,
 	.interval_ns = 10ULL * NSEC_PER_SEC,

@@ -32,12 +32,12 @@ static int parse_to(struct options *opts, const char *arg)
 }
 
 static const struct option_row replay_options[] = {
-	{ "interval", 0, "TIME", "time between two tables (default: as recorded)", GROUP_OUTPUT,
+	{ "interval", 0, "TIME", "time between tables (default: as recorded)", GROUP_OUTPUT,
 	  parse_interval },
-	{ "from", 0, "TIME", "from then on: 2026-11-29T03:10, 03:10:30, or @SECONDS",
+	{ "from", 0, "TIME", "begin at this time: 2026-11-29T03:10, 03:10:30, or @SECONDS",
 	  GROUP_SELECTION, parse_from },
-	{ "to", 0, "TIME", "until then", GROUP_SELECTION, parse_to },
-	{ "events", 0, NULL, "single events, too, if they were recorded", GROUP_OUTPUT,
+	{ "to", 0, "TIME", "end at this time", GROUP_SELECTION, parse_to },
+	{ "events", 0, NULL, "also show single events, if they were recorded", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, events) },
 	{},
 };
@@ -96,8 +96,8 @@ int parse_moment(const char *option, const char *arg, int64_t start_ns, int64_t 
 		*ns = (int64_t)second * NSEC_PER_SEC;
 		return 0;
 	}
-	return usage_error("%s: \"%s\" is not a moment; give a time as 2026-11-29T03:10:30 or "
-			   "03:10, or seconds since 1970 as @1796007600",
+	return usage_error("%s: \"%s\" is not a time; give one such as 2026-11-29T03:10:30 or "
+			   "03:10, or seconds since 1970, such as @1796007600",
 			   option, arg);
 }
 
@@ -117,9 +117,9 @@ static int choose_tables(struct options *opts, const struct replay *r, const str
 			bool of_events = is_of_events(m, view);
 
 			if (of_events && !replay__had_events(r, m))
-				refs[j].without = "is of single events, and none were recorded";
+				refs[j].without = "shows single events, and none were recorded";
 			else if (of_events && !opts->events)
-				refs[j].without = "is of single events; add --events to have it";
+				refs[j].without = "shows single events; add --events";
 			else if (!of_events && m->without)
 				refs[j].without = m->without(chosen[i].config, view);
 		}
@@ -133,8 +133,7 @@ static int check_interval(const struct options *opts, const struct replay *r)
 
 	if (!opts->interval_ns || opts->interval_ns >= recorded_ns)
 		return 0;
-	return usage_error("--interval: what was recorded every %g s can't be shown more often; "
-			   "give that or more",
+	return usage_error("--interval: the recording has intervals of %g s; give that or more",
 			   (double)recorded_ns / NSEC_PER_SEC);
 }
 
@@ -199,7 +198,7 @@ static const struct option_row *const tables[] = {
 const struct command replay_command = {
 	.name = "replay",
 	.doc = "Show recordings as if they were measured now.",
-	.epilogue = "Several files are one timeline; --by=file puts them side by side.",
+	.epilogue = "Several files form one timeline; --by=file puts them side by side.",
 	.operands = "FILE...",
 	.most_operands = MAX_OPERANDS,
 	.reads_files = true,

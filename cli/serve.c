@@ -32,7 +32,7 @@ static int parse_listen(struct options *opts, const char *arg)
 	if (wrong)
 		return usage_error("--listen: \"%s\": %s", arg, wrong);
 	if (opts->serve.nr_listen == MAX_LISTENERS)
-		return usage_error("--listen: %d at most", MAX_LISTENERS);
+		return usage_error("--listen: give at most %d", MAX_LISTENERS);
 	opts->serve.listen[opts->serve.nr_listen++] = arg;
 	return 0;
 }
@@ -52,17 +52,17 @@ static int parse_config(struct options *opts, const char *arg)
 
 static const struct option_row serve_options[] = {
 	{ "listen", 0, "ADDRESS:PORT|unix:PATH",
-	  "serve there (default 127.0.0.1:9909; sockets of systemd go first); several",
+	  "serve at this address (default: systemd's sockets, or 127.0.0.1:9909; repeatable)",
 	  GROUP_OUTPUT, parse_listen },
-	{ "config", 0, "FILE", "options, one a line (default /etc/kvm_watcher/serve.conf)",
+	{ "config", 0, "FILE", "file of options, one a line (default /etc/kvm_watcher/serve.conf)",
 	  GROUP_OUTPUT, parse_config },
-	{ "monitoring_time", 't', "TIME", "stop after that time (until Ctrl-C without it)",
+	{ "monitoring_time", 't', "TIME", "stop after this time (default: at Ctrl-C)",
 	  GROUP_SELECTION, parse_time },
-	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
+	{ "max-vcpus", 0, "N", "track up to N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
 	{ "self-cost", 0, NULL,
-	  "also series of the cost of BPF programs; the kernel then times those of everybody",
+	  "also export the cost of BPF programs; the kernel then times all BPF programs",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, self_cost) },
-	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and serves",
+	{ "no-sandbox", 0, NULL, "keep full privileges in the process that reads and serves",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox) },
 	{},
 };
@@ -78,7 +78,7 @@ static void choose_default(struct options *opts)
 static int check_options(struct options *opts)
 {
 	if (!opts->record.path && (opts->record.limit || opts->record.mask || opts->record.force))
-		return usage_error("--%s is of a recording; give --record=FILE, too",
+		return usage_error("--%s works only with --record=FILE; give both",
 				   opts->record.limit ? "record-limit" :
 				   opts->record.mask  ? "mask" :
 							"force");
@@ -102,19 +102,18 @@ static int open_sockets(const struct options *opts, int fds[MAX_LISTENERS], size
 		int fd = listen__open(addresses[i]);
 
 		if (fd < 0) {
-			say("--listen: nothing can be served at %s: %s", addresses[i],
-			    limits__reason(fd));
+			say("--listen: can't serve at %s: %s", addresses[i], limits__reason(fd));
 			return fd;
 		}
 		fds[(*nr)++] = fd;
 		say("serving at %s%s", addresses[i],
 		    listen__is_public(addresses[i]) ?
-			    ": other hosts can read the names of VMs there; docs/serve.md says how "
-			    "to put TLS before it" :
+			    ": other hosts can read VM names there; docs/serve.md shows how to put "
+			    "TLS in front" :
 			    "");
 	}
 	if (!nr_addresses)
-		say("serving at %zu socket%s of systemd's", *nr, *nr > 1 ? "s" : "");
+		say("serving at %zu socket%s from systemd", *nr, *nr > 1 ? "s" : "");
 	return 0;
 }
 
@@ -203,9 +202,9 @@ const struct command serve_command = {
 	.name = "serve",
 	.doc = "Serve series for Prometheus: what the monitors measure, by VM (default -e -o -w "
 	       "--vm_state).",
-	.epilogue = "A scrape takes a fresh sample; scrapes within a second share one. "
-		    "Options may stand in a file, one a line, without the dashes: metrics-by = "
-		    "vm. The command line has precedence.",
+	.epilogue = "A scrape takes a fresh sample; scrapes within a second share one. Options may "
+		    "also be in a file, one a line, without the dashes: metrics-by = vm. The "
+		    "command line takes precedence.",
 	.config = "/etc/kvm_watcher/serve.conf",
 	.tables = tables,
 	.monitors = monitors,

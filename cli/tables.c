@@ -85,10 +85,10 @@ static int check_csv(const struct table_ref *const *taken, size_t nr)
 	for (size_t i = 1; i < nr; i++)
 		if (!view__same_data(taken[0]->columns, taken[0]->view_bit, taken[i]->columns,
 				     taken[i]->view_bit))
-			return usage_error("--format=csv: %s and %s have different columns; choose "
-					   "with --table=NAME[,NAME], or have a file for each "
-					   "table with --output=DIR/",
-					   taken[0]->view->name, taken[i]->view->name);
+			return usage_error(
+				"--format=csv: %s and %s have different columns; choose one with "
+				"--table=NAME, or write a file per table with --output=DIR/",
+				taken[0]->view->name, taken[i]->view->name);
 	return 0;
 }
 
@@ -120,7 +120,7 @@ static int nothing_to_draw(const struct options *opts)
 			used += snprintf(names + used, sizeof(names) - used, "%s--%s",
 					 used ? " or " : "; choose ", m->name);
 	}
-	return usage_error("--format=%s: no table here says where the time of vCPUs went%s",
+	return usage_error("--format=%s needs a table of where vCPU time goes%s",
 			   format__name(opts->format), names);
 }
 
@@ -132,17 +132,16 @@ static int check_picture(const struct options *opts, const struct table_ref *con
 	size_t i = 0;
 
 	if (is_directory(opts->output))
-		return usage_error("--format=%s: all tables are in one file; give --output "
-				   "the name of a file",
-				   name);
+		return usage_error(
+			"--format=%s writes all tables to one file; give --output a file", name);
 	while (i < nr && !format__has_rows(opts->format, taken[i]->columns, taken[i]->view,
 					   taken[i]->view_bit))
 		i++;
 	if (i == nr)
 		return nothing_to_draw(opts);
 	if (format__is_binary(opts->format) && !opts->output && isatty(STDOUT_FILENO))
-		return usage_error("--format=%s is not for a terminal; give a file with "
-				   "--output=FILE, or a pipe",
+		return usage_error("--format=%s is binary; write it to a file with --output=FILE, "
+				   "or to a pipe",
 				   name);
 	return 0;
 }
@@ -154,7 +153,7 @@ int tables__choose(struct options *opts, const struct table_ref *refs, size_t nr
 	int err = 0;
 
 	if (opts->format == FORMAT_HTML && !opts->output && isatty(STDOUT_FILENO))
-		return usage_error("--format=html is a page for a browser; give it a file with "
+		return usage_error("--format=html is a page for a browser; write it to a file with "
 				   "--output=report.html");
 	if (opts->table_names)
 		err = take_named(opts, refs, nr, taken, &nr_taken);

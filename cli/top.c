@@ -43,15 +43,15 @@ enum {
 };
 
 static const struct option_row top_own_options[] = {
-	{ "max-vcpus", 0, "N", "room for N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
+	{ "max-vcpus", 0, "N", "track up to N vCPUs at a time", GROUP_SELECTION, parse_max_vcpus },
 	{ "slower-than", 0, "TIME",
-	  "on a vCPU's screen: single events that took longer (default 1ms)", GROUP_OUTPUT,
+	  "on a vCPU's screen, list single events that took longer (default 1ms)", GROUP_OUTPUT,
 	  parse_slower },
-	{ "once", 0, NULL, "print the first screen as text, and end", GROUP_OUTPUT,
+	{ "once", 0, NULL, "print the first screen as text and exit", GROUP_OUTPUT,
 	  .flag = offsetof(struct options, top.once) },
 	{ "no-config", 0, NULL, "neither read nor write ${XDG_CONFIG_HOME}/kvm_watcher/toprc",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, top.no_config) },
-	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and shows",
+	{ "no-sandbox", 0, NULL, "keep full privileges in the process that reads and shows",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox) },
 	{},
 };
@@ -167,7 +167,7 @@ static bool open_screen(struct session *s)
 		return true;
 	s->term = term__open(&options, why, sizeof(why));
 	if (!s->term)
-		say("there is no screen, because %s (TERM=%s): tables instead", why,
+		say("can't open a screen, because %s (TERM=%s): printing tables instead", why,
 		    getenv("TERM") ?: "");
 	return true;
 }
@@ -310,7 +310,7 @@ static int show_recording(struct session *s)
 		if (!err && model__nr_frames(s->model))
 			print_newest(s, true);
 		else if (!err)
-			say("there is no whole interval in it");
+			say("the recording has no complete interval");
 	} else {
 		top__block_signals();
 		err = top__catch_messages();
@@ -590,8 +590,8 @@ static bool make_recording(struct session *s)
 		}
 	}
 	if (err) {
-		say("nothing is recorded: %s can't be made where top was started: %s", name,
-		    limits__reason(err));
+		say("not recording: can't create %s in the directory where top was started: %s",
+		    name, limits__reason(err));
 	} else {
 		const struct record_options options = recording_of(s, fds);
 
@@ -629,7 +629,7 @@ static int begin_recording(struct session *s, struct run *run, uint32_t mask)
 	slash = strrchr(s->recording, '/');
 	snprintf(s->status.recording, sizeof(s->status.recording), "%.*s", RECORDING_LEN - 1,
 		 slash ? slash + 1 : s->recording);
-	say("recording into %s; w ends it", s->recording);
+	say("recording into %s; press w to end", s->recording);
 	return 0;
 }
 
@@ -638,7 +638,7 @@ static int end_recording(struct session *s, struct run *run)
 	int err = run__end_sink(run, SINK_RECORD);
 
 	*s->status.recording = '\0';
-	say("the recording is in %s", s->recording);
+	say("recorded into %s", s->recording);
 	return err;
 }
 
@@ -794,9 +794,10 @@ static int check_options(struct options *opts)
 	if (!opts->top.once && !is_terminal())
 		return usage_error("top needs a terminal; --once prints its first screen as text");
 	if (opts->nr_operands && opts->record.path)
-		return usage_error("--record records what is measured now; a recording is there");
+		return usage_error(
+			"--record works only on live VMs; leave out --record or the recording");
 	if (!opts->record.path && opts->record.force)
-		return usage_error("--force is of a file that has a name; give --record=FILE, too");
+		return usage_error("--force works only with --record=FILE; give both");
 	return 0;
 }
 
@@ -807,10 +808,10 @@ static const struct option_row *const tables[] = {
 
 const struct command top_command = {
 	.name = "top",
-	.doc = "A live screen of the VMs, those with the most pain first; also of recordings.",
-	.epilogue =
-		"F1 lists the keys, docs/top.md explains them. On a terminal, kvm_watcher without "
-		"arguments opens it, too.",
+	.doc = "Show the VMs on a live screen: those with the most pain first; also from "
+	       "recordings.",
+	.epilogue = "F1 lists the keys; docs/top.md explains them. On a terminal, kvm_watcher "
+		    "without arguments also opens top.",
 	.operands = "[FILE...]",
 	.most_operands = MAX_OPERANDS,
 	.interval_ns = NO_INTERVAL,

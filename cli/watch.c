@@ -32,12 +32,10 @@ static const char doc[] = "Shows in real time what every KVM virtual machine on 
 			  "Choose one or more monitors; the order of options never matters.";
 
 static const char epilogue[] =
-	"Exit codes: 0 it was measured, 1 it could not be measured (no KVM, or the kernel "
-	"refused), 2 the command line is wrong.\n"
-	"\n"
-	"Examples:\n"
-	"  kvm_watcher -e -t 10                     exits of all VMs, for ten seconds\n"
-	"  kvm_watcher -e --vm='web*' --format=json exits of some VMs, for a program";
+	"Exit codes: 0 data was measured, possibly in part, 1 nothing could be measured (no KVM, "
+	"or the kernel refused), 2 the command line is wrong.\n\nExamples:\n  kvm_watcher -e -t 10 "
+	"                    exits of all VMs, for ten seconds\n  kvm_watcher -e --vm='web*' "
+	"--format=json exits of some VMs, for a program";
 
 static int parse_time(struct options *opts, const char *arg)
 {
@@ -66,7 +64,7 @@ static int parse_keep(struct options *opts, const char *arg)
 static int parse_dir(struct options *opts, const char *arg)
 {
 	if (!*arg)
-		return usage_error("--temp-dir: the name is empty; give a directory's");
+		return usage_error("--temp-dir: the name is empty; give a directory");
 	opts->temp_dir = arg;
 	return 0;
 }
@@ -75,8 +73,7 @@ int parse_max_vcpus(struct options *opts, const char *arg)
 {
 	if (parse_count(arg, MAX_VCPU_SLOTS - 1, &opts->max_vcpus))
 		return 0;
-	return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to %d, "
-			   "the most there can be room for",
+	return usage_error("--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to %d",
 			   arg, MAX_VCPU_SLOTS - 1);
 }
 
@@ -91,43 +88,45 @@ static int parse_ring_size(struct options *opts, const char *arg)
 #define FLAG(_member) .flag = offsetof(struct options, _member)
 
 const struct option_row watch_options[] = {
-	{ "monitoring_time", 't', "TIME", "stop after so long: 10, 500ms, 5m (or at Ctrl-C)",
+	{ "monitoring_time", 't', "TIME", "stop after 10, 500ms or 5m (default: at Ctrl-C)",
 	  GROUP_SELECTION, parse_time },
-	{ "max-vcpus", 0, "N", "room for N vCPUs at a time (default: 2.5 times those that run now)",
+	{ "max-vcpus", 0, "N",
+	  "track up to N vCPUs at a time (default: 2.5 times the running vCPUs, at least 16 per "
+	  "host CPU)",
 	  GROUP_SELECTION, parse_max_vcpus, .rare = true },
 	{ "ring-size", 0, "MIB",
-	  "room for single events that wait to be shown (default 4, more on large hosts)",
+	  "size of the ring buffer of single events (default 4, more on large hosts)",
 	  GROUP_SELECTION, parse_ring_size, .rare = true },
 	{ "events", 0, NULL,
-	  "single events of every monitor that has them; one of -c, -d, -f, -i, -n, -w alone "
-	  "shows them without",
+	  "show single events of every monitor that has them (default if one of -c, -d, -f, -i, "
+	  "-n, -w is alone)",
 	  GROUP_OUTPUT, FLAG(events), .rare = true },
 	{ "slower-than", 0, "TIME",
-	  "of single events those that took longer, such as 500us; of exits, too", GROUP_OUTPUT,
+	  "only single events that took longer, such as 500us; includes exits", GROUP_OUTPUT,
 	  parse_slower, .rare = true },
-	{ "keep", 0, "N", "of these the N longest of each VM, at the end", GROUP_OUTPUT, parse_keep,
+	{ "keep", 0, "N", "of these, the N longest of each VM, at the end", GROUP_OUTPUT,
+	  parse_keep, .rare = true },
+	{ "summary", 0, NULL, "show counters only, no single events", GROUP_OUTPUT, FLAG(summary),
 	  .rare = true },
-	{ "summary", 0, NULL, "counters only, no single events", GROUP_OUTPUT, FLAG(summary),
-	  .rare = true },
-	{ "self-cost", 0, NULL, "at the end: what watching itself took", GROUP_OUTPUT,
+	{ "self-cost", 0, NULL, "report at the end what watching itself cost", GROUP_OUTPUT,
 	  FLAG(self_cost), .rare = true },
-	{ "temp-dir", 0, "DIR", "where monitors put files of their own (default temp)",
+	{ "temp-dir", 0, "DIR", "directory for files that monitors write (default temp)",
 	  GROUP_OUTPUT, parse_dir, .rare = true },
-	{ "no-sandbox", 0, NULL, "keep all rights in the process that reads and prints",
+	{ "no-sandbox", 0, NULL, "keep full privileges in the process that reads and prints",
 	  GROUP_OUTPUT, FLAG(no_sandbox), .rare = true },
 	{},
 };
 
 const struct option_row interval_options[] = {
-	{ "interval", 0, "TIME", "time between two tables (default 2 seconds)", GROUP_OUTPUT,
+	{ "interval", 0, "TIME", "time between tables (default 2 seconds)", GROUP_OUTPUT,
 	  parse_interval },
 	{},
 };
 
 static const struct option_row instead_options[] = {
-	{ "check", 0, NULL, "say what can be measured on this host, with these monitors or all",
+	{ "check", 0, NULL, "report what can be measured on this host, by these monitors or all",
 	  GROUP_INSTEAD, FLAG(check), .rare = true },
-	{ "list", 0, NULL, "list the VMs that run now", GROUP_INSTEAD, FLAG(list), .rare = true },
+	{ "list", 0, NULL, "list the running VMs", GROUP_INSTEAD, FLAG(list), .rare = true },
 	{},
 };
 
@@ -171,15 +170,15 @@ static const char *without_events(const struct attach_env *env, const struct cho
 	const struct monitor *m = c->monitor;
 
 	if (view && view == m->slow_view && !env->slower_ns)
-		return "is of what took long; add --slower-than=TIME to have it";
+		return "shows slow events; add --slower-than=TIME";
 	if (env->slower_ns && view != events__view(env, c))
-		return "is of all single events, and --slower-than has a table of its own";
+		return "shows all single events, but --slower-than has its own table";
 	if (events__are_shown(env, c))
 		return NULL;
 	if (env->slower_ns)
-		return "is of events without a time of their own, and --slower-than asks for it";
-	return env->summary ? "is of single events, and --summary leaves them out" :
-			      "is of single events; add --events to have it";
+		return "shows events without a duration, which --slower-than needs";
+	return env->summary ? "shows single events, which --summary leaves out" :
+			      "shows single events; add --events";
 }
 
 static int choose_tables(struct options *opts)
@@ -217,18 +216,16 @@ int watch__check(struct options *opts)
 	if (!opts->monitors && !opts->check && !opts->list)
 		return no_monitor(opts);
 	if (opts->btf && !opts->check)
-		return usage_error("--btf is about what could be measured; give --check, too");
+		return usage_error("--btf works only with --check; give both");
 	if (opts->check && opts->list)
-		return usage_error("--check and --list are two questions; ask one at a time");
+		return usage_error("--check and --list exclude each other; give one of them");
 	if (opts->events && opts->summary)
-		return usage_error("--events asks for single events and --summary for none; give "
-				   "one of them");
+		return usage_error("--events and --summary exclude each other; give one of them");
 	if (opts->slower_ns && opts->summary)
-		return usage_error("--slower-than asks for single events and --summary for none; "
-				   "give one of them");
+		return usage_error(
+			"--slower-than and --summary exclude each other; give one of them");
 	if (opts->keep && !opts->slower_ns)
-		return usage_error("--keep keeps the longest of what --slower-than=TIME shows; "
-				   "give both");
+		return usage_error("--keep works only with --slower-than=TIME; give both");
 	if (opts->check)
 		return check__options(opts);
 	if (opts->list)
@@ -244,16 +241,15 @@ static int check_prometheus(struct options *opts)
 	if (opts->format != FORMAT_PROMETHEUS)
 		return 0;
 	if (opts->check || opts->list)
-		return usage_error("--format=prometheus is of what is watched; --%s has other "
-				   "formats",
+		return usage_error("--format=prometheus does not work with --%s; leave one out",
 				   opts->check ? "check" : "list");
 	if (!opts->output || is_directory(opts->output))
 		return usage_error("--format=prometheus needs the name of a file, which it "
 				   "replaces at each interval: --output=FILE.prom");
 	if (sel->by || sel->sort || sel->top || sel->nr_where || sel->histogram ||
 	    opts->table_names)
-		return usage_error("--format=prometheus has series of all rows: it goes without "
-				   "--by, --where, --sort, --top, --histogram and --table");
+		return usage_error("--format=prometheus exports all rows; leave out --by, --where, "
+				   "--sort, --top, --histogram and --table");
 	if (opts->events || opts->slower_ns)
 		return usage_error("--format=prometheus has no single events; leave --%s out",
 				   opts->events ? "events" : "slower-than");
@@ -273,7 +269,7 @@ static int check_options(struct options *opts)
 	if (err || opts->check || opts->list)
 		return err;
 	if (!opts->record.path && (opts->record.limit || opts->record.mask || opts->record.force))
-		return usage_error("--%s is of a recording; give --record=FILE, too",
+		return usage_error("--%s works only with --record=FILE; give both",
 				   opts->record.limit ? "record-limit" :
 				   opts->record.mask  ? "mask" :
 							"force");
@@ -309,7 +305,7 @@ static void check_events(const struct options *opts, const struct attach_env *en
 	    opts->events    ? "events" :
 			      "summary",
 	    names, watched->nr_chosen > 1 ? "have" : "has",
-	    opts->slower_ns ? " that take a time" : "");
+	    opts->slower_ns ? " with a duration" : "");
 }
 
 static bool writes_files(const struct attach_env *env, const struct watch_options *watched)
@@ -340,13 +336,13 @@ static int check_temp_dir(const struct attach_env *env, const struct watch_optio
 	}
 	err = tempfile__probe(env->temp_dir);
 	if (err == -ENOTDIR)
-		return usage_error("--temp-dir: \"%s\" or a part of it is a symbolic link or no "
-				   "directory; give a directory",
+		return usage_error("--temp-dir: \"%s\" or a part of it is a symbolic link or not a "
+				   "directory; give another directory",
 				   env->temp_dir);
 	if (err)
-		return usage_error("--temp-dir: no file can be made in \"%s\" (%s); give another "
-				   "directory",
-				   env->temp_dir, strerror(-err));
+		return usage_error(
+			"--temp-dir: can't create files in \"%s\" (%s); give another directory",
+			env->temp_dir, strerror(-err));
 	return 0;
 }
 
@@ -372,7 +368,7 @@ static int check_pid(pid_t pid)
 /* From here on this process has no rights, and a thread that has the signals. 0 or -errno. */
 static int settle_in(const struct options *opts)
 {
-	char rights[128] = "keeps all rights (--no-sandbox)";
+	char rights[128] = "keeps full privileges (--no-sandbox)";
 	int err = opts->no_sandbox ? 0 : sandbox__enter(rights, sizeof(rights));
 
 	if (err)
@@ -541,16 +537,16 @@ int watch__can(const struct options *opts)
 	if (err)
 		return err == -ESRCH || err == -ENXIO ? EXIT_USAGE : EXIT_NOT_MEASURED;
 	if (!host__has_kvm()) {
-		say("this kernel has no KVM now: load kvm_intel or kvm_amd (modprobe)");
+		say("KVM is not loaded: load kvm_intel or kvm_amd (modprobe)");
 		return EXIT_NOT_MEASURED;
 	}
 	if (opts->filter.pid && !host__initial_pid_namespace()) {
-		say("-p needs the host's PID namespace; this is another one");
+		say("-p works only in the host's PID namespace; run it there");
 		return EXIT_NOT_MEASURED;
 	}
 	if (!host__initial_pid_namespace())
-		say("this is not the host's PID namespace: pids are the host's, and VMs that run "
-		    "already are named after their threads (--list shows those of this "
+		say("this is not the host's PID namespace: pids are the host's, and VMs already "
+		    "running are named after their threads (--list shows the VMs of this "
 		    "namespace)");
 	return 0;
 }

@@ -852,29 +852,29 @@ const struct view diff_views[] = {
 
 const struct column diff_columns[] = {
 	COL(of_monitor, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY,
-	    .help = "the monitor whose row it is"),
+	    .help = "monitor of the row"),
 	COL(of_table, "TABLE", COL_STRING, ROLE_LABEL, .flags = COL_ONCE,
-	    .help = "the table whose row it is"),
+	    .help = "table of the row"),
 	COL(labels, "ROW", COL_STRING, ROLE_LABEL, .flags = COL_ONCE,
-	    .help = "which row: its labels, as tables show them"),
-	COL(column, "COLUMN", COL_STRING, ROLE_LABEL, .help = "what is compared"),
+	    .help = "labels of the row, as tables show them"),
+	COL(column, "COLUMN", COL_STRING, ROLE_LABEL, .help = "column that is compared"),
 	COL(a, "A", COL_DOUBLE, ROLE_GAUGE,
 	    .help = "counters: per second of a vCPU; times: percent of a vCPU's time; percentiles: "
 		    "ns"),
-	COL(b, "B", COL_DOUBLE, ROLE_GAUGE, .help = "the same of the other side"),
+	COL(b, "B", COL_DOUBLE, ROLE_GAUGE, .help = "the same in B"),
 	COL(unit, "UNIT", COL_STRING, ROLE_LABEL, .help = "/s, % or ns"),
 	COL(change, "CHANGE%", COL_DOUBLE, ROLE_GAUGE,
-	    .help = "of A; absent where that is 0, or either is"),
+	    .help = "change relative to A; absent if A is 0 or a side is absent"),
 	COL(p, "P", COL_DOUBLE, ROLE_GAUGE, .drop = DROP_FIRST,
-	    .help = "how likely chance alone differs so much; absent: too few intervals"),
+	    .help = "probability of such a difference by chance; absent: too few intervals"),
 	COL(verdict, "VERDICT", COL_STRING, ROLE_LABEL, .width = 7,
-	    .help = "worse, better, more, less; ~: no difference that is certain and large; too "
-		    "few: intervals"),
+	    .help = "worse, better, more, less; ~: not significant, or small; too few: too few "
+		    "intervals"),
 	COL(cost, "COST%", COL_DOUBLE, ROLE_GAUGE, .drop = DROP_SECOND,
-	    .help = "how much more of a vCPU's time the row takes"),
+	    .help = "by how much the row's share of a vCPU's time grew"),
 	COL(blocks_a, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY,
-	    .help = "intervals that were compared, merged to at most 30"),
-	COL(blocks_b, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY, .help = "the same of B"),
+	    .help = "intervals of A that were compared, merged into at most 30"),
+	COL(blocks_b, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY, .help = "the same for B"),
 	{},
 };
 
@@ -1063,8 +1063,8 @@ void diff__write(struct diff *d, struct output *out, bool all, size_t top)
 			 d->sides[DIFF_A].nr_blocks, d->sides[DIFF_B].nr_blocks, DIFF_LEAST_BLOCKS);
 	else
 		snprintf(more, sizeof(more),
-			 "\u2026 and %zu without a difference that is certain "
-			 "and large, %zu of too few intervals",
+			 "\u2026 and %zu without a significant, large difference, %zu with too few "
+			 "intervals",
 			 d->nr - shown - (all ? 0 : few), few);
 	if (shown < d->nr || few)
 		output__more(out, more);

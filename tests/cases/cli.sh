@@ -24,8 +24,8 @@ refuses "no monitor" 2 "at least one monitor"
 refuses "a process that does not exist" 2 "no such process" -e -p 4194303
 refuses "a process that is no VM" 2 "no KVM VM descriptor" -e -p $$
 refuses "-m without -f" 2 "mmio\|-m" -m
-refuses "--temp-dir that can't be written to" 2 "temp-dir: no file can be made in" -d --temp-dir=/none/x
-refuses "--temp-dir that is no directory" 2 "temp-dir: .* no directory" -h --temp-dir=/etc/passwd
+refuses "--temp-dir that can't be written to" 2 "temp-dir: can't create files in" -d --temp-dir=/none/x
+refuses "--temp-dir that is no directory" 2 "temp-dir: .* not a directory" -h --temp-dir=/etc/passwd
 for command in --help --usage -V list 'check -e' '-e --interval=0.1'; do
 	# shellcheck disable=SC2086
 	timeout 20 kvm_watcher $command >&- 2>"$TMP/err"
@@ -93,7 +93,7 @@ is "CSV begins with its header" "monitor,table,scope,ts_ns,time,interval_ns,vm,v
 	"$(head -n 1 "$TMP/out" | cut -d, -f1-11)"
 refuses "CSV of tables with different columns" 2 "table=NAME.*output=DIR/" -e -w --format=csv
 refuses "a table that there is none of" 2 "choose from KVM_EXIT, KVM_USERSPACE_EXIT" -e --table=HALTS
-refuses "--output of a directory without a slash" 1 "with a slash at its end" -e --output="$TMP"
+refuses "--output of a directory without a slash" 1 "end the name with a slash" -e --output="$TMP"
 refuses "--output where no file can be" 1 "No such file" -e --output="$TMP/none/rows"
 
 kvm_watcher -e -T -t 0.3 --format=csv --output="$TMP/rows/" >"$TMP/out" 2>"$TMP/err"
@@ -161,7 +161,7 @@ is "--vm that nothing matches names what runs" 1 \
 	"$(grep -c "no VM matches 'no such\*' now (running: .*); waiting" "$TMP/err")"
 kvm_watcher -e -t 0.1 -p "$guest_pid" --vcpu=3-255 >"$TMP/out" 2>"$TMP/err"
 is "--vcpu that nothing has names what runs" 1 "$(grep -c \
-	'no VM has a vCPU of --vcpu now (running: kvm_guest with 3 vCPUs); waiting' "$TMP/err")"
+	'no VM has a vCPU that --vcpu selects (running: kvm_guest with 3 vCPUs); waiting' "$TMP/err")"
 kvm_watcher -e -t 0.1 --vm='kvm_g*' --vcpu=2,9 >"$TMP/out" 2>"$TMP/err"
 is "--vm and --vcpu that are there: no word" 0 "$(grep -c 'waiting' "$TMP/err")"
 kvm_watcher --list --format=json >"$TMP/list.json" 2>"$TMP/err"
@@ -179,9 +179,9 @@ is "list is the same question" "$(jq -c "select(.pid == $guest_pid) | [.kind, .v
 	"$(jq -c "select(.pid == $guest_pid) | [.kind, .vm, .vcpu]" "$TMP/list2.json")"
 open_gate
 wait "$guest_pid"
-if kvm_watcher list 2>&1 | grep -q 'no VM runs now'; then
+if kvm_watcher list 2>&1 | grep -q 'no VM is running'; then
 	kvm_watcher -e -t 0.1 >"$TMP/out" 2>"$TMP/err"
-	is "no VM" 1 "$(grep -c 'no VM runs; waiting' "$TMP/err")"
+	is "no VM" 1 "$(grep -c 'no VM is running; waiting' "$TMP/err")"
 fi
 
 # Who a VM is: the generator takes names that look like QEMU's options; tests/unit/test_identity.c has real ones.
@@ -216,8 +216,8 @@ is "... before the rows, which can be joined" '[8,0]' "$(jq -cs '. as $all | [ra
 	| [($all | map(select(.scope == "total" and .table == "KVM_USERSPACE_EXIT" and .reason == "IO") | .count) | add // 0),
 	(map(select(. | not)) | length)]' "$TMP/watch.json")"
 kvm_watcher -e -t 0.1 --vm=uuid:$uuid >"$TMP/out" 2>"$TMP/err"
-is "--vm=uuid:... that is not there" 1 "$(grep -c "no VM .*'uuid:$uuid'\|no VM runs" "$TMP/err")"
-refuses "--vm=uuid: that is none" 2 '"xyz" is not a UUID; give all of it' -e --vm=uuid:xyz
+is "--vm=uuid:... that is not there" 1 "$(grep -c "no VM .*'uuid:$uuid'\|no VM is running" "$TMP/err")"
+refuses "--vm=uuid: that is none" 2 '"xyz" is not a UUID; give a full one' -e --vm=uuid:xyz
 
 # Its VM ends while programs are loaded.
 guest_at_gate 1 out=1

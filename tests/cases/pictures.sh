@@ -80,14 +80,14 @@ is "folded stacks of exits: each vCPU's sum is theirs" "$(cat "$TMP/exits")" "$(
 
 kvm_watcher -T --format=folded -t 0.1 >"$TMP/out" 2>"$TMP/err"
 is "folded stacks: of no time of vCPUs there are none" "2
-kvm_watcher: --format=folded: no table here says where the time of vCPUs went; choose --vm_exit or --vcpu_load" "$?
+kvm_watcher: --format=folded needs a table of where vCPU time goes; choose --vm_exit or --vcpu_load" "$?
 $(cat "$TMP/err")"
 
 if planned trace; then
 has_tool "a terminal gets no trace" script && {
 	script -qec "kvm_watcher -o --format=perfetto -t 0.1" /dev/null </dev/null >"$TMP/err" 2>&1
 	is "a terminal gets no trace" \
-		"2 kvm_watcher: --format=perfetto is not for a terminal; give a file with --output=FILE, or a pipe" \
+		"2 kvm_watcher: --format=perfetto is binary; write it to a file with --output=FILE, or to a pipe" \
 		"$? $(tr -d '\r' <"$TMP/err")"
 }
 if ! has_tool "Perfetto's trace processor" node; then

@@ -102,7 +102,7 @@ holds "and nothing is left of either" ended "$broker"
 
 watch -e --no-sandbox -v
 is "--no-sandbox: user" "0 0 0 0" "$(field "$watch_pid" Uid)"
-is "--no-sandbox: -v says it" 1 "$(grep -c 'keeps all rights' "$TMP/watch.err")"
+is "--no-sandbox: -v says it" 1 "$(grep -c 'keeps full privileges' "$TMP/watch.err")"
 watch_end
 
 # A file of its own, which the one without rights could not make.

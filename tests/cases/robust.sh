@@ -364,7 +364,7 @@ if test -n "$KVM_WATCHER_MACHINE" && planned reload; then
 	unload $vendor kvm
 	kvm_watcher -e -t 1 >"$TMP/out" 2>"$TMP/err"
 	is "without KVM: exit status" 1 $?
-	is "without KVM: why" 1 "$(grep -c 'has no KVM now: load kvm_intel or kvm_amd' "$TMP/err")"
+	is "without KVM: why" 1 "$(grep -c 'KVM is not loaded: load kvm_intel or kvm_amd' "$TMP/err")"
 	insmod /modules/kvm.ko
 	kvm_watcher -e -t 1 >"$TMP/out" 2>"$TMP/err"
 	is "without the vendor's module: exit status" 1 $?

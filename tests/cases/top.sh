@@ -282,7 +282,7 @@ run : >"$TMP/gate1"
 until 20 top-test
 sleep 1500
 keys w
-until 10 the recording is in kvm_watcher-
+until 10 recorded into kvm_watcher-
 gone 5 REC
 run : >"$TMP/gate2"
 sleep 2000
@@ -314,7 +314,7 @@ is "and ends with its summary" '"summary"' "$(kvm_watcher replay "$2" --format=j
 rm "$@"
 
 # Under sudo it is the caller's file, made with the caller's rights.
-printf 'until 60 PAIN%%\nkeys w\nuntil 10 nothing is recorded: kvm_watcher-\ngone 5 REC\nrun chown 65534:65534 .\nkeys w\nuntil 10 REC kvm_watcher-\nkeys q\nends 20\nrestored\n' >"$TMP/keys"
+printf 'until 60 PAIN%%\nkeys w\nuntil 10 not recording:\ngone 5 REC\nrun chown 65534:65534 .\nkeys w\nuntil 10 REC kvm_watcher-\nkeys q\nends 20\nrestored\n' >"$TMP/keys"
 (cd "$TMP/started" && SUDO_UID=65534 SUDO_GID=65534 terminal kvm_watcher top --no-config "$ours" --interval=1 <"$TMP/keys") >"$TMP/told" 2>&1
 is "a directory that the caller can't write" 0 $?
 grep -v '^ok' "$TMP/told"
@@ -324,7 +324,7 @@ fi
 
 if planned refusals; then
 on_screen "without a terminal's description: a sentence, and tables" env TERM=nonesuch kvm_watcher "$ours" <<-END
-until 60 there is no screen, because there is no terminfo entry for TERM
+until 60 can't open a screen, because there is no terminfo entry for TERM
 until 30 lost 0
 signal 2
 ends 20

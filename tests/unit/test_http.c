@@ -716,7 +716,7 @@ static void test_wrong_config(void **state)
 	} cases[] = {
 		{ "\nlisten = localhost:1\n", ":2: --listen: \"localhost:1\": give an address" },
 		{ "metrics-limit = 5\n", ":1: --metrics-limit: \"5\" is not a number of series" },
-		{ "# x\n\nno-such = 1\n", ":3: \"no-such\" is not an option that can stand here" },
+		{ "# x\n\nno-such = 1\n", ":3: \"no-such\" is not an option for this file" },
 		{ "config = x\n", ":1: \"config\" is not an option" },
 		{ "help\n", ":1: \"help\" is not an option" },
 		{ "vm_exit = 1\n", ":1: vm_exit takes no value" },

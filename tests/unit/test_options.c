@@ -202,7 +202,7 @@ static void test_values(void **state)
 	assert_string_equal(opts->filter.pattern, "/machine.slice/*");
 	assert_int_equal(accepts("-e --vm=cgroup:x --vm=uuid")->filter.vm_by, VM_BY_NAME);
 	assert_int_equal(accepts("-e --vm=[u]uid:x")->filter.vm_by, VM_BY_NAME);
-	refuses("-e --vm=uuid:xyz", "--vm: \"xyz\" is not a UUID; give all of it, such as "
+	refuses("-e --vm=uuid:xyz", "--vm: \"xyz\" is not a UUID; give a full one, such as "
 				    "uuid:2d1b1c5e-6a3f-4b0c-9d57-0c6f2d1e8a41, as in --list");
 	refuses("-e --vm=cgroup:", "--vm: the cgroup is empty; give a shell pattern "
 				   "for its path, such as 'cgroup:*web*'");
@@ -212,15 +212,13 @@ static void test_values(void **state)
 	refuses("-e --vm=pod:a/", "--vm: \"pod:a/\" is not a pod; " POD_HINT);
 	refuses("-e --vm=pod:a/b/c", "--vm: \"pod:a/b/c\" is not a pod; " POD_HINT);
 	refuses("-e --vm=pod:a/virt-launcher-w-x7k2p",
-		"--vm: \"pod:a/virt-launcher-w-x7k2p\": names of pods "
-		"are not known; give that of the VirtualMachineInstance, or the pod's UID, as in "
-		"--list");
+		"--vm: \"pod:a/virt-launcher-w-x7k2p\" names a pod, which kvm_watcher can't look "
+		"up; give the name of the VirtualMachineInstance, or the pod's UID, as in --list");
 	refuses("-f --events --summary",
-		"--events asks for single events and --summary for none; give one of them");
+		"--events and --summary exclude each other; give one of them");
 	refuses("-f --slower-than=1ms --summary",
-		"--slower-than asks for single events and --summary for none; give one of them");
-	refuses("-f --keep=3",
-		"--keep keeps the longest of what --slower-than=TIME shows; give both");
+		"--slower-than and --summary exclude each other; give one of them");
+	refuses("-f --keep=3", "--keep works only with --slower-than=TIME; give both");
 	refuses("-f --slower-than=1ms --keep=0",
 		"--keep: \"0\" is not a number of events; give one from 1 to 1000");
 	refuses("-f --slower-than=0", "--slower-than: 0 is out of range; give 1us to 1000000000s");
@@ -272,7 +270,7 @@ static void test_selection(void **state)
 	assert_string_equal(sel->sort, "PID");
 	assert_true(sel->inverted);
 	assert_string_equal(accepts("-e --sort=+pid")->selection.sort, "pid");
-	refuses("-e --by=cpu", "--by: \"cpu\" is not what rows can be of; choose host, vm or vcpu");
+	refuses("-e --by=cpu", "--by: \"cpu\" is not a grouping; choose host, vm or vcpu");
 	refuses("-e --top=0", "--top: \"0\" is not a number of vCPUs or VMs; give one from 1 to "
 			      "1000000");
 	refuses("-e --where=vm", "--where: \"vm\" is not a condition; give COLUMN=PATTERN, such as "
@@ -280,8 +278,7 @@ static void test_selection(void **state)
 	refuses_column("-e --sort=foo", "--sort");
 	refuses_column("-e --where=foo=1", "--where");
 	refuses("-e --histogram --format=csv",
-		"--histogram: CSV has no place for histograms; choose "
-		"--format=table or --format=json");
+		"--histogram: CSV can't hold histograms; choose --format=table or --format=json");
 }
 
 static void test_choice(void **state)
@@ -358,13 +355,13 @@ static void test_tables(void **state)
 		   "--detail works only together with -e, --vm_exit; give both");
 	writes(&watch_command, "-e --slower-than=1ms", "KVM_EXIT KVM_USERSPACE_EXIT SLOW_EXIT ");
 	is_refused(&watch_command, "-e --table=slow_exit",
-		   "--table: SLOW_EXIT is of what took long; add --slower-than=TIME to have it");
+		   "--table: SLOW_EXIT shows slow events; add --slower-than=TIME");
 	is_refused(&watch_command, "-w --slower-than=1ms --table=vcpu_wakeup",
-		   "--table: VCPU_WAKEUP is of all single events, and --slower-than has a table of "
-		   "its own");
+		   "--table: VCPU_WAKEUP shows all single events, but --slower-than has its own "
+		   "table");
 	is_refused(&watch_command, "-d --slower-than=1ms --table=mark_page_dirty",
-		   "--table: MARK_PAGE_DIRTY is of events without a time of their own, and "
-		   "--slower-than asks for it");
+		   "--table: MARK_PAGE_DIRTY shows events without a duration, which --slower-than "
+		   "needs");
 	writes(&watch_command, "-e -w --table=halts,KVM_EXIT,HALTS", "HALTS KVM_EXIT ");
 	writes(&watch_command, "-w", "VCPU_WAKEUP HALTS ");
 	writes(&watch_command, "-w -e --summary", "KVM_EXIT KVM_USERSPACE_EXIT HALTS ");
@@ -381,30 +378,28 @@ static void test_tables(void **state)
 	writes(&watch_command, "-o -T --format=folded", "VCPU_LOAD KVM_TIMER ");
 	writes(&watch_command, "-T --format=perfetto --output=a", "KVM_TIMER ");
 	is_refused(&watch_command, "-T -c --format=folded",
-		   "--format=folded: no table here says where the time of vCPUs went; choose "
+		   "--format=folded needs a table of where vCPU time goes; choose "
 		   "--vm_exit or --vcpu_load");
 	is_refused(&watch_command, "-o -T --table=KVM_TIMER --format=folded",
-		   "--format=folded: no table here says where the time of vCPUs went; choose "
+		   "--format=folded needs a table of where vCPU time goes; choose "
 		   "--vm_exit or --vcpu_load");
 	is_refused(&watch_command, "-o --format=perfetto --output=a/",
-		   "--format=perfetto: all tables are in one file; give --output the name of "
-		   "a file");
+		   "--format=perfetto writes all tables to one file; give --output a file");
 	is_refused(&watch_command, "-o --format=perfetto --output=a --histogram",
-		   "--histogram: traces and stacks have no place for histograms; choose "
-		   "--format=table or "
+		   "--histogram: traces and stacks can't hold histograms; choose --format=table or "
 		   "--format=json");
 	is_refused(&watch_command, "--check --format=folded",
-		   "--check is no trace and no stacks; use --format=json or none");
+		   "--check has no trace or stack output; use --format=json or no --format");
 	is_refused(&list_command, "--format=perfetto",
-		   "--list is no trace and no stacks; use --format=table, json or csv");
+		   "--list has no trace or stack output; use --format=table, json or csv");
 	writes(&list_command, "--table=VCPUS", "VCPUS ");
 	writes(&watch_command, "--list", "VMS VCPUS ");
 	is_refused(&watch_command, "-w -T --format=csv",
-		   "--format=csv: HALTS and KVM_TIMER have different columns; choose with "
-		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
+		   "--format=csv: HALTS and KVM_TIMER have different columns; choose one with "
+		   "--table=NAME, or write a file per table with --output=DIR/");
 	is_refused(&list_command, "--format=csv --output=a",
-		   "--format=csv: VMS and VCPUS have different columns; choose with "
-		   "--table=NAME[,NAME], or have a file for each table with --output=DIR/");
+		   "--format=csv: VMS and VCPUS have different columns; choose one with "
+		   "--table=NAME, or write a file per table with --output=DIR/");
 	is_refused(&watch_command, "-e --table=KVM_EXIT,HALTS",
 		   "--table: \"HALTS\" is not a table here; choose from KVM_EXIT, "
 		   "KVM_USERSPACE_EXIT, KVM_EXIT_DETAIL, SLOW_EXIT");
@@ -414,12 +409,12 @@ static void test_tables(void **state)
 	is_refused(&watch_command, "-o --table=VCPU_THIEVES --format=json",
 		   "--table: \"VCPU_THIEVES\" is not a table here; choose from VCPU_LOAD");
 	is_refused(&watch_command, "-h --table=HYPERCALL_CALLS",
-		   "--table: HYPERCALL_CALLS is of single events; add --events to have it");
+		   "--table: HYPERCALL_CALLS shows single events; add --events");
 	is_refused(&watch_command, "-w --summary --table=VCPU_WAKEUP",
-		   "--table: VCPU_WAKEUP is of single events, and --summary leaves them out");
-	is_refused(&watch_command, "-e --output=",
-		   "--output: the name is empty; give a file's, or a directory's with a slash at "
-		   "its end");
+		   "--table: VCPU_WAKEUP shows single events, which --summary leaves out");
+	is_refused(
+		&watch_command, "-e --output=",
+		"--output: the name is empty; give a file, or a directory that ends with a slash");
 }
 
 static void test_wrong_names(void **state)
@@ -562,8 +557,7 @@ static void test_monitor_options(void **state)
 	assert_non_null(strstr(r->out, "  -m, --mmio"));
 	r = run("--help");
 	assert_null(strstr(r->out, "--mmio"));
-	refuses("--help=most",
-		"--help: \"most\" is not what help there is; give --help or --help=all");
+	refuses("--help=most", "--help: \"most\" is not a kind of help; give --help or --help=all");
 }
 
 /* What --help prints fits a terminal, names the command's purpose, and --help=all has it, too. */
@@ -616,10 +610,13 @@ static void test_wrong_words(void **state)
 			"see kvm_watcher --help");
 	refuses("-e a\nb\033", "\"a?b?\" is not an option; kvm_watcher takes options only, "
 			       "see kvm_watcher --help");
-	refuses("--check --list", "--check and --list are two questions; ask one at a time");
-	refuses("--check --format=csv", "--check has no CSV form; use --format=json or none");
-	refuses("--check --format=html", "--check has no page; use --format=json or none");
-	refuses("--list --format=html", "--list has no page; use --format=table, json or csv");
+	refuses("--check --list", "--check and --list exclude each other; give one of them");
+	refuses("--check --format=csv",
+		"--check has no CSV output; use --format=json or no --format");
+	refuses("--check --format=html",
+		"--check has no HTML output; use --format=json or no --format");
+	refuses("--list --format=html",
+		"--list has no HTML output; use --format=table, json or csv");
 	refuses("-p", "-p, --vm_pid needs a value: --vm_pid=PID");
 	refuses("-ep", "-p, --vm_pid needs a value: --vm_pid=PID");
 	refuses("-e --vm_pid", "-p, --vm_pid needs a value: --vm_pid=PID");
@@ -656,10 +653,10 @@ static void test_wrong_numbers(void **state)
 		     "from 1 to 4194304, as in --list");
 	refuses_each("-e -t %s", no_durations,
 		     "-t, --monitoring_time: \"%s\" is not a duration; give seconds, or a number "
-		     "and us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
+		     "with us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
 	refuses_each("-e --interval %s", no_durations,
-		     "--interval: \"%s\" is not a duration; give seconds, or a number "
-		     "and us, ms, s, m or h, such as 10, 0.5, 500ms or 1.5h");
+		     "--interval: \"%s\" is not a duration; give seconds, or a number with us, ms, "
+		     "s, m or h, such as 10, 0.5, 500ms or 1.5h");
 	refuses("-e -t 0", "-t, --monitoring_time: 0 is out of range; give 0.001s to 1000000000s");
 	refuses("-e -t 1000000001", "-t, --monitoring_time: 1000000001 is out of range; "
 				    "give 0.001s to 1000000000s");
@@ -721,7 +718,7 @@ static void test_wrong_choices(void **state)
 		"tracepoint, iter");
 	refuses("-e --vm=", "--vm: the pattern is empty; give a VM's name or a shell pattern "
 			    "such as 'web*'");
-	refuses("-e --temp-dir=", "--temp-dir: the name is empty; give a directory's");
+	refuses("-e --temp-dir=", "--temp-dir: the name is empty; give a directory");
 }
 
 static void test_memory_options(void **state)
@@ -745,9 +742,9 @@ static void test_width(void **state)
 	assert_int_equal(accepts("-e")->width, 0);
 	assert_int_equal(accepts("-e --width=40")->width, 40);
 	assert_int_equal(accepts("-e --wid 1000")->width, 1000);
-	refuses_each("-e --width %s", widths,
-		     "--width: \"%s\" is not a width for tables; "
-		     "give a number of columns from 40 to 1000");
+	refuses_each(
+		"-e --width %s", widths,
+		"--width: \"%s\" is not a table width; give a number of columns from 40 to 1000");
 }
 
 static void test_sizes(void **state)
@@ -770,8 +767,7 @@ static void test_sizes(void **state)
 	assert_int_equal(opts->max_vcpus, MAX_VCPU_SLOTS - 1);
 	assert_int_equal(opts->ring_mib, 1024);
 	refuses_each("-e --max-vcpus %s", numbers,
-		     "--max-vcpus: \"%s\" is not a number of vCPUs; "
-		     "give one from 1 to 16383, the most there can be room for");
+		     "--max-vcpus: \"%s\" is not a number of vCPUs; give one from 1 to 16383");
 	refuses_each("-e --ring-size %s", sizes,
 		     "--ring-size: \"%s\" is not a number of MiB; "
 		     "give one from 1 to 1024");
@@ -797,8 +793,8 @@ static void test_help(void **state)
 		assert_non_null(strstr(r->out, "Commands, each with its own --help:"));
 	}
 	r = run("--help=all");
-	assert_non_null(strstr(r->out, "\n  check    Says "));
-	assert_non_null(strstr(r->out, "\n  list     Lists "));
+	assert_non_null(strstr(r->out, "\n  check    Report "));
+	assert_non_null(strstr(r->out, "\n  list     List "));
 	assert_non_null(strstr(r->out, "Exit codes: 0"));
 	assert_non_null(strstr(r->out, "Examples:\n"));
 	r = run("--usage");
