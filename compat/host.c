@@ -254,18 +254,16 @@ static bool has_capability(unsigned int capability)
 const char *host__bpf_refusal(void)
 {
 	if (!host__initial_user_namespace())
-		return "BPF is for the root of the host, and this is a user namespace: run it "
-		       "outside";
+		return "BPF needs the host's root, and this is a user namespace: run it outside";
 	if (!has_capability(CAP_BPF) && !has_capability(CAP_SYS_ADMIN))
 		return geteuid() ?
-			       "BPF is for root only here: run it as root" :
+			       "BPF needs root here: run it as root" :
 			       "root has no CAP_BPF here, as in a container: give it CAP_BPF and "
 			       "CAP_PERFMON (docs/privileges.md)";
 	if (!host__kernel_types())
-		return "the types of this kernel are missing (/sys/kernel/btf/vmlinux): take a "
-		       "kernel "
-		       "with CONFIG_DEBUG_INFO_BTF, or show the container the host's "
-		       "/sys/kernel/btf";
+		return "this kernel's BTF is missing (/sys/kernel/btf/vmlinux): use a kernel with "
+		       "CONFIG_DEBUG_INFO_BTF, or mount the host's /sys/kernel/btf into the "
+		       "container";
 	return NULL;
 }
 

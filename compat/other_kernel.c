@@ -135,7 +135,7 @@ static int open_part(const char *path, char *wrong, size_t size)
 		return err;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		snprintf(wrong, size, "%s is no file", path);
+		snprintf(wrong, size, "%s is not a file", path);
 		return -EINVAL;
 	}
 	part->btf = btf__parse_split(path, first ? NULL : other.parts[0].btf);
@@ -146,8 +146,8 @@ static int open_part(const char *path, char *wrong, size_t size)
 		snprintf(wrong, size,
 			 first ? "%s has no BTF; give that kernel's /sys/kernel/btf/vmlinux, or "
 				 "its vmlinux" :
-				 "%s has neither BTF that belongs to the first file's nor symbols; "
-				 "give that kernel's /sys/kernel/btf/kvm, or its kvm.ko unpacked",
+				 "%s has no symbols, and no BTF that fits the first file; give "
+				 "that kernel's /sys/kernel/btf/kvm, or its kvm.ko unpacked",
 			 path);
 		elf_end(part->elf);
 		if (part->fd >= 0)
@@ -354,16 +354,16 @@ enum knowledge other_kernel__has(enum hook_kind kind, const char *target, const 
 	if (kind == HOOK_ITER)
 		return IS_NOT_THERE;
 	if (!other_kernel__has_kvm()) {
-		*why = "not known from BTF without that of kvm and its vendor's module";
+		*why = "unknown without the BTF of kvm and its vendor module";
 		return IS_NOT_KNOWN;
 	}
 	/* BTF leaves functions out whose arguments the compiler has changed. */
 	if (kind == HOOK_KPROBE && lacks(false)) {
-		*why = "not known from BTF alone: a module's file (kvm.ko) has symbols, too";
+		*why = "unknown from BTF alone: a module file (kvm.ko) also has symbols";
 		return IS_NOT_KNOWN;
 	}
 	if (typed && lacks(true))
-		*why = "that kernel has no BTF of KVM's modules";
+		*why = "that kernel has no BTF for KVM's modules";
 	return IS_NOT_THERE;
 }
 
@@ -389,12 +389,12 @@ bool other_kernel__has_kind(enum hook_kind kind)
 const char *other_kernel__lacks(void)
 {
 	if (!has_type("bpf_ringbuf", BTF_KIND_STRUCT))
-		return "that kernel has no ring buffers for BPF";
+		return "that kernel has no BPF ring buffer";
 	if (!has_type("array_map_mmap", BTF_KIND_FUNC))
-		return "that kernel can't map arrays of BPF into a process";
+		return "that kernel can't mmap BPF arrays";
 	if (!has_type("bpf_iter_task_file", BTF_KIND_FUNC))
-		return "that kernel has no iterator over files for BPF";
+		return "that kernel has no BPF iterator over files";
 	if (!has_type("bpf_prog_test_run_raw_tp", BTF_KIND_FUNC))
-		return "that kernel runs no BPF program on demand";
+		return "that kernel can't run BPF programs on demand";
 	return NULL;
 }

@@ -446,7 +446,7 @@ struct broker *broker__start(const struct broker_options *opts)
 	if (b->pid < 0)
 		say("the privileged process can't be started: %s", limits__reason(-errno));
 	else if (receive_handed(b->socket, &ready))
-		say("the privileged process has ended before it could load anything");
+		say("the privileged process ended before it could load anything");
 	else if (!ready.err)
 		return b;
 	broker__close(b);
@@ -479,9 +479,8 @@ static int ask(struct broker *b, enum question question, uint32_t index, int32_t
 	if (send(b->socket, &r, sizeof(r), MSG_NOSIGNAL) == sizeof(r) &&
 	    !receive_handed(b->socket, handed))
 		return handed->err;
-	say_failed("the privileged process is gone: what is attached goes on, nothing can be "
-		   "attached, "
-		   "and new VMs are named after their threads");
+	say_failed("the privileged process has ended: attached hooks still work, but nothing new "
+		   "can be attached, and new VMs are named after their threads");
 	close(b->socket);
 	b->socket = -1;
 	handed__init(handed);

@@ -44,7 +44,7 @@ int caller__open(int (*open)(void *ctx), void *ctx)
 		result = open(ctx);
 	if (seteuid(0) || setegid(old_gid) || setgroups(nr_groups, groups)) {
 		/* Without its rights it would fail later, with worse sentences. */
-		say("rights are not given back: %s", strerror(errno));
+		say("can't regain root's privileges: %s", strerror(errno));
 		exit(1);
 	}
 	return result;

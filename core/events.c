@@ -211,8 +211,8 @@ void events__show_kept(struct attachment *at, const struct sink *sink)
 	if (!at->keep)
 		return;
 	if (keep__given_up(at->keep) && sink == at->env->sinks)
-		say("--keep: %s: there is room for %d VMs; the longest events of %llu others were "
-		    "given up",
+		say("--keep: %s keeps events of at most %d VMs; the longest events of %llu others "
+		    "were dropped",
 		    at->monitor->name, KEEP_MOST_VMS, (unsigned long long)keep__given_up(at->keep));
 	begin_section(at, sink);
 	for (size_t i = 0; (row = keep__get(at->keep, i)); i++)

@@ -106,7 +106,7 @@ static void add_times(struct histogram *h, size_t i)
 		  .type = COL_OBJECT,
 		  .role = ROLE_COUNTER,
 		  .flags = COL_DATA_ONLY | COL_BUCKETS,
-		  .help = "buckets that are not empty: from how many ns on, and how often",
+		  .help = "non-empty buckets: lower bound in ns, and count",
 		  .offset = offsetof(struct line, buckets[i]) },
 	};
 

@@ -46,7 +46,7 @@ static const char *refusal_text(const struct hook *hook, int err)
 			return "this kernel refuses it (EPERM)";
 		if ((hook->kind == HOOK_FENTRY || hook->kind == HOOK_TP_BTF) &&
 		    !host__knows_target(hook->target))
-			return "the kernel shows the types of its modules with CAP_SYS_ADMIN only: "
+			return "the kernel shows the types of its modules only with CAP_SYS_ADMIN: "
 			       "run it as root";
 		return "not permitted: run it as root";
 	case ENOENT:
@@ -139,7 +139,8 @@ static const char *not_applicable(const struct attach_env *env, const struct hoo
 	int err;
 
 	if (hook->vendors && !host__vendors() && other_kernel__is_open())
-		return "KVM's vendor there is neither kvm_intel nor kvm_amd, which alone have it";
+		return "only kvm_intel and kvm_amd have it, and that kernel's KVM vendor module is "
+		       "neither";
 	if (hook->vendors && !host__vendors()) {
 		snprintf(text, sizeof(text),
 			 "this host's KVM vendor module is %s; only kvm_intel and kvm_amd have "
@@ -594,7 +595,7 @@ int hooks__load(struct attachment *at)
 	for (size_t i = 0; i < at->nr_needs; i++)
 		if (at->env->kinds && !(at->env->kinds & (1U << at->needs[i].first->kind)) &&
 		    !at->needs[i].why[0])
-			snprintf(at->needs[i].why, WHY_LEN, "%s is not among --hooks",
+			snprintf(at->needs[i].why, WHY_LEN, "--hooks leaves out %s",
 				 hook_kind__name(at->needs[i].first->kind));
 	if (err)
 		hooks__unload(at);

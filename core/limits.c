@@ -89,7 +89,8 @@ int limits__raise(void)
 	}
 	err = raise_to(RLIMIT_NOFILE, NEED_FILES);
 	if (err)
-		say("too few files may be open: raise ulimit -n to %d or more", NEED_FILES);
+		say("the limit on open files is too low: raise ulimit -n to %d or more",
+		    NEED_FILES);
 	return err;
 }
 

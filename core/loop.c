@@ -424,7 +424,7 @@ static bool started(const struct run *run, const struct attachment *at, int err)
 	if (err == -EOPNOTSUPP && run->opts->quiet)
 		return false;
 	if (err == -EOPNOTSUPP)
-		say("%s: nothing of it can be measured on this host (see --check)",
+		say("%s: nothing can be measured on this host (--check tells why)",
 		    at->monitor->name);
 	else if (limits__is_shortage(err))
 		say("%s: can't be started: %s", at->monitor->name, limits__reason(err));
@@ -489,7 +489,7 @@ static int attach_first(struct run *run)
 	if (short_of)
 		return short_of;
 	if (stop__is_wanted()) {
-		say("stopped before anything was watched");
+		say("stopped before watching began");
 		return -EINTR;
 	}
 	if (!run->opts->quiet)

@@ -16,23 +16,22 @@ static const struct {
 	const char *name;
 	const char *help;
 } lost_kinds[NR_LOST] = {
-	[LOST_VCPUS_FULL] = { "vcpus_full", "events of vCPUs for which the tables had no room" },
-	[LOST_RECORDS_FULL] = { "records_full", "events for whose reason the tables had no room" },
-	[LOST_EXITS_UNTIMED] = { "exits_untimed", "exits counted without a time: the kernel did "
-						  "not trace the entry after them" },
+	[LOST_VCPUS_FULL] = { "vcpus_full", "events of vCPUs that did not fit in the tables" },
+	[LOST_RECORDS_FULL] = { "records_full", "events whose reason did not fit in the tables" },
+	[LOST_EXITS_UNTIMED] = { "exits_untimed", "exits counted but not timed: the kernel did not "
+						  "trace the entry after them" },
 	[LOST_EXITS_UNTRACED] = { "exits_untraced",
 				  "exits that KVM handled in its fast path without tracing them" },
-	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events in threads whose vCPU is not known, or "
-						    "of vCPUs not known yet" },
-	[LOST_PAGES_FULL] = { "pages_full", "dirty or faulting pages whose own counters found no "
-					    "room; other counters have them" },
-	[LOST_SKIPPED] = { "programs_skipped", "runs that the kernel skipped because it had "
-					       "preempted the same program on that CPU" },
-	[LOST_EVENTS] = { "events",
-			  "single events for which the ring had no room; counters have them" },
-	[LOST_HOOKS_GONE] = { "hooks_gone",
-			      "hooks that went with a module that was unloaded; what happened "
-			      "until they were attached again is missing" },
+	[LOST_THREAD_UNKNOWN] = { "thread_unknown", "events of threads whose vCPU is unknown, or "
+						    "of vCPUs that are not known yet" },
+	[LOST_PAGES_FULL] = { "pages_full", "dirty or faulting pages that got no counter of their "
+					    "own; other counters include them" },
+	[LOST_SKIPPED] = { "programs_skipped", "runs that the kernel skipped because the same "
+					       "program was already running on that CPU" },
+	[LOST_EVENTS] = { "events", "single events that did not fit in the ring buffer; counters "
+				    "include them" },
+	[LOST_HOOKS_GONE] = { "hooks_gone", "hooks detached because their module was unloaded; "
+					    "events until they were attached again are missing" },
 };
 
 int losses__open(struct losses *l, const struct bpf_object *obj)

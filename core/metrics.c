@@ -1498,7 +1498,7 @@ static void write_family(const struct family *family, enum metrics_text text, st
 static const struct metric vm_info = {
 	.name = "kvm_vm",
 	.type = METRIC_INFO,
-	.help = "A virtual machine that runs: the process of its VMM, and who it is.",
+	.help = "A running virtual machine: the process of its VMM and its identity.",
 	.labels = { { .name = "pid" }, { .name = "vmm" }, { .name = "uuid" } },
 };
 

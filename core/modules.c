@@ -62,8 +62,8 @@ static void attach_again(const struct attachments *attached, unsigned int module
 		return;
 	for (size_t i = 0; i < attached->nr; i++)
 		nr += attach__again(attached->list[i], modules);
-	say("%s: loaded again; of %zu hook%s gone with it %zu attached again, in %.0f ms: what "
-	    "happened in between is not counted",
+	say("%s: loaded again; of %zu lost hook%s, %zu attached again in %.0f ms: events in "
+	    "between are not counted",
 	    names_of(modules, names), nr_gone, plural(nr_gone), nr,
 	    (double)(clock__ns() - begin_ns) / NSEC_PER_MSEC);
 }
@@ -92,7 +92,7 @@ void modules__look(struct modules *m, const struct attachments *attached)
 		attached->list[i]->nr_gone += hooks__count_in(attached->list[i], changed);
 	nr_gone = count_hooks(attached, gone);
 	if (nr_gone)
-		say("%s: unloaded, and %zu hook%s with it, attached again when it is loaded again",
+		say("%s: unloaded; its %zu hook%s will be attached again when it is loaded again",
 		    names_of(gone, names), nr_gone, plural(nr_gone));
 	/* One is loaded after the other. */
 	if (waits || !again)

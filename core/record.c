@@ -162,10 +162,11 @@ static void fail(struct recorder *r, int err)
 	if (r->failed)
 		return;
 	r->failed = true;
-	say_failed("record: %s can't be written: %s; it ends with its last whole frame",
+	say_failed("record: %s can't be written: %s; it ends with its last complete frame",
 		   r->options.path, limits__reason(-err));
 	if (ftruncate(r->fds[r->current], r->written))
-		say("record: %s can't be cut there: %s", r->options.path, strerror(errno));
+		say("record: %s can't be truncated after that frame: %s", r->options.path,
+		    strerror(errno));
 	if (r->options.alone)
 		r->sink->out->err = err;
 }
@@ -838,11 +839,11 @@ static int open_file(const char *path, bool force)
 static int say_why(const char *path, int err)
 {
 	if (err == -EEXIST)
-		say("record: %s is there already; --force overwrites it", path);
+		say("record: %s already exists; --force overwrites it", path);
 	else if (err == -ELOOP || err == -EINVAL)
-		say("record: %s is no regular file; give the name of one", path);
+		say("record: %s is not a regular file; give another file", path);
 	else
-		say("record: %s can't be made: %s", path, limits__reason(err));
+		say("record: %s can't be created: %s", path, limits__reason(err));
 	return err;
 }
 

@@ -57,7 +57,7 @@ struct recording {
 static bool damaged(struct recording *rec, const char *what)
 {
 	if (!rec->why[0])
-		snprintf(rec->why, sizeof(rec->why), "%s; what is before that was read", what);
+		snprintf(rec->why, sizeof(rec->why), "%s; everything before that was read", what);
 	return false;
 }
 
@@ -80,10 +80,10 @@ static bool has_room(struct recording *rec, size_t len)
 	if (room == rec->frame_room)
 		return true;
 	if (room > MOST_FRAME)
-		return damaged(rec, "an interval in it is larger than any recorder makes it");
+		return damaged(rec, "it has an interval that is larger than any recorder writes");
 	more = realloc(rec->frame, room);
 	if (!more)
-		return damaged(rec, "there is no memory to read on");
+		return damaged(rec, "there is not enough memory to read on");
 	rec->frame = more;
 	rec->frame_room = room;
 	return true;
@@ -141,7 +141,7 @@ static bool read_lines(struct recording *rec)
 		rec->frame_len += got;
 	} while (got && !memchr(rec->frame + rec->frame_len - got, '\n', got));
 	if (!got && rec->frame_len)
-		return damaged(rec, "its last line is not whole");
+		return damaged(rec, "its last line is incomplete");
 	return got;
 }
 
@@ -160,7 +160,7 @@ static const char *next_line(struct recording *rec, size_t *len)
 			return from;
 		}
 		if (rec->unpacker && rec->frame_at < rec->frame_len) {
-			damaged(rec, "a line in it is not whole");
+			damaged(rec, "it has an incomplete line");
 			return NULL;
 		}
 		if (!(rec->unpacker ? read_frame(rec) : read_lines(rec)))
@@ -185,7 +185,7 @@ static struct json_object *next_object(struct recording *rec)
 		return rec->parsed;
 	json_object_put(rec->parsed);
 	rec->parsed = NULL;
-	damaged(rec, "a line in it is no line of a recording");
+	damaged(rec, "it has a line that no recording has");
 	return NULL;
 }
 
@@ -456,7 +456,7 @@ static bool read_row(struct recording *rec, const struct recorded_table *table,
 		}
 		after = col + 1;
 		if (!read_cell(rec, col, rec->row, value))
-			return damaged(rec, "a row in it is no row of a recording");
+			return damaged(rec, "it has a row that no recording has");
 	}
 	return true;
 }
@@ -519,7 +519,7 @@ static bool add_table(struct recording *rec, size_t monitor, const char *name,
 		.nothing = calloc(1, m->row_size),
 	};
 	if (!table->nothing)
-		return damaged(rec, "there is no memory to read it");
+		return damaged(rec, "there is not enough memory to read it");
 	rec->nr_tables++;
 	for (const struct column *col = m->columns; col->name; col++) {
 		bool is_there = json_object_object_get(columns, col->name);
@@ -577,7 +577,7 @@ static bool add_monitor(struct recording *rec, struct json_object *obj,
 	struct recorded_monitor *to = &rec->head.monitors[rec->head.nr_monitors];
 
 	if (!json_object_is_type(tables, json_type_object) || rec->head.nr_monitors == MAX_MONITORS)
-		return damaged(rec, "its first line is no recording's");
+		return damaged(rec, "its first line is not that of a recording");
 	to->monitor = find_monitor(monitors, nr, get_string(obj, "name"));
 	if (!to->monitor)
 		return true;
@@ -589,7 +589,7 @@ static bool add_monitor(struct recording *rec, struct json_object *obj,
 	{
 		if (!json_object_is_type(columns, json_type_object) ||
 		    !add_table(rec, rec->head.nr_monitors - 1, name, columns))
-			return damaged(rec, "its first line is no recording's");
+			return damaged(rec, "its first line is not that of a recording");
 	}
 	return true;
 }
@@ -620,16 +620,16 @@ static bool read_head(struct recording *rec, const struct monitor *const *monito
 
 	if (!line) {
 		rec->why[0] = '\0';
-		return damaged(rec, "it is no recording of kvm_watcher record, or empty");
+		return damaged(rec, "it is not a recording of kvm_watcher record, or it is empty");
 	}
 	rec->head_line = json_object_get(line);
 	head->version = get_number(line, "recording", 0);
 	if (!head->version)
-		return damaged(rec, "it is no recording of kvm_watcher record");
+		return damaged(rec, "it is not a recording of kvm_watcher record");
 	if (head->version > RECORDING_VERSION) {
 		snprintf(rec->why, sizeof(rec->why),
-			 "it is of version %d of recordings, and this program reads up to %d: "
-			 "use a newer one",
+			 "it has version %d of the format, and this program reads up to %d: use a "
+			 "newer kvm_watcher",
 			 head->version, RECORDING_VERSION);
 		return false;
 	}
@@ -639,7 +639,7 @@ static bool read_head(struct recording *rec, const struct monitor *const *monito
 	list = json_object_object_get(line, "monitors");
 	if (!json_object_is_type(list, json_type_array) ||
 	    !read_start(head, json_object_object_get(line, "start")))
-		return damaged(rec, "its first line is no recording's");
+		return damaged(rec, "its first line is not that of a recording");
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		if (!add_monitor(rec, json_object_array_get_idx(list, i), monitors, nr))
 			return false;
@@ -647,7 +647,7 @@ static bool read_head(struct recording *rec, const struct monitor *const *monito
 		if (head->monitors[i].monitor->row_size > size)
 			size = head->monitors[i].monitor->row_size;
 	rec->row = calloc(1, size);
-	return rec->row || damaged(rec, "there is no memory to read it");
+	return rec->row || damaged(rec, "there is not enough memory to read it");
 }
 
 /* The file alone: nothing of it is read yet. NULL and errno. */
@@ -798,7 +798,7 @@ static const struct recorded_line *next_sample(struct recording *rec)
 	}
 	row = json_object_array_get_idx(rec->rows, rec->next_row++);
 	if (!json_object_is_type(row, json_type_object) || !read_row(rec, rec->table, row)) {
-		damaged(rec, "a row in it is no row of a recording");
+		damaged(rec, "it has a row that no recording has");
 		return the_end(rec);
 	}
 	tell_counters(rec, rec->table, row);
@@ -822,7 +822,7 @@ static const struct recorded_line *read_window(struct recording *rec, struct jso
 	rec->line.now_ns = get_number(line, "now_ns", 0);
 	if (rec->line.now_ns >= rec->line.since_ns)
 		return &rec->line;
-	damaged(rec, "an interval in it ends before it begins");
+	damaged(rec, "it has an interval that ends before it begins");
 	return the_end(rec);
 }
 

@@ -175,7 +175,7 @@ static bool add_attachments(struct replay *r, struct source *source)
 		     !add_attachment(r, of, source->head->start)))
 			return false;
 		if (of->unknown)
-			say("replay: %s: left out, because this version does not know it: %s",
+			say("replay: %s: left out what this version does not know: %s",
 			    source->head->path, of->unknown);
 	}
 	return true;
@@ -859,7 +859,7 @@ static void say_losses(struct json_object *summary)
 	json_object_object_foreach(lost, kind, count)
 	{
 		if (json_object_get_uint64(count))
-			say("lost while it was recorded: %" PRIu64 " %s",
+			say("lost during the recording: %" PRIu64 " %s",
 			    json_object_get_uint64(count), kind);
 	}
 }

@@ -330,7 +330,7 @@ static void allow_real_time(void)
 
 static int refuse(const char *what, int err)
 {
-	say("%s (%s): --no-sandbox runs with all rights instead", what, strerror(-err));
+	say("%s (%s): --no-sandbox runs with full privileges instead", what, strerror(-err));
 	return err;
 }
 
@@ -349,8 +349,9 @@ int sandbox__enter(char *text, size_t size)
 		err = maps_need_cap(&caps, &need_cap);
 	/* CAP_SYS_ADMIN would do as well; it is not to be kept. */
 	if (!err && need_cap && !(caps.permitted >> CAP_BPF & 1)) {
-		say("this kernel wants CAP_BPF for each use of a map "
-		    "(kernel.unprivileged_bpf_disabled): start it with this capability too");
+		say("this kernel requires CAP_BPF for each use of a map "
+		    "(kernel.unprivileged_bpf_disabled): start kvm_watcher with this capability, "
+		    "too");
 		return -EPERM;
 	}
 	keep = need_cap ? 1ULL << CAP_BPF : 0;
@@ -361,12 +362,12 @@ int sandbox__enter(char *text, size_t size)
 		err = become(uid, gid);
 	}
 	if (err)
-		return refuse("the process can't give up its user's rights", err);
+		return refuse("the process can't drop its user's privileges", err);
 	err = drop_caps(keep);
 	if (!err && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0)))
 		err = -errno;
 	if (err)
-		return refuse("the process can't give up its capabilities", err);
+		return refuse("the process can't drop its capabilities", err);
 	err = load_filter();
 	if (err)
 		return refuse("the process can't restrict its system calls", err);

@@ -140,13 +140,12 @@ void selection__explain(const struct selection *sel, const struct chosen *chosen
 			if (!has_column(chosen[j].monitor, &list[i]))
 				add_name(&names, chosen[j].monitor->name);
 		if (names.used)
-			say("%s: \"%.*s\" is no column of %s, which it leaves alone",
+			say("%s: \"%.*s\" is not a column of %s, whose rows stay as they are",
 			    list[i].option, (int)list[i].len, list[i].name, text);
 	}
 	for (size_t j = 0; sel->histogram && j < nr; j++)
 		if (!has_times(chosen[j].monitor))
-			say("--histogram: %s measures no times that a histogram could show",
-			    chosen[j].monitor->name);
+			say("--histogram: %s measures no times", chosen[j].monitor->name);
 }
 
 /* Conditions */

@@ -91,8 +91,8 @@ static uint64_t waited_ns(void)
 
 _Noreturn static void give_up(void)
 {
-	static const char head[] = "kvm_watcher: given up: what was to be written is not taken, or "
-				   "the kernel does not answer";
+	static const char head[] =
+		"kvm_watcher: gave up: the output is blocked, or the kernel does not respond";
 	size_t len = strlen(head);
 	char text[PIPE_BUF];
 

@@ -182,11 +182,12 @@ void summary__write_vms(const struct attach_env *env, struct sink *sink)
 static const struct {
 	const char *need, *hook, *whom;
 } callers[NR_HEADS] = {
-	[HEAD_ENTRY] = { "kvm_entry", "raw_tp/kvm_entry", "for all that do something at entries" },
-	[HEAD_RUN] = { "kvm_fpu", "raw_tp/kvm_fpu", "for all that have to know each vCPU" },
+	[HEAD_ENTRY] = { "kvm_entry", "raw_tp/kvm_entry", "for all programs at entries" },
+	[HEAD_RUN] = { "kvm_fpu", "raw_tp/kvm_fpu",
+		       "for all programs that need to know each vCPU" },
 	[HEAD_RUN_CLASSIC] = { "kvm_fpu", "tracepoint/kvm_fpu",
-			       "for all that have to know each vCPU" },
-	[HEAD_EXIT] = { "kvm_exit", "raw_tp/kvm_exit", "for all that do something at exits" },
+			       "for all programs that need to know each vCPU" },
+	[HEAD_EXIT] = { "kvm_exit", "raw_tp/kvm_exit", "for all programs at exits" },
 };
 
 /* What the hooks that it calls cost together. */
@@ -292,7 +293,7 @@ void summary__begin(struct summary *s, uint64_t start_ns)
 	s->stats_fd = s->self_cost ? broker__enable_stats(s->env->broker) : -1;
 	if (s->self_cost && s->stats_fd < 0)
 		say("--self-cost: the times of the BPF programs are missing, because the kernel's "
-		    "statistics of them can't be enabled: %s",
+		    "BPF statistics can't be enabled: %s",
 		    strerror(-s->stats_fd));
 	s->start_cpu_ns = self_cpu_ns();
 	s->start_ns = start_ns;
@@ -321,7 +322,7 @@ void summary__settle(struct summary *s)
 	if (err)
 		err = grace__wait(grace_ways);
 	if (err)
-		say("the kernel refuses to wait for the BPF programs (%s): the last events may be "
+		say("can't wait for BPF programs that still run (%s): the last events may be "
 		    "missing",
 		    strerror(-err));
 	for (size_t i = 0; i < s->attached->nr; i++)
@@ -370,11 +371,10 @@ static void advise(const struct summary *s, enum lost what, char *text, size_t s
 
 	text[0] = '\0';
 	if (what == LOST_EVENTS)
-		snprintf(text, size,
-			 "; --ring-size=MIB gives the ring more than its %" PRIu32 " MiB",
+		snprintf(text, size, "; raise --ring-size above %" PRIu32 " MiB",
 			 events__ring_mib(s->env->ring_mib));
 	else if ((what == LOST_VCPUS_FULL || what == LOST_RECORDS_FULL) && max < MAX_VCPU_SLOTS - 1)
-		snprintf(text, size, "; --max-vcpus=N makes room for more vCPUs than %zu", max);
+		snprintf(text, size, "; raise --max-vcpus above %zu", max);
 }
 
 /* A sentence that grows; what has no room is cut. */

@@ -90,8 +90,8 @@ static int create(int dir, const char *monitor, enum format format, pid_t pid, c
 static int refuse(const char *monitor, const char *dir, int err)
 {
 	if (err == -ENOTDIR || err == -ELOOP)
-		say("%s: can't write into \"%s\": a part of it is a symbolic link or no directory "
-		    "(--temp-dir=DIR names another)",
+		say("%s: can't write into \"%s\": a part of it is a symbolic link or not a "
+		    "directory (--temp-dir=DIR names another)",
 		    monitor, dir);
 	else
 		say("%s: can't write into \"%s\": %s (--temp-dir=DIR names another)", monitor, dir,

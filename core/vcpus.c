@@ -195,7 +195,7 @@ static void say_refused(int err)
 	if (why && !shortage)
 		say("%s", why);
 	else if (shortage)
-		say("there is no room for the tables of vCPUs: %s", limits__reason(err));
+		say("can't create the tables of vCPUs: %s", limits__reason(err));
 	else
 		say("the kernel refused to create the BPF maps: %s (-v shows libbpf's messages)",
 		    limits__reason(err));

@@ -84,15 +84,14 @@ bool format__has_rows(enum format format, const struct column *columns, const st
 
 const struct column leading_columns[] = {
 	COLUMN(struct row, ts_ns, "TIME", COL_U64, ROLE_LABEL, .flags = LEAD_TIME, .width = 15,
-	       .help = "CLOCK_MONOTONIC: when the interval or the run ended, or the event was"),
-	LEAD(time, .type = COL_STRING, .help = "the same by the host's clock: RFC 3339"),
+	       .help = "CLOCK_MONOTONIC: end of the interval or run, or time of the event"),
+	LEAD(time, .type = COL_STRING, .help = "the same by the host's wall clock, as RFC 3339"),
 	LEAD(interval_ns, .type = COL_NSEC,
-	     .help = "what the row covers, up to then; null for events and states"),
+	     .help = "time that the row covers, up to ts_ns; null for events and states"),
 	COLUMN(struct row, vm, "VM", COL_STRING, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM,
 	       .help = "the VM's name"),
 	COLUMN(struct row, vm_id, NULL, COL_STRING, ROLE_LABEL, .flags = COL_DATA_ONLY | LEAD_VM,
-	       .help = "no other VM's on this boot of the host: process, its start, which VM of "
-		       "it"),
+	       .help = "unique on this boot of the host: process, its start, which of its VMs"),
 	COLUMN(struct row, pid, "PID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VM, .width = 7,
 	       .drop = DROP_IN_NEED, .help = "process of the VMM"),
 	COLUMN(struct row, tid, "TID", COL_U32, ROLE_LABEL, .flags = COL_ONCE | LEAD_VCPU,

@@ -42,36 +42,37 @@ struct exporter {
 	}
 
 static const struct metric build_info =
-	OWN(INFO, "kvm_watcher_build", "The program that measures.", NAMED("version"));
+	OWN(INFO, "kvm_watcher_build", "Version of kvm_watcher.", NAMED("version"));
 static const struct metric hook_info =
-	OWN(INFO, "kvm_watcher_hook", "What the monitors need, and whether this host has it.",
+	OWN(INFO, "kvm_watcher_hook", "Needs of the monitors, and whether this host meets them.",
 	    NAMED("monitor"), NAMED("need"), NAMED("hook"), NAMED("state"));
-static const struct metric lost_events = OWN(COUNTER, "kvm_watcher_lost_events",
-					     "What could not be measured, by why.", NAMED("kind"));
-static const struct metric finding =
-	OWN(GAUGE, "kvm_finding",
-	    "What diagnose finds in the last five intervals, by rule: vCPU seconds lost a second.",
-	    NAMED("id"), NAMED("severity"));
+static const struct metric lost_events =
+	OWN(COUNTER, "kvm_watcher_lost_events", "Events that could not be measured, by reason.",
+	    NAMED("kind"));
+static const struct metric finding = OWN(
+	GAUGE, "kvm_finding",
+	"Findings of diagnose in the last five intervals, by rule: vCPU seconds lost per second.",
+	NAMED("id"), NAMED("severity"));
 static const struct metric bpf_runs =
 	OWN(COUNTER, "kvm_watcher_bpf_runs", "Runs of the BPF programs.", NAMED("monitor"));
 static const struct metric bpf_run_seconds =
-	OWN(COUNTER, "kvm_watcher_bpf_run_seconds", "Time of the BPF programs.", NAMED("monitor"));
-static const struct metric series =
-	OWN(GAUGE, "kvm_watcher_series", "Series of VMs that are exported.");
+	OWN(COUNTER, "kvm_watcher_bpf_run_seconds", "Time spent in the BPF programs.",
+	    NAMED("monitor"));
+static const struct metric series = OWN(GAUGE, "kvm_watcher_series", "Exported series of VMs.");
 static const struct metric folded =
 	OWN(GAUGE, "kvm_watcher_folded_series",
-	    "Sets of labels that are exported as (other), because there are too many.");
+	    "Label sets folded into (other), because there are too many.");
 static const struct metric folded_vms =
 	OWN(GAUGE, "kvm_watcher_folded_vms",
-	    "VMs whose series are exported as those of (other), because there are too many.");
+	    "VMs whose series are folded into (other), because there are too many.");
 static const struct metric refresh =
 	OWN(GAUGE, "kvm_watcher_refresh_duration_seconds", "How long the last sample took.");
 static const struct metric cpu =
 	OWN(COUNTER, "process_cpu_seconds", "CPU time of the process that reads and exports.");
-static const struct metric resident =
-	OWN(GAUGE, "process_resident_memory_bytes", "Its resident memory.");
+static const struct metric resident = OWN(GAUGE, "process_resident_memory_bytes",
+					  "Resident memory of the process that reads and exports.");
 static const struct metric started =
-	OWN(GAUGE, "process_start_time_seconds", "When it began, since 1970.");
+	OWN(GAUGE, "process_start_time_seconds", "Start time of the process, since 1970.");
 
 static void set_hooks(struct exporter *e, struct metrics *m)
 {

@@ -39,10 +39,10 @@ static bool parse_port(const char *text, in_port_t *port)
 static const char *parse_unix(const char *path, union address *a, socklen_t *len)
 {
 	if (*path != '/')
-		return "the path of a Unix socket begins with a slash, such as "
+		return "the path of a Unix socket must begin with a slash, such as "
 		       "unix:/run/kvm_watcher/metrics";
 	if (strlen(path) >= sizeof(a->local.sun_path))
-		return "the path of a Unix socket has 107 bytes at most";
+		return "the path of a Unix socket must have at most 107 bytes";
 	a->local.sun_family = AF_UNIX;
 	memcpy(a->local.sun_path, path, strlen(path) + 1);
 	*len = sizeof(a->local);

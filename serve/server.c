@@ -50,11 +50,11 @@ static const struct refusal {
 	      "there are too many connections\n" },
   slow = { REFUSED_DEADLINE, "408 Request Timeout", "the request took too long\n" },
   large = { REFUSED_SIZE, "413 Content Too Large", "the request is too large, or has a body\n" },
-  strange = { REFUSED_REQUEST, "400 Bad Request",
-	      "this is not a request that is understood here\n" },
-  method = { REFUSED_REQUEST, "405 Method Not Allowed\r\nAllow: GET, HEAD", "GET and HEAD\n" },
+  strange = { REFUSED_REQUEST, "400 Bad Request", "the request is malformed\n" },
+  method = { REFUSED_REQUEST, "405 Method Not Allowed\r\nAllow: GET, HEAD",
+	     "only GET and HEAD are supported\n" },
   unready = { REFUSED_UNREADY, "503 Service Unavailable",
-	      "there is no sample: the thread that watches is late\n" };
+	      "there is no sample: the watching thread is late\n" };
 
 /* A text that somebody sends; freed when nobody does any more. The server's thread alone has it. */
 struct body {
@@ -492,13 +492,13 @@ static void serve_request(struct server *s, struct connection *c, const char *pa
 		if (is_alive(s))
 			answer_line(c, 200, "ok\n");
 		else
-			answer_line(c, 503, "the thread that watches does not answer\n");
+			answer_line(c, 503, "the watching thread does not respond\n");
 	} else if (!strcmp(path, "/")) {
 		answer(c, 200, "text/html; charset=utf-8", s->options.welcome,
 		       strlen(s->options.welcome), NULL);
 	} else {
 		add_one(&s->counts.not_found);
-		answer_line(c, 404, "there are /, /metrics and /healthz\n");
+		answer_line(c, 404, "not found; use /, /metrics or /healthz\n");
 	}
 }
 

@@ -38,18 +38,18 @@ static const char welcome[] =
 static const struct metric answered = {
 	.name = "kvm_watcher_http_scrapes",
 	.type = METRIC_COUNTER,
-	.help = "Scrapes that were answered.",
+	.help = "Answered scrapes.",
 };
 static const struct metric refused = {
 	.name = "kvm_watcher_http_refused",
 	.type = METRIC_COUNTER,
-	.help = "Connections and requests that were refused, by why.",
+	.help = "Refused connections and requests, by reason.",
 	.labels = { { .name = "reason" } },
 };
 static const struct metric connections = {
 	.name = "kvm_watcher_http_connections",
 	.type = METRIC_GAUGE,
-	.help = "Connections that are open.",
+	.help = "Open connections.",
 };
 
 static void set_counts(void *ctx, struct metrics *m)

@@ -61,7 +61,7 @@ static void taken(void *ctx, struct metrics *m)
 	}
 	err = replace(t);
 	if (err && err != t->err)
-		say_failed("--output: %s can't be replaced: %s; it is tried again at each interval",
+		say_failed("--output: %s can't be replaced: %s; the next interval tries again",
 			   t->path, limits__reason(err));
 	t->err = err;
 }

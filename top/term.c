@@ -179,7 +179,7 @@ static const char *setup(struct term *t, const struct term_options *opts)
 	t->cup = terminfo__string("cup");
 	t->clear = terminfo__string("clear");
 	if (!t->cup || !t->clear)
-		return "it can't move its cursor";
+		return "the terminal can't move its cursor";
 	t->sgr0 = terminfo__string("sgr0");
 	t->rev = terminfo__string("rev");
 	t->bold = terminfo__string("bold");
@@ -204,7 +204,7 @@ struct term *term__open(const struct term_options *opts, char *why, size_t size)
 	t->guard = -1;
 	wrong = !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ||
 				tcgetattr(STDIN_FILENO, &t->saved) ?
-			"standard input and output are no terminal" :
+			"standard input and output are not a terminal" :
 			setup(t, opts);
 	if (wrong) {
 		snprintf(why, size, "%s", wrong);

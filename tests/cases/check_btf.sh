@@ -54,9 +54,9 @@ if planned sentences; then
 	refuses "no BTF" 1 "has no BTF; give that kernel's" --check --btf="$TMP/text"
 	refuses "a cut file" 1 "has no BTF; give that kernel's" --check --btf="$TMP/cut"
 	refuses "a program" 1 "has no BTF; give that kernel's" --check --btf="$(command -v kvm_guest)"
-	refuses "a module that is none" 1 "neither BTF that belongs" --check --btf="/sys/kernel/btf/vmlinux,$TMP/text"
+	refuses "a module that is none" 1 "no BTF that fits the first file" --check --btf="/sys/kernel/btf/vmlinux,$TMP/text"
 	refuses "an empty directory" 1 "has no file vmlinux" --check --btf="$TMP/empty"
-	refuses "no device" 1 "is no file" --check --btf=/dev/zero
+	refuses "no device" 1 "is not a file" --check --btf=/dev/zero
 	refuses "--btf without --check" 2 "--btf works only with --check" -e --btf=/sys/kernel/btf
 	refuses "an empty name" 2 "the name is empty" --check --btf=
 	is "as a table: a line for each kind" 6 "$(kvm_watcher check --btf="$TMP/kernel" |

@@ -64,7 +64,7 @@ if planned killed && has_tool "what is left in the kernel" bpftool; then
 	guest out=50
 	watch_end
 	is "the privileged process is killed: exit status" 1 "$watch_status"
-	is "... a sentence, once" 1 "$(grep -c 'the privileged process is gone' "$TMP/watch.err")"
+	is "... a sentence, once" 1 "$(grep -c 'the privileged process has ended: attached' "$TMP/watch.err")"
 	is "... what was attached has counted on" 51 "$(exits "$(jq -s '.[0].pid' "$TMP/guest.json")")"
 	is "... nothing is left in the kernel" 0 "$(still_there "$TMP/ids")"
 

@@ -127,7 +127,7 @@ after=$!
 wait "$after"
 watch_end
 is "the privileged process is killed: exit status" 1 "$watch_status"
-is "... a sentence" 1 "$(grep -c 'the privileged process is gone' "$TMP/watch.err")"
+is "... a sentence" 1 "$(grep -c 'the privileged process has ended: attached' "$TMP/watch.err")"
 is "... before and after it" "101 201" "$(exits "$before") $(exits "$after")"
 is "... a VM that came later has its thread's name" renamed \
 	"$(jq -r --argjson pid "$after" 'select(.scope == "total" and .pid == $pid) | .vm' "$TMP/watch.json" | sort -u)"
@@ -175,7 +175,7 @@ fi
 real=$(command -v kvm_watcher)
 if unshare -r true 2>/dev/null; then
 	unshare -r "$real" -e -t 1 >"$TMP/out" 2>"$TMP/err"
-	is "root of a user namespace" "1 1" "$? $(grep -c 'BPF is for the root of the host' "$TMP/err")"
+	is "root of a user namespace" "1 1" "$? $(grep -c "BPF needs the host's root" "$TMP/err")"
 else
 	skip "root of a user namespace" "unshare -r is refused here"
 fi
@@ -188,7 +188,7 @@ if unshare -m true 2>/dev/null; then
 	done
 	unshare -m sh -c "mount -t tmpfs none /sys/kernel/btf && exec '$real' -e -t 1" >"$TMP/out" 2>"$TMP/err"
 	is "a container without BTF: one sentence, with the remedy" "1 1 1" \
-		"$? $(wc -l <"$TMP/err") $(grep -c "types of this kernel are missing.*the host's /sys/kernel/btf" "$TMP/err")"
+		"$? $(wc -l <"$TMP/err") $(grep -c "kernel's BTF is missing.*the host's /sys/kernel/btf" "$TMP/err")"
 else
 	skip "containers" "unshare is refused here"
 fi

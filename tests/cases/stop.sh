@@ -53,7 +53,7 @@ kill -INT "$watcher"
 ends_within "a reader that stalls, Ctrl-C: gone after 2 s" 5000
 wait "$watcher"
 is "a reader that stalls, Ctrl-C: exit status" 1 $?
-is "a reader that stalls, Ctrl-C: why" 1 "$(grep -c 'given up' "$TMP/err")"
+is "a reader that stalls, Ctrl-C: why" 1 "$(grep -c 'gave up' "$TMP/err")"
 kill "$reader"
 
 stalled
@@ -101,7 +101,7 @@ ends_within "Ctrl-C while it loads: gone soon" 5000
 wait "$watcher"
 is "Ctrl-C while it loads: exit status" 1 $?
 is "Ctrl-C while it loads: nothing is shown" 0 "$(wc -c <"$TMP/out")"
-is "Ctrl-C while it loads: says so" 1 "$(grep -c 'stopped before anything was watched' "$TMP/err")"
+is "Ctrl-C while it loads: says so" 1 "$(grep -c 'stopped before watching began' "$TMP/err")"
 
 # shellcheck disable=SC2086 # these are options
 kvm_watcher $all --summary >"$TMP/out" 2>"$TMP/err" &

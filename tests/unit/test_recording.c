@@ -657,13 +657,13 @@ static void expect_refused(const char *text, const char *reason)
 static void test_what_is_no_recording(void **state)
 {
 	(void)state;
-	expect_refused("", "no recording");
-	expect_refused("{}\n", "no recording");
-	expect_refused("{\"recording\":1}\n", "no recording's");
-	expect_refused("{\"recording\":9}\n", "use a newer one");
-	expect_refused("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "no recording");
+	expect_refused("", "not a recording");
+	expect_refused("{}\n", "not a recording");
+	expect_refused("{\"recording\":1}\n", "not that of a recording");
+	expect_refused("{\"recording\":9}\n", "use a newer kvm_watcher");
+	expect_refused("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "not a recording");
 	expect_refused("{\"recording\":1,\"monitors\":[{\"name\":\"probe\"}],\"start\":{}}\n",
-		       "no recording's");
+		       "not that of a recording");
 }
 
 /* Rows that no recorder writes end the reading; nothing is written past its place. */
