@@ -55,30 +55,30 @@ struct item_line {
 	COL(_struct, _member, _title, COL_PERCENT, ROLE_GAUGE, .help = _help, __VA_ARGS__)
 
 static const char pain_help[] =
-	"what was lost while there was work: 1 - guest / (all - halted - polling), of vCPUs that "
-	"do not stand still; work of less than 5 % of the time counts as 5 %";
+	"share of work time lost: 1 - guest / (all - halted - polling), of vCPUs that are not "
+	"paused; work of less than 5 % of the time counts as 5 %";
 
 static const struct column vm_columns[] = {
 	COL(struct vm_line, row.vm, "VM", COL_STRING, ROLE_LABEL, .help = "the VM's name"),
 	COL(struct vm_line, vcpus, "VCPUS", COL_U32, ROLE_GAUGE, .drop = DROP_SECOND,
-	    .help = "its vCPUs"),
+	    .help = "number of its vCPUs"),
 	SHARE(struct vm_line, pain, "PAIN%", pain_help),
-	SHARE(struct vm_line, guest, "GUEST%", "of the vCPUs' time: in the guest"),
+	SHARE(struct vm_line, guest, "GUEST%", "share of the vCPUs' time in the guest"),
 	SHARE(struct vm_line, kvm, "KVM%",
-	      "in KVM, handling exits; where the host can't tell them: or in the guest"),
+	      "in KVM, handling exits; includes the guest if the host can't tell them apart"),
 	SHARE(struct vm_line, vmm, "VMM%", "in the VMM's user space, running or asleep"),
-	SHARE(struct vm_line, steal, "STEAL%", "ready to run, and no CPU was free"),
+	SHARE(struct vm_line, steal, "STEAL%", "ready to run, but waiting for a CPU"),
 	SHARE(struct vm_line, halted, "HALT%", "halted: nothing to do", .drop = DROP_SECOND),
 	COL(struct vm_line, exits, "EXITS/s", COL_DOUBLE, ROLE_GAUGE, .drop = DROP_THIRD,
-	    .help = "exits a second, of all vCPUs"),
+	    .help = "exits per second, of all vCPUs"),
 	COL(struct vm_line, top, "TOP_REASON", COL_STRING, ROLE_GAUGE,
-	    .help = "the reason whose exits took most time, halts left out"),
+	    .help = "reason whose exits took the most time, without halts"),
 	COL(struct vm_line, wake_ns, "WAKE_P99", COL_NSEC, ROLE_GAUGE, .drop = DROP_SECOND,
 	    .help = "99th percentile of the time from a wake-up to the guest"),
 	COL(struct vm_line, spark, "PAST", COL_STRING, ROLE_GAUGE, .drop = DROP_FIRST,
-	    .help = "pain of the last intervals, the newest on the right"),
+	    .help = "pain of the last intervals, newest on the right"),
 	COL(struct vm_line, finding, "FINDING", COL_STRING, ROLE_GAUGE,
-	    .help = "the costliest finding of diagnose's rules that these monitors suffice for"),
+	    .help = "costliest finding of the diagnose rules that these monitors can serve"),
 	COL(struct vm_line, row.pid, "PID", COL_U32, ROLE_LABEL, .drop = DROP_FIRST,
 	    .help = "process of the VMM"),
 	{},
@@ -87,22 +87,22 @@ static const struct column vm_columns[] = {
 static const struct column vcpu_columns[] = {
 	COL(struct vcpu_line, row.vcpu, "VCPU", COL_U32, ROLE_LABEL, .help = "number of the vCPU"),
 	SHARE(struct vcpu_line, pain, "PAIN%", pain_help),
-	SHARE(struct vcpu_line, guest, "GUEST%", "of its time: in the guest"),
+	SHARE(struct vcpu_line, guest, "GUEST%", "share of its time in the guest"),
 	SHARE(struct vcpu_line, kvm, "KVM%",
-	      "in KVM, handling exits; where the host can't tell them: or in the guest"),
+	      "in KVM, handling exits; includes the guest if the host can't tell them apart"),
 	SHARE(struct vcpu_line, vmm, "VMM%", "in the VMM's user space, running or asleep"),
-	SHARE(struct vcpu_line, steal, "STEAL%", "ready to run, and no CPU was free"),
-	SHARE(struct vcpu_line, blocked, "BLOCK%", "asleep in KVM_RUN, but not halted",
+	SHARE(struct vcpu_line, steal, "STEAL%", "ready to run, but waiting for a CPU"),
+	SHARE(struct vcpu_line, blocked, "BLOCK%", "asleep in KVM_RUN without a halt",
 	      .drop = DROP_SECOND),
-	SHARE(struct vcpu_line, poll, "POLL%", "polling before a halt sleeps", .drop = DROP_SECOND),
+	SHARE(struct vcpu_line, poll, "POLL%", "halt polling", .drop = DROP_SECOND),
 	SHARE(struct vcpu_line, halted, "HALT%", "halted: nothing to do", .drop = DROP_THIRD),
-	COL(struct vcpu_line, exits, "EXITS/s", COL_DOUBLE, ROLE_GAUGE, .help = "exits a second"),
+	COL(struct vcpu_line, exits, "EXITS/s", COL_DOUBLE, ROLE_GAUGE, .help = "exits per second"),
 	COL(struct vcpu_line, top, "TOP_REASON", COL_STRING, ROLE_GAUGE,
-	    .help = "the reason whose exits took most time, halts left out"),
+	    .help = "reason whose exits took the most time, without halts"),
 	COL(struct vcpu_line, wake_ns, "WAKE_P99", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD,
 	    .help = "99th percentile of the time from a wake-up to the guest"),
 	COL(struct vcpu_line, pcpu, "PCPU", COL_U32, ROLE_GAUGE, .drop = DROP_FIRST,
-	    .help = "the physical CPU that it is on, or was"),
+	    .help = "physical CPU that it runs on, or ran on last"),
 	COL(struct vcpu_line, row.tid, "TID", COL_U32, ROLE_LABEL, .drop = DROP_FIRST,
 	    .help = "thread of the vCPU"),
 	{},
@@ -110,11 +110,11 @@ static const struct column vcpu_columns[] = {
 
 static const struct column item_columns[] = {
 	COL(struct item_line, what, "WHAT", COL_STRING, ROLE_LABEL, .help = "the row's labels"),
-	COL(struct item_line, table, "TABLE", COL_STRING, ROLE_LABEL, .help = "where it is from"),
+	COL(struct item_line, table, "TABLE", COL_STRING, ROLE_LABEL, .help = "table of the row"),
 	COL(struct item_line, count, "COUNT", COL_U64, ROLE_COUNTER, .help = "how often"),
 	COL(struct item_line, per_s, "/s", COL_DOUBLE, ROLE_GAUGE, .drop = DROP_SECOND,
-	    .help = "how often in a second"),
-	COL(struct item_line, total_ns, "TIME", COL_NSEC, ROLE_COUNTER, .help = "how long in all"),
+	    .help = "number per second"),
+	COL(struct item_line, total_ns, "TIME", COL_NSEC, ROLE_COUNTER, .help = "total time"),
 	COL(struct item_line, p50_ns, "P50", COL_NSEC, ROLE_GAUGE, .drop = DROP_THIRD,
 	    .help = "median"),
 	COL(struct item_line, p99_ns, "P99", COL_NSEC, ROLE_GAUGE, .help = "99th percentile"),
@@ -128,7 +128,7 @@ static const struct column name_column =
 static const struct column number_column =
 	COLUMN(struct row, vcpu, "VCPU", COL_U32, ROLE_LABEL, .help = "number of the vCPU");
 static const struct column moment_column =
-	COLUMN(struct row, vm_id, "AT", COL_STRING, ROLE_LABEL, .help = "when the event was");
+	COLUMN(struct row, vm_id, "AT", COL_STRING, ROLE_LABEL, .help = "time of the event");
 
 /* Cells by name */
 
@@ -342,7 +342,7 @@ static void fill_vms(const struct scene *s, struct grid *grid)
 	set_columns(grid, vm_columns);
 	grid->sort = "pain";
 	grid->level = level_of_vm;
-	grid->empty = "no VM has done anything";
+	grid->empty = "no VM has been active";
 	grid->rows = arena__get(s->arena, (f->nr_vms + 1) * sizeof(*grid->rows));
 	for (size_t i = 0; i < f->nr_vms; i++) {
 		const struct model_vm *vm = &f->vms[i];
@@ -420,7 +420,7 @@ static void draw_spent(struct canvas *c, int y, const uint64_t ns[NR_SPENT])
 		x += canvas__put(c, y + 1, x, c->cols - x, spent_style(i, share), text);
 	}
 	if (!all)
-		canvas__put(c, y, 0, c->cols, STYLE_DIM, "where the time went is not known yet");
+		canvas__put(c, y, 0, c->cols, STYLE_DIM, "where the time went is unknown so far");
 }
 
 static const struct model_vm *vm_of(const struct scene *s, const struct spot *spot)
@@ -506,7 +506,7 @@ static void fill_vcpus(const struct scene *s, const struct spot *spot, struct gr
 	set_columns(grid, vcpu_columns);
 	grid->sort = "pain";
 	grid->level = level;
-	grid->empty = "its vCPUs have not been seen yet";
+	grid->empty = "its vCPUs have not been active yet";
 	grid->rows = arena__get(s->arena, (nr + 1) * sizeof(*grid->rows));
 	for (size_t i = 0; i < nr; i++) {
 		uint64_t ns[NR_SPENT], wall = read_spent(&rows[i], ns);
@@ -614,7 +614,7 @@ static void fill_table(const struct scene *s, const struct table *t, struct mode
 	if (!s->frame->tables[t->at].has)
 		grid->empty = s->replays ?
 				      "this was not recorded" :
-				      "this is not measured yet: with the next interval, or see m";
+				      "not measured yet: wait for the next interval, or press m";
 }
 
 static void fill_tab(const struct scene *s, const struct spot *spot, const struct table *t,
@@ -690,7 +690,7 @@ static void fill_items(const struct scene *s, const struct spot *spot, struct gr
 
 	set_columns(grid, item_columns);
 	grid->sort = "total_ns";
-	grid->empty = "it has done nothing in this interval";
+	grid->empty = "it was not active in this interval";
 	for (size_t i = 0; i < model__nr_tables(s->model); i++)
 		all += s->frame->tables[i].nr;
 	grid->rows = arena__get(s->arena, (all + 1) * sizeof(*grid->rows));
@@ -866,7 +866,7 @@ static int draw_buckets(const struct scene *s, struct canvas *c, int y, int most
 		first = last - (most - 2);
 	canvas__put(c, y, 0, 15, STYLE_DIM, "how long");
 	canvas__put(c, y, 16, half, STYLE_DIM, "this interval");
-	canvas__put(c, y, 16 + half, half, STYLE_DIM, "all that is remembered");
+	canvas__put(c, y, 16 + half, half, STYLE_DIM, "whole history");
 	for (int i = first; i <= last; i++, lines++) {
 		format_time(ldexp(1, i), low);
 		format_time(ldexp(1, i + 1), high);

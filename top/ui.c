@@ -200,7 +200,7 @@ static void jump(struct ui *ui, const char *text)
 		end = strptime(text, "%H:%M", &asked);
 	}
 	if (!end || *end || !ui->frame) {
-		ui__say(ui, "a time of day is like 03:10:30 or 03:10");
+		ui__say(ui, "give a time of day such as 03:10:30 or 03:10");
 		return;
 	}
 	second = real_ns(ui->frame) / NSEC_PER_SEC;
@@ -273,7 +273,7 @@ static void answer(struct ui *ui)
 	case PROMPT_INTERVAL:
 		seconds = strtod(ui->text, &end);
 		if (end == ui->text || *end || !(seconds >= 0.1) || seconds > 3600) {
-			ui__say(ui, "an interval is 0.1 to 3600 seconds");
+			ui__say(ui, "give an interval of 0.1 to 3600 seconds");
 			break;
 		}
 		ui->requests.interval_ns = llround(seconds * NSEC_PER_SEC);
@@ -403,7 +403,7 @@ static void go_on(struct ui *ui)
 	if (ui->depth == MAX_DEPTH || !ui->frame || !row)
 		return;
 	if (!screen__enter(&ui->scene, here(ui), row, &to)) {
-		ui__say(ui, "there is nothing closer to see of this row");
+		ui__say(ui, "this row has no details to open");
 		return;
 	}
 	grid__move(&ui->grid, state_of(ui), 0);
@@ -462,7 +462,7 @@ static void set_base(struct ui *ui)
 static void reset(struct ui *ui)
 {
 	if (ui->opts.replays) {
-		ui__say(ui, "a recording is what it is: r is for what is measured now");
+		ui__say(ui, "r does not work on a recording");
 		return;
 	}
 	model__clear(ui->opts.model);
@@ -476,7 +476,7 @@ static void reset(struct ui *ui)
 static void record(struct ui *ui)
 {
 	if (ui->opts.replays)
-		ui__say(ui, "this is a recording");
+		ui__say(ui, "w does not work on a recording");
 	else
 		ui->requests.record_keys++;
 }
@@ -874,7 +874,7 @@ static void add_missing(struct lines *to)
 	nr = model__missing(ui->opts.model, &list);
 	if (!nr)
 		add_line(to, STYLE_NORMAL, 0,
-			 "Nothing of what was measured is missing on this host.");
+			 "This host can show everything that these monitors measure.");
 	for (size_t i = 0; i < nr; i++)
 		add_line(to, STYLE_NORMAL, 4,
 			 arena__printf(ui->arena, "%s: missing: %s (%s: %s)", list[i].monitor,
@@ -885,9 +885,11 @@ static void add_missing(struct lines *to)
 			       model__lost(ui->opts.model)));
 	if (model__evicted(ui->opts.model))
 		add_line(to, STYLE_NORMAL, 0,
-			 arena__printf(ui->arena,
-				       "%" PRIu64 " intervals were forgotten: history has %d MiB.",
-				       model__evicted(ui->opts.model), HISTORY_BYTES >> 20));
+			 arena__printf(
+				 ui->arena,
+				 "%" PRIu64
+				 " intervals were discarded: the history is limited to %d MiB.",
+				 model__evicted(ui->opts.model), HISTORY_BYTES >> 20));
 	model__unlock(ui->opts.model);
 	if (ui->nr_messages)
 		add_line(to, STYLE_STRONG, 0, "Messages");
@@ -919,7 +921,7 @@ static void draw_overlay(struct ui *ui)
 	else
 		add_missing(&lines);
 	canvas__put(&ui->canvas, ui->canvas.rows - 2, 0, ui->canvas.cols, STYLE_DIM,
-		    "Up, Down, PgUp, PgDn: the rest; Esc: back");
+		    "Up, Down, PgUp, PgDn: scroll; Esc: back");
 }
 
 const struct canvas *ui__draw(struct ui *ui)

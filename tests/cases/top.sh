@@ -233,7 +233,7 @@ keys \e
 keys \x20
 until 5 STOPPED
 keys r
-until 5 a recording is what it is
+until 5 r does not work on a recording
 keys q
 ends 10
 restored

@@ -685,7 +685,7 @@ static void test_what_is_missing(void **state)
 	press(&h, 's');
 	type(&h, "x");
 	press(&h, KEY_ENTER);
-	assert_true(is_on(ui__draw(h.ui), "an interval is 0.1 to 3600 seconds"));
+	assert_true(is_on(ui__draw(h.ui), "give an interval of 0.1 to 3600 seconds"));
 	press(&h, 'r');
 	assert_true(ui__requests(h.ui).reset);
 	assert_false(ui__requests(h.ui).reset);
