@@ -26,7 +26,7 @@ static const struct column columns[] = {
 	COL(gfn, "GFN", COL_HEX, ROLE_LABEL, .help = "guest frame number"),
 	COL(rel_gfn, "REL_GFN", COL_HEX, ROLE_LABEL, .help = "offset in the slot, in pages"),
 	COL(slot, "SLOT_ID", COL_U32, ROLE_LABEL, .help = "memory slot"),
-	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, .help = "how often it was marked"),
+	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, .help = "how often the page was marked dirty"),
 	{},
 };
 

@@ -43,17 +43,17 @@ static const struct view views[] = {
 
 static const struct column columns[] = {
 	COL(cgroup, "CGROUP", COL_STRING, ROLE_LABEL, .flags = COL_NAME, .views = 1 << VIEW_CGROUP,
-	    .width = 16, .help = "the VM's, or one above it that has a limit"),
-	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 28, .help = "of a setting or a counter"),
-	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "what a counter has grown by"),
+	    .width = 16, .help = "cgroup of the VM, or one above it that has a limit"),
+	COL(name, "NAME", COL_STRING, ROLE_LABEL, .width = 28,
+	    .help = "name of a setting or a counter"),
+	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "growth of a counter"),
 	COL(rate, "RATE/s", COL_DOUBLE, ROLE_GAUGE, .flags = COL_TABLE_ONLY | COL_COMPUTED,
-	    .drop = DROP_FIRST, .help = "that, per second"),
-	COL(number, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY,
-	    .help = "VALUE, if it is a number"),
+	    .drop = DROP_FIRST, .help = "COUNT per second"),
+	COL(number, NULL, COL_U64, ROLE_GAUGE, .flags = COL_DATA_ONLY, .help = "VALUE, if numeric"),
 	COL(text, NULL, COL_STRING, ROLE_GAUGE, .flags = COL_KEY_ONLY,
-	    .help = "VALUE, if it is none"),
+	    .help = "VALUE, if not numeric"),
 	COL(value, "VALUE", COL_STRING, ROLE_GAUGE, .flags = COL_COMPUTED | COL_REST,
-	    .help = "of a setting or a gauge, now; absent for counters"),
+	    .help = "current value of a setting or a gauge; absent for counters"),
 	{},
 };
 

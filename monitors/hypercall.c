@@ -62,23 +62,23 @@ static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, EVENTS, .width = 11,
 	    .help = "name of the vCPU's thread"),
 	COL(abi, "ABI", COL_STRING, ROLE_LABEL, .width = 6,
-	    .help = "whose numbers: kvm, hyperv or xen"),
+	    .help = "ABI of the hypercall number: kvm, hyperv or xen"),
 	COL(name, "NAME", COL_STRING, ROLE_LABEL, .flags = COL_FRAME, .width = 13,
-	    .help = "as that ABI calls it"),
-	COL(nr, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "the number behind it"),
-	COL(time, "CALLS", COL_TIMES, ROLE_COUNTER, CALLS, .help = "until the guest goes on"),
+	    .help = "name in that ABI"),
+	COL(nr, NULL, COL_U64, ROLE_LABEL, .flags = COL_DATA_ONLY, .help = "hypercall number"),
+	COL(time, "CALLS", COL_TIMES, ROLE_COUNTER, CALLS, .help = "time until the guest resumes"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P50), .flags = COL_USEC | COL_WORSE,
-	    .help = "median time until the guest goes on, within 12.5 % (table: us)"),
+	    .help = "median time until the guest resumes, within 12.5 % (table: us)"),
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, CALLS, TIME(P99), .flags = COL_USEC | COL_WORSE,
 	    .help = "99th percentile, within 12.5 % (table: us)"),
 	COL(count, "COUNTS", COL_U64, ROLE_COUNTER, CALLS, .flags = COL_COST,
-	    .help = "hypercalls of that name"),
+	    .help = "hypercalls with that name"),
 	COL(vcpu_total, "HYPERCALLS", COL_U64, ROLE_GAUGE, .merge = MERGE_NONE,
-	    .help = "all of the vCPU since it exists, by KVM's own count"),
+	    .help = "all hypercalls of the vCPU since its creation, by KVM's own count"),
 	COL(args, NULL, COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_DATA_ONLY,
-	    .help = "the arguments as they are"),
+	    .help = "raw arguments"),
 	COL(decoded, "ARGUMENTS", COL_OBJECT, ROLE_LABEL, EVENTS, .flags = COL_REST | COL_BIG_HEX,
-	    .help = "what they mean"),
+	    .help = "decoded arguments"),
 	{},
 };
 
@@ -91,12 +91,12 @@ static const struct column columns[] = {
  */
 static const struct hook hooks[] = {
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDORS,
-	  .gives = "the times of hypercalls", .called_at = AT_ENTRY },
+	  .gives = "times of hypercalls", .called_at = AT_ENTRY },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDORS },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint), VENDORS },
 
 	{ "kvm_hypercall", HOOK_TRACEPOINT, "kvm_hypercall", PROG(kvm_tracepoint), VENDORS,
-	  .gives = "hypercalls of KVM's own numbering", .primary = true },
+	  .gives = "hypercalls with KVM's own numbers", .primary = true },
 	{ "kvm_hypercall", HOOK_RAW_TP, "kvm_hypercall", PROG(kvm_raw_tp), VENDORS },
 	{ "kvm_hypercall", HOOK_TP_BTF, "kvm_hypercall", PROG(kvm_tp_btf), VENDORS },
 
@@ -271,7 +271,7 @@ static const struct metric metrics[] = {
 	       .help = "Hypercalls."),
 	METRIC(struct call_row, HISTOGRAM, "kvm_hypercall_duration_seconds", time, OF_CALLS,
 	       .labels = { LABEL(struct call_row, "abi", abi) },
-	       .help = "From hypercalls until the guest goes on."),
+	       .help = "Time from hypercalls until the guest resumes."),
 	{},
 };
 

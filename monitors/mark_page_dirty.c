@@ -93,7 +93,7 @@ static const struct view views[] = {
 
 static const struct column columns[] = {
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .flags = COL_NAME, .views = IN(VIEW_EVENT),
-	    .width = 15, .help = "the thread that dirtied the page"),
+	    .width = 15, .help = "name of the thread that dirtied the page"),
 	COL(gfn, "GFN", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT) | IN(VIEW_PAGE), .width = 9,
 	    .help = "guest frame number"),
 	COL(rel_gfn, "REL_GFN", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT) | IN(VIEW_PAGE),
@@ -106,55 +106,56 @@ static const struct column columns[] = {
 	COL(npages, "NPAGES", COL_U64, ROLE_GAUGE, .views = IN(VIEW_EVENT) | IN(VIEW_SLOT),
 	    .width = 8, .help = "pages of the slot"),
 	COL(userspace_addr, "USERSPACE_ADDR", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT),
-	    .width = 14, .help = "where the slot is in the VMM"),
+	    .width = 14, .help = "address of the slot in the VMM"),
 	COL(base_gfn, NULL, COL_HEX, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
-	    .help = "where the slot begins"),
+	    .help = "first page of the slot"),
 	COL(slot_pages, NULL, COL_U64, ROLE_LABEL, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
 	    .help = "pages of the slot"),
 	COL(kvm, NULL, COL_HEX, ROLE_LABEL, .views = IN(VIEW_SLOT),
-	    .flags = COL_KEY_ONLY | COL_WHOSE, .help = "tells VMs apart that are not known"),
+	    .flags = COL_KEY_ONLY | COL_WHOSE, .help = "distinguishes unknown VMs"),
 	COL(creator, NULL, COL_U32, ROLE_LABEL, .views = IN(VIEW_SLOT),
 	    .flags = COL_KEY_ONLY | COL_WHOSE, .help = "the same"),
 	COL(region, NULL, COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
-	    .merge = MERGE_NONE, .help = "which one it is of those that are kept"),
+	    .merge = MERGE_NONE, .help = "index among the slots kept"),
 	COL(log, "LOG", COL_STRING, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_COMPUTED,
-	    .help = "what the kernel logs into: bitmap or ring"),
+	    .help = "dirty log of the kernel: bitmap or ring"),
 	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT),
-	    .help = "pages marked dirty, also those that were already"),
+	    .help = "pages marked dirty, including those already dirty"),
 	COL(dirtied, "DIRTIED", COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_COST,
-	    .help = "of them, pages that were clean in the log"),
+	    .help = "of COUNT, pages that were clean in the log"),
 	COL(ringed, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
-	    .help = "of COUNT, those that went to a dirty ring"),
+	    .help = "of COUNT, pages logged in a dirty ring"),
 	COL(marked, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
 	    .help = "pages marked for the first time"),
 	COL(once, NULL, COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
-	    .merge = MERGE_SUM, .help = "pages that were marked once only, so far"),
+	    .merge = MERGE_SUM, .help = "pages marked only once so far"),
 	COL(changes, NULL, COL_U64, ROLE_COUNTER, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
 	    .help = "different pages at each look"),
 	COL(vm_pages, NULL, COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_KEY_ONLY,
-	    .help = "of a recording: pages of the VM as its descriptor told; 0: it did not"),
+	    .help = "in a recording: pages of the VM by its descriptor; 0: unknown"),
 	COL(unique_pages, "UNIQUE", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
 	    .merge = MERGE_WINDOW, .help = "different pages"),
 	COL(new_pages, "NEW", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT), .flags = COL_COMPUTED,
-	    .help = "of them, marked for the first time; in the total: once only"),
+	    .help = "of UNIQUE, pages marked for the first time; in the total: marked only once"),
 	COL(repeated_pages, "REPEATED", COL_U64, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .flags = COL_COMPUTED, .help = "of them, marked before; in the total: more than once"),
+	    .flags = COL_COMPUTED,
+	    .help = "of UNIQUE, pages marked before; in the total: marked more than once"),
 	COL(pages_per_s, "PAGES/s", COL_DOUBLE, ROLE_GAUGE, .views = IN(VIEW_SLOT),
 	    .flags = COL_COMPUTED, .help = "DIRTIED per second"),
 	COL(mib_per_s, "MiB/s", COL_DOUBLE, ROLE_GAUGE, .views = IN(VIEW_SLOT),
-	    .flags = COL_COMPUTED, .help = "the same in MiB"),
+	    .flags = COL_COMPUTED, .help = "DIRTIED in MiB per second"),
 	COL(memory_pages, "MEMORY_PAGES", COL_U64, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .flags = COL_COMPUTED, .help = "what the first round sends"),
+	    .flags = COL_COMPUTED, .help = "pages that the first round sends"),
 	COL(converges, "CONVERGES", COL_BOOL, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
 	    .flags = COL_COMPUTED,
-	    .help = "at --migration-bandwidth, with a stop of at most 300 ms"),
+	    .help = "converges at --migration-bandwidth, with a stop of at most 300 ms"),
 	COL(rounds, "ROUNDS", COL_U32, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .flags = COL_COMPUTED, .help = "while the guest runs"),
+	    .flags = COL_COMPUTED, .help = "rounds while the guest runs"),
 	COL(migration_ns, "TOTAL_TIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
 	    .flags = COL_COMPUTED | COL_WORSE,
-	    .help = "of the migration; absent when it does not converge"),
+	    .help = "time of the migration; absent if it does not converge"),
 	COL(downtime_ns, "DOWNTIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .flags = COL_COMPUTED | COL_WORSE, .help = "the guest's stop at its end"),
+	    .flags = COL_COMPUTED | COL_WORSE, .help = "time the guest stops at its end"),
 	{},
 };
 
@@ -171,7 +172,7 @@ static const char *set_bandwidth(void *config, const char *arg)
 	/* strtod() also takes hexadecimal, inf and nan. */
 	if (*end || end == arg || strspn(arg, "0123456789.") != strlen(arg) || mib <= 0 ||
 	    mib > MOST_MIB_PER_S)
-		return "is not a number of MiB/s; give one such as 100, up to 1000000";
+		return "is not a bandwidth in MiB/s; give a number such as 100, up to 1000000";
 	((struct dirty_config *)config)->bandwidth = mib * 1024 * 1024;
 	return NULL;
 }
@@ -201,10 +202,10 @@ static const struct hook hooks[] = {
 	{ "mark_page_dirty_vm", HOOK_KPROBE, "mark_page_dirty", PROG(mark_vm_kprobe),
 	  .gives = "pages that KVM itself dirties", .applies = host__memslots_in_array },
 	{ "mark_page_dirty_vcpu", HOOK_KPROBE, "kvm_vcpu_mark_page_dirty", PROG(mark_vcpu_kprobe),
-	  .gives = "most pages that vCPUs dirty", .applies = host__memslots_in_array },
+	  .gives = "most pages dirtied by vCPUs", .applies = host__memslots_in_array },
 
 	{ "memory_slots", HOOK_ITER, "task_file", PROG(list_logging),
-	  .gives = "which VMs have dirty logging off" },
+	  .gives = "which VMs have dirty logging switched off" },
 	{},
 };
 
@@ -297,11 +298,11 @@ static void say_it_is_off(const struct attachment *at, uint64_t kvm)
 	if (!vm || !vm->chosen)
 		return;
 	if (state->nr_named++ < MOST_NAMED)
-		say("mark_page_dirty: dirty logging is off in VM %s (pid %u): its dirty "
-		    "pages show once its VMM switches it on, as a migration does",
+		say("mark_page_dirty: dirty logging is off in VM %s (pid %u): dirty pages appear "
+		    "when its VMM switches it on, as for a migration",
 		    vm->label, vm->tgid);
 	else
-		say("mark_page_dirty: dirty logging is off in more than %d VMs: no further one is "
+		say("mark_page_dirty: dirty logging is off in more than %d VMs: the others are not "
 		    "named",
 		    MOST_NAMED);
 }
@@ -914,7 +915,7 @@ static void event(struct attachment *at, const void *data, size_t size)
 static const struct metric metrics[] = {
 	METRIC(struct dirty_row, COUNTER, "kvm_dirty_marks", count, .views = IN(VIEW_SLOT),
 	       .labels = { LABEL(struct dirty_row, "slot", slot) },
-	       .help = "Pages marked dirty, also those that were already."),
+	       .help = "Pages marked dirty, including those already dirty."),
 	METRIC(struct dirty_row, COUNTER, "kvm_dirtied_pages", dirtied, .views = IN(VIEW_SLOT),
 	       .labels = { LABEL(struct dirty_row, "slot", slot) },
 	       .help = "Pages marked dirty that were clean in the log."),
@@ -924,10 +925,11 @@ static const struct metric metrics[] = {
 	MIGRATION("kvm_migration_converges", converges,
 		  .help = "A live migration would converge at --migration-bandwidth."),
 	MIGRATION("kvm_migration_estimated_seconds", migration_ns,
-		  .help = "How long it would take; absent where it does not converge."),
+		  .help = "How long a live migration would take; absent if it does not converge."),
 	MIGRATION("kvm_migration_estimated_downtime_seconds", downtime_ns,
-		  .help = "How long the guest would stand still at its end."),
-	MIGRATION("kvm_migration_rounds", rounds, .help = "Its rounds while the guest runs."),
+		  .help = "How long a live migration would stop the guest at its end."),
+	MIGRATION("kvm_migration_rounds", rounds,
+		  .help = "Rounds of a live migration while the guest runs."),
 	{},
 };
 

@@ -57,31 +57,32 @@ static const struct view views[] = {
 
 static const struct column columns[] = {
 	COL(entries, "ENTRIES", COL_U64, ROLE_COUNTER, OF_ENTRY, .flags = COL_COST,
-	    .help = "L1 entered L2"),
+	    .help = "entries of L1 into L2"),
 	COL(count, "EXITS", COL_U64, ROLE_COUNTER, OF_EXIT, .flags = COL_COST,
-	    .help = "L2 left for that reason"),
+	    .help = "exits of L2 for that reason"),
 	COL(by_l0, "BY_L0", COL_U64, ROLE_GAUGE, OF_EXIT, .flags = COL_COMPUTED,
-	    .help = "of them: this host's KVM did what there was to do"),
+	    .help = "of EXITS, those handled by this host's KVM alone"),
 	COL(reflected, "REFLECTED", COL_U64, ROLE_COUNTER, OF_EXIT,
-	    .help = "of them: L1 was given the exit"),
+	    .help = "of EXITS, those passed to L1"),
 	COL(injected, "INJECTED", COL_U64, ROLE_COUNTER, OF_EXIT,
-	    .help = "exits for that reason that L1 was given, also those that KVM made"),
+	    .help = "exits passed to L1 for that reason, including those made by KVM"),
 	COL(time, "CHANGES", COL_TIMES, ROLE_COUNTER,
-	    .help = "entries: in L2, until L1 is given an exit; exits: in L1, until it enters L2"),
+	    .help = "entries: time in L2, until L1 gets an exit; exits: time in L1, until it "
+		    "enters L2"),
 	COL(total_ns, "TOTAL_TIME", COL_NSEC, ROLE_COUNTER, TIME(TOTAL),
-	    .help = "entries: in L2, until L1 was given an exit; exits: in L1 after one, until it "
-		    "entered L2 again"),
+	    .help = "entries: time in L2, until L1 got an exit; exits: time in L1 after one, until "
+		    "it entered L2 again"),
 	COL(max_ns, "MAX_TIME", COL_NSEC, ROLE_GAUGE, TIME(MAX), .drop = DROP_FIRST,
 	    .help = "longest"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, TIME(P50), .help = "median, within 12.5 %"),
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, TIME(P99),
 	    .help = "99th percentile, within 12.5 %"),
 	COL(reason, "REASON", COL_STRING, ROLE_LABEL, OF_EXIT, .flags = COL_WORD,
-	    .help = "as the kernel spells it"),
+	    .help = "exit reason, as the kernel spells it"),
 	COL(reason_code, NULL, COL_U64, ROLE_LABEL, OF_EXIT, .flags = COL_DATA_ONLY,
-	    .help = "the number behind it"),
+	    .help = "number of the exit reason"),
 	COL(class, NULL, COL_STRING, ROLE_LABEL, OF_EXIT, .flags = COL_DATA_ONLY,
-	    .help = "what kind of thing it was for, in one word for all vendors"),
+	    .help = "class of the exit, the same word for all vendors"),
 	{},
 };
 
@@ -90,7 +91,7 @@ static const struct column columns[] = {
 /* KVM may be preempted where these fire: classic tracepoints first, see enum hook_kind. */
 static const struct hook hooks[] = {
 	{ "kvm_nested_vmenter", HOOK_TRACEPOINT, "kvm_nested_vmenter", PROG(enter_tracepoint), BOTH,
-	  .gives = "entries of L2, and times", .primary = true },
+	  .gives = "entries into L2, and times", .primary = true },
 	{ "kvm_nested_vmenter", HOOK_RAW_TP, "kvm_nested_vmenter", PROG(enter_raw_tp), BOTH },
 	{ "kvm_nested_vmenter", HOOK_TP_BTF, "kvm_nested_vmenter", PROG(enter_tp_btf), BOTH },
 	{ "kvm_nested_vmenter", HOOK_TRACEPOINT, "kvm_nested_vmrun", PROG(enter_tracepoint_old),
@@ -105,7 +106,7 @@ static const struct hook hooks[] = {
 	{ "kvm_nested_vmexit", HOOK_TP_BTF, "kvm_nested_vmexit", PROG(exit_tp_btf), BOTH, true },
 
 	{ "kvm_nested_inject", HOOK_TRACEPOINT, "kvm_nested_vmexit_inject", PROG(inject_tracepoint),
-	  BOTH, .gives = "exits that L1 is given, and times", .primary = true },
+	  BOTH, .gives = "exits passed to L1, and times", .primary = true },
 	{ "kvm_nested_inject", HOOK_RAW_TP, "kvm_nested_vmexit_inject", PROG(inject_raw_tp), BOTH },
 	{ "kvm_nested_inject", HOOK_TP_BTF, "kvm_nested_vmexit_inject", PROG(inject_tp_btf), BOTH },
 	{},
@@ -212,11 +213,11 @@ static void finish(struct attachment *at, const struct sample *sample, const str
 
 static const struct metric metrics[] = {
 	METRIC(struct nested_row, COUNTER, "kvm_nested_entries", entries, .views = 1 << VIEW_ENTRY,
-	       .help = "Entries of guests to guests of their own."),
+	       .help = "Entries of guests into nested guests."),
 	METRIC(struct nested_row, COUNTER, "kvm_nested_exits", count, IN_EXITS, REASON,
 	       .help = "Exits of nested guests."),
 	METRIC(struct nested_row, COUNTER, "kvm_nested_exits_reflected", reflected, IN_EXITS,
-	       REASON, .help = "Exits of nested guests that were passed to the guest."),
+	       REASON, .help = "Exits of nested guests that were passed to their hypervisor."),
 	{},
 };
 

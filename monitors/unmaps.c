@@ -54,26 +54,26 @@ static const struct view views[] = {
 
 static const struct column columns[] = {
 	COL(actor, "ACTOR", COL_STRING, ROLE_LABEL, .width = 11,
-	    .help = "who did it: vmm, fault, numa, ksm, khugepaged, compaction, reclaim, damon, "
-		    "migration, userfaultfd, kernel or other"),
+	    .help = "who unmapped the range: vmm, fault, numa, ksm, khugepaged, compaction, "
+		    "reclaim, damon, migration, userfaultfd, kernel or other"),
 	COL(event, "EVENT", COL_STRING, ROLE_LABEL, .width = 14,
-	    .help = "what the kernel calls it: UNMAP, CLEAR, PROTECTION_VMA, PROTECTION_PAGE, "
+	    .help = "event of the kernel: UNMAP, CLEAR, PROTECTION_VMA, PROTECTION_PAGE, "
 		    "SOFT_DIRTY, RELEASE, MIGRATE or EXCLUSIVE"),
 	COL(call, "CALL", COL_STRING, ROLE_LABEL, .width = 10,
-	    .help = "the system call that it was done in"),
+	    .help = "system call that unmapped the range"),
 	COL(comm, "COMM", COL_STRING, ROLE_LABEL, .width = 10, .drop = DROP_SECOND,
-	    .help = "the thread's name, of kernel and other"),
-	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "ranges taken away"),
+	    .help = "name of the thread, for the actors kernel and other"),
+	COL(count, "COUNT", COL_U64, ROLE_COUNTER, .help = "unmapped ranges"),
 	COL(guest_count, "GUEST", COL_U64, ROLE_COUNTER,
-	    .help = "of them: with memory of the guest's"),
+	    .help = "of COUNT, ranges with guest memory"),
 	COL(pages, "PAGES", COL_U64, ROLE_COUNTER,
-	    .help = "pages of 4 KiB of guest memory in them, mapped or not"),
+	    .help = "4 KiB pages of guest memory in the ranges, mapped or not"),
 	COL(time, "TIMED", COL_TIMES, ROLE_COUNTER, .flags = COL_COST,
-	    .help = "time that KVM took to let go of a range"),
+	    .help = "time that KVM took to unmap a range"),
 	COL(time_count, NULL, COL_U64, ROLE_COUNTER, TIME(COUNT), .flags = COL_DATA_ONLY,
 	    .help = "ranges whose time is known"),
 	COL(total_ns, "TOTAL", COL_NSEC, ROLE_COUNTER, TIME(TOTAL), .flags = COL_USEC,
-	    .help = "time that KVM took to let go of them: sum (table: us)"),
+	    .help = "time that KVM took to unmap the ranges (table: us)"),
 	COL(p50_ns, "P50", COL_NSEC, ROLE_GAUGE, TIME(P50), .flags = COL_USEC | COL_WORSE,
 	    .drop = DROP_FIRST, .help = "median, within 12.5 %"),
 	COL(p99_ns, "P99", COL_NSEC, ROLE_GAUGE, TIME(P99), .flags = COL_USEC | COL_WORSE,
@@ -96,14 +96,14 @@ static const struct column columns[] = {
 /* KVM may be preempted in the function: kprobes come first, see enum hook_kind. */
 static const struct hook hooks[] = {
 	TOLD("mm_compaction_begin", compaction,
-	     "compaction by tasks that need a large page, which counts as reclaim"),
-	TOLD("mm_compaction_end", compacted, "the end of that"),
+	     "compaction by tasks that need a large page; it counts as reclaim"),
+	TOLD("mm_compaction_end", compacted, "the end of such compaction"),
 	TOLD("mm_migrate_pages_start", migration,
-	     "pages that move from node to node, which count as a page fault or a call"),
-	TOLD("mm_migrate_pages", migrated, "the end of that"),
+	     "pages that move from node to node; they count as a page fault or a call"),
+	TOLD("mm_migrate_pages", migrated, "the end of such moves"),
 	{ START "_return", HOOK_KPROBE, START, PROG(end_kprobe), .gives = "how long KVM took" },
 	{ START "_return", HOOK_FENTRY, START, PROG(end_fexit) },
-	{ START, HOOK_KPROBE, START, PROG(begin_kprobe), .gives = "what is taken away, and by whom",
+	{ START, HOOK_KPROBE, START, PROG(begin_kprobe), .gives = "what is unmapped, and by whom",
 	  .primary = true },
 	{ START, HOOK_FENTRY, START, PROG(begin_fentry) },
 	{ START, HOOK_TRACEPOINT, "kvm_unmap_hva_range", PROG(range_tracepoint) },
@@ -309,11 +309,11 @@ static const struct record_kind records = {
 
 static const struct metric metrics[] = {
 	METRIC(struct unmap_row, COUNTER, "kvm_unmaps", count, OF_UNMAPS, WHO,
-	       .help = "Ranges of memory that the host took away from a VM, by who did it."),
+	       .help = "Memory ranges that the host unmapped from a VM, by actor."),
 	METRIC(struct unmap_row, COUNTER, "kvm_unmapped_guest_bytes", pages, OF_UNMAPS, WHO,
-	       .scale = SCALE_PAGES, .help = "Guest memory in them, mapped or not."),
+	       .scale = SCALE_PAGES, .help = "Guest memory in unmapped ranges, mapped or not."),
 	METRIC(struct unmap_row, HISTOGRAM, "kvm_unmap_duration_seconds", time, OF_UNMAPS, WHO,
-	       .help = "Time that KVM took to let go of a range."),
+	       .help = "Time that KVM took to unmap a range."),
 	{},
 };
 

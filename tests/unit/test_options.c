@@ -890,8 +890,8 @@ static void test_real_bandwidth(void **state)
 	for (i = 0; rates[i]; i++) {
 		snprintf(line, sizeof(line), "-d --migration-bandwidth %s", rates[i]);
 		snprintf(message, sizeof(message),
-			 "kvm_watcher: --migration-bandwidth: \"%s\" is not a number of MiB/s; "
-			 "give one such as 100, up to 1000000\n",
+			 "kvm_watcher: --migration-bandwidth: \"%s\" is not a bandwidth in MiB/s; "
+			 "give a number such as 100, up to 1000000\n",
 			 strcmp(rates[i], "_") ? rates[i] : "");
 		r = run_with(&watch_command, line);
 		assert_int_equal(r->code, EXIT_USAGE);
