@@ -73,7 +73,7 @@ const struct column list_columns[] = {
 	COL(kube_namespace, "NAMESPACE", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
 	    .help = "Kubernetes namespace of a KubeVirt VM"),
 	COL(kube_vmi, "VMI", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
-	    .help = "its VirtualMachineInstance"),
+	    .help = "VirtualMachineInstance of a KubeVirt VM"),
 	COL(pod_uid, "POD_UID", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,
 	    .help = "UID of the VMM's Kubernetes pod, from its cgroup"),
 	COL(cgroup, "CGROUP", COL_STRING, ROLE_LABEL, .views = IN_VMS, .flags = COL_WIDE,

@@ -81,7 +81,7 @@ static const struct column columns[] = {
 	    .help = "all injections of the vCPU since its creation, by KVM's own count"),
 	COL(type, "TYPE", COL_STRING, ROLE_LABEL, EVENT, .width = 9, .help = "IRQ or Soft/INTn"),
 	COL(reinjected, "REINJECTED", COL_BOOL, ROLE_LABEL, EVENT,
-	    .help = "an exit interrupted the delivery, so it is injected again"),
+	    .help = "injected again, because an exit interrupted the delivery"),
 	COL(raised, "RAISED", COL_U64, ROLE_COUNTER, VECTORS,
 	    .help = "interrupts accepted by the local APIC"),
 	COL(merged, NULL, COL_U64, ROLE_COUNTER, VECTORS, .flags = COL_DATA_ONLY,

@@ -102,7 +102,7 @@ static const struct column columns[] = {
 	    .views = IN(VIEW_EVENT) | IN(VIEW_SLOT) | IN(VIEW_PAGE), .help = "memory slot"),
 	COL(as_id, NULL, COL_U32, ROLE_LABEL, .flags = COL_DATA_ONLY,
 	    .views = IN(VIEW_EVENT) | IN(VIEW_SLOT) | IN(VIEW_PAGE),
-	    .help = "address space: 1 is system management mode's"),
+	    .help = "address space; 1: system management mode"),
 	COL(npages, "NPAGES", COL_U64, ROLE_GAUGE, .views = IN(VIEW_EVENT) | IN(VIEW_SLOT),
 	    .width = 8, .help = "pages of the slot"),
 	COL(userspace_addr, "USERSPACE_ADDR", COL_HEX, ROLE_LABEL, .views = IN(VIEW_EVENT),
@@ -155,7 +155,8 @@ static const struct column columns[] = {
 	    .flags = COL_COMPUTED | COL_WORSE,
 	    .help = "time of the migration; absent if it does not converge"),
 	COL(downtime_ns, "DOWNTIME", COL_NSEC, ROLE_GAUGE, .views = IN(VIEW_MIGRATION),
-	    .flags = COL_COMPUTED | COL_WORSE, .help = "time the guest stops at its end"),
+	    .flags = COL_COMPUTED | COL_WORSE,
+	    .help = "time that the migration stops the guest at its end"),
 	{},
 };
 

@@ -80,7 +80,7 @@ static const struct column vm_columns[] = {
 	COL(struct vm_line, finding, "FINDING", COL_STRING, ROLE_GAUGE,
 	    .help = "costliest finding of the diagnose rules that these monitors can serve"),
 	COL(struct vm_line, row.pid, "PID", COL_U32, ROLE_LABEL, .drop = DROP_FIRST,
-	    .help = "process of the VMM"),
+	    .help = "process id of the VMM"),
 	{},
 };
 
@@ -104,7 +104,7 @@ static const struct column vcpu_columns[] = {
 	COL(struct vcpu_line, pcpu, "PCPU", COL_U32, ROLE_GAUGE, .drop = DROP_FIRST,
 	    .help = "physical CPU that it runs on, or ran on last"),
 	COL(struct vcpu_line, row.tid, "TID", COL_U32, ROLE_LABEL, .drop = DROP_FIRST,
-	    .help = "thread of the vCPU"),
+	    .help = "thread id of the vCPU"),
 	{},
 };
 

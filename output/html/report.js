@@ -453,7 +453,7 @@ function stackSection(table) {
 					...columns.map(c => h("th", { scope: "col", class: "number", title: explain(c) }, partName(c))))),
 				h("tbody", {}, ...body))),
 		left.vm || left.vcpu ? h("p", { class: "note" },
-			`There was no room for ${left.vm} more VMs and ${left.vcpu} more vCPUs: these cost least. \u201call\u201d has them.`) : null,
+			`${left.vm} more VMs and ${left.vcpu} more vCPUs, the least costly, did not fit. \u201call\u201d includes them.`) : null,
 		h("dl", {}, ...columns.flatMap(c => [h("dt", {}, partName(c)), h("dd", {}, c.help || "")])));
 
 	return { section, draw: () => show(choice.list[0]) };
@@ -486,7 +486,7 @@ function lineFigure(table, column, by) {
 	const element = figure(`${words}${column.help ? ": " + column.help : ""}`, [
 		c.holder, c.readout,
 		legend(list.map(g => `${groupName(g)}: ${column.type === "ns" ? duration(g.sums[column.name]) : plain(g.sums[column.name], 0)}`), lineKey),
-		total > groups.length ? h("p", { class: "note" }, `The ${groups.length} that have most of ${total}.`) : h("span"),
+		total > groups.length ? h("p", { class: "note" }, `Only the ${groups.length} with the most, of ${total}.`) : h("span"),
 	], { "data-chart": table.table, "data-column": column.name, "data-total": all ? all.sums[column.name] : 0,
 	     "data-points": values[0].reduce((sum, v, i) => sum + v * (at[i][1] - at[i][0]) / 1000, 0) });
 
@@ -729,7 +729,7 @@ function dataTable(name, words, columns, rows) {
 	fill(rows);
 	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": words },
 		h("table", { "data-table": name },
-			h("caption", {}, words, columns.some(c => c.extra) ? h("span", { class: "printed" }, "; columns that tables have no room for are not printed") : null), h("thead", {}, h("tr", {}, ...heads)), body));
+			h("caption", {}, words, columns.some(c => c.extra) ? h("span", { class: "printed" }, "; columns that do not fit a table are not printed") : null), h("thead", {}, h("tr", {}, ...heads)), body));
 }
 
 function rowsPart(table) {
@@ -737,7 +737,7 @@ function rowsPart(table) {
 	const columns = table.columns.map(c => ({ ...c, extra: !c.title, name: ALWAYS_SAME.includes(c.name) && !table.events ? null : c.name }));
 	const rows = table.rows.map(r => r.map((v, i) => columns[i].name === null ? null : v));
 	const words = `${table.events ? "Single events, the longest first" : "Of the whole run, the costliest first"}: ${rows.length} rows` +
-		(table.more_rows ? `; there was no room for ${plain(table.more_rows, 0)} more` : "");
+		(table.more_rows ? `; ${plain(table.more_rows, 0)} more did not fit` : "");
 
 	return rows.length ? h("div", {}, h("h3", {}, "Rows"), dataTable(table.table, words, columns, rows)) : null;
 }
@@ -774,8 +774,8 @@ function lossSection() {
 	const sum = Object.values(lost).reduce((a, b) => a + b, 0);
 
 	return h("section", { id: "losses", "data-lost": sum }, h("h2", {}, "Losses"),
-		!data.summaries.length ? h("p", { class: "bad" }, "Not known: the run has no end here.") :
-		sum ? h("p", { class: "bad" }, `${plain(sum, 0)} events were lost: what is shown is less than what was.`) :
+		!data.summaries.length ? h("p", { class: "bad" }, "Unknown: the run has no end here.") :
+		sum ? h("p", { class: "bad" }, `${plain(sum, 0)} events were lost: the numbers shown are too low.`) :
 			h("p", { class: "good" }, "Nothing was lost."),
 		sum ? objectTable("lost", "By kind", ["kind", "count"], Object.entries(lost).filter(e => e[1]).map(([kind, count]) => ({ kind, count }))) : null,
 		by.length ? objectTable("lost_by", "Whose it was", ["kind", "monitor", "vm", "pid", "count"], by) : null);
@@ -790,7 +790,7 @@ function hookSection() {
 		.map(hook => ({ ...hook, state: `${signs[hook.state] || ""} ${hook.state}` }));
 
 	return h("section", { id: "hooks", "data-missing": missing.length }, h("h2", {}, "Hooks"),
-		missing.length ? h("p", { class: "bad" }, `${missing.length} of ${hooks.length} are missing: what depends on them is absent.`) :
+		missing.length ? h("p", { class: "bad" }, `${missing.length} of ${hooks.length} are missing: data that depends on them is absent.`) :
 			h("p", { class: "good" }, `All ${hooks.length} were attached.`),
 		hooks.length ? objectTable("hooks", "Missing ones first", ["state", "monitor", "need", "hook", "why", "runs", "run_ns"], list) : null);
 }
@@ -799,7 +799,7 @@ function vmSection() {
 	const names = [...new Set(data.vms.flatMap(Object.keys))].filter(n => !["monitor", "scope", "ts_ns"].includes(n));
 
 	return data.vms.length ? h("section", { id: "vms" }, h("h2", {}, "VMs"),
-		objectTable("vms", `${data.vms.length} VMs` + (data.more_vms ? `; there was no room for ${data.more_vms} more` : ""), names, data.vms)) : null;
+		objectTable("vms", `${data.vms.length} VMs` + (data.more_vms ? `; ${data.more_vms} more did not fit` : ""), names, data.vms)) : null;
 }
 
 function aboutSection() {
@@ -849,7 +849,7 @@ function pairsPart(table) {
 	const rows = table.rows.filter(r => SAYS.includes(value(r, "verdict"))).slice(0, MOST_PAIRS);
 
 	if (!rows.length)
-		return h("p", { class: "good", id: "no-difference" }, "No difference is certain and large.");
+		return h("p", { class: "good", id: "no-difference" }, "No difference is both significant and large.");
 	return h("ul", { class: "pairs", id: "pairs" }, ...rows.map(r => h("li", { "data-verdict": value(r, "verdict") },
 		h("span", { class: value(r, "verdict") === "worse" ? "bad" : "good" }, value(r, "verdict")), " ",
 		shown([value(r, "vm"), value(r, "vcpu") === null ? null : `vCPU ${value(r, "vcpu")}`, value(r, "of_table"), value(r, "labels"), value(r, "column")].filter(Boolean).join(", ")),
@@ -864,7 +864,7 @@ function diffSection(diff) {
 		const run = side.start || {}, of = run.host || {};
 
 		items.push(h("dt", {}, name), h("dd", {}, shown(`${of.hostname || "a host"}, ${of.kernel || "?"}, ${run.time || "?"}, ` +
-			`${duration(side.duration_ns)}, ${side.vcpus} vCPUs, compared by ${side.blocks} intervals`)));
+			`${duration(side.duration_ns)}, ${side.vcpus} vCPUs, compared in ${side.blocks} intervals`)));
 	}
 	return h("section", { id: "comparison" }, h("h2", {}, "A, then B"), h("dl", {}, ...items),
 		diff.differs.length ? h("ul", { id: "differs" }, ...diff.differs.map(word => h("li", { class: "bad" }, shown(`Different ${word}`)))) :
