@@ -384,7 +384,7 @@ const struct option_row grouping_options[] = {
 	{ "where", 0, "COLUMN=PATTERN",
 	  "only rows with a matching value; also !=, and < or > with a number (repeatable)",
 	  GROUP_SELECTION, parse_where, .rare = true },
-	{ "by", 0, "host|vm|vcpu", "one row per host, VM or vCPU (default)", GROUP_OUTPUT,
+	{ "by", 0, "host|vm|vcpu", "one row per host, VM or vCPU (default; diff: VM)", GROUP_OUTPUT,
 	  parse_by },
 	{},
 };

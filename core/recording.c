@@ -507,7 +507,7 @@ static bool add_table(struct recording *rec, size_t monitor, const char *name,
 	while (m->views[view].title && strcmp(m->views[view].name, name))
 		view++;
 	if (!m->views[view].title) {
-		add_unknown(of, "this version", name);
+		add_unknown(of, name, "all columns");
 		return true;
 	}
 	if (rec->nr_tables == MAX_RECORDED_TABLES)

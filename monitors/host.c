@@ -504,7 +504,7 @@ static void put_vm(struct writer *w, const struct vcpu_entry *entries, size_t nr
 		add_cgroups(w, &groups, file);
 	}
 	if (groups.is_v1)
-		put_text(w, "cgroup", "version 1: its limits are not read");
+		put_text(w, "cgroup", "version 1: limits are not read");
 	for (size_t i = 0; i < groups.nr; i++) {
 		put_cgroup(w, groups.list[i]);
 		free(groups.list[i]);

@@ -342,9 +342,9 @@ static void say_what_is_partial(const struct attachment *at)
 {
 	for (size_t i = 0; i < at->nr_needs && !at->env->quiet; i++)
 		if (at->needs[i].hook && !strcmp(at->needs[i].hook->target, "kvm_dirty_ring_push"))
-			say("mark_page_dirty: partial: only VMs with a dirty ring are seen, "
-			    "without GFN and size of the slot (%s)",
-			    at->needs[i].why[0] ? at->needs[i].why : "as --hooks has it");
+			say("mark_page_dirty: partial: only VMs with a dirty ring are visible, "
+			    "without GFN and slot size (%s)",
+			    at->needs[i].why[0] ? at->needs[i].why : "because of --hooks");
 }
 
 static int start(struct attachment *at)
@@ -868,8 +868,8 @@ static void write_pages(struct attachment *at, const struct window *window)
 	dirty_pages__finish(&state->pages, state->by_record);
 	if (state->pages.nr_left_out)
 		say("mark_page_dirty: the file of pages lacks %" PRIu64
-		    " pages of VMs that have ended, the oldest or the least dirtied: with -p or "
-		    "--vm there is room for all of fewer VMs",
+		    " pages of VMs that have ended, the oldest or the least dirtied: -p or --vm "
+		    "keeps all pages of fewer VMs",
 		    state->pages.nr_left_out);
 	if (state->pages.nr)
 		dirty_pages__write(&state->pages, at, &section, window->now_ns);

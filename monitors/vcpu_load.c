@@ -167,17 +167,17 @@ static const struct hook hooks[] = {
 	{ "kvm_fpu", HOOK_TP_BTF, "kvm_fpu", PROG(fpu_tp_btf) },
 
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_each), VENDOR_VMX | VENDOR_SVM,
-	  .gives = "time in the guest apart from time in KVM", .called_at = AT_EACH_ENTRY },
+	  .gives = "guest time apart from KVM time", .called_at = AT_EACH_ENTRY },
 	{ "kvm_entry", HOOK_RAW_TP, "kvm_entry", PROG(entry_raw_tp), VENDOR_VMX | VENDOR_SVM,
-	  .gives = "time in the guest apart from time in KVM" },
+	  .gives = "guest time apart from KVM time" },
 	{ "kvm_entry", HOOK_TP_BTF, "kvm_entry", PROG(entry_tp_btf), VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_entry", HOOK_TRACEPOINT, "kvm_entry", PROG(entry_tracepoint),
 	  VENDOR_VMX | VENDOR_SVM },
 
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_each), VENDOR_VMX | VENDOR_SVM,
-	  .gives = "time in KVM apart from time in the guest", .called_at = AT_EACH_EXIT },
+	  .gives = "KVM time apart from guest time", .called_at = AT_EACH_EXIT },
 	{ "kvm_exit", HOOK_RAW_TP, "kvm_exit", PROG(exit_raw_tp), VENDOR_VMX | VENDOR_SVM,
-	  .gives = "time in KVM apart from time in the guest" },
+	  .gives = "KVM time apart from guest time" },
 	{ "kvm_exit", HOOK_TP_BTF, "kvm_exit", PROG(exit_tp_btf), VENDOR_VMX | VENDOR_SVM },
 	{ "kvm_exit", HOOK_TRACEPOINT, "kvm_exit", PROG(exit_tracepoint), VENDOR_VMX | VENDOR_SVM },
 
