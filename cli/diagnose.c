@@ -144,7 +144,7 @@ static const struct option_row diagnose_options[] = {
 	  .rare = true },
 	{ "no-sandbox", 0, NULL, "keep full privileges in the process that reads and prints",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, no_sandbox), .rare = true },
-	{ "self-cost", 0, NULL, "report the cost of the BPF programs, at a small extra cost",
+	{ "self-cost", 0, NULL, "report the cost of the BPF programs, which adds slightly to it",
 	  GROUP_OUTPUT, .flag = offsetof(struct options, self_cost), .rare = true },
 	{ "assert", 0, "TEXT",
 	  "exit with 3 unless this holds: 'p99 of IO_INSTRUCTION < 200us for 30s' (repeatable)",
@@ -160,9 +160,8 @@ static const struct option_row diagnose_options[] = {
 	  parse_bandwidth },
 	{ "ignore", 0, "ID[:VM]", "do not fail the run on this known finding (repeatable)",
 	  GROUP_OUTPUT, parse_ignore },
-	{ "undecided", 0, "pass|fail",
-	  "if something can't be judged, exit with 0 (pass) or 4 (fail, the default)", GROUP_OUTPUT,
-	  parse_undecided },
+	{ "undecided", 0, "pass|fail", "pass: exit with 0 if undecided; fail: with 4 (the default)",
+	  GROUP_OUTPUT, parse_undecided },
 	{},
 };
 
@@ -792,12 +791,12 @@ static int check_options(struct options *opts)
 
 	if (opts->nr_operands && opts->record.path)
 		return usage_error(
-			"--record works only on live VMs; leave out --record or the recording");
+			"--record works only in a live run; leave out --record or the recording");
 	if (opts->nr_operands && opts->all)
 		return usage_error(
-			"--all works only on live VMs; leave out --all or the recording");
+			"--all works only in a live run; leave out --all or the recording");
 	if (opts->nr_operands && opts->time_ns)
-		return usage_error("-t works only on live VMs; leave out -t or the recording");
+		return usage_error("-t works only in a live run; leave out -t or the recording");
 	return tables__choose(opts, refs, tables__add(refs, 0, diagnose_views, diagnose_columns));
 }
 

@@ -1054,9 +1054,9 @@ int options__parse(const struct command *command, int argc, char **argv, struct 
 		return code;
 	code = check_parts(&t);
 	if (!code && opts->format == FORMAT_PROMETHEUS && command->name)
-		code = usage_error("--format=prometheus works only on live VMs; for the formats of "
-				   "%s see %s --help",
-				   command->name, t.name);
+		code = usage_error(
+			"--format=prometheus does not work with %s; see %s --help for its formats",
+			command->name, t.name);
 	if (!code && command->check)
 		code = command->check(opts);
 	return code ? code : -1;

@@ -10,7 +10,7 @@
 static int parse_record(struct options *opts, const char *arg)
 {
 	if (!*arg)
-		return usage_error("--record: the name is empty; give a file");
+		return usage_error("--record: the file name is empty; give one");
 	opts->record.path = arg;
 	return 0;
 }
@@ -51,7 +51,7 @@ static int check_options(struct options *opts)
 	if (!opts->nr_operands)
 		return usage_error("record needs a file: kvm_watcher record FILE -e");
 	if (!*opts->operands[0])
-		return usage_error("record: the name is empty; give a file");
+		return usage_error("record: the file name is empty; give one");
 	opts->record.path = opts->operands[0];
 	return watch__check(opts);
 }

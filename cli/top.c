@@ -795,7 +795,7 @@ static int check_options(struct options *opts)
 		return usage_error("top needs a terminal; --once prints its first screen as text");
 	if (opts->nr_operands && opts->record.path)
 		return usage_error(
-			"--record works only on live VMs; leave out --record or the recording");
+			"--record works only in a live run; leave out --record or the recording");
 	if (!opts->record.path && opts->record.force)
 		return usage_error("--force works only with --record=FILE; give both");
 	return 0;

@@ -185,7 +185,7 @@ static struct json_object *next_object(struct recording *rec)
 		return rec->parsed;
 	json_object_put(rec->parsed);
 	rec->parsed = NULL;
-	damaged(rec, "it has a line that no recording has");
+	damaged(rec, "it has a malformed line");
 	return NULL;
 }
 
@@ -456,7 +456,7 @@ static bool read_row(struct recording *rec, const struct recorded_table *table,
 		}
 		after = col + 1;
 		if (!read_cell(rec, col, rec->row, value))
-			return damaged(rec, "it has a row that no recording has");
+			return damaged(rec, "it has a malformed row");
 	}
 	return true;
 }
@@ -798,7 +798,7 @@ static const struct recorded_line *next_sample(struct recording *rec)
 	}
 	row = json_object_array_get_idx(rec->rows, rec->next_row++);
 	if (!json_object_is_type(row, json_type_object) || !read_row(rec, rec->table, row)) {
-		damaged(rec, "it has a row that no recording has");
+		damaged(rec, "it has a malformed row");
 		return the_end(rec);
 	}
 	tell_counters(rec, rec->table, row);

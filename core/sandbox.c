@@ -350,8 +350,7 @@ int sandbox__enter(char *text, size_t size)
 	/* CAP_SYS_ADMIN would do as well; it is not to be kept. */
 	if (!err && need_cap && !(caps.permitted >> CAP_BPF & 1)) {
 		say("this kernel requires CAP_BPF for each use of a map "
-		    "(kernel.unprivileged_bpf_disabled): start kvm_watcher with this capability, "
-		    "too");
+		    "(kernel.unprivileged_bpf_disabled): start kvm_watcher with that capability");
 		return -EPERM;
 	}
 	keep = need_cap ? 1ULL << CAP_BPF : 0;

@@ -140,7 +140,7 @@ void selection__explain(const struct selection *sel, const struct chosen *chosen
 			if (!has_column(chosen[j].monitor, &list[i]))
 				add_name(&names, chosen[j].monitor->name);
 		if (names.used)
-			say("%s: \"%.*s\" is not a column of %s, whose rows stay as they are",
+			say("%s: \"%.*s\" is not a column of %s, whose rows are not affected",
 			    list[i].option, (int)list[i].len, list[i].name, text);
 	}
 	for (size_t j = 0; sel->histogram && j < nr; j++)
