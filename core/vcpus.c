@@ -717,18 +717,34 @@ static bool may_be(const struct vm_ref *vm, uint64_t kvm, uint32_t creator)
 	return vm->kvm == kvm && (!creator || !vm->creator || vm->creator == creator);
 }
 
+void vcpus__learn(struct vcpus *v)
+{
+	ring_buffer__consume(v->news);
+}
+
+/* The newest comes first: an address that is used again means the new VM. */
+static const struct vm_ref *find_known(const struct vcpus *v, uint64_t kvm, uint32_t creator)
+{
+	const struct vm_ref *vm = v->vms;
+
+	while (vm && !may_be(vm, kvm, creator))
+		vm = vm->next;
+	return vm;
+}
+
 const struct vm_ref *vcpus__find_vm(struct vcpus *v, uint64_t kvm, uint32_t creator)
 {
+	const struct vm_ref *vm = find_known(v, kvm, creator);
 	struct vcpu_entry *entries = NULL;
-	const struct vm_ref *vm;
 	size_t nr = 0;
 
-	/* The newest comes first: an address that is used again means the new VM. */
-	for (vm = v->vms; vm; vm = vm->next)
-		if (may_be(vm, kvm, creator))
-			return vm;
-	if (!has_lister(v) || read_lister(v->lister, &entries, &nr))
-		return NULL;
+	/* It may have come since the last look, and be gone by now. */
+	if (!vm) {
+		vcpus__learn(v);
+		vm = find_known(v, kvm, creator);
+	}
+	if (vm || !has_lister(v) || read_lister(v->lister, &entries, &nr))
+		return vm;
 	/* All that there are: looking through the descriptors takes long where there are many. */
 	for (size_t i = 0; i < nr; i++) {
 		struct vcpu_info info = {
@@ -786,11 +802,6 @@ static bool has_ended(const struct vcpus *v, uint32_t slot)
 	if (v->find_end < 0 && syscall(SYS_tgkill, info->tgid, info->tid, 0) && errno == ESRCH)
 		return host__initial_pid_namespace();
 	return __atomic_load_n(&info->state, __ATOMIC_ACQUIRE) == VCPU_ENDED;
-}
-
-void vcpus__learn(struct vcpus *v)
-{
-	ring_buffer__consume(v->news);
 }
 
 /* A round of slots at a time. */
