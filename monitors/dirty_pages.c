@@ -189,7 +189,7 @@ static int by_count(const void *a, const void *b)
 /* Twice as many as are kept: those that were marked least are left out. */
 static void bound_list(struct dirty_pages *pages)
 {
-	if (pages->nr < 2 * MOST_ENDED_PAGES)
+	if (pages->nr < 2UL * MOST_ENDED_PAGES)
 		return;
 	qsort(pages->list, pages->nr, sizeof(*pages->list), by_count);
 	pages->nr_left_out += pages->nr - MOST_ENDED_PAGES;

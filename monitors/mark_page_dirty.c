@@ -580,7 +580,7 @@ static void drop_old(struct dirty_state *state)
 {
 	size_t nr = 0, nr_dropped = 0;
 
-	if (state->nr_ended < 2 * MOST_ENDED_REGIONS)
+	if (state->nr_ended < 2UL * MOST_ENDED_REGIONS)
 		return;
 	for (size_t i = 0; nr_dropped < MOST_ENDED_REGIONS; i++) {
 		state->regions[i]->dropped = state->regions[i]->retired;

@@ -77,7 +77,7 @@ some_lost()
 	else
 		fail "$label: some were shown, some lost" "shown $shown, lost $lost, made $made"
 	fi
-	is "$label: the message names the option" 1 "$(grep -c 'lost: .* events .*--ring-size=MIB' "$TMP/watch.err")"
+	is "$label: the message names the option" 1 "$(grep -c 'lost: .* events .*raise --ring-size above 1 MiB' "$TMP/watch.err")"
 	echo "# $monitor: of $made events $shown were shown, $lost lost"
 }
 

@@ -16,7 +16,7 @@ refused()
 {
 	is "$1: exit status" 1 "$3"
 	is "$1: one sentence, which names the limit" 1 "$(grep -c "$2" "$TMP/err")"
-	is "$1: and no other" 0 "$(grep -vc "$2\|no VM runs\|partial:\|missing:\|not the host" "$TMP/err")"
+	is "$1: and no other" 0 "$(grep -vc "$2\|no VM is running\|partial:\|missing:\|not the host" "$TMP/err")"
 }
 
 # limited OPTION VALUE ARGUMENT...: kvm_watcher below that limit. Only the privileged may go beyond it.
@@ -303,9 +303,9 @@ if test -n "$KVM_WATCHER_MACHINE" && planned reload; then
 		guest dirty=40
 		unload $vendor kvm
 		is "-d: the modules can be unloaded" 0 "$(wc -l <"$TMP/rmmod")"
-		holds "-d: that hooks are gone is said" says 'unloaded, and [1-9] hook'
+		holds "-d: that hooks are gone is said" says 'unloaded; its [1-9] hook'
 		load_again
-		holds "-d: that they are there again, too" says 'loaded again; of \([1-9]\) hooks* gone with it \1 att'
+		holds "-d: that they are there again, too" says 'loaded again; of \([1-9]\) lost hooks*, \1 att'
 		guest dirty=50
 		# Faster than it is looked at.
 		unload $vendor kvm

@@ -19,7 +19,7 @@ if watch -e -p "$gated" --max-vcpus=4; then
 	ask_true "--max-vcpus=4: for want of room" 'lost.thread_unknown >= 300 and lost.vcpus_full >= 300'
 	answers
 	is "--max-vcpus=4: the message names the option" 1 \
-		"$(grep -c 'lost: .* vcpus_full .*--max-vcpus=N.* than 4$' "$TMP/watch.err")"
+		"$(grep -c 'lost: .* vcpus_full .*raise --max-vcpus above 4$' "$TMP/watch.err")"
 else
 	fail "--max-vcpus=4: kvm_watcher starts"
 	open_gate
