@@ -57,7 +57,7 @@ if planned sentences; then
 	refuses "a module that is none" 1 "no BTF that fits the first file" --check --btf="/sys/kernel/btf/vmlinux,$TMP/text"
 	refuses "an empty directory" 1 "has no file vmlinux" --check --btf="$TMP/empty"
 	refuses "no device" 1 "is not a file" --check --btf=/dev/zero
-	refuses "--btf without --check" 2 "--btf works only with --check" -e --btf=/sys/kernel/btf
+	refuses "--btf without --check" 2 "btf works only with --check" -e --btf=/sys/kernel/btf
 	refuses "an empty name" 2 "the name is empty" --check --btf=
 	is "as a table: a line for each kind" 6 "$(kvm_watcher check --btf="$TMP/kernel" |
 		grep -cE '^(raw_tp|tp_btf|fentry|kprobe|tracepoint|iter) +(yes|no)')"

@@ -47,7 +47,7 @@ kvm_watcher -e -n -w -t 0.1 --hooks=iter >"$TMP/out" 2>"$TMP/err"
 is "hooks that are missing: a line for each cause" \
 	"$(sed -n 's/.*missing: .*, because //p' "$TMP/err" | sort -u | wc -l)" "$(grep -c 'missing: ' "$TMP/err")"
 is "hooks that are missing: all monitors in it" 1 "$(grep -c \
---hooks leaves out 	'missing: .*(vm_exit).*(vcpu_wakeup).*(halt_poll_ns), because .*' "$TMP/err")"
+	'missing: .*(vm_exit).*(vcpu_wakeup).*(halt_poll_ns), because --hooks leaves out ' "$TMP/err")"
 
 LC_ALL=C kvm_watcher -e -t 0.3 --self-cost >"$TMP/out" 2>&1
 is "-t ends it: exit status" 0 $?
