@@ -45,7 +45,8 @@ HARDEN_LDFLAGS := $(if $(filter 1,$(STATIC)),-static-pie,-pie) -Wl,-z,relro -Wl,
 LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf json-c libseccomp libzstd zlib libevent_extra libevent_core tinfo) -lm
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
-	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add
+	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add \
+	-Wl,--wrap=json_object_set_userdata
 BPF_CFLAGS = -g -O2 $(RELATIVE) -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 

@@ -76,6 +76,10 @@ int __real_json_object_array_add(struct json_object *array, struct json_object *
 int __wrap_json_object_object_add(struct json_object *obj, const char *key,
 				  struct json_object *value);
 int __wrap_json_object_array_add(struct json_object *array, struct json_object *value);
+void __real_json_object_set_userdata(struct json_object *obj, void *data,
+				     json_object_delete_fn *delete);
+void __wrap_json_object_set_userdata(struct json_object *obj, void *data,
+				     json_object_delete_fn *delete);
 
 static int drop(struct json_object *value)
 {
@@ -93,5 +97,14 @@ int __wrap_json_object_object_add(struct json_object *obj, const char *key,
 int __wrap_json_object_array_add(struct json_object *array, struct json_object *value)
 {
 	return array && !__real_json_object_array_add(array, value) ? 0 : drop(value);
+}
+
+void __wrap_json_object_set_userdata(struct json_object *obj, void *data,
+				     json_object_delete_fn *delete)
+{
+	if (obj)
+		__real_json_object_set_userdata(obj, data, delete);
+	else
+		memory__is_short();
 }
 /* NOLINTEND(bugprone-reserved-identifier) */
