@@ -46,7 +46,7 @@ LIBS = $(shell $(PKG_CONFIG) $(if $(filter 1,$(STATIC)),--static) --libs libbpf 
 # compat/vmlinux.c stands before these functions of libbpf, core/memory.c before json-c's.
 WRAP := -Wl,--wrap=btf__load_vmlinux_btf -Wl,--wrap=btf__free \
 	-Wl,--wrap=json_object_object_add -Wl,--wrap=json_object_array_add \
-	-Wl,--wrap=json_object_set_userdata
+	-Wl,--wrap=json_object_array_length -Wl,--wrap=json_object_set_userdata
 BPF_CFLAGS = -g -O2 $(RELATIVE) -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 $(DEFINES) $(WARNINGS) -Wno-unused-parameter \
 	      -I/usr/include/$(shell gcc -print-multiarch 2>/dev/null)
 
@@ -213,7 +213,8 @@ fuzz: $(FUZZ_TARGETS:%=$(OUTPUT)/tests/fuzz_%) ## look for input that breaks som
 
 # Faults by call site: the whole program with sanitizers and a seam, tests/cases/faults.sh; and in one process, test_faults.
 FAULT_WRAP := $(foreach call,malloc calloc realloc reallocarray strdup fopen fdopen fdopendir read write epoll_create1 eventfd \
-	      timerfd_create socketpair fork mmap pthread_create open openat syscall,-Wl,--wrap=$(call))
+	      timerfd_create socketpair fork mmap pthread_create open openat syscall \
+	      $(addprefix json_object_new_,object array string boolean double int int64 uint64),-Wl,--wrap=$(call))
 
 $(OUTPUT)/tests/faults: $(SOURCES:%.c=$(OUTPUT)/san/%.o) $(OUTPUT)/san/tests/faults/seam.o
 	$(call say,LINK,$@)

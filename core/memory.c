@@ -67,8 +67,9 @@ void memory__use_large_pages(void)
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker makes these names. */
 
 /*
- * Without memory json-c makes no object, and aborts when something is put into it. These stand
- * before its functions (Makefile): what has nowhere to go is dropped.
+ * Without memory json-c makes no object, and aborts when something is put into it, or when it is
+ * asked how much is in it. These stand before its functions (Makefile): what has nowhere to go is
+ * dropped, and nothing is in an array that is not there.
  */
 int __real_json_object_object_add(struct json_object *obj, const char *key,
 				  struct json_object *value);
@@ -76,6 +77,8 @@ int __real_json_object_array_add(struct json_object *array, struct json_object *
 int __wrap_json_object_object_add(struct json_object *obj, const char *key,
 				  struct json_object *value);
 int __wrap_json_object_array_add(struct json_object *array, struct json_object *value);
+size_t __real_json_object_array_length(const struct json_object *array);
+size_t __wrap_json_object_array_length(const struct json_object *array);
 void __real_json_object_set_userdata(struct json_object *obj, void *data,
 				     json_object_delete_fn *delete);
 void __wrap_json_object_set_userdata(struct json_object *obj, void *data,
@@ -97,6 +100,11 @@ int __wrap_json_object_object_add(struct json_object *obj, const char *key,
 int __wrap_json_object_array_add(struct json_object *array, struct json_object *value)
 {
 	return array && !__real_json_object_array_add(array, value) ? 0 : drop(value);
+}
+
+size_t __wrap_json_object_array_length(const struct json_object *array)
+{
+	return array ? __real_json_object_array_length(array) : 0;
 }
 
 void __wrap_json_object_set_userdata(struct json_object *obj, void *data,

@@ -228,7 +228,8 @@ static size_t open_accounts(struct diagnosis *d, size_t vm)
 		stopped &= l.slices[SLICE_VMM] > STOPPED * l.wall_ns &&
 			   look__sum(&l, "KVM_USERSPACE_EXIT", "count", NULL) < 1;
 	}
-	qsort(d->accounts + first, d->nr_accounts - first, sizeof(*d->accounts), by_vcpu);
+	if (d->nr_accounts > first)
+		qsort(d->accounts + first, d->nr_accounts - first, sizeof(*d->accounts), by_vcpu);
 	for (size_t i = first; i < d->nr_accounts; i++)
 		d->accounts[i].stopped = stopped;
 	return d->nr_accounts - first;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * In a whole program the environment arms it: FAULT=N, of the kinds in FAULT_KINDS (letters, all
- * without it): m memory, k the kernel's objects, b BPF, f files. FAULT_LOG names a file that gets a
- * line: how many sites there were, and the kind and address of the one that failed.
+ * without it): m memory, j objects of json-c, k the kernel's objects, b BPF, f files. FAULT_LOG
+ * names a file that gets a line: how many sites there were, and the kind and address of the one
+ * that failed.
  */
 #include "seam.h"
 
@@ -20,6 +21,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <json-c/json.h>
 
 enum { MOST_SITES = 1 << 14 };
 
@@ -142,6 +145,17 @@ SEAM('m', void *, calloc, NULL, ENOMEM, (size_t nr, size_t size), nr, size)
 SEAM('m', void *, realloc, NULL, ENOMEM, (void *old, size_t size), old, size)
 SEAM('m', void *, reallocarray, NULL, ENOMEM, (void *old, size_t nr, size_t size), old, nr, size)
 SEAM('m', char *, strdup, NULL, ENOMEM, (const char *text), text)
+#define SEAM_OF_JSON(_of, _parameters, ...)                                               \
+	SEAM('j', struct json_object *, json_object_new_##_of, NULL, ENOMEM, _parameters, \
+	     __VA_ARGS__)
+SEAM_OF_JSON(object, (void), )
+SEAM_OF_JSON(array, (void), )
+SEAM_OF_JSON(string, (const char *text), text)
+SEAM_OF_JSON(boolean, (json_bool value), value)
+SEAM_OF_JSON(double, (double value), value)
+SEAM_OF_JSON(int, (int32_t value), value)
+SEAM_OF_JSON(int64, (int64_t value), value)
+SEAM_OF_JSON(uint64, (uint64_t value), value)
 SEAM('f', FILE *, fopen, NULL, EMFILE, (const char *path, const char *mode), path, mode)
 SEAM('f', FILE *, fdopen, NULL, ENOMEM, (int fd, const char *mode), fd, mode)
 SEAM('f', DIR *, fdopendir, NULL, ENOMEM, (int fd), fd)
