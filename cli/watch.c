@@ -491,6 +491,7 @@ static int watch(const struct options *opts)
 		.filter = &opts->filter,
 		.kinds = opts->kinds,
 		.ring_mib = opts->ring_mib,
+		.writes_files = opts->format != FORMAT_PROMETHEUS,
 		.format = format__beside(opts->format),
 		.temp_dir = opts->temp_dir,
 		.events = opts->events,

@@ -174,6 +174,16 @@ if kvm_guest --log=$log dirty=1 >/dev/null 2>&1; then
 	is "a link in the directory's place is refused at the start" "2 1" \
 		"$? $(grep -c 'temp-dir: .* is a symbolic link' "$TMP/err")"
 	is "... and not followed" 0 "$(ls "$TMP/elsewhere" | wc -l)"
+	# Only who asks for dirty pages gets a file of them.
+	(
+		mkdir "$TMP/here" && cd "$TMP/here" &&
+			exec kvm_watcher diagnose --all --after=0 -t 3 >"$TMP/out" 2>"$TMP/err"
+	) &
+	diagnosing=$!
+	while ! grep -qs watching "$TMP/err" && kill -0 $diagnosing 2>/dev/null; do sleep 0.05; done
+	kvm_guest --log=$log dirty=9 >/dev/null
+	wait $diagnosing
+	is "diagnose writes no file of pages" 0 "$(find "$TMP/here" -type f | wc -l)"
 else
 	skip "the file" "the dirty ring is not there and nothing else can be seen here"
 fi
