@@ -311,7 +311,7 @@ static void write_account(const struct facts *f, const struct account *a, struct
 	const struct diagnose_row row = {
 		.row = head_of(f, a->vm, a->vcpu),
 		.wall_ns = a->wall_ns,
-		.guest_ns = a->guest_is_known ? a->slices[SLICE_GUEST] : UINT64_MAX,
+		.guest_ns = a->guest_is_known ? (uint64_t)a->slices[SLICE_GUEST] : UINT64_MAX,
 		.kvm_ns = a->slices[SLICE_KVM],
 		.vmm_ns = a->slices[SLICE_VMM],
 		.poll_ns = a->slices[SLICE_POLL],
@@ -335,7 +335,7 @@ static void write_assertion(const struct facts *f, const struct assertion *a, st
 		.result = assertion_state__name(a->state),
 		.value = a->value,
 		.limit = a->limit,
-		.events = of_exits ? a->events : UINT64_MAX,
+		.events = of_exits ? (uint64_t)a->events : UINT64_MAX,
 		.windows_true = a->windows_of ? a->windows_true : UINT32_MAX,
 		.windows_of = a->windows_of ?: UINT32_MAX,
 		.why = a->state == ASSERTION_UNDECIDED ? a->why : NULL,

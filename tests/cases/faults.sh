@@ -38,16 +38,19 @@ each()
 	is "$each_name: nothing fails: exit status" 0 "$each_status"
 	holds "$each_name: there are call sites" test "${each_sites:-0}" -gt 20
 	: >"$TMP/ran"
-	each_nr=1 each_running=0
+	each_nr=1 each_running=0 each_pids=
 	while test $each_nr -le "$each_sites"; do
 		once $each_nr "$@" >>"$TMP/ran" &
+		each_pids="$each_pids $!"
 		each_nr=$((each_nr + step)) each_running=$((each_running + 1))
 		test $each_running -lt $at_a_time || {
-			wait
-			each_running=0
+			# shellcheck disable=SC2086 # not for the guest, which is there for all of them
+			wait $each_pids
+			each_running=0 each_pids=
 		}
 	done
-	wait
+	# shellcheck disable=SC2086 # if there are any: without one, wait is for the guest, too
+	test -z "$each_pids" || wait $each_pids
 	each_wrong=$(awk 'NF > 5' "$TMP/ran")
 	is "$each_name: no crash, no leak, 0 or 1, a sentence" "none wrong of $(((each_sites + step - 1) / step))" \
 		"${each_wrong:-none wrong} of $(wc -l <"$TMP/ran")"
