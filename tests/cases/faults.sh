@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Allocations, BPF calls, opens, reads, writes and other calls fail, one call site after the other, in both processes
 # (tests/faults/seam.h). Each time the program ends with 0 or 1, with a sentence where it is 1, and without a word of
-# the sanitizers: no crash, no leak. CI takes every sixteenth site, FAULT_STEP=1 all.
+# the sanitizers: no crash, no leak. CI takes every eighth site, FAULT_STEP=1 all.
 . "$(dirname "$0")/lib.sh"
 
-step=${FAULT_STEP:-16}
+step=${FAULT_STEP:-8}
 at_a_time=12
 
 # once NUMBER ARGUMENT...: what is wrong with the run in which that site fails, a line. A recording has a file of its own.
