@@ -21,6 +21,7 @@
 #include "grace.h"
 #include "events.h"
 #include "log.h"
+#include "memory.h"
 #include "monitor.h"
 #include "report.h"
 #include "sink.h"
@@ -104,6 +105,19 @@ static struct json_object *clock_object(uint64_t mono_ns, int64_t real_ns)
 	return clock;
 }
 
+/* All members have a value: one without is one that there was no memory for. */
+static void check_head(const struct json_object *obj)
+{
+	if (!obj)
+		return;
+	json_object_object_foreach(obj, key, value)
+	{
+		(void)key;
+		if (!value)
+			memory__is_short();
+	}
+}
+
 struct json_object *summary__head(const struct about *about)
 {
 	struct json_object *obj = json_object_new_object(), *options = json_object_new_array();
@@ -121,6 +135,7 @@ struct json_object *summary__head(const struct about *about)
 	json_object_object_add(obj, "host", host_object());
 	json_object_object_add(obj, "options", options);
 	json_object_object_add(obj, "clock", clock_object(now_ns, real_ns));
+	check_head(obj);
 	return obj;
 }
 
