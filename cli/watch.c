@@ -33,9 +33,11 @@ static const char doc[] = "Shows in real time what every KVM virtual machine on 
 
 static const char epilogue[] =
 	"Exit codes: 0 data was measured, possibly in part, 1 nothing could be measured (no KVM, "
-	"or the kernel refused), 2 the command line is wrong.\n\nExamples:\n  kvm_watcher -e -t 10 "
-	"                    exits of all VMs, for ten seconds\n  kvm_watcher -e --vm='web*' "
-	"--format=json exits of some VMs, for a program";
+	"or the kernel refused), 2 the command line is wrong.\n"
+	"\n"
+	"Examples:\n"
+	"  kvm_watcher -e -t 10                     exits of all VMs, for ten seconds\n"
+	"  kvm_watcher -e --vm='web*' --format=json exits of some VMs, for a program";
 
 static int parse_time(struct options *opts, const char *arg)
 {
@@ -491,7 +493,7 @@ static int watch(const struct options *opts)
 		.filter = &opts->filter,
 		.kinds = opts->kinds,
 		.ring_mib = opts->ring_mib,
-		.writes_files = opts->format != FORMAT_PROMETHEUS,
+		.allows_files = opts->format != FORMAT_PROMETHEUS,
 		.format = format__beside(opts->format),
 		.temp_dir = opts->temp_dir,
 		.events = opts->events,

@@ -75,7 +75,7 @@ struct attach_env {
 	const struct filter *filter;
 	unsigned int kinds;   /* bit mask of the enum hook_kind to use; 0: any */
 	uint32_t ring_mib;    /* of each ring of single events; 0: as the host suggests */
-	bool writes_files;    /* monitors may write files beside the output */
+	bool allows_files;    /* monitors may write files beside the output */
 	enum format format;   /* of these files */
 	const char *temp_dir; /* where these go; NULL: the default */
 	bool alone;	      /* one monitor was chosen: its single events may be the rule */

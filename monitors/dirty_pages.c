@@ -204,9 +204,10 @@ void dirty_pages__retire(struct dirty_pages *pages, struct dirty_region *const *
 
 		if (!region || !region->retired)
 			continue;
-		if (region->wanted && pages->lists)
+		if (region->wanted && pages->lists) {
 			add_chunk(pages, region, i);
-		bound_list(pages);
+			bound_list(pages);
+		}
 		pages__free(&pages->counts, i);
 		memset(pages->past[i], 0, sizeof(pages->past[i]));
 	}

@@ -352,7 +352,7 @@ static int start(struct attachment *at)
 	const struct mark_page_dirty_bpf *skel = at->skel;
 	struct dirty_state *state = at->state;
 	int err = dirty_pages__open(&state->pages, PAGE_MAPS(skel), at->records.nr,
-				    at->env->writes_files);
+				    at->env->allows_files);
 
 	if (err)
 		return err;
