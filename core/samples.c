@@ -65,7 +65,8 @@ struct series {
 	uint64_t caught_up; /* a bit for each sink: it has seen all of an ended one; no copy */
 	uint64_t unseen;    /* a bit for each sink: it grew since that one looked */
 	size_t place;	    /* in all[] */
-	struct row *run;    /* since the beginning, with the labels */
+	struct row *run;    /* since the beginning, with the labels; NULL: it is packed */
+	uint64_t *packed;   /* see pack_series() */
 	/*
 	 * By sink, at its last look; NULL: it has never looked. Extremes, greatest
 	 * gauges and bits, however, are those since then.
@@ -92,6 +93,14 @@ struct samples {
 	uint64_t nr_polls;
 	struct text **texts;
 	size_t nr_texts, nr_text_buckets;
+	struct unused_row *unused;
+	size_t nr_rows, nr_unused; /* of series and sources; those unused */
+	struct row *spare;	   /* to work in */
+};
+
+/* It is some series' next: the heap would make small pieces of it. */
+struct unused_row {
+	struct unused_row *next;
 };
 
 static void *cell(const struct row *row, const struct field *field)
@@ -190,11 +199,125 @@ struct samples *samples__new(const struct column *columns, size_t row_size, size
 	s->nr_buckets = s->nr_text_buckets = LEAST_BUCKETS;
 	s->buckets = calloc(s->nr_buckets, sizeof(*s->buckets));
 	s->texts = calloc(s->nr_text_buckets, sizeof(*s->texts));
-	if (!s->buckets || !s->texts || lay_out(s, columns)) {
+	s->spare = malloc(row_size);
+	if (!s->buckets || !s->texts || !s->spare || lay_out(s, columns)) {
 		samples__free(s);
 		return NULL;
 	}
 	return s;
+}
+
+/* Rows */
+
+static struct row *take_row(struct samples *s)
+{
+	struct unused_row *row = s->unused;
+
+	if (row) {
+		s->unused = row->next;
+		s->nr_unused--;
+	} else {
+		row = malloc(s->row_size);
+	}
+	s->nr_rows += !!row;
+	return (struct row *)row;
+}
+
+static void put_row(struct samples *s, struct row *row)
+{
+	struct unused_row *unused = (struct unused_row *)row;
+
+	if (!row)
+		return;
+	s->nr_rows--;
+	/* What there was once need not be again. */
+	if (s->nr_unused > s->nr_rows / 2) {
+		free(row);
+		return;
+	}
+	unused->next = s->unused;
+	s->unused = unused;
+	s->nr_unused++;
+}
+
+/* Packed rows: a bit for each word, then the words that are not zero, of which there are few. */
+
+enum { WORD_BITS = 64 };
+
+static size_t nr_words(const struct samples *s)
+{
+	return s->row_size / sizeof(uint64_t);
+}
+
+static uint64_t word_of(const struct row *row, size_t i)
+{
+	uint64_t word;
+
+	memcpy(&word, (const char *)row + i * sizeof(word), sizeof(word));
+	return word;
+}
+
+/* NULL: out of memory. */
+static uint64_t *pack(const struct samples *s, const struct row *row)
+{
+	size_t nr = nr_words(s), nr_bits = (nr + WORD_BITS - 1) / WORD_BITS, used = nr_bits;
+	uint64_t *packed;
+
+	for (size_t i = 0; i < nr; i++)
+		used += !!word_of(row, i);
+	/* The analyzer does not know that there always are some. NOLINTNEXTLINE */
+	packed = calloc(used, sizeof(*packed));
+	if (!packed)
+		return NULL;
+	used = nr_bits;
+	for (size_t i = 0; i < nr; i++) {
+		if (!word_of(row, i))
+			continue;
+		packed[i / WORD_BITS] |= 1ULL << i % WORD_BITS;
+		packed[used++] = word_of(row, i);
+	}
+	return packed;
+}
+
+static void unpack(const struct samples *s, const uint64_t *packed, struct row *row)
+{
+	size_t nr = nr_words(s), used = (nr + WORD_BITS - 1) / WORD_BITS;
+
+	memset(row, 0, s->row_size);
+	for (size_t i = 0; i < nr; i++)
+		if (packed[i / WORD_BITS] >> i % WORD_BITS & 1)
+			memcpy((char *)row + i * sizeof(*packed), &packed[used++], sizeof(*packed));
+}
+
+/*
+ * Most series are of VMs that have ended and that all sinks have seen. They wait for the total,
+ * and take a fifth of the room then.
+ */
+static void pack_series(struct samples *s, struct series *series)
+{
+	uint64_t all = s->nr_sinks < WORD_BITS ? (1ULL << s->nr_sinks) - 1 : UINT64_MAX;
+
+	if (!series->run || !series->ended || series->remainder || series->caught_up != all)
+		return;
+	series->packed = pack(s, series->run);
+	if (!series->packed)
+		return;
+	put_row(s, series->run);
+	series->run = NULL;
+}
+
+/* False: out of memory. */
+static bool unpack_series(struct samples *s, struct series *series)
+{
+	if (series->run)
+		return true;
+	series->run = take_row(s);
+	if (!series->run)
+		return false;
+	unpack(s, series->packed, series->run);
+	free(series->packed);
+	series->packed = NULL;
+	return true;
 }
 
 /* Texts */
@@ -369,14 +492,15 @@ static bool same_key(const struct layout *layout, const struct row *a, const str
 
 /* Series */
 
-static struct series *find(const struct samples *s, unsigned int view, uint64_t hash,
+static struct series *find(struct samples *s, unsigned int view, uint64_t hash,
 			   const struct row *row, bool remainder)
 {
 	struct series *series = s->buckets[hash % s->nr_buckets];
 
 	for (; series; series = series->next)
 		if (series->hash == hash && series->view == view &&
-		    series->remainder == remainder && same_key(&s->layouts[view], series->run, row))
+		    series->remainder == remainder && unpack_series(s, series) &&
+		    same_key(&s->layouts[view], series->run, row))
 			return series;
 	return NULL;
 }
@@ -485,7 +609,7 @@ static struct series *new_series(struct samples *s, unsigned int view, uint64_t 
 	series->hash = hash;
 	series->view = view;
 	series->vm = get_vm(s, row->vm_nr);
-	series->run = malloc(s->row_size);
+	series->run = take_row(s);
 	if (!series->vm || !series->run)
 		goto cleanup;
 	memcpy(series->run, row, s->row_size);
@@ -497,7 +621,7 @@ static struct series *new_series(struct samples *s, unsigned int view, uint64_t 
 	put_texts(s, &s->layouts[view], series->run, s->layouts[view].nr);
 cleanup:
 	put_vm(s, series->vm);
-	free(series->run);
+	put_row(s, series->run);
 	free(series);
 	return NULL;
 }
@@ -505,13 +629,17 @@ cleanup:
 static void free_series(struct samples *s, struct series *series)
 {
 	if (series->polled)
-		free(series->polled->before);
+		put_row(s, series->polled->before);
 	free(series->polled);
-	put_texts(s, &s->layouts[series->view], series->run, s->layouts[series->view].nr);
+	if (!series->run)
+		unpack(s, series->packed, s->spare);
+	put_texts(s, &s->layouts[series->view], series->run ? series->run : s->spare,
+		  s->layouts[series->view].nr);
+	free(series->packed);
 	for (size_t i = 0; i < s->nr_sinks; i++)
-		free(series->seen[i]);
+		put_row(s, series->seen[i]);
 	put_vm(s, series->vm);
-	free(series->run);
+	put_row(s, series->run);
 	free(series);
 }
 
@@ -557,8 +685,15 @@ void samples__free(struct samples *s)
 		return;
 	for (size_t i = 0; i < s->nr_all; i++)
 		free_series(s, s->all[i]);
+	while (s->unused) {
+		struct unused_row *row = s->unused;
+
+		s->unused = row->next;
+		free(row);
+	}
 	for (size_t i = 0; i < MAX_VIEWS; i++)
 		free(s->layouts[i].fields);
+	free(s->spare);
 	free(s->all);
 	free(s->buckets);
 	free(s->texts);
@@ -812,14 +947,20 @@ void samples__take(struct samples *s, struct source *source, const struct row *n
 
 /* Sources */
 
-static struct row *new_data(const struct samples *s, const struct series *series, bool copy)
+static void clear_row(const struct samples *s, const struct series *series, struct row *row)
 {
-	struct row *row = calloc(1, s->row_size);
+	memset(row, 0, s->row_size);
+	clear_data(&s->layouts[series->view], row);
+}
+
+static struct row *new_data(struct samples *s, const struct series *series, bool copy)
+{
+	struct row *row = take_row(s);
 
 	if (row && copy)
 		memcpy(row, series->run, s->row_size);
 	else if (row)
-		clear_data(&s->layouts[series->view], row);
+		clear_row(s, series, row);
 	return row;
 }
 
@@ -863,28 +1004,34 @@ static void set_unseen(const struct samples *s, const struct series *series, str
 	}
 }
 
+/* What a sink has seen of a series that has no row for it. */
+static void begin_seen(const struct samples *s, const struct series *series, size_t sink,
+		       struct row *seen)
+{
+	clear_row(s, series, seen);
+	if (series->caught_up >> sink & 1)
+		set_seen(s, series, seen);
+	else
+		set_unseen(s, series, seen);
+}
+
 /* Makes seen[sink], if it is not there. False: out of memory. */
-static bool has_seen(const struct samples *s, struct series *series, size_t sink)
+static bool has_seen(struct samples *s, struct series *series, size_t sink)
 {
 	if (series->seen[sink])
 		return true;
-	series->seen[sink] = new_data(s, series, false);
+	series->seen[sink] = take_row(s);
 	if (!series->seen[sink])
 		return false;
-	if (series->caught_up >> sink & 1)
-		set_seen(s, series, series->seen[sink]);
-	else
-		set_unseen(s, series, series->seen[sink]);
+	begin_seen(s, series, sink, series->seen[sink]);
 	series->caught_up &= ~(1ULL << sink);
 	return true;
 }
 
-/* Of an ended series that a sink has seen all of: that is the run, and needs no copy. */
-static void drop_seen(struct series *series, size_t sink)
+/* A sink has seen all of an ended series: that is the run, and needs no copy. */
+static void catch_up(struct samples *s, struct series *series, size_t sink)
 {
-	if (!series->ended || !series->seen[sink] || (series->unseen >> sink & 1))
-		return;
-	free(series->seen[sink]);
+	put_row(s, series->seen[sink]);
 	series->seen[sink] = NULL;
 	series->caught_up |= 1ULL << sink;
 }
@@ -933,7 +1080,7 @@ struct source *samples__open(struct samples *s, unsigned int view, const struct 
 			return NULL;
 		}
 	if (part_sources(s, series, source)) {
-		free(source->before);
+		put_row(s, source->before);
 		free(source);
 		return NULL;
 	}
@@ -1077,13 +1224,14 @@ static bool fold_seen(struct samples *s, struct series *to, struct series *from,
 static bool fold(struct samples *s, struct series *series,
 		 struct series *(*of)(struct samples *s, const struct series *series))
 {
-	struct series *to = is_idle(series) ? NULL : of(s, series);
+	struct series *to;
 
 	if (is_idle(series)) {
 		unend_series(s, series);
 		remove_series(s, series);
 		return true;
 	}
+	to = unpack_series(s, series) ? of(s, series) : NULL;
 	if (!to)
 		return false;
 	for (size_t i = 0; i < s->nr_sinks; i++)
@@ -1125,13 +1273,14 @@ void samples__close(struct samples *s, struct source *source)
 		series->sole = NULL;
 	if (series->polled == source)
 		series->polled = NULL;
-	free(source->before);
+	put_row(s, source->before);
 	free(source);
 	if (--series->nr_sources)
 		return;
 	end_series(s, series);
 	for (size_t i = 0; i < s->nr_sinks; i++)
-		drop_seen(series, i);
+		if (series->seen[i] && !(series->unseen >> i & 1))
+			catch_up(s, series, i);
 	if (series->vm->nr_ended > MOST_ENDED_OF_VM)
 		fold(s, series, others_of);
 	fold_old(s);
@@ -1350,6 +1499,21 @@ static bool is_shown(const struct series *series, size_t sink, unsigned int view
 	return scope == SCOPE_TOTAL || (series->unseen >> sink & 1);
 }
 
+/* Leaves of a copy of the run what the sink has not seen; now it has. */
+static void take_unseen(struct samples *s, struct series *series, size_t sink, struct row *row)
+{
+	struct row *seen = series->seen[sink];
+
+	if (!seen)
+		begin_seen(s, series, sink, s->spare);
+	subtract(&s->layouts[series->view], row, seen ? seen : s->spare);
+	series->unseen &= ~(1ULL << sink);
+	if (seen && !series->ended)
+		set_seen(s, series, seen);
+	else
+		catch_up(s, series, sink);
+}
+
 int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope scope,
 		  struct sample **list, size_t *nr)
 {
@@ -1362,10 +1526,13 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 	for (size_t i = 0; shown && i < s->nr_all; i++) {
 		struct series *series = s->all[i];
 
-		if (!is_shown(series, sink, view, scope))
+		if (!is_shown(series, sink, view, scope)) {
+			pack_series(s, series);
 			continue;
+		}
 		shown[count++] = series;
-		if (scope == SCOPE_INTERVAL && !has_seen(s, series, sink)) {
+		/* Of an ended one all is seen now. */
+		if (scope == SCOPE_INTERVAL && !series->ended && !has_seen(s, series, sink)) {
 			free(shown);
 			return -ENOMEM;
 		}
@@ -1380,15 +1547,18 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 	for (; *nr < count; (*nr)++) {
 		struct series *series = shown[*nr];
 
-		memcpy(row, series->run, s->row_size);
-		if (scope == SCOPE_INTERVAL) {
-			subtract(&s->layouts[view], row, series->seen[sink]);
-			set_seen(s, series, series->seen[sink]);
-			series->unseen &= ~(1ULL << sink);
-			drop_seen(series, sink);
-		}
+		/* Of a packed one all is seen. */
+		if (!series->run)
+			unpack(s, series->packed, row);
+		else
+			memcpy(row, series->run, s->row_size);
+		if (series->run && scope == SCOPE_INTERVAL)
+			take_unseen(s, series, sink, row);
 		samples__derive(s, view, row);
-		(*list)[*nr] = (struct sample){ .row = row, .run = series->run };
+		(*list)[*nr] = (struct sample){
+			.row = row,
+			.run = series->run ? series->run : row,
+		};
 		row = (struct row *)((char *)row + s->row_size);
 	}
 	free(shown);

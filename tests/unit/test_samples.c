@@ -157,6 +157,98 @@ static void test_growth(void **state)
 	samples__free(s);
 }
 
+/* What has ended and all sinks have seen is packed: its total is as it was, and may grow. */
+static void test_packed(void **state)
+{
+	struct samples *s = new_samples(10);
+	struct thing_row now = labelled("io", 1), got, before;
+	struct source *source = open_source(s, &now);
+
+	(void)state;
+	now.count = 5;
+	now.window = UINT64_MAX;
+	now.cpus[1] = 1ULL << 63;
+	now.sum = 1;
+	add_time(&now, 1000);
+	add_time(&now, 3000);
+	tally__add(&now.errors, -7, 2);
+	take(s, source, &now);
+	samples__close(s, source);
+	assert_true(read_one(s, FAST, SCOPE_TOTAL, &before));
+	/* The second reading of an interval finds nothing, and packs what both sinks have seen. */
+	for (size_t sink = 0; sink < SINKS; sink++)
+		assert_true(read_one(s, sink, SCOPE_INTERVAL, &got));
+	for (size_t sink = 0; sink < SINKS; sink++) {
+		assert_false(read_one(s, sink, SCOPE_INTERVAL, &got));
+		assert_true(read_one(s, sink, SCOPE_TOTAL, &got));
+		assert_memory_equal(&got, &before, sizeof(got));
+	}
+	/* A source that comes back goes on from there, and sinks see its growth alone. */
+	for (int i = 0; i < 2; i++) {
+		now = labelled("io", 1);
+		now.count = 2;
+		add_time(&now, 500);
+		source = open_source(s, &now);
+		take(s, source, &now);
+		samples__close(s, source);
+		for (size_t sink = 0; sink < SINKS; sink++) {
+			assert_true(read_one(s, sink, SCOPE_INTERVAL, &got));
+			assert_int_equal(got.count, 2);
+			assert_int_equal(got.total_ns, 500);
+			assert_int_equal(got.max_ns, 500);
+			assert_int_equal(got.errors.nr, 0);
+			assert_false(read_one(s, sink, SCOPE_INTERVAL, &got));
+		}
+		assert_true(read_one(s, FAST, SCOPE_TOTAL, &got));
+		assert_int_equal(got.count, 7 + 2 * i);
+		assert_int_equal(got.min_ns, 500);
+		assert_int_equal(got.max_ns, 3000);
+		assert_int_equal(tally__get(&got.errors, -7), 2);
+	}
+	samples__free(s);
+}
+
+/* Packed ones are folded as others are. */
+static void test_packed_folded(void **state)
+{
+	enum { KEPT = 4, VMS = 40 };
+	struct samples *s = new_samples(KEPT);
+	struct sample *list;
+	uint64_t count = 0, total_ns = 0;
+	struct thing_row got;
+	size_t nr;
+
+	(void)state;
+	for (uint32_t vm = 1; vm <= VMS; vm++) {
+		struct thing_row now = labelled("io", vm);
+		struct source *source = open_source(s, &now);
+
+		now.count = vm;
+		add_time(&now, 1000ULL * vm);
+		take(s, source, &now);
+		samples__close(s, source);
+		for (size_t sink = 0; sink < SINKS; sink++) {
+			assert_true(read_one(s, sink, SCOPE_INTERVAL, &got));
+			assert_int_equal(got.count, vm);
+			assert_false(read_one(s, sink, SCOPE_INTERVAL, &got));
+		}
+	}
+	assert_int_equal(samples__nr_remainders(s), 1);
+	assert_int_equal(samples__read(s, FAST, 0, SCOPE_TOTAL, &list, &nr), 0);
+	assert_true(nr <= KEPT + 1);
+	for (size_t i = 0; i < nr; i++) {
+		const struct thing_row *row = (const struct thing_row *)list[i].row;
+
+		assert_ptr_not_equal(list[i].run, NULL);
+		count += row->count;
+		total_ns += row->total_ns;
+	}
+	assert_int_equal(count, VMS * (VMS + 1) / 2);
+	assert_int_equal(total_ns, 1000 * count);
+	free(list);
+	samples__free(s);
+}
+
 /* What was counted before the window is no part of it, extremes included. */
 static void test_begin(void **state)
 {
@@ -673,6 +765,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_packed),
+		cmocka_unit_test(test_packed_folded),
 		cmocka_unit_test(test_begin),
 		cmocka_unit_test(test_begin_folded),
 		cmocka_unit_test(test_polled),
