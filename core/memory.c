@@ -64,6 +64,23 @@ void memory__use_large_pages(void)
 	done = end;
 }
 
+/* Pages that are given back are taken again one by one, which takes time: so not at each look. */
+void memory__give_back(void)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+	enum { LOOKS = 16, LEAST = 4 << 20 };
+	static unsigned int looks;
+	struct mallinfo2 heap;
+
+	if (++looks % LOOKS)
+		return;
+	heap = mallinfo2();
+	/* Of a host on which little changes not even the lists of a look are that much. */
+	if (heap.fordblks > LEAST + heap.uordblks / 4)
+		malloc_trim(LARGE_PAGE);
+#endif
+}
+
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker makes these names. */
 
 /*

@@ -14,4 +14,10 @@ void memory__is_short(void);
 enum { LEAST_LARGE_HEAP = 8 << 20 };
 void memory__use_large_pages(void);
 
+/*
+ * To be called after each look: what a busy moment has needed, and nothing needs now, goes back to
+ * the kernel some looks later.
+ */
+void memory__give_back(void);
+
 #endif

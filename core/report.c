@@ -83,6 +83,7 @@ uint64_t report__look(struct attach_env *env, const struct attachments *attached
 	/* Last: their slots are given to others. */
 	vcpus__release_ended(env->vcpus);
 	memory__use_large_pages();
+	memory__give_back();
 	return now;
 }
 
