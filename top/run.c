@@ -170,9 +170,9 @@ static bool read_signals(struct top *top)
 				return false;
 			break;
 		case SIGCONT:
-			term__forget(top->opts.term);
-			break;
+		/* It may have had another size for a moment, and what was cut off is gone. */
 		case SIGWINCH:
+			term__forget(top->opts.term);
 			break;
 		default:
 			return false;
