@@ -244,6 +244,11 @@ needs_host_time() {
 	return 1
 }
 
+# is_alone NAME: has this case "# alone" on a line? What it makes busy has to have the CPUs.
+is_alone() {
+	grep -qx '# alone' "tests/cases/$1.sh"
+}
+
 # needs_perf NAME...: has one of these cases "# perf" on a line?
 needs_perf() {
 	local name
@@ -432,6 +437,7 @@ run_group() {
 	# machine to be another one.
 	for name in "${names[@]}"; do boots[$(boot_of "$group" "$name")]+=" $name"; done
 	while IFS= read -r boot; do
+		[ "$boot" != beside ] || : >"$work/beside"
 		# shellcheck disable=SC2086
 		run_boot ${boots[$boot]}
 	done < <(printf '%s\n' "${!boots[@]}" | sort)
@@ -447,7 +453,9 @@ machine_options_of() {
 # boot_of GROUP NAME: what cases of one boot have in common
 boot_of() {
 	case $1 in
-	unit | native) echo all ;;
+	unit) echo all ;;
+	# Those first, see run_groups.
+	native) if is_alone "$2"; then echo alone; else echo beside; fi ;;
 	*-svm) if needs_host_time "$2"; then echo host-time; else echo "all $(machine_options_of "$2")"; fi ;;
 	*) echo "all $(machine_options_of "$2")" ;;
 	esac
@@ -667,9 +675,9 @@ keep_times() {
 		cat "$work/kept.md" >"$kept_file"
 }
 
-# run_groups: unit alone, which uses all processors; the others so many at a time.
+# run_groups: unit alone, which uses all processors, then what of native is to be alone; the others so many at a time.
 run_groups() {
-	local group running=0 most
+	local group running=0 most native=
 	most=$(memory_jobs)
 	for group in "${groups[@]}"; do
 		if [ "$group" = unit ]; then
@@ -681,7 +689,9 @@ run_groups() {
 			wait -n
 			running=$((running - 1))
 		fi
+		while [ -n "$native" ] && [ ! -e "$work/beside" ] && kill -0 "$native" 2>/dev/null; do sleep 0.5; done
 		run_group "$group" &
+		[ "$group" != native ] || native=$!
 		running=$((running + 1))
 	done
 	wait

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # diagnose: VMs that are really made sick are found to be so, each of that and of nothing else; then what the report says
 # is to be done is done, and it is gone. Where a remedy is an option of QEMU, the generator's is in its place.
+# alone
 . "$(dirname "$0")/lib_diagnose.sh"
 
 tick=timer_periodic=100000:20000	# a guest that does hardly anything

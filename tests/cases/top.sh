@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # top with real keys on a terminal (tests/terminal), on VMs that do exactly so much. How its screens look on made-up
 # rows is tests/unit/test_top.c.
+# alone
 . "$(dirname "$0")/lib.sh"
 
 export TERM=xterm LANG=C.UTF-8 XDG_CONFIG_HOME="$TMP/config"
@@ -175,7 +176,7 @@ busy=$!
 			echo "sleep $((i * 3))"
 		done
 	done
-	printf 'size 24 80\nkeys \\e\nkeys \\e\nkeys \\x0c\nkeys }\nuntil 10 lost 0\nuntil 10 PAIN%%\nscreen %s\nkeys q\nends 20\nrestored\n' "$TMP/screen"
+	printf 'size 24 80\nkeys \\e\nkeys \\e\nkeys \\x0c\nkeys }\nuntil 30 lost 0\nuntil 30 PAIN%%\nscreen %s\nkeys q\nends 20\nrestored\n' "$TMP/screen"
 } >"$TMP/keys"
 on_screen "a storm of sizes" kvm_watcher top --no-config "$ours" --interval=1 <"$TMP/keys"
 holds "a screen of 24 lines is left" test "$(wc -l <"$TMP/screen")" = 24
