@@ -61,12 +61,14 @@ void losses__add(const struct losses *l, uint64_t lost[NR_LOST])
 		lost[i] += __atomic_load_n(&l->counts[i], __ATOMIC_RELAXED);
 }
 
+/* A number that has been given to another process is that one's. */
 static struct lost_of *find(struct losses *l, const struct loser *loser)
 {
 	struct lost_of *more;
 
 	for (size_t i = 0; i < l->nr_of; i++)
-		if (l->of[i].loser.tgid == loser->tgid && l->of[i].loser.what == loser->what)
+		if (!l->of[i].ended && l->of[i].loser.tgid == loser->tgid &&
+		    l->of[i].loser.what == loser->what)
 			return &l->of[i];
 	more = reallocarray(l->of, l->nr_of + 1, sizeof(*more));
 	if (!more)
@@ -74,6 +76,41 @@ static struct lost_of *find(struct losses *l, const struct loser *loser)
 	l->of = more;
 	more[l->nr_of] = (struct lost_of){ .loser = *loser };
 	return &more[l->nr_of++];
+}
+
+/* Those that lose nothing any more, as their processes have ended, leave their places. */
+static void give_up(struct losses *l, const struct vcpus *vcpus)
+{
+	struct ended_asked asked = {};
+
+	for (size_t i = 0; i < l->nr_of; i++) {
+		struct lost_of *of = &l->of[i];
+
+		if (of->ended || !vcpus__process_ended(vcpus, &asked, of->loser.tgid))
+			continue;
+		map__lookup(l->losers, &of->loser, &of->count);
+		map__delete(l->losers, &of->loser);
+		of->ended = true;
+	}
+}
+
+/* The oldest of those that have ended. */
+static void forget_old(struct losses *l)
+{
+	enum { MOST_ENDED = 1024 };
+	size_t nr_ended = 0, kept = 0;
+
+	for (size_t i = 0; i < l->nr_of; i++)
+		nr_ended += l->of[i].ended;
+	for (size_t i = 0; i < l->nr_of; i++) {
+		if (l->of[i].ended && nr_ended > MOST_ENDED) {
+			nr_ended--;
+			vcpus__put_vm(l->of[i].vm);
+			continue;
+		}
+		l->of[kept++] = l->of[i];
+	}
+	l->nr_of = kept;
 }
 
 void losses__learn(struct losses *l, struct vcpus *vcpus)
@@ -97,6 +134,8 @@ void losses__learn(struct losses *l, struct vcpus *vcpus)
 		if (!of->vm)
 			of->vm = vcpus__get_vm(vcpus__vm_of_process(vcpus, loser.tgid));
 	}
+	give_up(l, vcpus);
+	forget_old(l);
 }
 
 const char *lost__name(enum lost what)

@@ -6,6 +6,7 @@
 #ifndef KVM_WATCHER_LOSSES_H
 #define KVM_WATCHER_LOSSES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ struct losses {
 		struct loser loser;
 		const struct vm_ref *vm; /* NULL: no name was to be had */
 		uint64_t count;
+		bool ended; /* its process: the kernel has its place for another one */
 	} * of;
 	size_t nr_of;
 	uint64_t learned; /* all that was lost when the losers were read */
@@ -38,7 +40,10 @@ void losses__close(struct losses *losses);
 /* Adds to lost what has been lost until now. */
 void losses__add(const struct losses *losses, uint64_t lost[NR_LOST]);
 
-/* Whose the losses are: VMs get their names while their processes live. */
+/*
+ * Whose the losses are: VMs get their names while their processes live. Of those that have ended
+ * the latest are remembered; what others have lost is nobody's then.
+ */
 void losses__learn(struct losses *losses, struct vcpus *vcpus);
 
 const char *lost__name(enum lost what);

@@ -86,6 +86,23 @@ vcpus()
 	is "vCPUs: so says the message" 1 "$(grep -c "lost: .* vcpus_full .* in vm_exit of .*$many" "$TMP/watch.err")"
 }
 
+# More processes than the kernel has places for those that lose something, one after the other.
+losers()
+{
+	if ! watch -e --max-vcpus=4 --interval=500ms; then
+		fail "losers: kvm_watcher starts"
+		return
+	fi
+	cp "$(command -v kvm_guest)" "$TMP/crosvm"
+	seq 1200 | xargs -P 2 -I '{}' kvm_guest --vcpus=5 out=1 >/dev/null 2>&1
+	"$TMP/crosvm" --name=late --vcpus=5 out=5 sleep=2000 >/dev/null
+	watch_end
+	ask_true "losers: one behind 1,200 others is known by its name" 'lost_by("vcpus_full") | any(.vm == "late" and .count > 0)'
+	ask_true "losers: of the others the latest 500 and more are, by their pids" 'lost_by("vcpus_full") | map(select(.pid != null)) | length | . >= 500 and . <= 2100'
+	ask "losers: all parts are the whole" '$watch[-1].lost.vcpus_full' 'lost_by("vcpus_full") | map(.count) | add'
+	answers
+}
+
 # Nobody reads meanwhile.
 events()
 {
@@ -148,6 +165,10 @@ else
 	events
 fi
 vcpus
+if planned losers; then
+	losers
+	part_ends
+fi
 if planned guests; then
 	if why=$(missing hypercall kvm_hypercall); then
 		skip "hypercalls" "$why"
