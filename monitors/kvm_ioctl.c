@@ -192,12 +192,38 @@ static int start(struct attachment *at)
 	return shares__open(&state->owner_shares, skel->maps.owner_shares, state->nr_owners - 1);
 }
 
+static struct vcpu_info info_of(const struct ioctl_owner *owner)
+{
+	struct vcpu_info info = {
+		.kvm = owner->kvm,
+		.tgid = owner->tgid,
+		.start_ns = owner->start_ns,
+		.creator = owner->creator,
+		.kept_args = owner->kept_args,
+	};
+
+	memcpy(info.comm, owner->comm, sizeof(info.comm));
+	return info;
+}
+
+/* Nobody will ask for a name for it any more. */
+static void leave_unnamed(const struct attachment *at, const struct ioctl_owner *owner)
+{
+	const struct vcpu_info info = info_of(owner);
+
+	if (owner->in_use)
+		vcpus__forget_args(at->env->vcpus, &info);
+}
+
 static void stop(struct attachment *at)
 {
 	struct ioctl_state *state = at->state;
 
 	for (size_t i = 0; state->vms && i < state->nr_owners; i++)
-		vcpus__put_vm(state->vms[i]);
+		if (state->vms[i])
+			vcpus__put_vm(state->vms[i]);
+		else
+			leave_unnamed(at, &state->owners[i]);
 	if (state->owners)
 		munmap(state->owners, state->owners_size);
 	shares__close(&state->owner_shares);
@@ -219,16 +245,9 @@ static bool has_owner(const struct ioctl_state *state, const struct vm_ref *vm)
 static const struct vm_ref *name_vm(const struct attachment *at, const struct ioctl_owner *owner)
 {
 	struct vcpus *vcpus = at->env->vcpus;
-	struct vcpu_info info = {
-		.kvm = owner->kvm,
-		.tgid = owner->tgid,
-		.start_ns = owner->start_ns,
-		.creator = owner->creator,
-		.kept_args = owner->kept_args,
-	};
+	const struct vcpu_info info = info_of(owner);
 	const struct vm_ref *vm = NULL;
 
-	memcpy(info.comm, owner->comm, sizeof(info.comm));
 	/* Those that ran there before belong to the VM before. */
 	vcpus__learn(vcpus);
 	/* A VM with vCPUs is its owner's, though another process may have called first. */
