@@ -12,14 +12,16 @@ spin=spin=100000
 # last: new VMs wait for a kernel thread, which may get no other one.
 if planned vmm; then
 	record_starts vmm-sick
+	# Those two wait for a kernel thread each time: beside helpers that never sleep it gets no CPU.
+	vm "routes all the time" route-churn --helper=routes:1000 $tick
+	vm "slots that come and go" memslot-churn --forever memslot=10:0 timer_oneshot=1:2000
+	vm "a log that nobody reads" dirty-log-left-on --log=none dirty=16:1 $tick
+	vm "long stays in the VMM" vmm-slow --forever sleep=200 timer_oneshot=10:5000
+	all_live
 	vm "a line that is masked" masked-timer-line --helper=lines:200:20 $tick
 	# Three: to a vCPU that waits for a busy host's CPU a message costs little.
 	vm "messages by ioctl" irq-by-ioctl --helper=msi:20 --helper=msi:20 --helper=msi:20 $tick
 	vm "lines by ioctl" irq-by-ioctl --helper=line:10:32 ioapic_irq=1 $tick
-	vm "routes all the time" route-churn --helper=routes:1000 $tick
-	vm "a log that nobody reads" dirty-log-left-on --log=none dirty=16:1 $tick
-	vm "slots that come and go" memslot-churn --forever memslot=1:0 timer_oneshot=1:2000
-	vm "long stays in the VMM" vmm-slow --forever sleep=200 timer_oneshot=10:5000
 	all_live
 	record_ends
 	judge sick
@@ -46,14 +48,21 @@ if planned vmm; then
 	remedy kick-storm "query the VMM less often"
 	remedy vm-crashes "dmesg | tail -50"
 
-	# By itself: it takes the second CPU from all others.
-	if crowded; then
-		skip "sick: a helper that has no time left" "this host has no CPU to give: $(cat /proc/loadavg)"
-	else
+	# By itself: it takes the second CPU from all others. Where this host is a guest itself, its own host may take from it:
+	# what the kernel lets a real-time task have leaves three per cent for that.
+	for try in 1 2 3; do
 		record_starts vmm-saturated
+		stolen=$(stolen_ms 1)
 		vm "a helper that has no time left" helper-saturated --cpu=0 --helper-cpu=1 --helper-rt --helper=vhost:0:10000 $tick
 		all_live
+		stolen=$(($(stolen_ms 1) - stolen))
 		record_ends
+		if test $stolen -lt $((lives * 30)); then break; fi
+		echo "# try $try: this host had lost $stolen ms of its CPU"
+	done
+	if crowded || test $stolen -ge $((lives * 30)); then
+		skip "sick: a helper that has no time left" "this host has no CPU to give: $(cat /proc/loadavg), $stolen ms stolen"
+	else
 		judge sick
 		remedy helper-saturated "<driver queues='N'/>"
 	fi

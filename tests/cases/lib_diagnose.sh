@@ -229,6 +229,12 @@ thread_of()
 		jq -r --argjson pid "$1" --argjson n "$2" 'select(.kind == "vcpu" and .pid == $pid and .vcpu == $n) | .tid'
 }
 
+# stolen_ms CPU: what this host's own host has taken of it so far, where it tells
+stolen_ms()
+{
+	awk -v cpu="cpu$1" '$1 == cpu { print $9 * 10 }' /proc/stat
+}
+
 # On a host where others run: so many tasks for each CPU that none can be had as a whole
 crowded()
 {
