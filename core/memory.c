@@ -67,7 +67,7 @@ void memory__use_large_pages(void)
 /* Pages that are given back are taken again one by one, which takes time: so not at each look. */
 void memory__give_back(void)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#ifdef __GLIBC__
 	enum { LOOKS = 16, LEAST = 4 << 20 };
 	static unsigned int looks;
 	struct mallinfo2 heap;
