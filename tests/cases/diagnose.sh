@@ -48,20 +48,23 @@ if planned vmm; then
 	remedy kick-storm "query the VMM less often"
 	remedy vm-crashes "dmesg | tail -50"
 
-	# By itself: it takes the second CPU from all others. Where this host is a guest itself, its own host may take from it:
-	# what the kernel lets a real-time task have leaves three per cent for that.
-	for try in 1 2 3; do
+	# By itself: it takes the second CPU from all others. A real-time task may have 95 % of it, and 90 % are a finding:
+	# where this host is a guest whose own host takes more than 3 %, it is made again.
+	for _ in 1 2 3; do
+		no_cpu=$(cat /proc/loadavg)
+		if crowded; then break; fi
 		record_starts vmm-saturated
 		stolen=$(stolen_ms 1)
 		vm "a helper that has no time left" helper-saturated --cpu=0 --helper-cpu=1 --helper-rt --helper=vhost:0:10000 $tick
 		all_live
 		stolen=$(($(stolen_ms 1) - stolen))
 		record_ends
-		if test $stolen -lt $((lives * 30)); then break; fi
-		echo "# try $try: this host had lost $stolen ms of its CPU"
+		no_cpu=
+		test $stolen -ge $((lives * 30)) || break
+		no_cpu="its own host took $stolen ms"
 	done
-	if crowded || test $stolen -ge $((lives * 30)); then
-		skip "sick: a helper that has no time left" "this host has no CPU to give: $(cat /proc/loadavg), $stolen ms stolen"
+	if test -n "$no_cpu"; then
+		skip "sick: a helper that has no time left" "this host has no CPU to give: $no_cpu"
 	else
 		judge sick
 		remedy helper-saturated "<driver queues='N'/>"
