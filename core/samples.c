@@ -249,6 +249,12 @@ static size_t nr_words(const struct samples *s)
 	return s->row_size / sizeof(uint64_t);
 }
 
+/* The words that have the bits. */
+static size_t nr_masks(const struct samples *s)
+{
+	return (nr_words(s) + WORD_BITS - 1) / WORD_BITS;
+}
+
 static uint64_t word_of(const struct row *row, size_t i)
 {
 	uint64_t word;
@@ -260,7 +266,7 @@ static uint64_t word_of(const struct row *row, size_t i)
 /* NULL: out of memory. */
 static uint64_t *pack(const struct samples *s, const struct row *row)
 {
-	size_t nr = nr_words(s), nr_bits = (nr + WORD_BITS - 1) / WORD_BITS, used = nr_bits;
+	size_t nr = nr_words(s), used = nr_masks(s);
 	uint64_t *packed;
 
 	for (size_t i = 0; i < nr; i++)
@@ -269,7 +275,7 @@ static uint64_t *pack(const struct samples *s, const struct row *row)
 	packed = calloc(used, sizeof(*packed));
 	if (!packed)
 		return NULL;
-	used = nr_bits;
+	used = nr_masks(s);
 	for (size_t i = 0; i < nr; i++) {
 		if (!word_of(row, i))
 			continue;
@@ -281,7 +287,7 @@ static uint64_t *pack(const struct samples *s, const struct row *row)
 
 static void unpack(const struct samples *s, const uint64_t *packed, struct row *row)
 {
-	size_t nr = nr_words(s), used = (nr + WORD_BITS - 1) / WORD_BITS;
+	size_t nr = nr_words(s), used = nr_masks(s);
 
 	memset(row, 0, s->row_size);
 	for (size_t i = 0; i < nr; i++)
@@ -318,6 +324,15 @@ static bool unpack_series(struct samples *s, struct series *series)
 	free(series->packed);
 	series->packed = NULL;
 	return true;
+}
+
+/* To look at; of a packed one it is the spare row. */
+static struct row *run_of(struct samples *s, const struct series *series)
+{
+	if (series->run)
+		return series->run;
+	unpack(s, series->packed, s->spare);
+	return s->spare;
 }
 
 /* Texts */
@@ -631,10 +646,7 @@ static void free_series(struct samples *s, struct series *series)
 	if (series->polled)
 		put_row(s, series->polled->before);
 	free(series->polled);
-	if (!series->run)
-		unpack(s, series->packed, s->spare);
-	put_texts(s, &s->layouts[series->view], series->run ? series->run : s->spare,
-		  s->layouts[series->view].nr);
+	put_texts(s, &s->layouts[series->view], run_of(s, series), s->layouts[series->view].nr);
 	free(series->packed);
 	for (size_t i = 0; i < s->nr_sinks; i++)
 		put_row(s, series->seen[i]);
@@ -1547,11 +1559,8 @@ int samples__read(struct samples *s, size_t sink, unsigned int view, enum scope 
 	for (; *nr < count; (*nr)++) {
 		struct series *series = shown[*nr];
 
+		memcpy(row, run_of(s, series), s->row_size);
 		/* Of a packed one all is seen. */
-		if (!series->run)
-			unpack(s, series->packed, row);
-		else
-			memcpy(row, series->run, s->row_size);
 		if (series->run && scope == SCOPE_INTERVAL)
 			take_unseen(s, series, sink, row);
 		samples__derive(s, view, row);
